@@ -1,0 +1,27 @@
+# Few commands, each a script of its own. Every one sets up what it needs and says what it does.
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench verify fix requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+demo: ## set up, then evaluate a bundled program while a worker and the node are killed
+	@scripts/demo.sh
+
+build: ## set up, then build; leaves .venv/bin/dspex and .venv/bin/python
+	@scripts/build.sh
+
+test: ## set up, then every check and every test
+	@scripts/test.sh
+
+bench: ## set up, then measure beside dspy (long; JSON lines on stdout)
+	@scripts/bench.sh
+
+verify: ## the checks without the tests: formatting, lints, types, scripts; changes nothing
+	@scripts/verify.sh
+
+fix: ## mend what can be mended by a tool: formatting, simple lints
+	@scripts/fix.sh
+
+requirements: ## resolve requirements/*.in again and write the pinned, hashed *.txt
+	@scripts/requirements.sh
