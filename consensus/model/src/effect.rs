@@ -1,0 +1,30 @@
+//! What someone has to do after a command was applied.
+//!
+//! An effect is a hint that makes things quick; [`crate::State::pending`] derives the same set from the state alone, so a
+//! lost effect costs time, never work. Performing one twice is harmless.
+
+use crate::{NodeId, RunId};
+
+/// One thing to do, and who does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// `owner` plans the run: it knows what is missing and gives orders to pools, all fenced by `epoch`.
+    OwnRun {
+        /// Who acts.
+        owner: NodeId,
+        /// The run.
+        run: RunId,
+        /// Fences its orders.
+        epoch: u64,
+    },
+    /// Every node stops work for the run: it ended, was cancelled or deleted. Results that still come are refused anyway.
+    StopRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Every node may drop blobs that only this deleted run referred to.
+    FreeBlobs {
+        /// The deleted run.
+        run: RunId,
+    },
+}

@@ -1,0 +1,42 @@
+//! What the cluster agrees on: commands go in, state, outcomes and effects come out.
+//!
+//! Pure by design: no async, no IO, no clock, no randomness. Time and ids arrive inside the proposal, so that every
+//! node that applies the same log holds the same state, to the last bit. The flow is
+//!
+//! ```text
+//! Proposal --decode--> State::apply --> Outcome   to the caller
+//!                                   --> Effects   hints: who has to act now
+//!                                   --> Changes   (key, value) records for the disk; replaying them gives the state
+//! ```
+
+mod codec;
+mod command;
+mod digest;
+mod effect;
+mod id;
+mod outcome;
+mod proposal;
+mod record;
+mod request;
+mod run;
+mod run_digest;
+mod score;
+mod state;
+mod transition;
+
+pub use codec::CodecError;
+pub use command::{Command, RunSubmission};
+pub use digest::{Digest, ParseDigestError};
+pub use effect::Effect;
+pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
+pub use outcome::{Outcome, Rejection};
+pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
+pub use record::Change;
+pub use request::REQUEST_WINDOW_MS;
+pub use run::{
+    Dataset, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
+    RunSpec, RunStatus, Usage, UsageEntry,
+};
+pub use run_digest::run_digest;
+pub use score::{Score, ScoreKind, SumRule, evaluation_score};
+pub use state::{Applied, State};

@@ -1,0 +1,96 @@
+//! What `apply` answers. Replicated like the state: at most 256 bytes, kept for repeated requests.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, CodecError};
+use crate::{RunId, RunStatus};
+
+const WHAT: &str = "an outcome";
+const VERSION: u8 = 1;
+
+/// The answer to a proposal. A refusal is an outcome too: every node comes to the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Done; nothing to tell.
+    Done,
+    /// The run exists now.
+    RunSubmitted {
+        /// Its id.
+        run: RunId,
+        /// Fences its owner's orders.
+        epoch: u64,
+    },
+    /// The run goes on.
+    RunResumed {
+        /// Fences its owner's orders.
+        epoch: u64,
+        /// Fences its results.
+        generation: u64,
+    },
+    /// Results were taken.
+    ResultsRecorded {
+        /// How many counted.
+        recorded: u32,
+        /// How many came too late.
+        duplicates: u32,
+        /// Where the run stands now.
+        status: RunStatus,
+    },
+    /// Refused.
+    Rejected(Rejection),
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Rejection {
+    /// No such run.
+    #[error("run {0} does not exist")]
+    RunNotFound(RunId),
+    /// The id is taken.
+    #[error("run {0} exists already")]
+    RunExists(RunId),
+    /// It needs a running run.
+    #[error("the run is {}, not running", .0.name())]
+    RunNotRunning(RunStatus),
+    /// Only cancelled and interrupted runs can be resumed.
+    #[error("the run is {}: only a cancelled or interrupted run can be resumed", .0.name())]
+    RunNotResumable(RunStatus),
+    /// A running run cannot be deleted.
+    #[error("the run is running: cancel it first")]
+    RunRunning,
+    /// The results belong to work ordered before a cancel.
+    #[error("the results are of an older generation; the run is at {current}")]
+    StaleGeneration {
+        /// The run's generation.
+        current: u64,
+    },
+    /// The order comes from a former owner.
+    #[error("the order is of an older epoch; the run is at {current}")]
+    StaleEpoch {
+        /// The run's epoch.
+        current: u64,
+    },
+    /// A result for an example that the run does not have.
+    #[error("example {index} does not exist, the run has {examples}")]
+    NoSuchExample {
+        /// The position asked for.
+        index: u32,
+        /// How many there are.
+        examples: u32,
+    },
+    /// A request id from before the window; whether it was executed cannot be said any more.
+    #[error("the request is older than 15 minutes: look at the state, then send it under a new id")]
+    RequestTooOld,
+}
+
+impl Outcome {
+    /// Its stored bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
+        codec::encode(WHAT, VERSION, self)
+    }
+
+    /// The outcome in stored bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(WHAT, VERSION, bytes)
+    }
+}

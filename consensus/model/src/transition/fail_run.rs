@@ -1,0 +1,20 @@
+//! The owner found that the run cannot have a score (a metric that returns None, a program that no worker can load).
+
+use crate::record::Record;
+use crate::state::Decision;
+use crate::{Effect, Outcome, Rejection, RunId, RunStatus, State};
+
+pub(crate) fn fail_run(state: &State, id: RunId, epoch: u64, reason: &str) -> Decision {
+    let run = match super::running(state, id) {
+        Ok(run) => run,
+        Err(rejection) => return super::rejected(rejection),
+    };
+    let current = run.progress.epoch;
+    if epoch != current {
+        return super::rejected(Rejection::StaleEpoch { current });
+    }
+    let progress = super::ended(state, run, RunStatus::Failed, reason);
+    Decision::new(Outcome::Done)
+        .write(Record::RunProgress(id, Box::new(progress)))
+        .effect(Effect::StopRun { run: id })
+}
