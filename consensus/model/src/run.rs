@@ -71,6 +71,8 @@ pub struct Dataset {
     pub name: String,
     /// How many.
     pub examples: u32,
+    /// The columns of a file; `None`: the rows come from Python objects, and only those may hold pickles.
+    pub columns: Option<Vec<String>>,
     /// CSV: the worker converts cells where the signature types the field.
     pub text_cells: bool,
 }

@@ -31,6 +31,7 @@ pub(crate) fn spec(examples: u32, max_errors: u32) -> RunSpec {
             digest: Digest::of(b"rows"),
             name: "dev.jsonl".into(),
             examples,
+            columns: None,
             text_cells: false,
         },
         num_threads: 8,

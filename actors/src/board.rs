@@ -1,0 +1,164 @@
+//! What is known of a run in execution beyond the log: prints, warnings, who watches it as its driver, and timing.
+//!
+//! None of it is replicated: a client that misses it has missed nothing that counts.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dspex_model::RunId;
+use tokio::sync::broadcast;
+
+/// Events a slow watcher may be behind before it misses some.
+const EVENTS_MAX: usize = 1024;
+/// Events that a watcher who comes later still sees.
+const LATEST_MAX: usize = 256;
+/// Boards of ended runs that are kept for their timing.
+const BOARDS_MAX: usize = 256;
+
+/// Something for the watchers of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BoardEvent {
+    /// The program printed.
+    Output {
+        /// Which worker.
+        worker: String,
+        /// What, a line.
+        text: String,
+        /// Bytes that this worker's budget has left out so far.
+        dropped_bytes: u64,
+    },
+    /// A person should know.
+    Warning(String),
+}
+
+/// How long the last stretch of execution took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timing {
+    /// From the request to the first dispatch.
+    pub startup: Option<Duration>,
+    /// From the first dispatch to the last committed result.
+    pub execution: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    requested: Instant,
+    first_dispatch: Option<Instant>,
+    last_commit: Option<Instant>,
+    drivers: usize,
+    driverless_since: Instant,
+    latest: VecDeque<BoardEvent>,
+}
+
+/// The board of one run.
+#[derive(Debug)]
+pub struct Board {
+    events: broadcast::Sender<BoardEvent>,
+    inner: Mutex<Inner>,
+}
+
+impl Board {
+    /// A board for a request that came in at `requested`.
+    pub fn new(requested: Instant) -> Arc<Self> {
+        let inner = Inner {
+            requested,
+            first_dispatch: None,
+            last_commit: None,
+            drivers: 0,
+            driverless_since: requested,
+            latest: VecDeque::new(),
+        };
+        Arc::new(Self { events: broadcast::Sender::new(EVENTS_MAX), inner: Mutex::new(inner) })
+    }
+
+    /// The latest prints and warnings, and all that follow.
+    pub fn subscribe(&self) -> (Vec<BoardEvent>, broadcast::Receiver<BoardEvent>) {
+        let inner = self.lock();
+        (inner.latest.iter().cloned().collect(), self.events.subscribe())
+    }
+
+    /// Timing of the last stretch.
+    pub fn timing(&self) -> Timing {
+        let inner = self.lock();
+        let since = |from: Option<Instant>, to: Option<Instant>| Some(to?.duration_since(from?));
+        Timing {
+            startup: since(Some(inner.requested), inner.first_dispatch),
+            execution: since(inner.first_dispatch, inner.last_commit),
+        }
+    }
+
+    /// Someone watches the run as the program that submitted it, until the guard is dropped.
+    pub fn drive(self: &Arc<Self>) -> DriverGuard {
+        self.lock().drivers += 1;
+        DriverGuard { board: Arc::clone(self) }
+    }
+
+    /// How long nobody has driven the run.
+    pub(crate) fn driverless(&self) -> Duration {
+        let inner = self.lock();
+        if inner.drivers > 0 { Duration::ZERO } else { inner.driverless_since.elapsed() }
+    }
+
+    pub(crate) fn publish(&self, event: BoardEvent) {
+        let mut inner = self.lock();
+        if inner.latest.len() >= LATEST_MAX {
+            inner.latest.pop_front();
+        }
+        inner.latest.push_back(event.clone());
+        // Nobody watching is fine.
+        let _ = self.events.send(event);
+    }
+
+    pub(crate) fn dispatched(&self) {
+        self.lock().first_dispatch.get_or_insert_with(Instant::now);
+    }
+
+    pub(crate) fn committed(&self) {
+        self.lock().last_commit = Some(Instant::now());
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stands for the submitting program.
+#[derive(Debug)]
+pub struct DriverGuard {
+    board: Arc<Board>,
+}
+
+impl Drop for DriverGuard {
+    fn drop(&mut self) {
+        let mut inner = self.board.lock();
+        inner.drivers -= 1;
+        inner.driverless_since = Instant::now();
+    }
+}
+
+/// The boards of this node's runs.
+#[derive(Debug, Default)]
+pub(crate) struct Boards {
+    boards: Mutex<HashMap<RunId, Arc<Board>>>,
+}
+
+impl Boards {
+    pub(crate) fn insert(&self, run: RunId, board: Arc<Board>) {
+        let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
+        if boards.len() >= BOARDS_MAX {
+            // Run ids are ordered by time.
+            let oldest = boards.keys().min().copied();
+            oldest.map(|oldest| boards.remove(&oldest));
+        }
+        boards.insert(run, board);
+    }
+
+    pub(crate) fn get(&self, run: RunId) -> Option<Arc<Board>> {
+        self.boards.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    pub(crate) fn remove(&self, run: RunId) {
+        self.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
+    }
+}

@@ -1,0 +1,59 @@
+//! What every actor of a node may use.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dspex_consensus::Consensus;
+use dspex_model::NodeId;
+use dspex_python::Zygotes;
+use dspex_storage::BlobStore;
+use tokio::sync::Semaphore;
+
+use crate::board::Boards;
+use crate::freeing::Freeing;
+use crate::worker::WorkerView;
+
+/// Python processes of one node at the most, whatever runs ask for.
+const WORKERS_MAX: usize = 64;
+
+/// What a tree is built on.
+#[derive(Clone, Debug)]
+pub struct NodeParts {
+    /// This node.
+    pub node: NodeId,
+    /// The replicated log.
+    pub consensus: Consensus,
+    /// The data plane.
+    pub blobs: BlobStore,
+    /// Python environments.
+    pub zygotes: Zygotes,
+    /// CPUs that may be used: the default number of workers of a run.
+    pub cpus: usize,
+}
+
+/// Shared by the actors of a node.
+#[derive(Debug)]
+pub struct NodeContext {
+    pub(crate) parts: NodeParts,
+    pub(crate) boards: Boards,
+    pub(crate) freeing: Freeing,
+    pub(crate) views: Mutex<BTreeMap<String, WorkerView>>,
+    /// One permit a worker process; waiters are served in order.
+    pub(crate) capacity: Arc<Semaphore>,
+}
+
+impl NodeContext {
+    pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
+        Arc::new(Self {
+            parts,
+            boards: Boards::default(),
+            freeing: Freeing::default(),
+            views: Mutex::default(),
+            capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
+        })
+    }
+
+    pub(crate) fn view(&self, change: impl FnOnce(&mut BTreeMap<String, WorkerView>)) {
+        change(&mut self.views.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,170 @@
+//! An Evaluation actor for each run that this node owns: plans what is missing, gives orders to workers, hands results to
+//! the recorder. What it knows beyond the log (who executes what since when) dies with it, and nothing is lost.
+
+mod backoff;
+mod lost;
+mod plan;
+mod prefetch;
+mod rows;
+mod work;
+mod workers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_model::{Command, RequestId, RunId, RunStatus};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use crate::board::{Board, BoardEvent};
+use crate::context::NodeContext;
+use crate::pool::PoolMessage;
+use crate::proposing::propose;
+use crate::recorder::{Recorded, RecorderMessage};
+use crate::submission::Caller;
+use crate::worker::{LoadedProcess, WorkerReport};
+
+pub(crate) use plan::WorkerKey;
+pub(crate) use workers::{load, threads_of, worker_id};
+use work::Work;
+
+/// A run that is not detached is cancelled when nobody has watched it as its driver for so long.
+const DRIVERLESS_MAX: Duration = Duration::from_secs(30);
+
+#[derive(Debug)]
+pub(crate) enum EvaluationMessage {
+    /// From one of its workers.
+    Worker(WorkerKey, WorkerReport),
+    /// From the recorder.
+    Recorded(Recorded),
+    /// Time to look at deadlines and the driver.
+    Tick,
+    /// A replacement's back-off is over.
+    SpawnWorker,
+}
+
+/// What an evaluation is started with.
+#[derive(Clone)]
+pub(crate) struct EvaluationArguments {
+    pub context: Arc<NodeContext>,
+    pub run: RunId,
+    pub epoch: u64,
+    pub caller: Arc<Caller>,
+    pub board: Arc<Board>,
+    pub pool: ActorRef<PoolMessage>,
+    pub recorder: ActorRef<RecorderMessage>,
+}
+
+pub(crate) struct EvaluationActor;
+
+impl Actor for EvaluationActor {
+    type Msg = EvaluationMessage;
+    type State = Work;
+    type Arguments = (EvaluationArguments, Option<LoadedProcess>);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<EvaluationMessage>,
+        (arguments, loaded): (EvaluationArguments, Option<LoadedProcess>),
+    ) -> Result<Work, ActorProcessingErr> {
+        let mut work = Work::open(arguments, myself.clone()).await?;
+        work.start_workers(loaded).await?;
+        myself.send_interval(work.tick_every(), || EvaluationMessage::Tick);
+        Ok(work)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<EvaluationMessage>,
+        message: EvaluationMessage,
+        work: &mut Work,
+    ) -> Result<(), ActorProcessingErr> {
+        let next = match message {
+            EvaluationMessage::Worker(key, report) => work.hear(key, report).await?,
+            EvaluationMessage::Recorded(recorded) => work.recorded(recorded),
+            EvaluationMessage::Tick => work.tick(),
+            EvaluationMessage::SpawnWorker => {
+                work.spawn_worker(None).await?;
+                Next::Go
+            }
+        };
+        match next {
+            Next::Go => work.dispatch(),
+            Next::Stop => myself.stop(None),
+            Next::Fail(reason) => {
+                work.fail(reason).await;
+                myself.stop(None);
+            }
+            Next::Cancel(reason) => work.cancel(reason).await,
+        }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<EvaluationMessage>, work: &mut Work) -> Result<(), ActorProcessingErr> {
+        work.stop_workers();
+        Ok(())
+    }
+}
+
+/// What follows from a message.
+pub(crate) enum Next {
+    /// Give out what can be given out.
+    Go,
+    /// The run has ended.
+    Stop,
+    /// The run cannot have a score.
+    Fail(String),
+    /// Nobody wants it any more.
+    Cancel(String),
+}
+
+impl Work {
+    fn recorded(&mut self, recorded: Recorded) -> Next {
+        self.plan.recorded(recorded.results);
+        match recorded.status {
+            Ok(RunStatus::Running) => {
+                self.arguments.board.committed();
+                Next::Go
+            }
+            Ok(status) => {
+                self.arguments.board.committed();
+                info!(run = %self.arguments.run, status = status.name(), "run ended");
+                Next::Stop
+            }
+            Err(error) => {
+                let text = format!("results could not be stored: {error}. The run stops here; resume it when that is mended");
+                self.arguments.board.publish(BoardEvent::Warning(text.clone()));
+                Next::Cancel(text)
+            }
+        }
+    }
+
+    fn tick(&mut self) -> Next {
+        self.kill_overdue();
+        self.warn_of_slow_examples();
+        let board = &self.arguments.board;
+        if !self.detached && board.driverless() > DRIVERLESS_MAX {
+            return Next::Cancel("the program that submitted it is gone; resume it, or submit with --detach".to_owned());
+        }
+        Next::Go
+    }
+
+    async fn fail(&self, reason: String) {
+        let EvaluationArguments { run, epoch, .. } = self.arguments;
+        self.propose(Command::FailRun { run, epoch, reason }).await;
+    }
+
+    /// The actor stops when the effect of the cancel comes back from the log.
+    async fn cancel(&self, reason: String) {
+        self.propose(Command::CancelRun { run: self.arguments.run, reason }).await;
+    }
+
+    async fn propose(&self, command: Command) {
+        // Fail and cancel are refused when the run has ended meanwhile, which is as good.
+        let request = RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(self.arguments.context.parts.node.0) };
+        if let Err(error) = propose(&self.arguments.context.parts.consensus, Some(request), &command).await {
+            warn!(run = %self.arguments.run, %error, "the log did not take the end of a run");
+        }
+    }
+}

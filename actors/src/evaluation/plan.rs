@@ -1,0 +1,232 @@
+//! What to execute next, and what a death means: decided here, over plain data. No actor, no clock, no process.
+//!
+//! ```text
+//! pending --assign--> assigned to a worker --finished--> unrecorded --recorded--> gone
+//!    ^                     |
+//!    +---- solo <----------+ the worker died: its examples run again one to a worker
+//! ```
+//!
+//! A worker executes what it was given first come first served on `threads` threads, so the first `threads` of its
+//! examples are the running ones; that is all the plan needs to judge deadlines without a message for each start.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::prefetch::{self, MeanDuration};
+
+/// Names a worker within a run; ids are never used twice.
+pub(crate) type WorkerKey = u64;
+
+/// The rules of one run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Executions after a death that was charged to the example.
+    pub retries: u32,
+    /// Deadline of one example.
+    pub timeout_us: Option<u64>,
+    /// Results that may be on their way to the disk. With the examples in flight this bounds what a crash repeats.
+    pub unrecorded_max: usize,
+}
+
+/// An order to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub index: u32,
+    /// From 1; every execution counts, charged or not.
+    pub attempt: u32,
+}
+
+/// Why a worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ended by itself: the program may be to blame.
+    Crash,
+    /// It was killed because this example passed its deadline.
+    Deadline { index: u32 },
+    /// The node's doing (drain, its memory, its zygote): never charged.
+    Node,
+}
+
+/// An example that failed without a result of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    WorkerLost(Assignment),
+    TimedOut(Assignment),
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    assignment: Assignment,
+    /// When it became one of the first `threads`; `None` while it waits in the worker.
+    since_us: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    threads: usize,
+    assigned: VecDeque<Running>,
+    /// It executes an example alone; nothing is added.
+    solo: bool,
+}
+
+impl Worker {
+    fn start_next(&mut self, now_us: u64) {
+        for running in self.assigned.iter_mut().take(self.threads) {
+            running.since_us.get_or_insert(now_us);
+        }
+    }
+}
+
+/// The state of a run's execution.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    rules: Rules,
+    pending: VecDeque<u32>,
+    solo: VecDeque<u32>,
+    workers: BTreeMap<WorkerKey, Worker>,
+    attempts: BTreeMap<u32, u32>,
+    charged: BTreeMap<u32, u32>,
+    unrecorded: usize,
+    duration: MeanDuration,
+}
+
+impl Plan {
+    /// `missing`: the examples without a result, in order.
+    pub(crate) fn new(rules: Rules, missing: impl IntoIterator<Item = u32>) -> Self {
+        Self {
+            rules,
+            pending: missing.into_iter().collect(),
+            solo: VecDeque::new(),
+            workers: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            charged: BTreeMap::new(),
+            unrecorded: 0,
+            duration: MeanDuration::default(),
+        }
+    }
+
+    /// A worker is ready for work.
+    pub(crate) fn worker_joined(&mut self, key: WorkerKey, threads: usize) {
+        let threads = threads.max(1);
+        self.workers.insert(key, Worker { threads, assigned: VecDeque::new(), solo: false });
+    }
+
+    /// Gives out what can be given out: to the least loaded worker first, so that the last examples are spread evenly.
+    pub(crate) fn assign(&mut self, now_us: u64) -> BTreeMap<WorkerKey, Vec<Assignment>> {
+        let mut orders: BTreeMap<WorkerKey, Vec<Assignment>> = BTreeMap::new();
+        while self.unrecorded + self.in_flight() < self.flight_max() {
+            let Some((key, index)) = self.next() else { break };
+            let attempt = self.attempts.entry(index).or_default();
+            *attempt += 1;
+            let assignment = Assignment { index, attempt: *attempt };
+            if let Some(worker) = self.workers.get_mut(&key) {
+                worker.assigned.push_back(Running { assignment, since_us: None });
+                worker.start_next(now_us);
+            }
+            orders.entry(key).or_default().push(assignment);
+        }
+        orders
+    }
+
+    /// The next example and the worker that gets it. Examples that must run alone go first: they wait for an empty worker,
+    /// and while they wait no worker is filled up.
+    fn next(&mut self) -> Option<(WorkerKey, u32)> {
+        if !self.solo.is_empty() {
+            let (&key, worker) = self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty())?;
+            worker.solo = true;
+            return Some((key, self.solo.pop_front()?));
+        }
+        if self.pending.is_empty() {
+            return None;
+        }
+        let (mean, retries) = (self.duration, self.rules.retries);
+        let room = |worker: &Worker| {
+            let waiting = if retries == 0 { 0 } else { prefetch::examples(worker.threads, mean) };
+            !worker.solo && worker.assigned.len() < worker.threads + waiting
+        };
+        let load = |worker: &Worker| worker.assigned.len() * 1000 / worker.threads;
+        let open = self.workers.iter().filter(|(_, worker)| room(worker));
+        let (&key, _) = open.min_by_key(|(_, worker)| load(worker))?;
+        Some((key, self.pending.pop_front()?))
+    }
+
+    /// A worker reports an example as done. `false`: it was not given this example, the report counts for nothing.
+    pub(crate) fn finished(&mut self, key: WorkerKey, index: u32, duration_us: u64, now_us: u64) -> bool {
+        let Some(worker) = self.workers.get_mut(&key) else { return false };
+        let Some(position) = worker.assigned.iter().position(|held| held.assignment.index == index) else {
+            return false;
+        };
+        worker.assigned.remove(position);
+        worker.solo &= !worker.assigned.is_empty();
+        worker.start_next(now_us);
+        self.duration.add(duration_us);
+        self.unrecorded += 1;
+        true
+    }
+
+    /// So many results are on disk, or were refused.
+    pub(crate) fn recorded(&mut self, results: usize) {
+        self.unrecorded = self.unrecorded.saturating_sub(results);
+    }
+
+    /// A worker is gone. The examples it held run again alone, or have failed: the verdicts.
+    pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause) -> Vec<Verdict> {
+        let Some(worker) = self.workers.remove(&key) else { return Vec::new() };
+        let alone = worker.assigned.len() == 1;
+        let mut verdicts = Vec::new();
+        for Running { assignment, .. } in worker.assigned {
+            let index = assignment.index;
+            if cause == (Cause::Deadline { index }) {
+                verdicts.push(Verdict::TimedOut(assignment));
+            } else if self.may_run_again(index, alone && cause == Cause::Crash) {
+                self.solo.push_back(index);
+            } else {
+                verdicts.push(Verdict::WorkerLost(assignment));
+            }
+        }
+        self.unrecorded += verdicts.len();
+        verdicts
+    }
+
+    fn may_run_again(&mut self, index: u32, charge: bool) -> bool {
+        if self.rules.retries == 0 {
+            return false;
+        }
+        let charged = self.charged.entry(index).or_default();
+        *charged += u32::from(charge);
+        *charged <= self.rules.retries
+    }
+
+    /// Workers that hold an example past its deadline: to be killed with `Cause::Deadline`.
+    pub(crate) fn overdue(&self, now_us: u64) -> Vec<(WorkerKey, u32)> {
+        let Some(timeout_us) = self.rules.timeout_us else { return Vec::new() };
+        self.running_for(now_us, timeout_us)
+    }
+
+    /// Workers with an example that has been running for so long, and the first such example of each.
+    pub(crate) fn running_for(&self, now_us: u64, least_us: u64) -> Vec<(WorkerKey, u32)> {
+        let old = |held: &&Running| held.since_us.is_some_and(|since| now_us.saturating_sub(since) >= least_us);
+        let first = |(&key, worker): (&WorkerKey, &Worker)| {
+            worker.assigned.iter().find(old).map(|held| (key, held.assignment.index))
+        };
+        self.workers.iter().filter_map(first).collect()
+    }
+
+    /// Examples given to workers.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.workers.values().map(|worker| worker.assigned.len()).sum()
+    }
+
+    /// Examples that nobody holds.
+    pub(crate) fn waiting(&self) -> usize {
+        self.pending.len() + self.solo.len()
+    }
+
+    /// What a crash of the node may repeat at the most: examples in flight and results on their way to the disk.
+    fn flight_max(&self) -> usize {
+        let threads: usize = self.workers.values().map(|worker| worker.threads).sum();
+        threads + self.rules.unrecorded_max
+    }
+}
+
+#[cfg(test)]
+mod tests;

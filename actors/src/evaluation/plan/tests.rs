@@ -1,0 +1,179 @@
+//! The plan by its promises, and a simulation that kills workers at random.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn rules(retries: u32) -> Rules {
+    Rules { retries, timeout_us: Some(1_000), unrecorded_max: 4 }
+}
+
+fn given(orders: &BTreeMap<WorkerKey, Vec<Assignment>>) -> Vec<(WorkerKey, u32)> {
+    orders.iter().flat_map(|(&key, held)| held.iter().map(move |one| (key, one.index))).collect()
+}
+
+#[test]
+fn the_last_examples_are_spread_evenly() {
+    let mut plan = Plan::new(rules(1), 0..3);
+    plan.worker_joined(1, 4);
+    plan.worker_joined(2, 4);
+    assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
+}
+
+#[test]
+fn no_more_is_in_flight_than_threads_before_durations_are_known() {
+    let mut plan = Plan::new(rules(1), 0..100);
+    plan.worker_joined(1, 3);
+    assert_eq!(given(&plan.assign(0)).len(), 3);
+    assert!(plan.assign(0).is_empty());
+}
+
+#[test]
+fn results_that_are_not_on_disk_hold_back_new_work() {
+    let mut plan = Plan::new(rules(1), 0..100);
+    plan.worker_joined(1, 1);
+    let mut executed = 0;
+    while let Some((key, index)) = given(&plan.assign(executed)).first().copied() {
+        executed += 1;
+        plan.finished(key, index, 1_000_000, executed);
+    }
+    assert_eq!(executed, 5, "one thread and four unrecorded");
+    plan.recorded(5);
+    assert!(!plan.assign(9).is_empty());
+}
+
+#[test]
+fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
+    let mut plan = Plan::new(rules(1), 0..4);
+    plan.worker_joined(1, 4);
+    plan.assign(0);
+    assert_eq!(plan.worker_ended(1, Cause::Crash), []);
+    plan.worker_joined(2, 4);
+    plan.worker_joined(3, 4);
+    assert_eq!(given(&plan.assign(1)), [(2, 0), (3, 1)]);
+    assert!(plan.assign(2).is_empty(), "each is alone");
+    plan.finished(2, 0, 10, 3);
+    assert_eq!(given(&plan.assign(4)), [(2, 2)]);
+}
+
+#[test]
+fn only_an_example_that_was_alone_is_charged_and_fails_after_its_retries() {
+    let mut plan = Plan::new(rules(1), 0..2);
+    plan.worker_joined(1, 2);
+    plan.assign(0);
+    plan.worker_ended(1, Cause::Crash);
+    for (key, lost) in [(2, false), (3, true)] {
+        plan.worker_joined(key, 2);
+        assert_eq!(given(&plan.assign(0)).len(), 1);
+        let held = plan.workers[&key].assigned[0].assignment;
+        plan.solo.rotate_left(1);
+        let verdicts = plan.worker_ended(key, Cause::Crash);
+        assert_eq!(verdicts == [Verdict::WorkerLost(held)], lost, "worker {key}");
+        plan.solo.rotate_left(usize::from(plan.solo.len() > 1));
+    }
+}
+
+#[test]
+fn without_retries_nothing_that_was_in_flight_runs_again() {
+    let mut plan = Plan::new(rules(0), 0..5);
+    plan.worker_joined(1, 3);
+    plan.assign(0);
+    assert_eq!(plan.worker_ended(1, Cause::Crash).len(), 3);
+    assert_eq!(plan.waiting(), 2);
+}
+
+#[test]
+fn a_deadline_fails_its_example_and_spares_the_neighbours() {
+    let mut plan = Plan::new(rules(1), 0..3);
+    plan.worker_joined(1, 2);
+    plan.assign(0);
+    plan.finished(1, 0, 500_000, 600);
+    plan.assign(600);
+    assert_eq!(plan.overdue(999), []);
+    assert_eq!(plan.overdue(1_000), [(1, 1)]);
+    let verdicts = plan.worker_ended(1, Cause::Deadline { index: 1 });
+    assert_eq!(verdicts, [Verdict::TimedOut(Assignment { index: 1, attempt: 1 })]);
+    plan.worker_joined(2, 2);
+    assert_eq!(given(&plan.assign(1_100)), [(2, 2)]);
+}
+
+#[test]
+fn an_example_that_waits_in_the_worker_does_not_age() {
+    let mut plan = Plan::new(Rules { unrecorded_max: 100, ..rules(1) }, 0..10);
+    plan.worker_joined(1, 1);
+    plan.assign(0);
+    plan.finished(1, 0, 1, 0);
+    plan.recorded(1);
+    assert!(plan.assign(0).len() == 1 && plan.in_flight() > 2);
+    assert_eq!(plan.running_for(5_000, 1_000), [(1, 1)]);
+    plan.finished(1, 1, 1, 5_000);
+    assert_eq!(plan.running_for(5_500, 1_000), []);
+}
+
+#[test]
+fn deaths_that_are_the_nodes_doing_are_never_charged() {
+    let mut plan = Plan::new(rules(1), 0..1);
+    for key in 1..20 {
+        plan.worker_joined(key, 1);
+        assert_eq!(plan.assign(0).len(), 1);
+        assert_eq!(plan.worker_ended(key, Cause::Node), []);
+    }
+}
+
+#[test]
+fn a_report_about_an_example_that_the_worker_does_not_hold_counts_for_nothing() {
+    let mut plan = Plan::new(rules(1), 0..2);
+    plan.worker_joined(1, 1);
+    plan.assign(0);
+    assert!(!plan.finished(1, 1, 1, 0));
+    assert!(!plan.finished(7, 0, 1, 0));
+    assert!(plan.finished(1, 0, 1, 0));
+    assert!(!plan.finished(1, 0, 1, 0), "a second report of the same example");
+}
+
+proptest! {
+    /// Whatever dies when: every example ends exactly once, and an innocent one always with a result.
+    #[test]
+    fn every_example_ends_exactly_once(
+        examples in 1u32..40,
+        poison in proptest::collection::btree_set(0u32..40, 0..3),
+        choices in proptest::collection::vec(0u8..=255, 400),
+        threads in 1usize..5,
+    ) {
+        let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8 };
+        let mut plan = Plan::new(rules, 0..examples);
+        let (mut done, mut lost) = (BTreeSet::new(), BTreeSet::new());
+        let mut next_key = 0;
+        let mut choice = choices.into_iter().cycle();
+        let mut now_us = 0;
+        for _ in 0..10_000 {
+            now_us += 100;
+            while plan.workers.len() < 2 {
+                next_key += 1;
+                plan.worker_joined(next_key, threads);
+            }
+            plan.assign(now_us);
+            let Some((&key, worker)) = plan.workers.iter().find(|(_, worker)| !worker.assigned.is_empty()) else { break };
+            let running: Vec<u32> = worker.assigned.iter().take(threads).map(|held| held.assignment.index).collect();
+            let dies = running.iter().any(|index| poison.contains(index));
+            if dies || choice.next().unwrap_or(0) < 5 {
+                let cause = if dies { Cause::Crash } else { Cause::Node };
+                for verdict in plan.worker_ended(key, cause) {
+                    let (Verdict::WorkerLost(held) | Verdict::TimedOut(held)) = verdict;
+                    prop_assert!(lost.insert(held.index));
+                    plan.recorded(1);
+                }
+            } else {
+                prop_assert!(plan.finished(key, running[0], 50, now_us));
+                prop_assert!(done.insert(running[0]));
+                plan.recorded(1);
+            }
+        }
+        prop_assert_eq!(plan.waiting() + plan.in_flight(), 0, "nothing is left over");
+        let expected: BTreeSet<u32> = poison.into_iter().filter(|index| *index < examples).collect();
+        prop_assert_eq!(&lost, &expected, "only the poisonous are lost");
+        prop_assert_eq!(done.len() + lost.len(), examples as usize);
+    }
+}

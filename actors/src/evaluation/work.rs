@@ -1,0 +1,211 @@
+//! The state of an Evaluation actor: the plan, the rows, and the workers that carry it out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use dspex_model::RunSpec;
+use dspex_python::protocol::{Example, ExampleResult};
+use ractor::{ActorProcessingErr, ActorRef};
+
+use super::backoff::Backoff;
+use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
+use super::rows::Rows;
+use super::workers::Member;
+use super::{EvaluationArguments, EvaluationMessage, Next, lost};
+use crate::board::BoardEvent;
+use crate::recorder::{RecorderMessage, Recording};
+use crate::worker::{WorkerEnd, WorkerMessage, WorkerReport};
+
+/// Results on their way to the disk beyond the threads: enough that a sync never makes workers wait.
+const UNRECORDED_MIN: usize = 256;
+/// An example without a deadline that runs longer is worth a word.
+const SLOW_US: u64 = 120_000_000;
+/// Workers in a row that did not come up: the run fails instead of trying for ever.
+const FAILED_STARTS_MAX: u32 = 5;
+
+pub(crate) struct Work {
+    pub(super) arguments: EvaluationArguments,
+    pub(super) myself: ActorRef<EvaluationMessage>,
+    pub(super) spec: RunSpec,
+    pub(super) detached: bool,
+    pub(super) plan: Plan,
+    pub(super) members: BTreeMap<WorkerKey, Member>,
+    pub(super) next_key: WorkerKey,
+    pub(super) backoff: Backoff,
+    pub(super) failed_starts: u32,
+    generation: u64,
+    rows: Rows,
+    warned: BTreeSet<u32>,
+    started: Instant,
+}
+
+impl Work {
+    /// Reads the run from the log's state and its rows from the blobs.
+    pub(super) async fn open(
+        arguments: EvaluationArguments,
+        myself: ActorRef<EvaluationMessage>,
+    ) -> Result<Self, ActorProcessingErr> {
+        let parts = &arguments.context.parts;
+        let run = arguments.run;
+        let held = parts.consensus.read_stale(|state| state.run(run).cloned());
+        let held = held.ok_or_else(|| format!("run {run} is not in the state"))?;
+        let digest = held.spec.dataset.digest;
+        let blobs = parts.blobs.clone();
+        let rows = tokio::task::spawn_blocking(move || blobs.get(&digest)).await??;
+        let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
+        if rows.len() != held.spec.dataset.examples as usize {
+            return Err(format!("the dataset {digest} has {} rows instead of {}", rows.len(), held.spec.dataset.examples).into());
+        }
+        let rules = Rules {
+            retries: held.spec.retries,
+            timeout_us: held.spec.timeout_ms.map(|limit| limit * 1000),
+            unrecorded_max: UNRECORDED_MIN.max(held.spec.num_threads as usize),
+        };
+        Ok(Self {
+            plan: Plan::new(rules, held.missing()),
+            generation: held.progress.generation,
+            detached: held.progress.detached,
+            spec: held.spec,
+            arguments,
+            myself,
+            members: BTreeMap::new(),
+            next_key: 1,
+            backoff: Backoff::default(),
+            failed_starts: 0,
+            rows,
+            warned: BTreeSet::new(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Deadlines are judged this often: late by a twentieth at the most, and never early.
+    pub(super) fn tick_every(&self) -> Duration {
+        let limit_ms = self.spec.timeout_ms.unwrap_or(u64::MAX);
+        Duration::from_millis((limit_ms / 20).clamp(10, 1000))
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Gives out what can be given out.
+    pub(super) fn dispatch(&mut self) {
+        for (key, assignments) in self.plan.assign(self.now_us()) {
+            let examples = assignments.iter().filter_map(|one| self.example(*one)).collect();
+            if let Some(member) = self.members.get(&key) {
+                self.arguments.board.dispatched();
+                // A worker that is gone reports its end, and the plan takes its examples back.
+                let _ = member.actor.cast(WorkerMessage::Execute(examples));
+            }
+        }
+    }
+
+    fn example(&self, Assignment { index, attempt }: Assignment) -> Option<Example> {
+        Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)? })
+    }
+
+    pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
+        match report {
+            WorkerReport::Ready => {
+                self.failed_starts = 0;
+                if let Some(member) = self.members.get_mut(&key) {
+                    member.ready = true;
+                    self.plan.worker_joined(key, member.threads as usize);
+                }
+                Ok(Next::Go)
+            }
+            WorkerReport::LoadFailed(failed) => {
+                Ok(Next::Fail(format!("a worker could not load the program: {}", failed.message)))
+            }
+            WorkerReport::Results(results) => {
+                self.results(key, results);
+                Ok(Next::Go)
+            }
+            WorkerReport::Fatal(fatal) => Ok(Next::Fail(match fatal.index {
+                Some(index) => format!("example {index}: {}", fatal.message),
+                None => fatal.message,
+            })),
+            WorkerReport::Ended(end) => self.worker_ended(key, &end),
+        }
+    }
+
+    fn results(&mut self, key: WorkerKey, results: Vec<ExampleResult>) {
+        let Some(member) = self.members.get(&key) else { return };
+        let worker = member.id.clone();
+        let now_us = self.now_us();
+        self.backoff.success();
+        let mut recordings = Vec::with_capacity(results.len());
+        for result in results {
+            let index = u32::try_from(result.index).unwrap_or(u32::MAX);
+            if self.plan.finished(key, index, result.duration_us, now_us) {
+                recordings.push(self.recording(result, worker.clone(), String::new()));
+            }
+        }
+        self.record(recordings);
+    }
+
+    fn recording(&self, result: ExampleResult, worker: String, output_tail: String) -> Recording {
+        Recording {
+            run: self.arguments.run,
+            generation: self.generation,
+            result,
+            worker,
+            output_tail,
+            evaluation: self.myself.clone(),
+        }
+    }
+
+    fn record(&self, recordings: Vec<Recording>) {
+        if !recordings.is_empty() {
+            // A recorder that is gone is replaced by its supervisor together with this actor.
+            let _ = self.arguments.recorder.cast(RecorderMessage::Record(recordings));
+        }
+    }
+
+    fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) -> Result<Next, ActorProcessingErr> {
+        let Some(member) = self.members.remove(&key) else { return Ok(Next::Go) };
+        if !member.ready {
+            self.failed_starts += 1;
+            if self.failed_starts >= FAILED_STARTS_MAX {
+                let output = lost::shown_tail(&end.output);
+                return Ok(Next::Fail(format!("{} workers in a row did not start: {}{output}", self.failed_starts, end.message)));
+            }
+        }
+        let cause = match member.condemned {
+            Some(index) => Cause::Deadline { index },
+            None if end.by_node => Cause::Node,
+            None => Cause::Crash,
+        };
+        let verdicts = self.plan.worker_ended(key, cause);
+        let lost = verdicts.iter().map(|verdict| {
+            let result = lost::result(*verdict, &self.spec, end);
+            self.recording(result, member.id.clone(), end.output.clone())
+        });
+        self.record(lost.collect());
+        let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
+        self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
+        Ok(Next::Go)
+    }
+
+    pub(super) fn kill_overdue(&mut self) {
+        for (key, index) in self.plan.overdue(self.now_us()) {
+            if let Some(member) = self.members.get_mut(&key) {
+                if member.condemned.replace(index).is_none() {
+                    let _ = member.actor.cast(WorkerMessage::Kill);
+                }
+            }
+        }
+    }
+
+    pub(super) fn warn_of_slow_examples(&mut self) {
+        if self.spec.timeout_ms.is_some() {
+            return;
+        }
+        for (_, index) in self.plan.running_for(self.now_us(), SLOW_US) {
+            if self.warned.insert(index) {
+                let text = format!("example {index} has been running for 120 s; --timeout S sets a limit");
+                self.arguments.board.publish(BoardEvent::Warning(text));
+            }
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The workers of one run: how many, with how many threads, started and stopped.
+
+use std::sync::Arc;
+
+use dspex_model::{RunSpec, ScoreKind};
+use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
+use ractor::{ActorProcessingErr, ActorRef};
+use uuid::Uuid;
+
+
+use super::work::Work;
+use crate::pool::PoolMessage;
+use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerPlace};
+
+/// A worker of the run.
+pub(crate) struct Member {
+    pub(super) actor: ActorRef<WorkerMessage>,
+    pub(super) id: String,
+    pub(super) threads: u32,
+    pub(super) ready: bool,
+    /// The example for whose deadline it was killed.
+    pub(super) condemned: Option<u32>,
+}
+
+/// Threads of worker number `position`: `num_threads` divided among `workers`, the first ones get one more.
+pub(crate) fn threads_of(num_threads: u32, workers: u32, position: u32) -> u32 {
+    let workers = workers.clamp(1, num_threads.max(1));
+    let threads = num_threads / workers + u32::from(position < num_threads % workers);
+    threads.max(1)
+}
+
+impl Work {
+    /// Starts as many workers as the run asks for, and as there are examples for; one may have loaded the program already.
+    pub(super) async fn start_workers(&mut self, mut loaded: Option<LoadedProcess>) -> Result<(), ActorProcessingErr> {
+        let examples = u32::try_from(self.plan.waiting()).unwrap_or(u32::MAX);
+        let wanted = self.spec.workers.clamp(1, examples.max(1));
+        for _ in 0..wanted {
+            self.spawn_worker(loaded.take()).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a worker unless there are enough, with the threads that are missing.
+    pub(super) async fn spawn_worker(&mut self, loaded: Option<LoadedProcess>) -> Result<(), ActorProcessingErr> {
+        let taken: u32 = self.members.values().map(|member| member.threads).sum();
+        let free = self.spec.num_threads.saturating_sub(taken);
+        if free == 0 || self.members.len() >= self.spec.workers as usize || self.plan.waiting() == 0 {
+            return Ok(());
+        }
+        let key = self.next_key;
+        self.next_key += 1;
+        let places_left = self.spec.workers - u32::try_from(self.members.len()).unwrap_or(0);
+        let (threads, origin, id) = match loaded {
+            Some(process) => {
+                let id = process.process.handle.id().to_owned();
+                (process.threads, Origin::Loaded(process), id)
+            }
+            None => {
+                let threads = free.div_ceil(places_left.max(1));
+                let caller = Arc::clone(&self.arguments.caller);
+                (threads, Origin::Launch { caller, load: load(&self.spec, threads) }, worker_id())
+            }
+        };
+        let place = WorkerPlace {
+            context: Arc::clone(&self.arguments.context),
+            key,
+            id: id.clone(),
+            run: self.arguments.run,
+            owner: self.myself.clone(),
+            board: Arc::clone(&self.arguments.board),
+        };
+        let actor = ractor::call!(self.arguments.pool, |reply| PoolMessage::Spawn(place, origin, reply))??;
+        self.members.insert(key, Member { actor, id, threads, ready: false, condemned: None });
+        Ok(())
+    }
+
+    /// At once: nobody waits for what they still execute.
+    pub(super) fn stop_workers(&mut self) {
+        for member in self.members.values() {
+            // Not a message: it must also reach a worker that waits for capacity.
+            member.actor.kill();
+        }
+        self.members.clear();
+    }
+}
+
+/// A name that is never used twice.
+pub(crate) fn worker_id() -> String {
+    format!("worker-{}", Uuid::now_v7())
+}
+
+/// What a worker of a stored run loads. The rows come with the orders, so the dataset is not loaded again.
+pub(crate) fn load(spec: &RunSpec, threads: u32) -> Load {
+    Load {
+        protocol: PROTOCOL_VERSION,
+        threads,
+        program: spec.program.clone(),
+        metric: Some(spec.metric.clone()),
+        lm: spec.lm.clone(),
+        lm_settings: spec.lm_settings.clone(),
+        state: spec.saved_state.clone(),
+        inputs: Some(spec.inputs.clone()),
+        columns: spec.dataset.columns.clone(),
+        dataset: None,
+        limit: None,
+        text_cells: spec.dataset.text_cells,
+        failure_score: match spec.failure_score.kind {
+            ScoreKind::Integer => Number::Integer(spec.failure_score.value as i64),
+            ScoreKind::Float | ScoreKind::Object => Number::Float(spec.failure_score.value),
+        },
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("id", &self.id).field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_add_up_to_what_was_asked_for() {
+        for (num_threads, workers) in [(8, 2), (7, 2), (1, 1), (64, 3), (2, 8)] {
+            let used = workers.min(num_threads);
+            let threads: Vec<u32> = (0..used).map(|position| threads_of(num_threads, workers, position)).collect();
+            assert_eq!(threads.iter().sum::<u32>(), num_threads, "{num_threads} over {workers}: {threads:?}");
+            assert!(threads.iter().all(|threads| *threads >= 1));
+        }
+    }
+}

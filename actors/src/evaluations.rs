@@ -1,0 +1,169 @@
+//! The supervisor of Evaluation actors: starts one for each run that this node owns and has a caller's environment for, and
+//! starts it again when it fails.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_model::{RunId, RunStatus};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tracing::{error, warn};
+
+use crate::board::Board;
+use crate::context::NodeContext;
+use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
+use crate::pool::PoolMessage;
+use crate::recorder::RecorderMessage;
+use crate::submission::Caller;
+use crate::worker::LoadedProcess;
+
+/// Failures of one run's actor before its run is given up until a resume.
+const FAILURES_MAX: u32 = 5;
+
+/// What only the caller could hand over, for a run that is about to be in the log.
+pub(crate) struct Handover {
+    pub caller: Arc<Caller>,
+    pub board: Arc<Board>,
+    /// The worker that checked the program.
+    pub loaded: Option<LoadedProcess>,
+}
+
+pub(crate) enum EvaluationsMessage {
+    /// A proposal for this run is on its way to the log.
+    Expect(RunId, Box<Handover>),
+    /// That proposal was refused.
+    Forget(RunId),
+    /// The log says that this node owns the run. Repeated freely.
+    Own { run: RunId, epoch: u64 },
+    /// The log says that the run has ended.
+    Stop(RunId),
+}
+
+pub(crate) struct EvaluationsActor;
+
+pub(crate) struct EvaluationsArguments {
+    pub context: Arc<NodeContext>,
+    pub pool: ActorRef<PoolMessage>,
+    pub recorder: ActorRef<RecorderMessage>,
+}
+
+pub(crate) struct EvaluationsState {
+    arguments: EvaluationsArguments,
+    runs: HashMap<RunId, Entry>,
+}
+
+struct Entry {
+    handover: Handover,
+    actor: Option<(ActorRef<EvaluationMessage>, u64)>,
+    failures: u32,
+}
+
+impl Actor for EvaluationsActor {
+    type Msg = EvaluationsMessage;
+    type State = EvaluationsState;
+    type Arguments = EvaluationsArguments;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<EvaluationsMessage>,
+        arguments: EvaluationsArguments,
+    ) -> Result<EvaluationsState, ActorProcessingErr> {
+        Ok(EvaluationsState { arguments, runs: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<EvaluationsMessage>,
+        message: EvaluationsMessage,
+        state: &mut EvaluationsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            EvaluationsMessage::Expect(run, handover) => {
+                state.arguments.context.boards.insert(run, Arc::clone(&handover.board));
+                state.runs.insert(run, Entry { handover: *handover, actor: None, failures: 0 });
+            }
+            EvaluationsMessage::Forget(run) => {
+                state.arguments.context.boards.remove(run);
+                state.runs.remove(&run);
+            }
+            EvaluationsMessage::Own { run, epoch } => state.own(&myself, run, epoch).await,
+            EvaluationsMessage::Stop(run) => {
+                if let Some((actor, _)) = state.runs.remove(&run).and_then(|entry| entry.actor) {
+                    actor.stop(None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<EvaluationsMessage>,
+        event: SupervisionEvent,
+        state: &mut EvaluationsState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorTerminated(cell, ..) => state.ended(cell.get_id()),
+            SupervisionEvent::ActorFailed(cell, error) => state.failed(&myself, cell.get_id(), &error.to_string()),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl EvaluationsState {
+    /// Idempotent: an effect, a re-derivation and a restart may all say the same.
+    async fn own(&mut self, myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64) {
+        let EvaluationsArguments { context, pool, recorder } = &self.arguments;
+        // Without a caller (a node that has just restarted) the run waits for a resume.
+        let Some(entry) = self.runs.get_mut(&run) else { return };
+        if entry.actor.as_ref().is_some_and(|(_, running)| *running >= epoch) {
+            return;
+        }
+        let progress = context.parts.consensus.read_stale(|state| {
+            state.run(run).map(|held| (held.progress.status, held.progress.epoch))
+        });
+        if progress != Some((RunStatus::Running, epoch)) {
+            return;
+        }
+        let arguments = EvaluationArguments {
+            context: Arc::clone(context),
+            run,
+            epoch,
+            caller: Arc::clone(&entry.handover.caller),
+            board: Arc::clone(&entry.handover.board),
+            pool: pool.clone(),
+            recorder: recorder.clone(),
+        };
+        let loaded = entry.handover.loaded.take();
+        match Actor::spawn_linked(None, EvaluationActor, (arguments, loaded), myself.get_cell()).await {
+            Ok((actor, _)) => entry.actor = Some((actor, epoch)),
+            Err(error) => retry(myself, run, epoch, entry, &error.to_string()),
+        }
+    }
+
+    fn failed(&mut self, myself: &ActorRef<EvaluationsMessage>, actor: ActorId, error: &str) {
+        let owner = |entry: &Entry| entry.actor.as_ref().is_some_and(|(held, _)| held.get_id() == actor);
+        if let Some((&run, entry)) = self.runs.iter_mut().find(|(_, entry)| owner(entry)) {
+            let epoch = entry.actor.take().map_or(0, |(_, epoch)| epoch);
+            retry(myself, run, epoch, entry, error);
+        }
+    }
+
+    /// The environment of a run that has ended is dropped; a resume brings its own.
+    fn ended(&mut self, actor: ActorId) {
+        self.runs.retain(|_, entry| entry.actor.as_ref().is_none_or(|(held, _)| held.get_id() != actor));
+    }
+}
+
+/// Starts the run's actor again, later each time; in the end the run stands still until somebody cancels and resumes it.
+fn retry(myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64, entry: &mut Entry, error: &str) {
+    entry.failures += 1;
+    if entry.failures > FAILURES_MAX {
+        error!(%run, error, "an evaluation keeps failing and is left alone");
+        return;
+    }
+    warn!(%run, error, failures = entry.failures, "an evaluation failed and is started again");
+    let wait = Duration::from_millis(100 << entry.failures);
+    myself.send_after(wait, move || EvaluationsMessage::Own { run, epoch });
+}

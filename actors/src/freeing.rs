@@ -1,0 +1,64 @@
+//! Freeing the blobs of a deleted run: those that nothing else refers to, and nobody is about to refer to.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use dspex_model::{Digest, State};
+use dspex_storage::BlobStore;
+use tokio::sync::{RwLock, RwLockReadGuard};
+use tracing::warn;
+
+/// How long an upload is kept for the proposal that will name it.
+const PIN_FOR: Duration = Duration::from_secs(600);
+
+/// Keeps what is on its way into the log from being freed.
+#[derive(Debug, Default)]
+pub(crate) struct Freeing {
+    /// Held for reading from a blob's write until the log names it.
+    gate: RwLock<()>,
+    pins: Mutex<HashMap<Digest, Instant>>,
+}
+
+impl Freeing {
+    /// Nothing is freed while the guard lives.
+    pub(crate) async fn hold(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().await
+    }
+
+    /// An upload whose proposal comes with a later call.
+    pub(crate) fn pin(&self, digest: Digest) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|_, since| since.elapsed() < PIN_FOR);
+        pins.insert(digest, Instant::now());
+    }
+
+    /// Deletes the candidates that `state` does not refer to and that are not pinned.
+    pub(crate) async fn free(
+        &self,
+        blobs: &BlobStore,
+        candidates: HashSet<Digest>,
+        referenced: impl FnOnce() -> HashSet<Digest>,
+    ) {
+        let _alone = self.gate.write().await;
+        let kept = referenced();
+        let pinned = |digest: &Digest| {
+            let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+            pins.get(digest).is_some_and(|since| since.elapsed() < PIN_FOR)
+        };
+        let free: Vec<Digest> =
+            candidates.into_iter().filter(|digest| !kept.contains(digest) && !pinned(digest)).collect();
+        let blobs = blobs.clone();
+        let freed = tokio::task::spawn_blocking(move || free.iter().try_for_each(|digest| blobs.delete(digest)));
+        match freed.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "blobs of a deleted run were not freed"),
+            Err(error) => warn!(%error, "freeing blobs failed"),
+        }
+    }
+}
+
+/// Every blob that a run of the state refers to.
+pub(crate) fn referenced(state: &State) -> HashSet<Digest> {
+    state.runs().flat_map(|(_, run)| run.blobs()).collect()
+}

@@ -1,0 +1,29 @@
+//! Who does the work: the supervision tree of one node. The only room that knows ractor.
+//!
+//! Orders go down by actors, facts come up through the log: an actor holds nothing that cannot be derived again from the
+//! replicated state, so a message may be lost and an actor may die at any time without harm. Each actor receives, lets a
+//! plain function decide (`evaluation/plan.rs`), and sends.
+
+mod board;
+mod context;
+mod error;
+mod evaluation;
+mod evaluations;
+mod freeing;
+mod pool;
+mod preparation;
+mod proposing;
+mod reconcile;
+mod recorder;
+mod submission;
+mod tree;
+mod worker;
+
+pub use board::{Board, BoardEvent, DriverGuard, Timing};
+pub use context::{NodeContext, NodeParts};
+pub use error::{SubmitError, SubmitErrorKind};
+pub use submission::{
+    Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted,
+};
+pub use tree::Tree;
+pub use worker::{WorkerState, WorkerView};

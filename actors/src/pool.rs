@@ -1,0 +1,75 @@
+//! The pool: spawns Worker actors and supervises them. It never hands a worker from one run to another: forking is cheaper
+//! than cleaning. Its capacity is a semaphore in the context, so that a run that waits for a worker blocks nobody.
+
+use std::collections::HashMap;
+
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
+use tracing::warn;
+
+use crate::evaluation::{EvaluationMessage, WorkerKey};
+use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerPlace, WorkerReport};
+
+pub(crate) enum PoolMessage {
+    /// A worker for a run; it reports to the place's owner.
+    Spawn(WorkerPlace, Origin, RpcReplyPort<Result<ActorRef<WorkerMessage>, SpawnErr>>),
+}
+
+pub(crate) struct PoolActor;
+
+#[derive(Default)]
+pub(crate) struct PoolState {
+    owners: HashMap<ActorId, (ActorRef<EvaluationMessage>, WorkerKey)>,
+}
+
+impl Actor for PoolActor {
+    type Msg = PoolMessage;
+    type State = PoolState;
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<PoolMessage>, (): ()) -> Result<PoolState, ActorProcessingErr> {
+        Ok(PoolState::default())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<PoolMessage>,
+        message: PoolMessage,
+        state: &mut PoolState,
+    ) -> Result<(), ActorProcessingErr> {
+        let PoolMessage::Spawn(place, origin, reply) = message;
+        let (owner, key) = (place.owner.clone(), place.key);
+        let spawned = Actor::spawn_linked(None, WorkerActor, (place, origin), myself.get_cell()).await;
+        let spawned = spawned.map(|(worker, _)| worker);
+        if let Ok(worker) = &spawned {
+            state.owners.insert(worker.get_id(), (owner, key));
+        }
+        // A caller that is gone leaves a worker whose owner is gone: it stops by itself when it has nobody to report to.
+        if let Err(error) = reply.send(spawned) {
+            warn!(%error, "a worker was spawned for nobody");
+        }
+        Ok(())
+    }
+
+    /// A worker that stopped has reported its end; one that panicked or was killed has not, so the pool does.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<PoolMessage>,
+        event: SupervisionEvent,
+        state: &mut PoolState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, message) = match event {
+            SupervisionEvent::ActorTerminated(cell, ..) => (cell, "the worker's actor stopped".to_owned()),
+            SupervisionEvent::ActorFailed(cell, error) => {
+                warn!(%error, "a worker's actor failed");
+                (cell, format!("the worker's actor failed: {error}"))
+            }
+            _ => return Ok(()),
+        };
+        if let Some((owner, key)) = state.owners.remove(&cell.get_id()) {
+            let end = WorkerEnd { message, output: String::new(), by_node: true };
+            // After the worker's own report this one is for an unknown key, and ignored.
+            let _ = owner.cast(EvaluationMessage::Worker(key, WorkerReport::Ended(end)));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,117 @@
+//! From a request to a run in the log: the program is loaded once as a check, in the worker that will then execute it.
+
+mod check;
+mod sources;
+mod specification;
+
+use std::sync::Arc;
+
+use dspex_model::{Command, Outcome, RunId, RunStatus, RunSubmission};
+use ractor::ActorRef;
+use uuid::Uuid;
+
+use crate::board::Board;
+use crate::context::NodeContext;
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::evaluations::{EvaluationsMessage, Handover};
+use crate::proposing::propose;
+use crate::submission::{Caller, ResumeRequest, SubmitRequest, Submitted};
+use check::{Checked, Checking};
+use specification::Specified;
+
+/// Checks a submission and starts it.
+pub(crate) async fn submit(
+    context: &Arc<NodeContext>,
+    evaluations: &ActorRef<EvaluationsMessage>,
+    request: SubmitRequest,
+) -> Result<Submitted, SubmitError> {
+    let SubmitRequest { request: id, received, caller, evaluation, detach, resume } = request;
+    let caller = caller.with(&evaluation.environment);
+    let checked = check::check(context, &caller, Checking::submission(&evaluation)?).await?;
+    // From here until the log names them, nobody frees the dataset and the sources.
+    let held = context.freeing.hold().await;
+    let Specified { spec, notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
+    let loaded = checked.into_loaded(&spec);
+    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
+    if resume {
+        let found = context.parts.consensus.read_stale(|state| specification::newest_unfinished(state, spec.specification));
+        let (run, status) = found.ok_or_else(specification::nothing_to_resume)?;
+        if status == RunStatus::Running {
+            return Ok(Submitted { run, resumed: true, notes });
+        }
+        let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
+        start(context, evaluations, run, handover, id, command).await?;
+        return Ok(Submitted { run, resumed: true, notes });
+    }
+    let run = RunId::from(Uuid::now_v7());
+    let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
+    let run = start(context, evaluations, run, handover, id, Command::SubmitRun(Box::new(submission))).await?;
+    drop(held);
+    Ok(Submitted { run, resumed: false, notes })
+}
+
+/// Checks that a stored run can go on with this caller, and continues it.
+pub(crate) async fn resume(
+    context: &Arc<NodeContext>,
+    evaluations: &ActorRef<EvaluationsMessage>,
+    request: ResumeRequest,
+) -> Result<Submitted, SubmitError> {
+    let ResumeRequest { request: id, received, caller, run, detach } = request;
+    let held = context.parts.consensus.read_stale(|state| state.run(run).cloned());
+    let held = held.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
+    let status = held.progress.status;
+    if status == RunStatus::Running {
+        return Ok(Submitted { run, resumed: true, notes: vec!["it is running already".to_owned()] });
+    }
+    if !status.is_resumable() {
+        return Err(dspex_model::Rejection::RunNotResumable(status).into());
+    }
+    sources::unchanged(context, &held.spec).await?;
+    // The run's own directory: relative names keep their meaning wherever the resume is typed.
+    let caller = Caller { directory: held.spec.directory.clone().into(), ..caller.with(&held.spec.environment) };
+    let checked = check::check(context, &caller, Checking::stored(&held.spec)).await?;
+    specification::same_python(&held.spec, &checked)?;
+    let notes = specification::notes(&caller, &checked);
+    let loaded = checked.into_loaded(&held.spec);
+    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
+    let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
+    start(context, evaluations, run, handover, id, command).await?;
+    Ok(Submitted { run, resumed: true, notes })
+}
+
+/// Hands over what only the caller has, then proposes; the effect of the proposal starts the work.
+async fn start(
+    context: &NodeContext,
+    evaluations: &ActorRef<EvaluationsMessage>,
+    run: RunId,
+    handover: Handover,
+    request: dspex_model::RequestId,
+    command: Command,
+) -> Result<RunId, SubmitError> {
+    let gone = || SubmitError::new(SubmitErrorKind::Unavailable, "the node is stopping");
+    evaluations.cast(EvaluationsMessage::Expect(run, Box::new(handover))).map_err(|_| gone())?;
+    let outcome = propose(&context.parts.consensus, Some(request), &command).await;
+    let refused = match outcome {
+        Ok(Outcome::RunSubmitted { run: stored, .. }) => {
+            // The same request was executed before, under another id: this one's handover is for nothing.
+            if stored != run {
+                let _ = evaluations.cast(EvaluationsMessage::Forget(run));
+            }
+            return Ok(stored);
+        }
+        Ok(Outcome::RunResumed { .. }) => return Ok(run),
+        Ok(Outcome::Rejected(rejection)) => rejection.into(),
+        Ok(other) => SubmitError::new(SubmitErrorKind::Internal, format!("the log answered {other:?}")),
+        Err(error) => SubmitError::new(SubmitErrorKind::Unavailable, error),
+    };
+    let _ = evaluations.cast(EvaluationsMessage::Forget(run));
+    Err(refused)
+}
+
+impl Checked {
+    /// The worker that checked the program, when it has as many threads as the run's first worker is to have.
+    fn into_loaded(self, spec: &dspex_model::RunSpec) -> Option<crate::worker::LoadedProcess> {
+        let first = crate::evaluation::threads_of(spec.num_threads, spec.workers, 0);
+        (self.process.threads == first).then_some(self.process)
+    }
+}

@@ -1,0 +1,196 @@
+//! From a request and a loaded program to the run's specification, with every default filled in.
+
+use dspex_model::{Dataset, Digest, RunId, RunSpec, RunStatus, Score, ScoreKind, State, SumRule};
+use dspex_python::protocol::{self, InputsFrom};
+use serde_json::json;
+
+use super::check::{Checked, NUM_THREADS, default_workers};
+use super::sources;
+use crate::context::NodeContext;
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::submission::{Caller, Column, DatasetSource, EvaluationRequest};
+
+/// DSPy's default, for settings that hold something else than a number of errors.
+const MAX_ERRORS: u32 = 10;
+/// Once after a crash.
+const RETRIES: u32 = 1;
+/// More threads than this are a typing error.
+const NUM_THREADS_MAX: u32 = 4096;
+
+/// A specification, and what a person wants to know of it.
+pub(super) struct Specified {
+    pub(super) spec: RunSpec,
+    pub(super) notes: Vec<String>,
+}
+
+pub(super) async fn specify(
+    context: &NodeContext,
+    caller: &Caller,
+    request: &EvaluationRequest,
+    checked: &Checked,
+) -> Result<Specified, SubmitError> {
+    let loaded = &checked.loaded;
+    let dataset = dataset(context, request, checked).await?;
+    let configured = u32::try_from(loaded.num_threads).ok().filter(|threads| *threads > 0);
+    let num_threads = request.num_threads.or(configured).unwrap_or(NUM_THREADS);
+    if num_threads > NUM_THREADS_MAX {
+        let message = format!("--num-threads {num_threads} is more than {NUM_THREADS_MAX}");
+        return Err(SubmitError::new(SubmitErrorKind::Argument, message));
+    }
+    let workers = request.workers.unwrap_or_else(|| default_workers(context, num_threads)).min(num_threads);
+    let configured_errors = u32::try_from(loaded.max_errors).unwrap_or(MAX_ERRORS);
+    let mut spec = RunSpec {
+        program: request.program.clone(),
+        program_class: loaded.program.clone(),
+        metric: request.metric.clone(),
+        metric_name: loaded.metric.clone(),
+        lm: request.lm.clone(),
+        lm_settings: request.lm_settings.clone(),
+        lm_answers: loaded.lm.clone(),
+        inputs: loaded.inputs.clone(),
+        saved_state: request.saved_state.clone(),
+        dataset,
+        num_threads,
+        workers,
+        timeout_ms: request.timeout_ms,
+        retries: request.retries.unwrap_or(RETRIES),
+        max_errors: request.max_errors.unwrap_or(configured_errors),
+        failure_score: Score { value: request.failure_score.unwrap_or(0.0), kind: ScoreKind::Float },
+        environment: request.environment.clone(),
+        directory: caller.directory.to_string_lossy().into_owned(),
+        interpreter: caller.interpreter.to_string_lossy().into_owned(),
+        python_version: checked.ready.python.clone(),
+        dspy_version: checked.ready.dspy.clone(),
+        sum_rule: match checked.ready.sum_rule {
+            protocol::SumRule::Plain => SumRule::Plain,
+            protocol::SumRule::Compensated => SumRule::Compensated,
+        },
+        sources: sources::store(context, &loaded.sources).await?,
+        specification: Digest([0; 32]),
+    };
+    spec.specification = specification(&spec);
+    Ok(Specified { spec, notes: notes(caller, checked) })
+}
+
+async fn dataset(context: &NodeContext, request: &EvaluationRequest, checked: &Checked) -> Result<Dataset, SubmitError> {
+    match &request.dataset {
+        DatasetSource::File { digest, name, examples, columns, text_cells } => {
+            let (blobs, blob) = (context.parts.blobs.clone(), *digest);
+            let present = tokio::task::spawn_blocking(move || blobs.contains(&blob)).await;
+            if !matches!(present, Ok(Ok(true))) {
+                let message = format!("the rows of {name} were not uploaded (Blobs.Put), or not kept: send them again");
+                return Err(SubmitError::new(SubmitErrorKind::DatasetNotUploaded, message));
+            }
+            inputs_present(name, columns, &checked.loaded.inputs)?;
+            let names = columns.iter().map(|column| column.name.clone()).collect();
+            Ok(Dataset { digest: *digest, name: name.clone(), examples: *examples, columns: Some(names), text_cells: *text_cells })
+        }
+        DatasetSource::Python(reference) => {
+            let empty = || SubmitError::from(protocol::LoadFailed {
+                kind: protocol::LoadFailedKind::DatasetEmpty,
+                message: "devset must contain at least one example, got an empty devset.".to_owned(),
+                traceback: None,
+                file: None,
+                line: None,
+            });
+            let (digest, examples) = checked.rows.ok_or_else(empty)?;
+            Ok(Dataset { digest, name: reference.clone(), examples, columns: None, text_cells: false })
+        }
+    }
+}
+
+/// Every row must have every input: a program that is called without one fails for a reason that is hard to find.
+fn inputs_present(name: &str, columns: &[Column], inputs: &[String]) -> Result<(), SubmitError> {
+    for input in inputs {
+        let column = columns.iter().find(|column| column.name == *input);
+        let message = match column {
+            Some(Column { first_row_without: 0, .. }) => continue,
+            Some(Column { first_row_without: line, .. }) => format!("{name}, line {line}: the input {input:?} is missing"),
+            None => format!(
+                "{name} has no column {input:?}; it has {}. Name the inputs with --inputs",
+                columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+            ),
+        };
+        return Err(SubmitError::new(SubmitErrorKind::InputsMissing, message));
+    }
+    Ok(())
+}
+
+/// A digest of everything that decides the result, and nothing that only decides how fast it comes.
+fn specification(spec: &RunSpec) -> Digest {
+    let canonical = json!({
+        "version": 1,
+        "program": spec.program,
+        "metric": spec.metric,
+        "lm": spec.lm,
+        "lm_settings": spec.lm_settings,
+        "inputs": spec.inputs,
+        "state": spec.saved_state,
+        "dataset": spec.dataset.digest.to_string(),
+        "text_cells": spec.dataset.text_cells,
+        "timeout_ms": spec.timeout_ms,
+        "max_errors": spec.max_errors,
+        "failure_score": spec.failure_score.value.to_bits(),
+        "environment": spec.environment,
+        "directory": spec.directory,
+        "python": spec.python_version,
+        "dspy": spec.dspy_version,
+        "sources": spec.sources.to_string(),
+    });
+    Digest::of(canonical.to_string().as_bytes())
+}
+
+/// The newest run with this specification that can be continued or is running.
+pub(super) fn newest_unfinished(state: &State, specification: Digest) -> Option<(RunId, RunStatus)> {
+    state
+        .runs()
+        .rev()
+        .filter(|(_, run)| run.spec.specification == specification)
+        .map(|(id, run)| (id, run.progress.status))
+        .find(|(_, status)| *status == RunStatus::Running || status.is_resumable())
+}
+
+pub(super) fn nothing_to_resume() -> SubmitError {
+    SubmitError::new(
+        SubmitErrorKind::NothingToResume,
+        "no unfinished run has this program, dataset, metric and settings, with the files as they are now; \
+         leave out --resume to start one (dspex run list shows all)",
+    )
+}
+
+/// A resume with another Python or dspy would mix results.
+pub(super) fn same_python(spec: &RunSpec, checked: &Checked) -> Result<(), SubmitError> {
+    let now = (&checked.ready.python, &checked.ready.dspy);
+    if now == (&spec.python_version, &spec.dspy_version) {
+        return Ok(());
+    }
+    let message = format!(
+        "the run was started with Python {} and dspy {}, this is Python {} and dspy {}: choose the former with --python {}",
+        spec.python_version, spec.dspy_version, now.0, now.1, spec.interpreter
+    );
+    Err(SubmitError::new(SubmitErrorKind::SourcesChanged, message))
+}
+
+/// What a person wants to know before the first result.
+pub(super) fn notes(caller: &Caller, checked: &Checked) -> Vec<String> {
+    let loaded = &checked.loaded;
+    let from = match loaded.inputs_from {
+        InputsFrom::Option => "--inputs",
+        InputsFrom::Dataset => "the dataset",
+        InputsFrom::Forward => "forward()",
+        InputsFrom::Signature => "the signature",
+    };
+    let mut notes = vec![
+        format!(
+            "Python {} with dspy {} ({}, from {})",
+            checked.ready.python,
+            checked.ready.dspy,
+            caller.interpreter.display(),
+            caller.interpreter_reason
+        ),
+        format!("Inputs: {} (from {from})", loaded.inputs.join(", ")),
+        format!("LM: {}", loaded.lm),
+    ];
+    notes.extend(loaded.notes.iter().cloned());
+    notes
+}

@@ -1,0 +1,55 @@
+//! From the log to actors: effects as they come, and all that is pending once in a while and whenever effects were missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_consensus::{EffectEvent, Effects};
+use dspex_model::Effect;
+use ractor::ActorRef;
+use tracing::debug;
+
+use crate::context::NodeContext;
+use crate::evaluations::EvaluationsMessage;
+
+/// An effect that was lost is made up for within this time.
+const DERIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs until the log or the tree is gone.
+pub(crate) async fn reconcile(
+    context: Arc<NodeContext>,
+    mut effects: Effects,
+    evaluations: ActorRef<EvaluationsMessage>,
+) {
+    let mut derive = tokio::time::interval(DERIVE_EVERY);
+    loop {
+        let batch = tokio::select! {
+            _ = derive.tick() => pending(&context),
+            event = effects.next() => match event {
+                Some(EffectEvent::Effects { effects, .. }) => effects,
+                Some(EffectEvent::Missed) => {
+                    debug!("effects were missed; deriving what is pending");
+                    pending(&context)
+                }
+                None => return,
+            },
+        };
+        for effect in batch {
+            if perform(&context, &evaluations, effect).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn pending(context: &NodeContext) -> Vec<Effect> {
+    context.parts.consensus.read_stale(|state| state.pending(context.parts.node))
+}
+
+fn perform(context: &NodeContext, evaluations: &ActorRef<EvaluationsMessage>, effect: Effect) -> Result<(), ()> {
+    let message = match effect {
+        Effect::OwnRun { owner, run, epoch } if owner == context.parts.node => EvaluationsMessage::Own { run, epoch },
+        Effect::OwnRun { .. } | Effect::FreeBlobs { .. } => return Ok(()),
+        Effect::StopRun { run } => EvaluationsMessage::Stop(run),
+    };
+    evaluations.cast(message).map_err(|_| ())
+}

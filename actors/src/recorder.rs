@@ -1,0 +1,142 @@
+//! The recorder: gets results of this node's workers to the disk and into the log, as many at once as have gathered
+//! while the last ones were being written.
+//!
+//! Blobs first, synced; then the proposal that names them. A result counts when the log says so, not before.
+
+mod convert;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dspex_model::{Command, Outcome, Rejection, RunId, RunStatus};
+use dspex_python::protocol::ExampleResult;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tracing::error;
+
+use crate::context::NodeContext;
+use crate::evaluation::EvaluationMessage;
+use crate::proposing::propose;
+use convert::Converted;
+
+/// A result on its way to the log.
+#[derive(Debug)]
+pub(crate) struct Recording {
+    pub run: RunId,
+    pub generation: u64,
+    pub result: ExampleResult,
+    /// Where it was executed; stored with a failure.
+    pub worker: String,
+    /// The end of what a lost worker printed.
+    pub output_tail: String,
+    pub evaluation: ActorRef<EvaluationMessage>,
+}
+
+/// What became of results that were handed to the recorder.
+#[derive(Clone, Debug)]
+pub(crate) struct Recorded {
+    pub results: usize,
+    /// The run's status after them; an error means that the log or the disk does not take them.
+    pub status: Result<RunStatus, String>,
+}
+
+#[derive(Debug)]
+pub(crate) enum RecorderMessage {
+    Record(Vec<Recording>),
+    /// The batch under way is done.
+    Flushed,
+}
+
+pub(crate) struct RecorderActor;
+
+pub(crate) struct RecorderState {
+    context: Arc<NodeContext>,
+    gathered: Vec<Recording>,
+    flushing: bool,
+}
+
+impl Actor for RecorderActor {
+    type Msg = RecorderMessage;
+    type State = RecorderState;
+    type Arguments = Arc<NodeContext>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<RecorderMessage>,
+        context: Arc<NodeContext>,
+    ) -> Result<RecorderState, ActorProcessingErr> {
+        Ok(RecorderState { context, gathered: Vec::new(), flushing: false })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RecorderMessage>,
+        message: RecorderMessage,
+        state: &mut RecorderState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RecorderMessage::Record(mut recordings) => state.gathered.append(&mut recordings),
+            RecorderMessage::Flushed => state.flushing = false,
+        }
+        if !state.flushing && !state.gathered.is_empty() {
+            state.flushing = true;
+            let batch = std::mem::take(&mut state.gathered);
+            let context = Arc::clone(&state.context);
+            tokio::spawn(async move {
+                let flush = tokio::spawn(async move { flush(&context, batch).await });
+                if let Err(error) = flush.await {
+                    error!(%error, "recording results failed; their run goes on after a resume");
+                }
+                // The recorder is gone only when its node stops.
+                let _ = myself.cast(RecorderMessage::Flushed);
+            });
+        }
+        Ok(())
+    }
+}
+
+async fn flush(context: &NodeContext, batch: Vec<Recording>) {
+    let mut by_run: BTreeMap<(RunId, u64), Vec<Recording>> = BTreeMap::new();
+    for recording in batch {
+        by_run.entry((recording.run, recording.generation)).or_default().push(recording);
+    }
+    for ((run, generation), recordings) in by_run {
+        let Some(evaluation) = recordings.first().map(|recording| recording.evaluation.clone()) else { continue };
+        let results = recordings.len();
+        let status = record(context, run, generation, recordings).await;
+        if let Err(error) = &status {
+            error!(%run, %error, "results could not be recorded");
+        }
+        // An evaluation that is gone has nothing to hear.
+        let _ = evaluation.cast(EvaluationMessage::Recorded(Recorded { results, status }));
+    }
+}
+
+async fn record(
+    context: &NodeContext,
+    run: RunId,
+    generation: u64,
+    recordings: Vec<Recording>,
+) -> Result<RunStatus, String> {
+    let node = context.parts.node;
+    let blobs = context.parts.blobs.clone();
+    // Until the log names them, an equal blob of a run that is being deleted must not be taken away.
+    let _held = context.freeing.hold().await;
+    let stored = tokio::task::spawn_blocking(move || {
+        let Converted { blobs: values, proposals } = convert::convert(recordings, node);
+        blobs.put_many(&values).map(|_| proposals)
+    });
+    let proposals = stored.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let mut status = RunStatus::Running;
+    for (names, results) in proposals {
+        let command = Command::RecordResults { run, generation, names, results };
+        let outcome = propose(&context.parts.consensus, None, &command).await;
+        status = match outcome.map_err(|error| error.to_string())? {
+            Outcome::ResultsRecorded { status, .. } => status,
+            Outcome::Rejected(Rejection::RunNotRunning(status)) => status,
+            // Cancelled or deleted meanwhile: its results are fenced off.
+            Outcome::Rejected(_) => RunStatus::Cancelled,
+            other => return Err(format!("the log answered {other:?} to results")),
+        };
+    }
+    Ok(status)
+}

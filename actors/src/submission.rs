@@ -1,0 +1,135 @@
+//! What a caller asks for, as plain data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use dspex_model::{Digest, RequestId, RunId};
+
+/// What only the caller can hand over. Held in memory while the run executes, never stored.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Workers start in it.
+    pub directory: PathBuf,
+    /// The caller's whole environment.
+    pub environment: BTreeMap<String, String>,
+    /// The Python to use.
+    pub interpreter: PathBuf,
+    /// Why that one.
+    pub interpreter_reason: String,
+}
+
+impl Caller {
+    /// With `--env NAME=V` on top of the caller's own environment.
+    pub(crate) fn with(mut self, environment: &[(String, String)]) -> Self {
+        self.environment.extend(environment.iter().cloned());
+        self
+    }
+}
+
+/// An evaluation as it was asked for; `None` where the default holds.
+#[derive(Clone, Debug)]
+pub struct EvaluationRequest {
+    /// "path.py:name" or "module:name".
+    pub program: String,
+    /// The metric's reference.
+    pub metric: String,
+    /// `--lm`.
+    pub lm: Option<String>,
+    /// Key and JSON text.
+    pub lm_settings: Vec<(String, String)>,
+    /// `--inputs`.
+    pub inputs: Option<Vec<String>>,
+    /// `--load`.
+    pub saved_state: Option<String>,
+    /// The examples.
+    pub dataset: DatasetSource,
+    /// The first so many of a Python dataset.
+    pub limit: Option<u32>,
+    /// Examples in flight.
+    pub num_threads: Option<u32>,
+    /// Python processes.
+    pub workers: Option<u32>,
+    /// Deadline of one example.
+    pub timeout_ms: Option<u64>,
+    /// Executions after a charged death.
+    pub retries: Option<u32>,
+    /// Errors that end the run.
+    pub max_errors: Option<u32>,
+    /// Score of a failed example.
+    pub failure_score: Option<f64>,
+    /// `--env NAME=V`.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Where the examples come from.
+#[derive(Clone, Debug)]
+pub enum DatasetSource {
+    /// Rows that the caller uploaded as a blob.
+    File {
+        /// The blob.
+        digest: Digest,
+        /// The name shown to people.
+        name: String,
+        /// How many rows.
+        examples: u32,
+        /// The columns.
+        columns: Vec<Column>,
+        /// Cells are text (CSV).
+        text_cells: bool,
+    },
+    /// "path.py:name".
+    Python(String),
+}
+
+/// A column of a file dataset.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// The line where it is missing first; 0 = in every row.
+    pub first_row_without: u64,
+}
+
+/// A submission.
+#[derive(Clone, Debug)]
+pub struct SubmitRequest {
+    /// The same request is executed once.
+    pub request: RequestId,
+    /// When it came in.
+    pub received: Instant,
+    /// Who asks.
+    pub caller: Caller,
+    /// For what.
+    pub evaluation: EvaluationRequest,
+    /// Goes on without its driver.
+    pub detach: bool,
+    /// Continue an unfinished run with an equal specification.
+    pub resume: bool,
+}
+
+/// A resume by id.
+#[derive(Clone, Debug)]
+pub struct ResumeRequest {
+    /// The same request is executed once.
+    pub request: RequestId,
+    /// When it came in.
+    pub received: Instant,
+    /// Who asks.
+    pub caller: Caller,
+    /// Which run.
+    pub run: RunId,
+    /// Goes on without its driver.
+    pub detach: bool,
+}
+
+/// A run that was started, continued, or found running.
+#[derive(Clone, Debug)]
+pub struct Submitted {
+    /// Its id.
+    pub run: RunId,
+    /// It existed before.
+    pub resumed: bool,
+    /// What a person wants to know.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,188 @@
+//! The supervision tree of a node, on one screen:
+//!
+//! ```text
+//! Tree (a handle)
+//! └─ node                 NodeActor: its children's supervisor; a child that fails ends the node's process, loudly
+//!    ├─ recorder          RecorderActor: results -> blobs and log
+//!    ├─ pool general      PoolActor
+//!    │  └─ workers        a WorkerActor for each Python process
+//!    ├─ evaluations       EvaluationsActor
+//!    │  └─ evaluation     an EvaluationActor for each run owned by this node
+//!    └─ reconcile         a task: effects of the log -> evaluations
+//! ```
+//!
+//! A worker's crash never reaches its pool, an evaluation's never its supervisor.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use dspex_model::{Command, Digest, NodeId, Outcome, RequestId, RunId};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tracing::error;
+
+use crate::board::Board;
+use crate::context::{NodeContext, NodeParts};
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
+use crate::freeing;
+use crate::pool::PoolActor;
+use crate::preparation;
+use crate::proposing::{propose, stamp_ms};
+use crate::reconcile::reconcile;
+use crate::recorder::RecorderActor;
+use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
+use crate::worker::WorkerView;
+
+/// A handle to the actors of this node.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    context: Arc<NodeContext>,
+    node: ActorRef<()>,
+    evaluations: ActorRef<EvaluationsMessage>,
+}
+
+impl Tree {
+    /// Starts the tree. Runs that were running when an embedded node ended are interrupted first: only their callers can
+    /// hand over what they need.
+    ///
+    /// # Errors
+    /// When an actor does not start or the log does not take the interruption.
+    pub async fn start(parts: NodeParts) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let context = NodeContext::new(parts);
+        let node = context.parts.node;
+        let consensus = context.parts.consensus.clone();
+        if !consensus.read_stale(|state| state.pending(node).is_empty()) {
+            propose(&consensus, None, &Command::InterruptRuns { node }).await?;
+        }
+        let effects = consensus.effects();
+        let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
+        let evaluations = spawn_children(&context, &root).await?;
+        tokio::spawn(reconcile(Arc::clone(&context), effects, evaluations.clone()));
+        Ok(Self { context, node: root, evaluations })
+    }
+
+    /// Checks, stores and starts a run, or continues one. Nothing is stored when the check fails.
+    ///
+    /// # Errors
+    /// See [`SubmitErrorKind`].
+    pub async fn submit(&self, request: SubmitRequest) -> Result<Submitted, SubmitError> {
+        preparation::submit(&self.context, &self.evaluations, request).await
+    }
+
+    /// Continues a cancelled or interrupted run.
+    ///
+    /// # Errors
+    /// See [`SubmitErrorKind`].
+    pub async fn resume(&self, request: ResumeRequest) -> Result<Submitted, SubmitError> {
+        preparation::resume(&self.context, &self.evaluations, request).await
+    }
+
+    /// Stops a run; what it has is kept.
+    ///
+    /// # Errors
+    /// When there is no such run, or it is not running.
+    pub async fn cancel(&self, run: RunId, reason: String, request: RequestId) -> Result<(), SubmitError> {
+        self.write(request, Command::CancelRun { run, reason }).await
+    }
+
+    /// Removes a run and frees its blobs.
+    ///
+    /// # Errors
+    /// When there is no such run, or it is running.
+    pub async fn delete(&self, run: RunId, request: RequestId) -> Result<(), SubmitError> {
+        let consensus = &self.context.parts.consensus;
+        let candidates = consensus.read_stale(|state| {
+            state.run(run).map(|held| held.blobs().collect::<HashSet<Digest>>()).unwrap_or_default()
+        });
+        self.write(request, Command::DeleteRun { run }).await?;
+        self.context.boards.remove(run);
+        let referenced = || consensus.read_stale(freeing::referenced);
+        self.context.freeing.free(&self.context.parts.blobs, candidates, referenced).await;
+        Ok(())
+    }
+
+    async fn write(&self, request: RequestId, command: Command) -> Result<(), SubmitError> {
+        let outcome = propose(&self.context.parts.consensus, Some(request), &command).await;
+        match outcome.map_err(|error| SubmitError::new(SubmitErrorKind::Unavailable, error))? {
+            Outcome::Rejected(rejection) => Err(rejection.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Prints, warnings and timing of a run since this node started.
+    pub fn board(&self, run: RunId) -> Option<Arc<Board>> {
+        self.context.boards.get(run)
+    }
+
+    /// An uploaded blob is kept for the proposal that will name it.
+    pub fn pin(&self, digest: Digest) {
+        self.context.freeing.pin(digest);
+    }
+
+    /// The Python processes of this node.
+    pub fn workers(&self) -> Vec<WorkerView> {
+        self.context.views.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The Python environments of this node.
+    pub fn zygotes(&self) -> dspex_python::Zygotes {
+        self.context.parts.zygotes.clone()
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.context.parts.node
+    }
+
+    /// The wall clock as proposals are stamped with it.
+    pub fn now_ms(&self) -> u64 {
+        stamp_ms()
+    }
+
+    /// Ends all actors and their processes.
+    pub async fn stop(&self) {
+        // A tree that has stopped already is stopped.
+        let _ = self.node.stop_and_wait(None, None).await;
+        self.context.parts.zygotes.stop().await;
+    }
+}
+
+async fn spawn_children(
+    context: &Arc<NodeContext>,
+    node: &ActorRef<()>,
+) -> Result<ActorRef<EvaluationsMessage>, SpawnErr> {
+    let cell = node.get_cell();
+    let (recorder, _) = Actor::spawn_linked(None, RecorderActor, Arc::clone(context), cell.clone()).await?;
+    let (pool, _) = Actor::spawn_linked(None, PoolActor, (), cell.clone()).await?;
+    let arguments = EvaluationsArguments { context: Arc::clone(context), pool, recorder };
+    let (evaluations, _) = Actor::spawn_linked(None, EvaluationsActor, arguments, cell).await?;
+    Ok(evaluations)
+}
+
+/// The root. Its children restart what fails below them; that one of them fails itself is a defect of this program.
+struct NodeActor;
+
+impl Actor for NodeActor {
+    type Msg = ();
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+        Ok(())
+    }
+
+    /// The node's process ends: everything that counts is in the log, and a new process derives the rest from it.
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<()>,
+        event: SupervisionEvent,
+        (): &mut (),
+    ) -> Result<(), ActorProcessingErr> {
+        if let SupervisionEvent::ActorFailed(cell, error) = event {
+            error!(actor = ?cell.get_id(), %error, "a supervisor failed; the node ends");
+            std::process::exit(70);
+        }
+        Ok(())
+    }
+}

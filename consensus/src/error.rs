@@ -1,0 +1,100 @@
+//! Errors for callers, each saying what may have happened to what they asked for.
+
+use std::time::Duration;
+
+use dspex_model::{CodecError, NodeId};
+
+/// Why a node could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The log or the state cannot be read, or belongs to a newer version.
+    #[error(
+        "the log or the state in the data directory cannot be used: {detail}; restore it from a backup, \
+         or start the dspex version that wrote it"
+    )]
+    Storage {
+        /// What was found.
+        detail: String,
+    },
+    /// The settings contradict each other.
+    #[error("the consensus settings are not usable: {detail}")]
+    Options {
+        /// Which and why.
+        detail: String,
+    },
+    /// The only voter did not become leader in time.
+    #[error("the node could not write within {limit:?} after its start; is the disk very slow?")]
+    TooSlow {
+        /// The limit.
+        limit: Duration,
+    },
+}
+
+/// Why a proposal has no outcome.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProposeError {
+    /// It cannot be encoded, or is larger than an entry may be.
+    #[error("the proposal cannot be encoded: {0}")]
+    Encode(#[from] CodecError),
+    /// Too many proposals are under way. It was not executed.
+    #[error("too many proposals are under way; try again in a moment")]
+    Busy,
+    /// Another node leads. It was not executed.
+    #[error("node {} leads; send it there", leader.0)]
+    NotLeader {
+        /// The leader.
+        leader: NodeId,
+        /// Where it is reached; empty where nobody knows.
+        address: String,
+    },
+    /// No leader was there in time. It was not executed.
+    #[error("no leader within the time limit; try again")]
+    NoLeader,
+    /// It was sent to the log, but no answer came.
+    #[error("no answer ({detail}); the proposal may have been executed: look, or repeat it under the same request id")]
+    Unknown {
+        /// What happened.
+        detail: String,
+    },
+    /// The node has stopped. The proposal may have been executed.
+    #[error("the node has stopped ({detail}); the proposal may have been executed")]
+    Stopped {
+        /// Why it stopped.
+        detail: String,
+    },
+}
+
+impl ProposeError {
+    /// Whether the proposal may have been executed, now or later. If not, it surely was and will not be.
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Unknown { .. } | Self::Stopped { .. })
+    }
+}
+
+/// Why the state could not be read with certainty.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Too many requests are under way.
+    #[error("too many requests are under way; try again in a moment")]
+    Busy,
+    /// Another node leads.
+    #[error("node {} leads; read there, or read stale here", leader.0)]
+    NotLeader {
+        /// The leader.
+        leader: NodeId,
+        /// Where it is reached; empty where nobody knows.
+        address: String,
+    },
+    /// Nobody confirmed in time that this node leads.
+    #[error("no leader confirmed the read within the time limit; try again, or read stale")]
+    NoLeader,
+    /// The node has stopped.
+    #[error("the node has stopped ({detail})")]
+    Stopped {
+        /// Why it stopped.
+        detail: String,
+    },
+}

@@ -1,0 +1,80 @@
+//! From a data directory to a node that can write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_storage::DataDirectory;
+use openraft::async_runtime::WatchReceiver;
+use openraft::{Config, ServerState, SnapshotPolicy};
+
+use crate::error::StartError;
+use crate::log::RaftLog;
+use crate::machine::{Machine, MachineView};
+use crate::network::NoPeers;
+use crate::options::ConsensusOptions;
+use crate::types::{Member, Raft};
+
+/// Starts openraft on a directory. A node alone in its cluster leads when this returns.
+pub(crate) async fn start(
+    data: &DataDirectory,
+    options: &ConsensusOptions,
+) -> Result<(Raft, MachineView), StartError> {
+    let node = data.identity().node_id.0;
+    let config = config(data, options)?;
+    let (machine, view) = Machine::open(data, options.effect_backlog).map_err(storage)?;
+    let log = RaftLog::new(data.log().clone(), data.state().clone());
+    let raft = Raft::new(node, config, NoPeers, log, machine).await.map_err(storage)?;
+    if !raft.is_initialized().await.map_err(storage)? {
+        // Nothing was ever stored here, so nobody else can know of this cluster.
+        raft.initialize(BTreeMap::from([(node, Member::default())])).await.map_err(storage)?;
+        tracing::info!(node, "made a cluster of one node");
+    }
+    let voters = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect::<Vec<_>>());
+    if voters.await.map_err(storage)? == [node] {
+        lead_alone(&raft, node, options.start_limit).await?;
+    }
+    Ok((raft, view))
+}
+
+/// There is nobody to wait for: stand for election at once instead of after the election time.
+///
+/// openraft could restore the leadership of the last run without an election. An election is the safe way: its
+/// blank entry commits everything before it, whether or not the last commit pointer reached the disk.
+async fn lead_alone(raft: &Raft, node: u64, limit: Duration) -> Result<(), StartError> {
+    raft.trigger().elect(false).await.map_err(storage)?;
+    let leads = |metrics: &openraft::RaftMetrics<crate::types::Types>| {
+        let applied = metrics.last_applied;
+        metrics.state == ServerState::Leader
+            && applied.is_some_and(|id| id.leader_id.term == metrics.current_term)
+            && applied.map(|id| id.index) == metrics.last_log_index
+    };
+    if raft.wait(Some(limit)).metrics(leads, "the only voter leads").await.is_err() {
+        let failure = raft.metrics().borrow_watched().running_state.clone();
+        return Err(failure.err().map_or(StartError::TooSlow { limit }, storage));
+    }
+    tracing::info!(node, "leads");
+    Ok(())
+}
+
+fn config(data: &DataDirectory, options: &ConsensusOptions) -> Result<Arc<Config>, StartError> {
+    let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let config = Config {
+        cluster_name: data.identity().cluster_id.clone().unwrap_or_else(|| "dspex".to_owned()),
+        heartbeat_interval: milliseconds(options.heartbeat),
+        election_timeout_min: milliseconds(options.election.0),
+        election_timeout_max: milliseconds(options.election.1),
+        // By bytes, not by entries: see `compaction`.
+        snapshot_policy: SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: options.kept_entries,
+        purge_batch_size: 256,
+        enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
+        ..Config::default()
+    };
+    config.validate().map(Arc::new).map_err(|error| StartError::Options { detail: error.to_string() })
+}
+
+fn storage(error: impl std::fmt::Display) -> StartError {
+    StartError::Storage { detail: error.to_string() }
+}

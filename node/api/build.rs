@@ -1,0 +1,17 @@
+//! Compiles the proto files; protox stands in for protoc, so that users need none.
+
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let files = ["runs", "blobs", "admin"].map(|name| format!("proto/dspex/v1/{name}.proto"));
+    let descriptors = protox::compile(&files, ["proto"])?;
+    let out = std::env::var("OUT_DIR")?;
+    std::fs::write(Path::new(&out).join("dspex.v1.bin"), prost_encode(&descriptors))?;
+    tonic_prost_build::configure().btree_map(".").bytes(".").compile_fds(descriptors)?;
+    println!("cargo:rerun-if-changed=proto");
+    Ok(())
+}
+
+fn prost_encode(descriptors: &impl protox::prost::Message) -> Vec<u8> {
+    descriptors.encode_to_vec()
+}

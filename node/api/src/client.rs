@@ -1,0 +1,119 @@
+//! A typed client over a Unix socket. Every wait has a time limit; the calls stand in `client_*.rs`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Response, Status};
+
+use crate::socket::SocketPath;
+use crate::{ApiError, Code, reason};
+
+/// A result row with a long prediction and traceback must fit; the server sends at most this, too.
+const MESSAGE_LIMIT_BYTES: usize = 64 << 20;
+/// Tracebacks travel in headers (see [`crate::METADATA_LIMIT_BYTES`]); hyper's default of 16 KiB is too small.
+const HEADER_LIMIT_BYTES: u32 = 256 << 10;
+
+/// How long calls may take.
+#[derive(Debug, Clone, Copy)]
+pub struct TimeLimits {
+    /// Until the connection stands.
+    pub connect: Duration,
+    /// A call that only reads or writes the node's state.
+    pub call: Duration,
+    /// A call that loads the caller's program first: importing may take minutes.
+    pub load: Duration,
+}
+
+impl Default for TimeLimits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), call: Duration::from_secs(30), load: Duration::from_secs(900) }
+    }
+}
+
+/// A connection to one node; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) channel: Channel,
+    pub(crate) limits: TimeLimits,
+    socket: PathBuf,
+}
+
+impl Client {
+    /// Connects now, so that an absent node is noticed here and not at the first call.
+    pub async fn connect(socket: &Path, limits: TimeLimits) -> Result<Self, ApiError> {
+        let path = socket.to_owned();
+        // The address is never resolved: the connector below ignores it.
+        let endpoint = Endpoint::from_static("http://dspex.local")
+            .http2_max_header_list_size(HEADER_LIMIT_BYTES)
+            // A node that hangs, or a machine that slept, ends the stream instead of stalling it for ever.
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(60))
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(8 << 20);
+        let connecting = endpoint.connect_with_connector(tower::service_fn(move |_: Uri| {
+            let path = path.clone();
+            async move {
+                let address = SocketPath::new(&path)?;
+                Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(address.as_path()).await?))
+            }
+        }));
+        match tokio::time::timeout(limits.connect, connecting).await {
+            Ok(Ok(channel)) => Ok(Self { channel, limits, socket: socket.to_owned() }),
+            Ok(Err(error)) => Err(ApiError::unavailable(
+                reason::NODE_UNREACHABLE,
+                format!("no node answers at {}: {}", socket.display(), innermost(&error)),
+            )),
+            Err(_) => Err(timed_out("connecting", limits.connect)),
+        }
+    }
+
+    /// Where it is connected to.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The same connection with other time limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: TimeLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+}
+
+/// Waits for `call`, but not longer than `limit`.
+pub(crate) async fn bounded<T>(
+    what: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, ApiError> {
+    match tokio::time::timeout(limit, call).await {
+        Ok(answer) => Ok(answer?.into_inner()),
+        Err(_) => Err(timed_out(what, limit)),
+    }
+}
+
+/// The limit of messages in both directions, for each generated client.
+pub(crate) const fn message_limit() -> usize {
+    MESSAGE_LIMIT_BYTES
+}
+
+fn timed_out(what: &str, limit: Duration) -> ApiError {
+    ApiError::new(
+        Code::DeadlineExceeded,
+        reason::NODE_TIMED_OUT,
+        format!("the node did not answer within {} s ({what})", limit.as_secs_f64()),
+    )
+}
+
+/// The cause that a person recognizes: "Connection refused", not "transport error".
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,90 @@
+//! The calls of the service Blobs.
+
+use prost::bytes::Bytes;
+use tokio::sync::mpsc;
+use tonic::codegen::tokio_stream::Stream;
+
+use crate::client::{Client, bounded, message_limit};
+use crate::v1::blobs_client::BlobsClient;
+use crate::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
+use crate::{ApiError, CHUNK_LIMIT_BYTES};
+
+/// A part of an upload.
+#[derive(Debug, Clone)]
+pub enum Part {
+    /// The next bytes, at most 1 MiB.
+    Chunk(Bytes),
+    /// That was all. An upload without it is never taken for complete, whatever happens to its sender.
+    End,
+}
+
+/// The parts of a blob as a stream of messages.
+struct Chunks {
+    parts: mpsc::Receiver<Part>,
+    has_ended: bool,
+}
+
+impl Stream for Chunks {
+    type Item = BlobChunk;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<BlobChunk>> {
+        use std::task::Poll;
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        match self.parts.poll_recv(context) {
+            Poll::Ready(Some(Part::Chunk(data))) => Poll::Ready(Some(BlobChunk { data, end: false })),
+            Poll::Ready(Some(Part::End)) => {
+                self.has_ended = true;
+                Poll::Ready(Some(BlobChunk { data: Bytes::new(), end: true }))
+            }
+            // The sender gave up; the caller drops the call, which resets the stream.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Client {
+    fn blobs(&self) -> BlobsClient<tonic::transport::Channel> {
+        BlobsClient::new(self.channel.clone()).max_decoding_message_size(message_limit())
+    }
+
+    /// Uploads what arrives on `parts` until [`Part::End`]. To give up half-way, drop this future: the node then discards
+    /// what it has.
+    pub async fn put_blob_stream(&self, parts: mpsc::Receiver<Part>) -> Result<PutBlobResponse, ApiError> {
+        let chunks = Chunks { parts, has_ended: false };
+        bounded("upload", self.limits.load, self.blobs().put(chunks)).await
+    }
+
+    /// Uploads bytes that are in memory.
+    pub async fn put_blob(&self, data: Bytes) -> Result<PutBlobResponse, ApiError> {
+        let (sender, receiver) = mpsc::channel(4);
+        let feed = async move {
+            let mut rest = data;
+            while !rest.is_empty() {
+                let chunk = rest.split_to(rest.len().min(CHUNK_LIMIT_BYTES));
+                if sender.send(Part::Chunk(chunk)).await.is_err() {
+                    return;
+                }
+            }
+            // The call itself says why when nobody takes it.
+            let _ = sender.send(Part::End).await;
+        };
+        let (answer, ()) = tokio::join!(self.put_blob_stream(receiver), feed);
+        answer
+    }
+
+    /// Downloads a blob into memory.
+    pub async fn get_blob(&self, digest: &str) -> Result<Vec<u8>, ApiError> {
+        let request = GetBlobRequest { digest: digest.to_owned() };
+        let mut stream = bounded("download", self.limits.call, self.blobs().get(request)).await?;
+        let mut bytes = Vec::new();
+        while let Some(chunk) = stream.message().await? {
+            bytes.extend_from_slice(&chunk.data);
+        }
+        Ok(bytes)
+    }
+}

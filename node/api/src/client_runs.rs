@@ -1,0 +1,61 @@
+//! The calls of the service Runs.
+
+use tonic::Streaming;
+
+use crate::ApiError;
+use crate::client::{Client, bounded, message_limit};
+use crate::v1::runs_client::RunsClient;
+use crate::v1::{
+    CancelRunRequest, DeleteRunRequest, GetRunRequest, ListRunsRequest, ListRunsResponse, ResultBatch,
+    ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+};
+
+impl Client {
+    fn runs(&self) -> RunsClient<tonic::transport::Channel> {
+        RunsClient::new(self.channel.clone())
+            .max_decoding_message_size(message_limit())
+            .max_encoding_message_size(message_limit())
+    }
+
+    /// Checks the program and stores the run.
+    pub async fn submit(&self, request: SubmitRunRequest) -> Result<SubmitRunResponse, ApiError> {
+        bounded("submit", self.limits.load, self.runs().submit(request)).await
+    }
+
+    /// One run.
+    pub async fn run(&self, run_id: &str) -> Result<Run, ApiError> {
+        let request = GetRunRequest { run_id: run_id.to_owned() };
+        bounded("get run", self.limits.call, self.runs().get(request)).await
+    }
+
+    /// Runs, newest first.
+    pub async fn list_runs(&self, request: ListRunsRequest) -> Result<ListRunsResponse, ApiError> {
+        bounded("list runs", self.limits.call, self.runs().list(request)).await
+    }
+
+    /// Events until the run has ended.
+    pub async fn watch(&self, request: WatchRunRequest) -> Result<Streaming<RunEvent>, ApiError> {
+        bounded("watch", self.limits.call, self.runs().watch(request)).await
+    }
+
+    /// Results in example order.
+    pub async fn results(&self, request: RunResultsRequest) -> Result<Streaming<ResultBatch>, ApiError> {
+        bounded("results", self.limits.call, self.runs().results(request)).await
+    }
+
+    /// Cancels; what is there stays.
+    pub async fn cancel(&self, request: CancelRunRequest) -> Result<Run, ApiError> {
+        bounded("cancel", self.limits.call, self.runs().cancel(request)).await
+    }
+
+    /// Continues a run with the caller's environment.
+    pub async fn resume(&self, request: ResumeRunRequest) -> Result<SubmitRunResponse, ApiError> {
+        bounded("resume", self.limits.load, self.runs().resume(request)).await
+    }
+
+    /// Deletes a run and its results.
+    pub async fn delete_run(&self, request: DeleteRunRequest) -> Result<(), ApiError> {
+        bounded("delete run", self.limits.call, self.runs().delete(request)).await?;
+        Ok(())
+    }
+}

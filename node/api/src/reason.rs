@@ -1,0 +1,111 @@
+//! The reasons of `google.rpc.ErrorInfo`: what went wrong, for programs. A reason is never renamed or reused.
+
+/// Declares each reason as a constant whose value is its own name, and the list of all of them.
+macro_rules! reasons {
+    ($($(#[doc = $text:literal])+ $name:ident;)+) => {
+        $($(#[doc = $text])+ pub const $name: &str = stringify!($name);)+
+        /// Every reason, for documentation and tests.
+        pub const ALL: &[&str] = &[$($name),+];
+    };
+}
+
+reasons! {
+    /// The file or module of PROGRAM does not exist.
+    PROGRAM_MISSING;
+    /// The file or module has no such name.
+    NAME_MISSING;
+    /// The name is not a `dspy.Module`, nor anything that yields one.
+    NOT_A_PROGRAM;
+    /// The program's code raised while it was imported or built; metadata `traceback`, `file`, `line`.
+    PROGRAM_RAISED;
+    /// The file calls an LM, evaluates or compiles while it is imported.
+    EVALUATES_AT_IMPORT;
+    /// METRIC does not exist.
+    METRIC_MISSING;
+    /// METRIC is neither callable nor a Module, or raised while it was loaded.
+    METRIC_INVALID;
+    /// LM is `path.py:name` and does not exist.
+    LM_MISSING;
+    /// LM or its settings are not accepted by DSPy.
+    LM_INVALID;
+    /// The dataset's file or name does not exist.
+    DATASET_MISSING;
+    /// The dataset cannot be read; metadata `line`.
+    DATASET_INVALID;
+    /// The dataset has no example.
+    DATASET_EMPTY;
+    /// A column that the program takes as an input is missing; metadata `line`.
+    INPUTS_MISSING;
+    /// The file of `--load` does not exist.
+    STATE_MISSING;
+    /// The file of `--load` does not fit the program.
+    STATE_INVALID;
+    /// No Python interpreter was found, or the one named does not exist.
+    PYTHON_MISSING;
+    /// The interpreter's version is not supported.
+    PYTHON_UNSUPPORTED;
+    /// The interpreter has no dspy.
+    DSPY_MISSING;
+    /// The interpreter's dspy has a version that is not supported.
+    DSPY_UNSUPPORTED;
+    /// A package that workers need besides dspy is missing.
+    DEPENDENCY_MISSING;
+    /// Importing dspy itself failed; metadata `traceback`.
+    DSPY_BROKEN;
+    /// No run has this id.
+    RUN_NOT_FOUND;
+    /// Several runs start with these characters.
+    RUN_AMBIGUOUS;
+    /// The run has ended: nothing to cancel or resume.
+    RUN_ENDED;
+    /// The run executes: cancel it first.
+    RUN_RUNNING;
+    /// The sources differ from those that the run started with.
+    SOURCES_CHANGED;
+    /// No unfinished run has an equal specification.
+    NO_RUN_TO_RESUME;
+    /// No blob has this digest.
+    BLOB_NOT_FOUND;
+    /// Workers or runs are at their limit: wait.
+    POOL_FULL;
+    /// A value exceeds its limit.
+    TOO_LARGE;
+    /// The disk is full.
+    STORAGE_FULL;
+    /// The disk or the database fails.
+    STORAGE_FAILED;
+    /// Another process holds the data directory.
+    DATA_DIRECTORY_LOCKED;
+    /// The data directory cannot be written.
+    DATA_DIRECTORY_READ_ONLY;
+    /// The data directory is damaged.
+    DATA_DIRECTORY_CORRUPT;
+    /// The data directory was written by a newer version.
+    DATA_DIRECTORY_NEWER;
+    /// A request lacks a field or carries a bad one; metadata `field`.
+    REQUEST_INVALID;
+    /// The node is stopping.
+    NODE_STOPPING;
+    /// No node answers at the address.
+    NODE_UNREACHABLE;
+    /// The node did not answer in time.
+    NODE_TIMED_OUT;
+    /// The embedded node could not be started.
+    NODE_START_FAILED;
+    /// The embedded node has another version than this program.
+    NODE_VERSION_DIFFERS;
+    /// A defect of DSPex.
+    INTERNAL;
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn reasons_are_distinct_and_screaming_snake() {
+        let mut seen = std::collections::BTreeSet::new();
+        for reason in super::ALL {
+            assert!(seen.insert(reason), "{reason} twice");
+            assert!(reason.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'), "{reason}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The client against a small server of the same contract: what a node must be able to rely on, and the other way round.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::time::Duration;
+
+use dspex_api::v1::admin_server::{Admin, AdminServer};
+use dspex_api::v1::blobs_server::{Blobs, BlobsServer};
+use dspex_api::v1::{
+    BlobChunk, GetBlobRequest, PutBlobResponse, StatusRequest, StatusResponse, StopRequest, StopResponse,
+    WorkersRequest, WorkersResponse,
+};
+use dspex_api::{ApiError, Bytes, Client, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, key, reason};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+struct Node {
+    /// How each upload ended: its length, or none when the client gave up.
+    uploads: mpsc::UnboundedSender<Option<usize>>,
+}
+
+#[tonic::async_trait]
+impl Blobs for Node {
+    type GetStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<BlobChunk, Status>> + Send>>;
+
+    async fn put(&self, request: Request<Streaming<BlobChunk>>) -> Result<Response<PutBlobResponse>, Status> {
+        let mut stream = request.into_inner();
+        let (mut bytes, mut is_complete) = (0, false);
+        while let Ok(Some(chunk)) = stream.message().await {
+            bytes += chunk.data.len();
+            is_complete = chunk.end;
+        }
+        if !is_complete {
+            let _ = self.uploads.send(None);
+            return Err(Status::cancelled("given up"));
+        }
+        let _ = self.uploads.send(Some(bytes));
+        Ok(Response::new(PutBlobResponse { digest: "d".into(), bytes: bytes as u64 }))
+    }
+
+    async fn get(&self, _: Request<GetBlobRequest>) -> Result<Response<Self::GetStream>, Status> {
+        let chunks = ["a", "b"].map(|data| Ok(BlobChunk { data: data.into(), end: data == "b" }));
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for Node {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok(Response::new(StatusResponse::default()))
+    }
+
+    async fn stop(&self, _: Request<StopRequest>) -> Result<Response<StopResponse>, Status> {
+        Err(ApiError::precondition(reason::RUN_RUNNING, "2 runs execute")
+            .with(key::TRACEBACK, "x".repeat(METADATA_LIMIT_BYTES))
+            .with(key::HINT, "wait")
+            .into())
+    }
+
+    async fn workers(&self, _: Request<WorkersRequest>) -> Result<Response<WorkersResponse>, Status> {
+        Ok(Response::new(WorkersResponse::default()))
+    }
+}
+
+async fn serve(socket: &Path) -> mpsc::UnboundedReceiver<Option<usize>> {
+    let address = SocketPath::new(socket).expect("address");
+    let listener = UnixListener::bind(address.as_path()).expect("bound");
+    let (uploads, received) = mpsc::unbounded_channel();
+    let node = || Node { uploads: uploads.clone() };
+    let server = Server::builder()
+        .add_service(BlobsServer::new(node()))
+        .add_service(AdminServer::new(node()))
+        .serve_with_incoming(UnixListenerStream::new(listener));
+    tokio::spawn(server);
+    received
+}
+
+fn limits() -> TimeLimits {
+    TimeLimits { call: Duration::from_millis(300), ..TimeLimits::default() }
+}
+
+#[tokio::test]
+async fn blobs_travel_in_chunks() {
+    let directory = tempfile::tempdir().expect("directory");
+    let socket = directory.path().join("node.sock");
+    let mut uploads = serve(&socket).await;
+    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let data = Bytes::from(vec![7; 5_000_000]);
+    assert_eq!(client.put_blob(data).await.expect("stored").bytes, 5_000_000);
+    assert_eq!(uploads.recv().await, Some(Some(5_000_000)));
+    assert_eq!(client.get_blob("d").await.expect("there"), b"ab");
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_is_never_complete() {
+    let directory = tempfile::tempdir().expect("directory");
+    let socket = directory.path().join("node.sock");
+    let mut uploads = serve(&socket).await;
+    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let (sender, receiver) = mpsc::channel(4);
+    sender.send(Part::Chunk(Bytes::from_static(b"half"))).await.expect("open");
+    let giving_up = tokio::time::timeout(Duration::from_millis(100), client.put_blob_stream(receiver));
+    assert!(giving_up.await.is_err());
+    drop(sender);
+    assert_eq!(uploads.recv().await, Some(None));
+}
+
+#[tokio::test]
+async fn errors_keep_reason_hint_and_traceback() {
+    let directory = tempfile::tempdir().expect("directory");
+    let socket = directory.path().join("node.sock");
+    let _uploads = serve(&socket).await;
+    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let error = client.stop(false).await.expect_err("refused");
+    assert_eq!(error.reason, reason::RUN_RUNNING);
+    assert_eq!(error.get(key::HINT), Some("wait"));
+    assert_eq!(error.get(key::TRACEBACK).map(str::len), Some(METADATA_LIMIT_BYTES));
+}
+
+#[tokio::test]
+async fn every_wait_has_a_limit() {
+    let directory = tempfile::tempdir().expect("directory");
+    let socket = directory.path().join("s".repeat(100)).join("node.sock");
+    std::fs::create_dir(socket.parent().expect("parent")).expect("created");
+    let _uploads = serve(&socket).await;
+    let client = Client::connect(&socket, limits()).await.expect("connected through a long path");
+    let error = client.status().await.expect_err("too slow");
+    assert_eq!(error.reason, reason::NODE_TIMED_OUT);
+}
+
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
+    let directory = tempfile::tempdir().expect("directory");
+    let error = Client::connect(&directory.path().join("node.sock"), limits()).await.expect_err("nobody");
+    assert_eq!(error.reason, reason::NODE_UNREACHABLE);
+}

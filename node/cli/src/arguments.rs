@@ -1,0 +1,130 @@
+//! The command line. The options of a command stand in the command's own file.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{completion, eval, local, run};
+use crate::demo;
+use crate::output::Format;
+
+/// Runs DSPy programs: evaluates them on supervised worker processes, and survives the loss of any of them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dspex",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact\n  dspex eval qa.py:qa --devset dev.csv --metric qa.py:exact --lm openai/gpt-4o-mini --fail-under 80%\n  dspex run                                  the runs, newest first\n  dspex run resume ID                        go on where a run was interrupted\n  dspex demo                                 see a run survive kill -9\n\nExit codes: 0 ok, 1 the work failed, 2 wrong usage, 3 gate not met, 4 permission, 5 not found, 6 unreachable (safe to retry), 7 limit reached, 130 interrupted"
+)]
+pub struct Arguments {
+    /// The options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// How to print what goes to stdout [default: table]
+    #[arg(short, long, global = true, value_enum, value_name = "FORMAT")]
+    pub output: Option<Format>,
+    /// The same as -o json
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub json: bool,
+    /// Say more on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// No notes and no progress on stderr; warnings and errors remain
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Give up after this many seconds; a run that the command follows is cancelled and can be resumed
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub command_timeout: Option<Duration>,
+    /// The node to talk to: unix:PATH [default: the embedded node, started on demand]
+    #[arg(long, global = true, env = "DSPEX_ADDRESS", hide_env_values = true)]
+    pub address: Option<String>,
+}
+
+impl Global {
+    /// `-o` or `--json`.
+    pub fn format(&self) -> Format {
+        match (self.json, self.output) {
+            (true, _) => Format::Json,
+            (false, chosen) => chosen.unwrap_or(Format::Table),
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Evaluate a program on a dataset with a metric
+    Eval(Box<eval::Options>),
+    /// List, follow, resume and delete runs
+    Run(run::Options),
+    /// Show or stop the embedded node
+    Local(local::Options),
+    /// Watch an evaluation lose a worker and its node, and reach the same score
+    Demo(demo::Options),
+    /// Print a completion script for a shell
+    Completion(completion::Options),
+    /// One node
+    #[command(hide = true)]
+    Node(NodeArguments),
+}
+
+/// The arguments of `dspex node`, which the program hands to the node itself.
+#[derive(Debug, Clone, Args)]
+pub struct NodeArguments {
+    /// The background node of one home directory: no TCP port
+    #[arg(long, requires = "home", required = true)]
+    pub embedded: bool,
+    /// The home directory
+    #[arg(long)]
+    pub home: Option<PathBuf>,
+}
+
+/// Seconds, with a fraction; more than nothing.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    match Duration::try_from_secs_f64(number) {
+        // A century stands for "for ever" and keeps sums of times from overflowing.
+        Ok(duration) if !duration.is_zero() && duration < Duration::from_secs(3_155_760_000) => Ok(duration),
+        _ => Err(format!("{text:?} is not a time limit: more than 0 seconds are needed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_anywhere() {
+        for line in ["dspex --json run list", "dspex run list -o json", "dspex run -o json list", "dspex run --json"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).expect(line);
+            assert_eq!(arguments.global.format(), Format::Json, "{line}");
+        }
+        assert!(Arguments::try_parse_from(["dspex", "run", "--json", "-o", "csv"]).is_err());
+    }
+
+    #[test]
+    fn time_limits_are_positive() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        for text in ["0", "-1", "nan", "inf", "1e300", "soon"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `dspex eval`.
+
+mod options;
+mod specification;
+
+pub use options::Options;
+
+use std::path::Path;
+
+use dspex_api::v1::{Caller, Run, SubmitRunRequest, SubmitRunResponse};
+use serde_json::Value;
+
+use crate::command::run::resume;
+use crate::environment;
+use crate::error::CommandError;
+use crate::exit;
+use crate::follow::{Role, Wanted, conclude, follow, new_request_id};
+use crate::interpreter::{self, Interpreter};
+use crate::interrupt::Interrupts;
+use crate::invocation::Invocation;
+use crate::output::{self, Format};
+use crate::result::{self, Target};
+
+/// Submits the evaluation and follows it to its end.
+pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let wanted = Wanted { gate: options.fail_under, target: options.save.as_deref().map(Target::parse).transpose()? };
+    if let Some(id) = options.run_to_resume() {
+        let target = resume::Target {
+            id,
+            detach: options.detach,
+            python: options.python.as_deref(),
+            program: options.program(),
+        };
+        return resume::resume(invocation, target, &wanted).await;
+    }
+    let checked = options.check()?;
+    let interpreter = interpreter::of_this_process(options.python.as_deref(), &checked.program)?;
+    show_passed_over(invocation, &interpreter);
+    let client = invocation.node().await?;
+    let evaluation = specification::of(&client, &options, checked).await?;
+    let request = SubmitRunRequest {
+        request_id: Some(new_request_id()),
+        caller: Some(caller(&interpreter, &std::env::current_dir()?)),
+        evaluation: Some(evaluation),
+        detach: options.detach,
+        resume: options.resume.is_some(),
+    };
+    let interrupts = Interrupts::listen()?;
+    let submitted = tokio::select! {
+        submitted = client.submit(request) => submitted?,
+        () = interrupts.asked() => return Err(CommandError::new(exit::INTERRUPTED, "interrupted before the run was stored")),
+    };
+    show_notes(invocation, &submitted);
+    let Some(run) = submitted.run else {
+        return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
+    };
+    if options.detach {
+        return detached(invocation, &run);
+    }
+    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    interrupts.leave_at_once();
+    conclude(invocation, &client, ending, &wanted).await
+}
+
+/// What only this process can hand over.
+pub fn caller(interpreter: &Interpreter, directory: &Path) -> Caller {
+    Caller {
+        directory: directory.to_string_lossy().into_owned(),
+        environment: environment::of_caller(),
+        interpreter: interpreter.path.to_string_lossy().into_owned(),
+        interpreter_reason: interpreter.reason.clone(),
+    }
+}
+
+/// Tells which environments were named but have gone.
+pub fn show_passed_over(invocation: &Invocation, interpreter: &Interpreter) {
+    for text in &interpreter.passed_over {
+        invocation.console.warning(text);
+    }
+}
+
+/// What the node says about the run it took.
+pub fn show_notes(invocation: &Invocation, submitted: &SubmitRunResponse) {
+    for note in &submitted.notes {
+        invocation.console.note(note);
+    }
+    if let Some(run) = &submitted.run {
+        let verb = if submitted.resumed { "continues" } else { "started" };
+        let done = match run.done {
+            0 => String::new(),
+            done => format!(", {done} of {} examples done", run.examples),
+        };
+        invocation.console.note(&format!("run {} {verb}{done}", run.run_id));
+    }
+}
+
+/// Prints the run that goes on without this command.
+pub fn detached(invocation: &Invocation, run: &Run) -> Result<u8, CommandError> {
+    match invocation.format {
+        Format::Table => output::text(&format!("{}\n", run.run_id))?,
+        _ => output::json(&Value::Object(result::evaluation(run)))?,
+    }
+    invocation.console.note(&format!("follow it with: dspex run watch {}", run.run_id));
+    Ok(exit::OK)
+}

@@ -1,0 +1,203 @@
+//! The options of `dspex eval`.
+
+use std::time::Duration;
+
+use clap::Args;
+use dspex_api::v1::Setting;
+
+use crate::arguments::seconds;
+use crate::dataset::Source;
+use crate::environment::{self, Variable};
+use crate::error::CommandError;
+use crate::gate::Gate;
+use crate::setting;
+
+/// The arguments of `dspex eval`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric qa.py:exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric qa.py:exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact --resume\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
+)]
+pub struct Options {
+    /// path.py:name or module:name: a dspy.Module, a Module class, or a function that returns one
+    #[arg(value_name = "PROGRAM")]
+    program: Option<String>,
+    /// The examples: a .jsonl, .csv or .parquet file, or path.py:name
+    #[arg(long, value_name = "FILE|PY")]
+    devset: Option<String>,
+    /// path.py:name or module:name: a callable (example, prediction) or a Module
+    #[arg(long)]
+    metric: Option<String>,
+    /// A model such as openai/gpt-4o-mini, or path.py:name [default: what the program configures]
+    #[arg(long)]
+    pub(super) lm: Option<String>,
+    /// A setting of the LM, as often as needed; the value is JSON or text
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting::parse, requires = "lm")]
+    pub(super) lm_set: Vec<Setting>,
+    /// The columns that are inputs [default: the parameters of forward, else the signature's inputs]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub(super) inputs: Vec<String>,
+    /// A state that the program saved
+    #[arg(long, value_name = "STATE.json")]
+    pub(super) load: Option<String>,
+    /// Take the first N examples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: Option<u32>,
+    /// Examples in flight [default: 8, as in DSPy]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    pub(super) num_threads: Option<u32>,
+    /// Python processes [default: usable CPUs, at most num-threads]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(super) workers: Option<u32>,
+    /// Time limit of an example [default: none, with a warning after 120 s]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Option<Duration>,
+    /// Executions more after a worker crashed; 0 never executes an example twice [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub(super) retries: Option<u32>,
+    /// End the run at this many failed examples [default: 10, as in DSPy]
+    #[arg(long, value_name = "N")]
+    pub(super) max_errors: Option<u32>,
+    /// The score of a failed example [default: 0]
+    #[arg(long, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
+    pub(super) failure_score: Option<f64>,
+    /// Exit with 3 when the score is below this many percent
+    #[arg(long, value_name = "X%", allow_negative_numbers = true, conflicts_with = "detach")]
+    pub(super) fail_under: Option<Gate>,
+    /// A variable for the program: NAME from your environment, NAME=V stored with the run
+    #[arg(long, value_name = "NAME[=V]", value_parser = environment::parse)]
+    env: Vec<Variable>,
+    /// The interpreter [default: DSPEX_PYTHON, VIRTUAL_ENV, CONDA_PREFIX, .venv above PROGRAM, the one beside dspex]
+    #[arg(long, value_name = "PATH")]
+    pub(super) python: Option<String>,
+    /// Execute on this machine (the default)
+    // Accepted so that scripts can say what they mean; there is nowhere else to execute yet.
+    #[arg(long)]
+    local: bool,
+    /// Save the results as DSPy does: .json, .jsonl, .csv or .parquet
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    pub(super) save: Option<String>,
+    /// Do not wait: print the run's id and leave it running
+    #[arg(long)]
+    pub(super) detach: bool,
+    /// Go on with RUN, or with the newest unfinished run of an equal specification
+    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
+    pub(super) resume: Option<String>,
+}
+
+/// What must be there for a new run.
+pub struct Checked {
+    /// PROGRAM.
+    pub program: String,
+    /// METRIC.
+    pub metric: String,
+    /// The dataset's form.
+    pub source: Source,
+    /// `--env NAME=V`.
+    pub environment: Vec<Setting>,
+}
+
+impl Options {
+    /// The run that `--resume` names. `--resume qa.py:qa` names none: the program was typed behind the option.
+    pub fn run_to_resume(&self) -> Option<&str> {
+        self.resume.as_deref().filter(|id| !id.is_empty() && !id.contains(':'))
+    }
+
+    /// PROGRAM, also when it was taken for the value of `--resume`.
+    pub fn program(&self) -> Option<&str> {
+        let behind_resume = self.resume.as_deref().filter(|id| id.contains(':'));
+        self.program.as_deref().or(behind_resume)
+    }
+
+    /// Checks what can be checked without the node.
+    pub fn check(&self) -> Result<Checked, CommandError> {
+        let missing =
+            |what: &str| CommandError::usage(format!("{what} is missing")).hint("dspex eval --help shows examples");
+        let program = self.program().ok_or_else(|| missing("PROGRAM (path.py:name)"))?;
+        let devset = self.devset.as_deref().ok_or_else(|| missing("--devset"))?;
+        let metric = self.metric.as_deref().ok_or_else(|| missing("--metric"))?;
+        for (what, text) in [("PROGRAM", program), ("--metric", metric)] {
+            if !text.rsplit_once(':').is_some_and(|(place, name)| !place.is_empty() && !name.is_empty()) {
+                return Err(CommandError::usage(format!("{what} is path.py:name or module:name, not {text:?}")));
+            }
+        }
+        if self.inputs.iter().any(String::is_empty) {
+            return Err(CommandError::usage("--inputs has an empty name"));
+        }
+        let environment =
+            environment::stored(&self.env, |name| std::env::var_os(name).is_some()).map_err(CommandError::usage)?;
+        Ok(Checked {
+            program: program.to_owned(),
+            metric: metric.to_owned(),
+            source: Source::parse(devset)?,
+            environment,
+        })
+    }
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err(format!("{text:?} is not a finite number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn parse(line: &str) -> Result<Options, clap::Error> {
+        let words = ["dspex", "eval"].into_iter().chain(line.split_whitespace());
+        match Arguments::try_parse_from(words)?.command {
+            Command::Eval(options) => Ok(*options),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn all_options_of_the_contract_are_taken() {
+        let options = parse(
+            "qa.py:qa --devset d.jsonl --metric qa.py:m --lm openai/x --lm-set temperature=0 --lm-set a=b --inputs a,b \
+             --load s.json --limit 5 --num-threads 64 --workers 2 --timeout 1.5 --retries 0 --max-errors 3 \
+             --failure-score -1 --fail-under 80% --env A=1 --python p --local --save r.csv --resume",
+        )
+        .expect("valid");
+        assert_eq!(options.inputs, ["a", "b"]);
+        assert_eq!((options.retries, options.failure_score), (Some(0), Some(-1.0)));
+        assert_eq!((options.run_to_resume(), options.resume.as_deref()), (None, Some("")));
+        assert!(options.check().is_ok());
+    }
+
+    #[test]
+    fn nonsense_is_wrong_usage() {
+        for line in [
+            "a:b --limit 0",
+            "a:b --num-threads 0",
+            "a:b --workers 0",
+            "a:b --timeout 0",
+            "a:b --failure-score nan",
+            "a:b --fail-under 0.8",
+            "a:b --env API_KEY=1",
+            "a:b --lm m --lm-set api_key=1",
+            "a:b --lm-set temperature=1",
+            "a:b --detach --save r.csv",
+            "a:b --distributed",
+        ] {
+            assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
+        }
+        for line in ["", "a:b", "a:b --devset d.csv", "a --devset d.csv --metric a:m", "a:b --devset d.csv --metric m:"]
+        {
+            assert_eq!(parse(line).expect(line).check().err().expect(line).exit, 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn resume_takes_a_run_or_nothing() {
+        let named = parse("--resume 0198").expect("valid");
+        assert_eq!((named.run_to_resume(), named.program()), (Some("0198"), None));
+        let swallowed = parse("--resume qa.py:qa --devset d.csv --metric a:m").expect("valid");
+        assert_eq!((swallowed.run_to_resume(), swallowed.program()), (None, Some("qa.py:qa")));
+    }
+}

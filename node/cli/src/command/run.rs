@@ -1,0 +1,63 @@
+//! `dspex run`: the runs of the node.
+
+mod cancel;
+mod delete;
+mod list;
+mod results;
+pub mod resume;
+mod show;
+mod watch;
+
+use clap::{Args, Subcommand};
+
+use crate::error::CommandError;
+use crate::invocation::Invocation;
+
+/// The arguments of `dspex run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  dspex run                          the same as dspex run list\n  dspex run list --status interrupted -o json\n  dspex run show 0198c0\n  dspex run results 0198c0 --failed\n  dspex run resume 0198c0\n\nA run is named by its id or by its beginning, where only one run has it."
+)]
+pub struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+impl Options {
+    /// Whether the command stays with a run until it has ended.
+    pub fn follows(&self) -> bool {
+        matches!(self.verb, Some(Verb::Resume(_) | Verb::Watch(_)))
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List runs, newest first
+    List(list::Options),
+    /// Show everything known of a run
+    Show(show::Options),
+    /// Follow a run until it has ended
+    Watch(watch::Options),
+    /// Print or save the results of a run
+    Results(results::Options),
+    /// Cancel a run; what is done is kept
+    Cancel(cancel::Options),
+    /// Go on with a run that was interrupted or cancelled
+    Resume(resume::Options),
+    /// Delete a run and its results
+    Delete(delete::Options),
+}
+
+/// Does what the verb says; the bare noun lists.
+pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    match options.verb {
+        None => list::execute(invocation, list::Options::default()).await,
+        Some(Verb::List(options)) => list::execute(invocation, options).await,
+        Some(Verb::Show(options)) => show::execute(invocation, options).await,
+        Some(Verb::Watch(options)) => watch::execute(invocation, options).await,
+        Some(Verb::Results(options)) => results::execute(invocation, options).await,
+        Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
+        Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
+        Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
+    }
+}

@@ -1,0 +1,108 @@
+//! `dspex run resume`, and `dspex eval --resume RUN`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dspex_api::v1::{ResumeRunRequest, Run};
+
+use crate::command::eval::{caller, detached, show_notes, show_passed_over};
+use crate::error::CommandError;
+use crate::exit;
+use crate::follow::{Role, Wanted, conclude, follow, new_request_id};
+use crate::interpreter::{self, Interpreter};
+use crate::interrupt::Interrupts;
+use crate::invocation::Invocation;
+use crate::result;
+use crate::run_id;
+
+/// The arguments of `dspex run resume`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The run goes on in its own directory, with the interpreter it had and with your present environment.\nOutput and exit code are those of dspex eval."
+)]
+pub struct Options {
+    /// The run's id, or its beginning
+    run: String,
+    /// The interpreter [default: DSPEX_PYTHON, else the run's]
+    #[arg(long, value_name = "PATH")]
+    python: Option<String>,
+    /// Save the results as DSPy does: .json, .jsonl, .csv or .parquet
+    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    save: Option<String>,
+    /// Do not wait: leave it running
+    #[arg(long)]
+    detach: bool,
+}
+
+/// What is to be resumed.
+pub struct Target<'a> {
+    /// The run's id, or its beginning.
+    pub id: &'a str,
+    /// Leave it running.
+    pub detach: bool,
+    /// `--python`.
+    pub python: Option<&'a str>,
+    /// What `dspex eval` was told to evaluate; it must be the run's.
+    pub program: Option<&'a str>,
+}
+
+/// Continues the run and follows it to its end.
+pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
+    let target = Target { id: &options.run, detach: options.detach, python: options.python.as_deref(), program: None };
+    resume(invocation, target, &wanted).await
+}
+
+/// The same for both commands.
+pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted) -> Result<u8, CommandError> {
+    let client = invocation.node().await?;
+    let id = run_id::resolve(&client, target.id).await?;
+    let run = client.run(&id).await?;
+    if let Some(program) = target.program
+        && program != run.program
+    {
+        return Err(CommandError::usage(format!("run {id} evaluates {}, not {program}", run.program)));
+    }
+    let interpreter = interpreter_of(&run, target.python)?;
+    show_passed_over(invocation, &interpreter);
+    let request = ResumeRunRequest {
+        request_id: Some(new_request_id()),
+        run_id: id,
+        caller: Some(caller(&interpreter, &directory_of(&run)?)),
+        detach: target.detach,
+    };
+    let interrupts = Interrupts::listen()?;
+    let resumed = tokio::select! {
+        resumed = client.resume(request) => resumed?,
+        () = interrupts.asked() => return Err(CommandError::new(exit::INTERRUPTED, "interrupted before the run went on")),
+    };
+    show_notes(invocation, &resumed);
+    let Some(run) = resumed.run else {
+        return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
+    };
+    if target.detach {
+        return detached(invocation, &run);
+    }
+    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    interrupts.leave_at_once();
+    conclude(invocation, &client, ending, wanted).await
+}
+
+/// The run's own interpreter comes before what happens to be active in this shell: another one may answer differently.
+fn interpreter_of(run: &Run, flag: Option<&str>) -> Result<Interpreter, CommandError> {
+    let own = PathBuf::from(&run.interpreter);
+    let is_named = flag.is_some() || std::env::var_os("DSPEX_PYTHON").is_some_and(|value| !value.is_empty());
+    if !is_named && own.is_absolute() && interpreter::is_executable(&own) {
+        return Ok(Interpreter { path: own, reason: "the run's".to_owned(), passed_over: Vec::new() });
+    }
+    interpreter::of_this_process(flag, &run.program)
+}
+
+/// PROGRAM is relative to where the run was submitted.
+fn directory_of(run: &Run) -> Result<PathBuf, CommandError> {
+    let own = PathBuf::from(&run.directory);
+    match own.is_absolute() && own.is_dir() {
+        true => Ok(own),
+        false => Ok(std::env::current_dir()?),
+    }
+}

@@ -1,0 +1,32 @@
+//! `dspex run watch`.
+
+use clap::Args;
+
+use crate::error::CommandError;
+use crate::follow::{Ending, Role, Wanted, conclude, follow};
+use crate::interrupt::Interrupts;
+use crate::invocation::Invocation;
+use crate::run_id;
+use dspex_api::v1::RunStatus;
+
+/// The arguments of `dspex run watch`.
+#[derive(Debug, Args)]
+#[command(after_help = "Ctrl-C stops watching; the run goes on. Output and exit code are those of dspex eval.")]
+pub struct Options {
+    /// The run's id, or its beginning
+    run: String,
+}
+
+/// Follows the run, or shows the result of one that has ended.
+pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let client = invocation.node().await?;
+    let id = run_id::resolve(&client, &options.run).await?;
+    let run = client.run(&id).await?;
+    let interrupts = Interrupts::listen()?;
+    let ending = match run.status() {
+        RunStatus::Running => follow(invocation, &client, &run, Role::Onlooker, &interrupts).await?,
+        _ => Ending::Ended(Box::new(run)),
+    };
+    interrupts.leave_at_once();
+    conclude(invocation, &client, ending, &Wanted::default()).await
+}

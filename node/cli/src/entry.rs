@@ -1,0 +1,82 @@
+//! The way from the command line to an exit code.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use dspex_api::reason;
+
+use crate::arguments::{Arguments, Command, NodeArguments};
+use crate::command::{completion, eval, local, run};
+use crate::console::Console;
+use crate::demo;
+use crate::error::CommandError;
+use crate::exit;
+use crate::invocation::Invocation;
+
+/// A command that follows a run cancels it at its deadline; this is how much longer that may take.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Parses the command line and does what it says. `node` is called for `dspex node`, the one command that is not a
+/// client's; it gives the exit code.
+pub fn main(node: impl FnOnce(NodeArguments) -> i32) -> ExitCode {
+    let arguments = Arguments::parse();
+    let Command::Node(of_node) = arguments.command else {
+        return ExitCode::from(as_client(arguments));
+    };
+    if of_node.embedded {
+        // Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there reaches the node. It fails only for
+        // the leader of a process group, that is when a person started the node by hand.
+        let _ = rustix::process::setsid();
+    }
+    ExitCode::from(u8::try_from(node(of_node)).unwrap_or(exit::FAILED))
+}
+
+fn as_client(arguments: Arguments) -> u8 {
+    let fallback = Console::new(arguments.global.quiet, arguments.global.verbose);
+    let result = Invocation::new(&arguments.global).and_then(|invocation| {
+        // One thread: a second one would cost more at the start than a client can gain.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let result = runtime.block_on(within_limits(&invocation, arguments.command));
+        // A reader of a dataset may still wait for a pipe.
+        runtime.shutdown_background();
+        result
+    });
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            fallback.error(&error);
+            error.exit
+        }
+    }
+}
+
+async fn within_limits(invocation: &Invocation, command: Command) -> Result<u8, CommandError> {
+    let follows = match &command {
+        Command::Eval(_) => true,
+        Command::Run(options) => options.follows(),
+        _ => false,
+    };
+    let work = Box::pin(dispatch(invocation, command));
+    let Some(deadline) = invocation.deadline else {
+        return work.await;
+    };
+    let end = if follows { deadline + GRACE } else { deadline };
+    match tokio::time::timeout_at(end, work).await {
+        Ok(result) => result,
+        Err(_) => {
+            Err(CommandError::because(reason::NODE_TIMED_OUT, "the command did not end within --command-timeout"))
+        }
+    }
+}
+
+async fn dispatch(invocation: &Invocation, command: Command) -> Result<u8, CommandError> {
+    match command {
+        Command::Eval(options) => eval::execute(invocation, *options).await,
+        Command::Run(options) => run::execute(invocation, options).await,
+        Command::Local(options) => local::execute(invocation, options).await,
+        Command::Demo(options) => demo::execute(invocation, options).await,
+        Command::Completion(options) => completion::execute(&options),
+        Command::Node(_) => Err(CommandError::usage("a node is not started from here")),
+    }
+}

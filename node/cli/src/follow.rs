@@ -1,0 +1,231 @@
+//! Follows a run until it has ended: progress, prints, Ctrl-C, a node that dies.
+
+mod conclude;
+mod milestones;
+mod progress;
+
+pub use conclude::{Wanted, conclude};
+
+use std::time::Duration;
+
+use dspex_api::v1::{CancelRunRequest, RequestId, Run, RunEvent, RunStatus, WatchRunRequest, run_event};
+use dspex_api::{ApiError, Client, Streaming, TimeLimits, reason};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::error::CommandError;
+use crate::interrupt::Interrupts;
+use crate::invocation::Invocation;
+use progress::Progress;
+
+/// How long a cancelled run may take to end.
+const CANCEL_LIMIT: Duration = Duration::from_secs(20);
+/// A stream that breaks may be picked up again, if the node is still there.
+const RECONNECTIONS: u32 = 3;
+
+/// Whose eyes these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The command that submitted the run: Ctrl-C cancels it.
+    Driver,
+    /// An onlooker: Ctrl-C only stops watching.
+    Onlooker,
+}
+
+/// How following came to its end.
+#[derive(Debug)]
+pub enum Ending {
+    /// The run ended by itself, or somebody else ended it.
+    Ended(Box<Run>),
+    /// Ctrl-C.
+    Interrupted(Box<Run>),
+    /// `--command-timeout`.
+    TimedOut(Box<Run>),
+}
+
+enum Step {
+    Event(Box<Result<Option<RunEvent>, ApiError>>),
+    Asked,
+    Late,
+}
+
+/// Follows `run` until it has ended.
+pub async fn follow(
+    invocation: &Invocation,
+    client: &Client,
+    run: &Run,
+    role: Role,
+    interrupts: &Interrupts,
+) -> Result<Ending, CommandError> {
+    let mut follower = Follower {
+        client: client.clone(),
+        run: run.clone(),
+        role,
+        seq: 0,
+        reconnections: 0,
+        progress: Progress::new(&invocation.console, run),
+    };
+    let mut stream = follower.watch().await?;
+    loop {
+        let step = tokio::select! {
+            event = stream.message() => Step::Event(Box::new(event.map_err(ApiError::from))),
+            () = interrupts.asked() => Step::Asked,
+            () = until(invocation.deadline) => Step::Late,
+        };
+        match step {
+            Step::Event(event) => match *event {
+                Ok(Some(event)) => {
+                    if let Some(ended) = follower.take(invocation, event) {
+                        return Ok(Ending::Ended(Box::new(ended)));
+                    }
+                }
+                broken => match follower.pick_up(broken.err()).await? {
+                    Picked::Ended(run) => return Ok(Ending::Ended(run)),
+                    Picked::Stream(again) => stream = *again,
+                },
+            },
+            Step::Asked => {
+                let run = follower.leave(invocation, stream, "Ctrl-C").await?;
+                return Ok(Ending::Interrupted(Box::new(run)));
+            }
+            Step::Late => {
+                let run = follower.leave(invocation, stream, "--command-timeout").await?;
+                return Ok(Ending::TimedOut(Box::new(run)));
+            }
+        }
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Follower<'a> {
+    client: Client,
+    run: Run,
+    role: Role,
+    seq: u64,
+    reconnections: u32,
+    progress: Progress<'a>,
+}
+
+enum Picked {
+    Stream(Box<Streaming<RunEvent>>),
+    Ended(Box<Run>),
+}
+
+impl Follower<'_> {
+    async fn watch(&self) -> Result<Streaming<RunEvent>, ApiError> {
+        let request =
+            WatchRunRequest { run_id: self.run.run_id.clone(), from_seq: self.seq, driver: self.role == Role::Driver };
+        self.client.watch(request).await
+    }
+
+    /// Shows an event; gives the run when it has ended.
+    fn take(&mut self, invocation: &Invocation, event: RunEvent) -> Option<Run> {
+        self.seq = self.seq.max(event.seq);
+        // Events come again: the connection works.
+        self.reconnections = 0;
+        match event.event? {
+            run_event::Event::Progress(run) => {
+                self.progress.update(&run);
+                self.run = run;
+            }
+            run_event::Event::Output(output) => {
+                invocation.console.raw(&output.text);
+                if output.dropped_bytes > 0 {
+                    invocation
+                        .console
+                        .line(&format!("[{} bytes of the program's prints were left out]", output.dropped_bytes));
+                }
+            }
+            run_event::Event::Warning(text) => invocation.console.warning(&text),
+            run_event::Event::Ended(run) => {
+                self.progress.end(&run);
+                return Some(run);
+            }
+        }
+        None
+    }
+
+    /// After a broken stream: the same node may still be there, or may have come back.
+    async fn pick_up(&mut self, error: Option<ApiError>) -> Result<Picked, CommandError> {
+        // A reason of the node's own is an answer; anything else is a broken connection, whatever its code.
+        if let Some(error) = error
+            && !matches!(error.reason.as_ref(), "" | reason::NODE_UNREACHABLE | reason::NODE_STOPPING)
+        {
+            return Err(error.into());
+        }
+        while self.reconnections < RECONNECTIONS {
+            self.reconnections += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let Ok(client) = Client::connect(self.client.socket(), TimeLimits::default()).await else {
+                continue;
+            };
+            self.client = client;
+            let Ok(run) = self.client.run(&self.run.run_id).await else {
+                continue;
+            };
+            if run.status() != RunStatus::Running {
+                self.progress.end(&run);
+                return Ok(Picked::Ended(Box::new(run)));
+            }
+            if let Ok(stream) = self.watch().await {
+                return Ok(Picked::Stream(Box::new(stream)));
+            }
+        }
+        self.progress.clear();
+        let done = format!("{} of {} examples were done", self.run.done, self.run.examples);
+        Err(CommandError::because(
+            reason::NODE_UNREACHABLE,
+            format!("the node ended while it executed run {} ({done}); their results are kept", self.run.run_id),
+        )
+        .hint(format!("go on with: {}", resume_command(&self.run))))
+    }
+
+    /// Cancels as the driver and waits for the end, so that what is printed is what is kept.
+    async fn leave(
+        &mut self,
+        invocation: &Invocation,
+        mut stream: Streaming<RunEvent>,
+        why: &str,
+    ) -> Result<Run, CommandError> {
+        if self.role == Role::Onlooker {
+            self.progress.clear();
+            return Ok(self.run.clone());
+        }
+        self.progress.clear();
+        invocation.console.line("cancelling; what is done is kept (Ctrl-C again leaves at once)");
+        let request = CancelRunRequest {
+            request_id: Some(new_request_id()),
+            run_id: self.run.run_id.clone(),
+            reason: why.to_owned(),
+        };
+        match self.client.cancel(request).await {
+            Ok(run) => self.run = run,
+            // It ended in this very moment: the last event says how.
+            Err(error) if error.reason == reason::RUN_ENDED => {}
+            Err(error) => return Err(error.into()),
+        }
+        let end = Instant::now() + CANCEL_LIMIT;
+        while let Ok(Ok(Some(event))) = tokio::time::timeout_at(end, stream.message()).await {
+            if let Some(run_event::Event::Ended(run)) = event.event {
+                return Ok(run);
+            }
+        }
+        Ok(self.run.clone())
+    }
+}
+
+/// The command that continues a run.
+pub fn resume_command(run: &Run) -> String {
+    format!("dspex run resume {}", run.run_id)
+}
+
+/// A request id that nobody has used.
+pub fn new_request_id() -> RequestId {
+    RequestId { client: Uuid::now_v7().to_string(), request: Uuid::now_v7().to_string() }
+}

@@ -1,0 +1,158 @@
+//! What a command prints and exits with once its run has ended.
+
+use dspex_api::Client;
+use dspex_api::v1::{Run, RunStatus};
+use serde_json::Value;
+
+use super::{Ending, resume_command};
+use crate::error::CommandError;
+use crate::exit;
+use crate::gate::Gate;
+use crate::invocation::Invocation;
+use crate::output::{self, Format};
+use crate::result::{self, Failures, Selection, Target, summary};
+
+/// DSPy's words for a run that reached `max_errors`.
+const TOO_MANY_ERRORS: &str = "Execution cancelled due to errors or interruption.";
+
+/// What is wanted of the result.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    /// `--fail-under`.
+    pub gate: Option<Gate>,
+    /// `--save`.
+    pub target: Option<Target>,
+}
+
+/// Prints the result, saves it, and decides the exit code.
+pub async fn conclude(
+    invocation: &Invocation,
+    client: &Client,
+    ending: Ending,
+    wanted: &Wanted,
+) -> Result<u8, CommandError> {
+    let (run, early) = match ending {
+        Ending::Ended(run) => (run, None),
+        Ending::Interrupted(run) => (run, Some(exit::INTERRUPTED)),
+        Ending::TimedOut(run) => (run, Some(exit::LIMIT)),
+    };
+    if run.status() == RunStatus::Running {
+        // An onlooker left.
+        invocation.console.line(&format!("run {} goes on", run.run_id));
+        return Ok(early.unwrap_or(exit::OK));
+    }
+    let failures = match run.failed {
+        0 => String::new(),
+        _ => Failures::of(client, &run.run_id).await?.text(),
+    };
+    if let Some(target) = &wanted.target {
+        save(invocation, client, &run, target).await?;
+    }
+    print(invocation, client, &run, &failures).await?;
+    match (verdict(&run, wanted.gate), early) {
+        // Ctrl-C came too late: the run had finished.
+        (result, Some(_)) if run.status() == RunStatus::Finished => result,
+        (_, Some(code)) => {
+            invocation.console.line(&format!("go on with: {}", resume_command(&run)));
+            Ok(code)
+        }
+        (result, None) => result,
+    }
+}
+
+async fn save(invocation: &Invocation, client: &Client, run: &Run, target: &Target) -> Result<(), CommandError> {
+    let path = target.path().display();
+    if run.status() != RunStatus::Finished {
+        invocation.console.note(&format!(
+            "{path} is not written: the run has not finished (dspex run results {} --save {path} writes what there is)",
+            run.run_id
+        ));
+        return Ok(());
+    }
+    let rows = result::save(client, run, target).await?;
+    invocation.console.note(&format!("{rows} results are in {path}"));
+    Ok(())
+}
+
+async fn print(invocation: &Invocation, client: &Client, run: &Run, failures: &str) -> Result<(), CommandError> {
+    let all = Selection { all: true, ..Selection::default() };
+    match invocation.format {
+        Format::Table => output::text(&format!("{}{failures}", summary(run)))?,
+        Format::Json => {
+            invocation.console.raw(failures);
+            output::json(&Value::Object(result::evaluation(run)))?;
+        }
+        Format::Jsonl | Format::Csv => {
+            result::print_results(client, run, all, invocation.format).await?;
+            invocation.console.raw(&format!("{}{failures}", summary(run)));
+        }
+    }
+    Ok(())
+}
+
+fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
+    match run.status() {
+        RunStatus::Finished => gated(run, gate),
+        RunStatus::Failed => {
+            let reason = match run.reason.as_str() {
+                "" => TOO_MANY_ERRORS,
+                reason => reason,
+            };
+            Err(CommandError::new(exit::FAILED, reason))
+        }
+        RunStatus::Cancelled => {
+            let why = match run.reason.as_str() {
+                "" => String::new(),
+                reason => format!(" ({reason})"),
+            };
+            Err(CommandError::new(exit::FAILED, format!("run {} was cancelled{why}", run.run_id))
+                .hint(format!("go on with: {}", resume_command(run))))
+        }
+        RunStatus::Interrupted | RunStatus::Running | RunStatus::Unspecified => {
+            Err(CommandError::new(exit::UNREACHABLE, format!("run {} was interrupted: its node ended", run.run_id))
+                .hint(format!("go on with: {}", resume_command(run))))
+        }
+    }
+}
+
+fn gated(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
+    let Some(gate) = gate else {
+        return Ok(exit::OK);
+    };
+    match run.score {
+        Some(score) if gate.is_met(score) => Ok(exit::OK),
+        Some(score) => {
+            Err(CommandError::new(exit::GATE, format!("the score {score} is below {} (--fail-under)", gate.percent)))
+        }
+        None => Err(CommandError::new(exit::GATE, "there is no score to compare with --fail-under")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(status: RunStatus, score: f64, gate: Option<f64>) -> u8 {
+        let run = Run { status: status.into(), score: Some(score), ..Run::default() };
+        match verdict(&run, gate.map(|percent| Gate { percent })) {
+            Ok(code) => code,
+            Err(error) => error.exit,
+        }
+    }
+
+    #[test]
+    fn the_status_and_the_gate_decide() {
+        assert_eq!(code(RunStatus::Finished, 80.0, None), exit::OK);
+        assert_eq!(code(RunStatus::Finished, 80.0, Some(80.0)), exit::OK);
+        assert_eq!(code(RunStatus::Finished, 79.9, Some(80.0)), exit::GATE);
+        assert_eq!(code(RunStatus::Failed, 90.0, Some(80.0)), exit::FAILED);
+        assert_eq!(code(RunStatus::Cancelled, 0.0, None), exit::FAILED);
+        assert_eq!(code(RunStatus::Interrupted, 0.0, None), exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn a_failed_run_speaks_as_dspy_does() {
+        let run = Run { status: RunStatus::Failed.into(), ..Run::default() };
+        assert_eq!(verdict(&run, None).expect_err("failed").message, TOO_MANY_ERRORS);
+    }
+}

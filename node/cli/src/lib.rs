@@ -1,0 +1,35 @@
+//! Every command of `dspex` but the node itself. It knows the public contract (`dspex-api`) and no other crate of the
+//! workspace: whatever the CLI can do, another program can do over gRPC.
+
+mod arguments;
+mod command;
+mod confirm;
+mod console;
+mod dataset;
+mod demo;
+mod embedded;
+mod entry;
+mod environment;
+mod error;
+mod exit;
+mod follow;
+mod gate;
+mod interpreter;
+mod interrupt;
+mod invocation;
+mod listing;
+mod output;
+mod process;
+mod result;
+mod run_id;
+mod setting;
+
+pub use arguments::NodeArguments;
+pub use embedded::{Home, START_ERROR_FILE, StartError};
+pub use entry::main;
+
+/// The whole command line, for generated documentation.
+pub fn command_line() -> clap::Command {
+    use clap::CommandFactory;
+    arguments::Arguments::command()
+}

@@ -1,0 +1,100 @@
+//! Runs as JSON.
+
+use dspex_api::v1::{Run, RunStatus};
+use serde_json::{Map, Value, json};
+
+/// The word for a status.
+pub fn status_name(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Unspecified => "unknown",
+        RunStatus::Running => "running",
+        RunStatus::Finished => "finished",
+        RunStatus::Failed => "failed",
+        RunStatus::Cancelled => "cancelled",
+        RunStatus::Interrupted => "interrupted",
+    }
+}
+
+/// The object of CONTRACT.md: these keys, in this order.
+pub fn evaluation(run: &Run) -> Map<String, Value> {
+    let usage: Map<String, Value> =
+        run.usage.iter().map(|(model, usage)| (model.clone(), json!(usage.tokens))).collect();
+    let value = json!({
+        "run_id": run.run_id,
+        "kind": run.kind,
+        "status": status_name(run.status()),
+        "score": run.score,
+        "examples": run.examples,
+        "failed": run.failed,
+        "metric": run.metric,
+        "duration_s": run.duration_ms as f64 / 1000.0,
+        "usage": usage,
+        "cost_usd": run.cost_usd,
+        "label": run.label,
+        "digest": run.digest,
+    });
+    match value {
+        Value::Object(object) => object,
+        _ => Map::new(),
+    }
+}
+
+/// Everything that is known of a run.
+pub fn run(run: &Run) -> Value {
+    let mut object = evaluation(run);
+    let more = json!({
+        "program": run.program,
+        "dataset": run.dataset,
+        "lm": run.lm,
+        "inputs": run.inputs,
+        "done": run.done,
+        "reason": run.reason,
+        "created_unix_ms": run.created_unix_ms,
+        "ended_unix_ms": (run.ended_unix_ms > 0).then_some(run.ended_unix_ms),
+        "num_threads": run.num_threads,
+        "workers": run.workers,
+        "interpreter": run.interpreter,
+        "python": run.python,
+        "dspy": run.dspy,
+        "directory": run.directory,
+        "generation": run.generation,
+        "epoch": run.epoch,
+        "duplicates": run.duplicates,
+        "startup_s": run.startup_us as f64 / 1e6,
+        "execution_s": run.execution_us as f64 / 1e6,
+    });
+    if let Value::Object(more) = more {
+        object.extend(more);
+    }
+    Value::Object(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keys_are_those_of_the_contract() {
+        let run = Run {
+            run_id: "r".into(),
+            kind: "evaluation".into(),
+            status: RunStatus::Finished.into(),
+            score: Some(96.0),
+            examples: 200,
+            duration_ms: 1234,
+            label: "complete".into(),
+            digest: Some("d".into()),
+            ..Run::default()
+        };
+        assert_eq!(
+            Value::Object(evaluation(&run)).to_string(),
+            r#"{"run_id":"r","kind":"evaluation","status":"finished","score":96.0,"examples":200,"failed":0,"metric":"","duration_s":1.234,"usage":{},"cost_usd":null,"label":"complete","digest":"d"}"#
+        );
+    }
+
+    #[test]
+    fn an_unfinished_run_has_no_score() {
+        let object = evaluation(&Run::default());
+        assert_eq!((&object["score"], &object["digest"]), (&Value::Null, &Value::Null));
+    }
+}

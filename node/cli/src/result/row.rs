@@ -1,0 +1,174 @@
+//! One result as a row: with the very text that Python wrote for each value.
+
+use std::fmt;
+
+use dspex_api::v1::ExampleResult;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Names and JSON texts, in the order of the source.
+#[derive(Debug, Default, Clone)]
+pub struct Row(pub Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RowVisitor;
+        impl<'de> Visitor<'de> for RowVisitor {
+            type Value = Row;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Row, M::Error> {
+                let mut row = Row::default();
+                while let Some((name, value)) = map.next_entry()? {
+                    row.set(name, value);
+                }
+                Ok(row)
+            }
+        }
+        deserializer.deserialize_map(RowVisitor)
+    }
+}
+
+impl Row {
+    /// As in Python: a name that exists keeps its place and gets the new value.
+    pub fn set(&mut self, name: String, value: Box<RawValue>) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// The row as a JSON object.
+    pub fn json(&self) -> String {
+        let fields: Vec<String> = self.0.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
+        format!("{{{}}}", fields.join(","))
+    }
+}
+
+/// DSPy's row for `save_as_json` and `save_as_csv`: the example's fields, the prediction's, the score under the metric's
+/// name. A name that both have becomes `example_NAME` and `pred_NAME`.
+pub fn merged(result: &ExampleResult, metric: &str) -> Result<Row, serde_json::Error> {
+    let example: Row = match result.example.is_empty() {
+        true => Row::default(),
+        false => serde_json::from_slice(&result.example)?,
+    };
+    let mut row = Row::default();
+    match prediction(result)? {
+        Prediction::Fields(fields) => {
+            for (name, value) in &example.0 {
+                let prefix = if fields.has(name) { "example_" } else { "" };
+                row.set(format!("{prefix}{name}"), value.clone());
+            }
+            for (name, value) in fields.0 {
+                let prefix = if example.has(&name) { "pred_" } else { "" };
+                row.set(format!("{prefix}{name}"), value);
+            }
+        }
+        Prediction::Other(value) => {
+            row = example;
+            row.set("prediction".to_owned(), value);
+        }
+    }
+    row.set(metric.to_owned(), raw(score(result))?);
+    Ok(row)
+}
+
+enum Prediction {
+    Fields(Row),
+    Other(Box<RawValue>),
+}
+
+/// A failed example has DSPy's empty prediction.
+fn prediction(result: &ExampleResult) -> Result<Prediction, serde_json::Error> {
+    if result.prediction.is_empty() {
+        return Ok(Prediction::Fields(Row::default()));
+    }
+    if result.prediction.first() == Some(&b'{') {
+        return Ok(Prediction::Fields(serde_json::from_slice(&result.prediction)?));
+    }
+    Ok(Prediction::Other(serde_json::from_slice(&result.prediction)?))
+}
+
+/// The score as JSON; one that is not a number has no JSON form.
+pub fn score(result: &ExampleResult) -> String {
+    if !result.score.is_finite() {
+        return "null".to_owned();
+    }
+    if result.integral && result.score.abs() < 9e15 {
+        return format!("{}", result.score as i64);
+    }
+    serde_json::Value::from(result.score).to_string()
+}
+
+/// A text as a JSON string.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// JSON text as a value.
+pub fn raw(json: String) -> Result<Box<RawValue>, serde_json::Error> {
+    RawValue::from_string(json)
+}
+
+/// The column of the score: the metric's own name, as in DSPy.
+pub fn metric_column(metric: &str) -> &str {
+    let name = metric.rsplit([':', '.']).next().unwrap_or(metric);
+    if name.is_empty() { "score" } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(example: &str, prediction: &str, score: f64, integral: bool, expected: &str) {
+        let result = ExampleResult {
+            example: example.to_owned().into(),
+            prediction: prediction.to_owned().into(),
+            score,
+            integral,
+            ..ExampleResult::default()
+        };
+        assert_eq!(merged(&result, "exact").expect("JSON").json(), expected);
+    }
+
+    #[test]
+    fn rows_are_merged_as_in_dspy() {
+        check(
+            r#"{"q":"a","answer":"b"}"#,
+            r#"{"answer":"c","why":[1]}"#,
+            1.0,
+            true,
+            r#"{"q":"a","example_answer":"b","pred_answer":"c","why":[1],"exact":1}"#,
+        );
+        check(r#"{"q":"a"}"#, "", 0.0, false, r#"{"q":"a","exact":0.0}"#);
+        check(r#"{"q":"a"}"#, "\"text\"", 0.5, false, r#"{"q":"a","prediction":"text","exact":0.5}"#);
+        check(
+            r#"{"q":12345678901234567890123}"#,
+            r#"{"x":1.10}"#,
+            f64::NAN,
+            false,
+            r#"{"q":12345678901234567890123,"x":1.10,"exact":null}"#,
+        );
+    }
+
+    #[test]
+    fn the_column_is_the_metrics_own_name() {
+        for (metric, column) in
+            [("exact", "exact"), ("qa.py:exact", "exact"), ("pkg.mod:Judge", "Judge"), ("", "score")]
+        {
+            assert_eq!(metric_column(metric), column);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Runs are named by their id or by its beginning, where only one run has it.
+
+use dspex_api::v1::ListRunsRequest;
+use dspex_api::{Client, reason};
+
+use crate::error::CommandError;
+
+/// The length of a UUID: nothing is looked up for a whole id.
+const WHOLE: usize = 36;
+const CANDIDATES_SHOWN: usize = 10;
+
+/// The id that `text` stands for.
+pub async fn resolve(client: &Client, text: &str) -> Result<String, CommandError> {
+    if text.len() >= WHOLE {
+        return Ok(text.to_owned());
+    }
+    let request = ListRunsRequest { all: true, ..ListRunsRequest::default() };
+    let runs = client.list_runs(request).await?.items;
+    choose(text, runs.iter().map(|run| run.run_id.as_str()))
+}
+
+fn choose<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Result<String, CommandError> {
+    let wanted = text.to_ascii_lowercase();
+    let candidates: Vec<&str> = ids.filter(|id| !wanted.is_empty() && id.starts_with(&wanted)).collect();
+    match candidates.as_slice() {
+        [] => Err(CommandError::because(reason::RUN_NOT_FOUND, format!("there is no run {text:?}"))
+            .hint("dspex run list --all shows the runs")),
+        [one] => Ok((*one).to_owned()),
+        several => {
+            let mut lines: Vec<&str> = several.iter().copied().take(CANDIDATES_SHOWN).collect();
+            if several.len() > CANDIDATES_SHOWN {
+                lines.push("...");
+            }
+            let message = format!("{} runs start with {text:?}:\n  {}", several.len(), lines.join("\n  "));
+            Err(CommandError::because(reason::RUN_AMBIGUOUS, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDS: [&str; 3] = ["0198a1-x", "0198a2-y", "0198b"];
+
+    #[test]
+    fn a_unique_beginning_is_enough() {
+        assert_eq!(choose("0198B", IDS.into_iter()), Ok("0198b".into()));
+        assert_eq!(choose("0198a1", IDS.into_iter()), Ok("0198a1-x".into()));
+    }
+
+    #[test]
+    fn anything_else_lists_the_candidates() {
+        let error = choose("0198a", IDS.into_iter()).expect_err("two");
+        assert!(error.exit == 5 && error.message.contains("0198a1-x") && !error.message.contains("0198b"));
+        assert_eq!(choose("", IDS.into_iter()).expect_err("none").exit, 5);
+        assert_eq!(choose("7", IDS.into_iter()).expect_err("none").reason, reason::RUN_NOT_FOUND);
+    }
+}

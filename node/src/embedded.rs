@@ -1,0 +1,140 @@
+//! The embedded node: one background process for each home directory, from its start to its end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_actors::{NodeParts, Tree};
+use dspex_consensus::{Consensus, ConsensusOptions};
+use dspex_model::RunStatus;
+use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
+use dspex_storage::{DataDirectory, Options};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use crate::activity::Activity;
+use crate::server;
+use crate::service::Node;
+use crate::start_error::Failure;
+
+/// Without calls and runs for so long, the node ends.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Runs the node until it is told to stop or nobody has needed it for a while. Gives the exit code.
+pub(crate) fn run(home: &Path) -> i32 {
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,openraft=warn")))
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    // A child of the same user could otherwise read this process's memory and environment.
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        warn!(%error, "the node's memory is readable for processes of the same user");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::other(error).leave(home),
+    };
+    let code = match runtime.block_on(live(home)) {
+        Ok(()) => 0,
+        Err(failure) => failure.leave(home),
+    };
+    // Python processes and files are gone by now; a blocked reader must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    code
+}
+
+async fn live(home: &Path) -> Result<(), Failure> {
+    let data = open(home).await?;
+    let consensus = Consensus::start(&data, ConsensusOptions::default()).await.map_err(Failure::corrupt)?;
+    let tree = start_tree(home, &data, &consensus).await?;
+    let activity = Activity::new();
+    let stop = Arc::new(Notify::new());
+    let node = Node {
+        home: home.to_path_buf(),
+        started: std::time::Instant::now(),
+        tree: tree.clone(),
+        consensus: consensus.clone(),
+        blobs: data.blobs().clone(),
+        zygotes: tree.zygotes(),
+        activity: activity.clone(),
+        stop: Arc::clone(&stop),
+    };
+    let socket = home.join("node.sock");
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(socket.clone(), Arc::new(node), async move {
+        // A sender that is gone means the same.
+        let _ = ended.await;
+    }));
+    info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), "the node is ready");
+    let failure = tokio::select! {
+        () = wanted_no_more(&consensus, &activity) => None,
+        () = stop.notified() => None,
+        () = told_to_end() => None,
+        stopped = consensus.stopped() => Some(stopped.unwrap_or_default()),
+    };
+    // New commands must not find a node that is ending.
+    let _ = std::fs::remove_file(&socket);
+    drop(end);
+    tree.stop().await;
+    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap_or(Ok(Ok(()))) {
+        warn!(%error, "the API server ended badly");
+    }
+    consensus.shutdown().await;
+    match failure {
+        Some(detail) => Err(Failure::other(format!("the log stopped: {detail}"))),
+        None => {
+            info!("the node has ended");
+            Ok(())
+        }
+    }
+}
+
+async fn open(home: &Path) -> Result<DataDirectory, Failure> {
+    let path = home.join("data");
+    let opening = tokio::task::spawn_blocking(move || DataDirectory::open(path, &Options::embedded()));
+    Ok(opening.await.map_err(Failure::other)??)
+}
+
+async fn start_tree(home: &Path, data: &DataDirectory, consensus: &Consensus) -> Result<Tree, Failure> {
+    let processes = home.join("processes");
+    let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
+    if !cleanup.killed.is_empty() {
+        info!(killed = ?cleanup.killed, "ended what a crashed node left behind");
+    }
+    let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
+    let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;
+    let parts = NodeParts {
+        node: data.identity().node_id,
+        consensus: consensus.clone(),
+        blobs: data.blobs().clone(),
+        zygotes: Zygotes::new(package, registry, Limits::default()),
+        cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
+    Tree::start(parts).await.map_err(Failure::other)
+}
+
+async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
+    let running = || consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running));
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if activity.idle() > IDLE_MAX && !running() {
+            info!("nobody has needed the node for 10 minutes");
+            return;
+        }
+    }
+}
+
+async fn told_to_end() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

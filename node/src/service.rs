@@ -1,0 +1,37 @@
+//! The services of `dspex.v1`, one file each: they translate between the contract and the rooms, and decide nothing.
+
+mod admin;
+mod blobs;
+mod errors;
+mod results;
+mod runs;
+mod translate;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dspex_actors::Tree;
+use dspex_consensus::Consensus;
+use dspex_python::Zygotes;
+use dspex_storage::BlobStore;
+use tokio::sync::Notify;
+
+pub(crate) use admin::AdminService;
+pub(crate) use blobs::BlobsService;
+pub(crate) use runs::RunsService;
+
+use crate::activity::Activity;
+
+/// What the services work with.
+pub(crate) struct Node {
+    pub(crate) home: PathBuf,
+    pub(crate) started: Instant,
+    pub(crate) tree: Tree,
+    pub(crate) consensus: Consensus,
+    pub(crate) blobs: BlobStore,
+    pub(crate) zygotes: Zygotes,
+    pub(crate) activity: Activity,
+    pub(crate) stop: Arc<Notify>,
+}

@@ -1,0 +1,86 @@
+//! From the rooms' errors to the contract's.
+
+use std::io;
+
+use dspex_actors::{SubmitError, SubmitErrorKind};
+use dspex_api::key;
+use dspex_api::{ApiError, Code, reason};
+use dspex_python::protocol::{LoadFailedKind, RefusedKind};
+use tonic::Status;
+
+/// A defect of this program; the log has the details.
+pub(super) fn internal(error: impl std::fmt::Display) -> Status {
+    tracing::error!(%error, "a call failed");
+    ApiError::internal(error.to_string()).into()
+}
+
+/// The disk.
+pub(super) fn storage(error: &io::Error) -> Status {
+    let (code, reason) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (Code::ResourceExhausted, reason::STORAGE_FULL),
+        _ => (Code::Internal, reason::STORAGE_FAILED),
+    };
+    ApiError::new(code, reason, format!("the node's storage: {error}")).into()
+}
+
+/// A submission that was refused.
+pub(super) fn submit(error: SubmitError) -> Status {
+    let (code, reason) = class(error.kind);
+    let line = error.line.map(|line| line.to_string()).unwrap_or_default();
+    ApiError::new(code, reason, error.message)
+        .with(key::TRACEBACK, error.traceback.unwrap_or_default())
+        .with(key::FILE, error.file.unwrap_or_default())
+        .with(key::LINE, line)
+        .into()
+}
+
+fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
+    match kind {
+        SubmitErrorKind::Load(kind) => (Code::InvalidArgument, load(kind)),
+        SubmitErrorKind::Python(kind) => (Code::InvalidArgument, python(kind)),
+        SubmitErrorKind::PythonBroken => (Code::InvalidArgument, reason::DSPY_BROKEN),
+        SubmitErrorKind::WorkerEnded => (Code::InvalidArgument, reason::PROGRAM_RAISED),
+        SubmitErrorKind::InputsMissing => (Code::InvalidArgument, reason::INPUTS_MISSING),
+        SubmitErrorKind::DatasetNotUploaded => (Code::NotFound, reason::BLOB_NOT_FOUND),
+        SubmitErrorKind::NothingToResume => (Code::NotFound, reason::NO_RUN_TO_RESUME),
+        SubmitErrorKind::RunNotFound => (Code::NotFound, reason::RUN_NOT_FOUND),
+        SubmitErrorKind::RunStatus => (Code::FailedPrecondition, reason::RUN_ENDED),
+        SubmitErrorKind::SourcesChanged => (Code::FailedPrecondition, reason::SOURCES_CHANGED),
+        SubmitErrorKind::Argument => (Code::InvalidArgument, reason::REQUEST_INVALID),
+        SubmitErrorKind::TooLarge => (Code::ResourceExhausted, reason::TOO_LARGE),
+        SubmitErrorKind::PoolFull => (Code::ResourceExhausted, reason::POOL_FULL),
+        SubmitErrorKind::Unavailable => (Code::Unavailable, reason::STORAGE_FAILED),
+        SubmitErrorKind::Internal => (Code::Internal, reason::INTERNAL),
+    }
+}
+
+fn load(kind: LoadFailedKind) -> &'static str {
+    match kind {
+        LoadFailedKind::ProgramMissing => reason::PROGRAM_MISSING,
+        LoadFailedKind::NameMissing => reason::NAME_MISSING,
+        LoadFailedKind::NotAProgram => reason::NOT_A_PROGRAM,
+        LoadFailedKind::ProgramRaised => reason::PROGRAM_RAISED,
+        LoadFailedKind::EvaluatesAtImport => reason::EVALUATES_AT_IMPORT,
+        LoadFailedKind::MetricMissing => reason::METRIC_MISSING,
+        LoadFailedKind::MetricInvalid => reason::METRIC_INVALID,
+        LoadFailedKind::LmMissing => reason::LM_MISSING,
+        LoadFailedKind::LmInvalid => reason::LM_INVALID,
+        LoadFailedKind::DatasetMissing => reason::DATASET_MISSING,
+        LoadFailedKind::DatasetInvalid => reason::DATASET_INVALID,
+        LoadFailedKind::DatasetEmpty => reason::DATASET_EMPTY,
+        LoadFailedKind::InputsMissing => reason::INPUTS_MISSING,
+        LoadFailedKind::StateMissing => reason::STATE_MISSING,
+        LoadFailedKind::StateInvalid => reason::STATE_INVALID,
+        LoadFailedKind::Arguments => reason::REQUEST_INVALID,
+    }
+}
+
+fn python(kind: RefusedKind) -> &'static str {
+    match kind {
+        RefusedKind::PythonUnsupported => reason::PYTHON_UNSUPPORTED,
+        RefusedKind::DspyMissing => reason::DSPY_MISSING,
+        RefusedKind::DspyUnsupported => reason::DSPY_UNSUPPORTED,
+        RefusedKind::DependencyMissing => reason::DEPENDENCY_MISSING,
+        RefusedKind::DspyBroken | RefusedKind::Protocol | RefusedKind::Threads => reason::DSPY_BROKEN,
+    }
+}

@@ -1,0 +1,150 @@
+//! The service Runs.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dspex_actors::{ResumeRequest, SubmitRequest, Submitted};
+use dspex_api::v1::runs_server::Runs;
+use dspex_api::v1::{
+    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, GetRunRequest, ListRunsRequest, ListRunsResponse,
+    ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse,
+    WatchRunRequest,
+};
+use dspex_api::{ApiError, reason};
+use dspex_model::RunId;
+use futures::Stream;
+use tonic::{Request, Response, Status};
+
+use super::{Node, errors, results, translate, watch};
+
+/// A list shows this many unless all are asked for.
+const LIST_MAX: usize = 100;
+
+pub(crate) struct RunsService {
+    node: Arc<Node>,
+}
+
+impl RunsService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+
+    fn submitted(&self, submitted: Submitted) -> Result<Response<SubmitRunResponse>, Status> {
+        let Submitted { run, resumed, notes } = submitted;
+        Ok(Response::new(SubmitRunResponse { run: Some(self.node.run(run)?), resumed, notes }))
+    }
+}
+
+impl Node {
+    /// A run as the contract shows it.
+    pub(super) fn run(&self, id: RunId) -> Result<Run, ApiError> {
+        let timing = self.tree.board(id).map(|board| board.timing()).unwrap_or_default();
+        let now_ms = self.tree.now_ms();
+        self.consensus
+            .read_stale(|state| state.run(id).map(|run| translate::run(state, id, run, timing, now_ms)))
+            .ok_or_else(|| ApiError::not_found(reason::RUN_NOT_FOUND, format!("run {id} does not exist")))
+    }
+}
+
+type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Runs for RunsService {
+    async fn submit(&self, request: Request<SubmitRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
+        let received = Instant::now();
+        let _call = self.node.activity.enter();
+        let SubmitRunRequest { request_id, caller, evaluation, detach, resume } = request.into_inner();
+        let request = SubmitRequest {
+            request: translate::request_id(request_id)?,
+            received,
+            caller: translate::caller(caller)?,
+            evaluation: translate::evaluation(evaluation)?,
+            detach,
+            resume,
+        };
+        let submitted = self.node.tree.submit(request).await.map_err(errors::submit)?;
+        self.submitted(submitted)
+    }
+
+    async fn get(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
+        let _call = self.node.activity.enter();
+        let id = translate::run_id(&request.into_inner().run_id)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn list(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
+        let _call = self.node.activity.enter();
+        let ListRunsRequest { all, status } = request.into_inner();
+        let now_ms = self.node.tree.now_ms();
+        let boards = |id| self.node.tree.board(id).map(|board| board.timing()).unwrap_or_default();
+        let answer = self.node.consensus.read_stale(|state| {
+            let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+            for (_, run) in state.runs() {
+                *counts.entry(run.progress.status.name().to_owned()).or_default() += 1;
+            }
+            let wanted = |run: &dspex_model::Run| {
+                status.is_empty() || status.contains(&translate::status(run.progress.status).into())
+            };
+            let limit = if all { usize::MAX } else { LIST_MAX };
+            let mut matching = state.runs().rev().filter(|(_, run)| wanted(run));
+            let items = matching.by_ref().take(limit);
+            let items = items.map(|(id, run)| translate::run(state, id, run, boards(id), now_ms)).collect();
+            ListRunsResponse { items, counts, truncated: matching.next().is_some() }
+        });
+        Ok(Response::new(answer))
+    }
+
+    type WatchStream = Events<RunEvent>;
+
+    async fn watch(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let WatchRunRequest { run_id, from_seq, driver } = request.into_inner();
+        let id = translate::run_id(&run_id)?;
+        self.node.run(id)?;
+        let events = watch::events(Arc::clone(&self.node), id, from_seq, driver);
+        Ok(Response::new(Box::pin(events)))
+    }
+
+    type ResultsStream = Events<ResultBatch>;
+
+    async fn results(&self, request: Request<RunResultsRequest>) -> Result<Response<Self::ResultsStream>, Status> {
+        let request = request.into_inner();
+        let id = translate::run_id(&request.run_id)?;
+        self.node.run(id)?;
+        let batches = results::batches(Arc::clone(&self.node), id, request);
+        Ok(Response::new(Box::pin(batches)))
+    }
+
+    async fn cancel(&self, request: Request<CancelRunRequest>) -> Result<Response<Run>, Status> {
+        let _call = self.node.activity.enter();
+        let CancelRunRequest { request_id, run_id, reason } = request.into_inner();
+        let (id, request) = (translate::run_id(&run_id)?, translate::request_id(request_id)?);
+        let reason = if reason.is_empty() { "cancelled".to_owned() } else { reason };
+        self.node.tree.cancel(id, reason, request).await.map_err(errors::submit)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn resume(&self, request: Request<ResumeRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
+        let received = Instant::now();
+        let _call = self.node.activity.enter();
+        let ResumeRunRequest { request_id, run_id, caller, detach } = request.into_inner();
+        let request = ResumeRequest {
+            request: translate::request_id(request_id)?,
+            received,
+            caller: translate::caller(caller)?,
+            run: translate::run_id(&run_id)?,
+            detach,
+        };
+        let submitted = self.node.tree.resume(request).await.map_err(errors::submit)?;
+        self.submitted(submitted)
+    }
+
+    async fn delete(&self, request: Request<DeleteRunRequest>) -> Result<Response<DeleteRunResponse>, Status> {
+        let _call = self.node.activity.enter();
+        let DeleteRunRequest { request_id, run_id } = request.into_inner();
+        let (id, request) = (translate::run_id(&run_id)?, translate::request_id(request_id)?);
+        self.node.tree.delete(id, request).await.map_err(errors::submit)?;
+        Ok(Response::new(DeleteRunResponse {}))
+    }
+}

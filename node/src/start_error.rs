@@ -1,0 +1,60 @@
+//! A node that cannot start leaves the reason in its home, for the command that waits for it.
+
+use std::path::Path;
+
+use dspex_api::reason;
+use dspex_cli::{START_ERROR_FILE, StartError};
+use dspex_storage::OpenError;
+
+/// Unreachable; `exit::UNREACHABLE` of the CLI.
+const UNREACHABLE: u8 = 6;
+/// A limit was reached.
+const LIMIT: u8 = 7;
+
+/// Why the node did not start.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    reason: &'static str,
+    exit_code: u8,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn other(error: impl std::fmt::Display) -> Self {
+        Self { reason: reason::NODE_START_FAILED, exit_code: UNREACHABLE, message: error.to_string() }
+    }
+
+    pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
+        Self { reason: reason::DATA_DIRECTORY_CORRUPT, exit_code: UNREACHABLE, message: error.to_string() }
+    }
+
+    /// Writes it for the command, and to the log.
+    pub(crate) fn leave(&self, home: &Path) -> i32 {
+        tracing::error!(reason = self.reason, "{}", self.message);
+        let left = StartError {
+            reason: self.reason.to_owned(),
+            message: self.message.clone(),
+            exit_code: self.exit_code,
+        };
+        let written = serde_json::to_vec(&left).map(|json| std::fs::write(home.join(START_ERROR_FILE), json));
+        if !matches!(written, Ok(Ok(()))) {
+            // The command shows the end of the log instead, and that is where this goes.
+            tracing::error!("the reason could not be written to the home directory");
+        }
+        i32::from(self.exit_code)
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        let (reason, exit_code) = match &error {
+            OpenError::Locked { .. } => (reason::DATA_DIRECTORY_LOCKED, UNREACHABLE),
+            OpenError::ReadOnly { .. } => (reason::DATA_DIRECTORY_READ_ONLY, UNREACHABLE),
+            OpenError::Full { .. } => (reason::STORAGE_FULL, LIMIT),
+            OpenError::Corrupt { .. } => (reason::DATA_DIRECTORY_CORRUPT, UNREACHABLE),
+            OpenError::NewerFormat { .. } => (reason::DATA_DIRECTORY_NEWER, UNREACHABLE),
+            _ => (reason::NODE_START_FAILED, UNREACHABLE),
+        };
+        Self { reason, exit_code, message: error.to_string() }
+    }
+}

@@ -1,0 +1,146 @@
+"""Predictions as canonical JSON: keys sorted, no spaces, UTF-8.
+
+What has no JSON form (NaN, sets, objects, keys that are not strings) is shown by `{"$lossy": type, "repr": ...}`; the
+form for the digest leaves the repr out, because a repr may hold an address. The bytes are stored and hashed: the
+rules here never change.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import dspy
+import pydantic
+
+MAX_DEPTH = 100
+MAX_REPR = 16 * 1024
+# A frame holds 32 MiB; a single prediction must fit beside its digest form.
+MAX_BYTES = 12 * 1024 * 1024
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"), check_circular=False
+).encode
+
+_LEAVES = frozenset((str, int, bool, type(None)))
+
+
+def canonical(value: Any) -> tuple[bytes, bytes | None]:
+    """(what is shown, what the digest reads where that differs)."""
+    fields = _fields(value) if isinstance(value, dspy.Example) else value
+    if _is_flat(fields):
+        try:
+            shown = _encode(fields).encode("utf-8")
+        except ValueError:
+            pass  # A lone surrogate, or an integer too long for text: the slow path names it.
+        else:
+            if len(shown) <= MAX_BYTES:
+                return shown, None
+    plain = _Plain(shown=True)
+    shown = _encode(plain.convert(fields)).encode("utf-8")
+    if len(shown) > MAX_BYTES:
+        return _too_large(value)
+    if not plain.lossy:
+        return shown, None
+    return shown, _encode(_Plain(shown=False).convert(fields)).encode("utf-8")
+
+
+def _fields(example: dspy.Example) -> Any:
+    return dict(example.items())
+
+
+def _is_flat(fields: Any) -> bool:
+    """Whether the common case holds: a dict of strings to exact JSON leaves."""
+    if type(fields) is not dict:
+        return False
+    for key, value in fields.items():
+        if type(key) is not str:
+            return False
+        kind = type(value)
+        if kind not in _LEAVES and not (kind is float and math.isfinite(value)):
+            return False
+    return True
+
+
+def _too_large(value: Any) -> tuple[bytes, bytes]:
+    name = type_name(value)
+    shown = {"$lossy": name, "repr": f"<a prediction of more than {MAX_BYTES} bytes>"}
+    return _encode(shown).encode("utf-8"), _encode({"$lossy": name}).encode("utf-8")
+
+
+class _Plain:
+    """Converts a value to what json writes exactly as these rules say, and notes whether anything was lost."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self.lossy = False
+        self._shown = shown
+
+    def convert(self, value: Any, depth: int = 0) -> Any:
+        kind = type(value)
+        if kind is bool or kind is type(None):
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, int):
+            return self._integer(value)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else self._lose(value)
+        if depth >= MAX_DEPTH:
+            return self._lose(value)
+        return self._compound(value, depth + 1)
+
+    def _compound(self, value: Any, depth: int) -> Any:
+        if isinstance(value, dspy.Example):
+            value = _fields(value)
+        elif isinstance(value, pydantic.BaseModel):
+            try:
+                value = value.model_dump(mode="json")
+            except Exception:
+                return self._lose(value)
+        if isinstance(value, dict):
+            if not all(isinstance(key, str) and _is_unicode(key) for key in value):
+                return self._lose(value)
+            return {str.__str__(key): self.convert(item, depth) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.convert(item, depth) for item in value]
+        return self._lose(value)
+
+    def _text(self, value: str) -> Any:
+        return str.__str__(value) if _is_unicode(value) else self._lose(value)
+
+    def _integer(self, value: int) -> Any:
+        try:
+            int.__repr__(value)
+        except ValueError:  # More digits than the interpreter converts.
+            return self._lose(value)
+        return int(value)
+
+    def _lose(self, value: Any) -> dict[str, str]:
+        self.lossy = True
+        lost = {"$lossy": type_name(value)}
+        if self._shown:
+            lost["repr"] = _safe_repr(value)
+        return lost
+
+
+def type_name(value: Any) -> str:
+    kind = type(value)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _safe_repr(value: Any) -> str:
+    try:
+        text = ascii(value) if isinstance(value, str) else repr(value)
+    except BaseException as error:
+        return f"<repr raised {type(error).__name__}>"
+    return text[:MAX_REPR].encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

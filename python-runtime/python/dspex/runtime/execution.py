@@ -1,0 +1,91 @@
+"""One example: the program, then the metric, exactly as dspy.Evaluate calls them, and what came of it."""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import dspy
+
+from dspex.runtime import accounting, failure, loading
+from dspex.runtime.canonical import canonical
+from dspex.runtime.outbox import Result
+
+INTEGRAL = 0
+FLOATING = 1
+OBJECT = 2
+
+
+class NoScore(Exception):
+    """The metric returned what dspy.Evaluate cannot sum: the run cannot have a score."""
+
+
+class Process(Protocol):
+    """The process that examples run in (an Outbox knows whether it still is the worker)."""
+
+    def leave_if_forked(self) -> None: ...
+
+
+class Execution:
+    """Executes examples of one loaded run. Safe to call from several threads."""
+
+    def __init__(self, loaded: loading.Loaded, process: Process) -> None:
+        self._program = loaded.program
+        self._metric: Callable[..., Any] = loaded.metric or _no_metric
+        self._read = loaded.reader.read
+        self._process = process
+        self._threads = loaded.threads
+        self._failure_score = loaded.failure_score
+        self._failure_kind = INTEGRAL if loaded.failure_score.is_integer() else FLOATING
+        # Each example starts from what the imports left, whatever thread it runs on and whatever ran before it.
+        self._context = contextvars.copy_context()
+
+    def run(self, index: int, attempt: int, row: bytes) -> Result:
+        """The result; NoScore when there can be none."""
+        return self._context.copy().run(self._run, index, attempt, row)
+
+    def _run(self, index: int, attempt: int, row: bytes) -> Result:
+        account = accounting.Account()
+        started = time.perf_counter_ns()
+        score, kind = self._failure_score, self._failure_kind
+        shown = digest_form = failed = None
+        try:
+            with dspy.context(trace=[], **{accounting.CONTEXT_KEY: account}):
+                example = self._read(row)
+                prediction = self._program(**example.inputs())
+                returned = self._metric(example, prediction)
+            self._process.leave_if_forked()
+            score, kind = _score(returned)
+            shown, digest_form = canonical(prediction)
+        except NoScore:
+            raise
+        except BaseException as error:  # SystemExit, too: no example ends the worker.
+            self._process.leave_if_forked()
+            score, kind = self._failure_score, self._failure_kind
+            shown = digest_form = None
+            failed = failure.describe(error)
+        duration = (time.perf_counter_ns() - started) // 1000
+        if account.histories:
+            accounting.trim_histories(account, self._threads)
+        return index, attempt, score, kind, shown, digest_form, failed, account.usage(), account.cost(), duration
+
+
+def _no_metric(example: Any, prediction: Any) -> Any:
+    raise NoScore("the run was loaded without a metric")
+
+
+def _score(returned: Any) -> tuple[float, int]:
+    """(the value, how it adds up). dspy.Evaluate sums scores, so what `0 + score` refuses is no score."""
+    kind = type(returned)
+    if kind is float:
+        return returned, FLOATING
+    if returned is None:
+        raise NoScore("the metric returned None; it must return a number (is a `return` missing?)")
+    try:
+        value = float(0 + returned)
+    except Exception as error:
+        shown = f"{kind.__module__}.{kind.__qualname__}"
+        raise NoScore(f"the metric returned {shown}, which is not a number: {failure.message_of(error)}") from error
+    return value, INTEGRAL if kind is bool or kind is int else OBJECT

@@ -1,0 +1,109 @@
+"""What a worker says to its node: whole frames only, from this process only.
+
+There is no sending thread: whoever finishes an example sends, and takes along whatever other threads finish while the
+send is under way. Under the GIL a thread of its own would cost two switches for each result.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections import deque
+from typing import Any, NoReturn
+
+from dspex.runtime import protocol
+
+# index, attempt, score, score_kind, prediction, canonical, failure, usage, cost_usd, duration_us
+Result = tuple[
+    int,
+    int,
+    float,
+    int,
+    "bytes | None",
+    "bytes | None",
+    "dict[str, Any] | None",
+    "dict[str, dict[str, int]] | None",
+    "float | None",
+    int,
+]
+
+EXIT_CONNECTION_LOST = 5
+
+
+class Outbox:
+    """The sending half of a worker's socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._owner = os.getpid()
+        self._identity = _identity(connection)
+        self._frames: deque[bytes] = deque()
+        self._results: deque[Result] = deque()
+        self._sending = threading.Lock()
+        os.register_at_fork(after_in_child=self._disown)
+
+    def send(self, kind: int, body: dict[str, Any]) -> None:
+        self._frames.append(protocol.encode_frame(kind, body))
+        self._drain()
+
+    def result(self, result: Result) -> None:
+        self._results.append(result)
+        self._drain()
+
+    def leave_if_forked(self) -> None:
+        """End a child of the worker that has fallen out of the user's code into ours."""
+        if os.getpid() != self._owner:
+            os._exit(0)
+
+    def _disown(self) -> None:
+        """In a child that user code forked: it must not hold the worker's socket open, let alone speak on it."""
+        try:
+            if _identity(self._connection) == self._identity:
+                self._connection.close()
+            else:
+                self._connection.detach()
+        except OSError:
+            self._connection.detach()
+
+    def _drain(self) -> None:
+        # The check is repeated after the release: what another thread adds while we hold the lock is ours to send.
+        while (self._frames or self._results) and self._sending.acquire(blocking=False):
+            try:
+                while self._frames:
+                    self._write(self._frames.popleft())
+                if self._results:
+                    self._write(protocol.encode_frame(protocol.RESULTS, {"results": self._batch()}))
+            finally:
+                self._sending.release()
+
+    def _batch(self) -> list[Result]:
+        batch: list[Result] = []
+        size = 0
+        while self._results and size < protocol.BATCH_BYTES:
+            result = self._results.popleft()
+            size += 512 + len(result[4] or b"") + len(result[5] or b"")
+            batch.append(result)
+        return batch
+
+    def _write(self, frame: bytes) -> None:
+        self.leave_if_forked()
+        try:
+            # User code may have closed our descriptor, and a connection of its own may have its number by now.
+            if _identity(self._connection) != self._identity:
+                self._lost()
+            self._connection.sendall(frame)
+        except BrokenPipeError:
+            os._exit(0)  # The node is gone, which means stop.
+        except OSError:
+            self._lost()
+
+    def _lost(self) -> NoReturn:
+        print("dspex: the program closed the worker's connection to its node", file=sys.stderr, flush=True)
+        os._exit(EXIT_CONNECTION_LOST)
+
+
+def _identity(connection: socket.socket) -> tuple[int, int]:
+    status = os.fstat(connection.fileno())
+    return status.st_dev, status.st_ino

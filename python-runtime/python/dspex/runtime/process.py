@@ -1,0 +1,42 @@
+"""What zygote and workers ask of Linux: parent-death signals, descriptors, start times."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(parent: int) -> bool:
+    """Have the kernel kill this process when its parent dies. False when the parent is already gone."""
+    if _LIBC.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    # The parent may have died before the call: then no signal will ever come.
+    return os.getppid() == parent
+
+
+def start_ticks(pid: int) -> int:
+    """Field 22 of /proc/PID/stat: with the pid it names a process for ever."""
+    with open(f"/proc/{pid}/stat", "rb") as stat:
+        # The command name may hold spaces and parentheses; the fields after its last ")" are plain.
+        fields = stat.read().rpartition(b")")[2].split()
+    return int(fields[19])
+
+
+def count_threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor above stderr that is not named: a worker inherits nothing by accident."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor > 2 and descriptor not in keep:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # The descriptor of the listing itself is in the listing.

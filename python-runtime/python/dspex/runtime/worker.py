@@ -1,0 +1,189 @@
+"""A worker: a fork of the zygote that loads one run's program and executes its examples."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import os
+import queue
+import random
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import Any, NoReturn, TextIO
+
+from dspex.runtime import accounting, execution, loading, process, protocol
+from dspex.runtime.outbox import Outbox
+from dspex.runtime.references import LoadFailure
+
+EXIT_PROTOCOL = 4
+EXIT_BROKEN = 70
+_STOP_GRACE_SECONDS = 0.2
+
+# An example, or None: stop.
+_Inbox = queue.SimpleQueue["tuple[int, int, bytes] | None"]
+
+
+def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoReturn:
+    """Become the worker that `order` describes. Called in the child, right after the fork."""
+    connection = _become(order, descriptor, output, zygote)
+    outbox = Outbox(connection)
+    outbox.send(protocol.HELLO, {"protocol": protocol.VERSION, "worker": order.worker, "pid": os.getpid()})
+    Worker(connection, outbox).run()
+
+
+def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> socket.socket:
+    os.setsid()
+    if not process.die_with_parent(zygote):
+        os._exit(0)
+    # The only handler that the zygote changed; the rest is as Python starts.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    process.close_all_but({descriptor})
+    connection = socket.socket(fileno=descriptor)
+    # New streams: the zygote's remember what their descriptors were. The encoding is fixed, because a program's print
+    # must not fail when the node runs with LANG=C.
+    sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
+    sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc, assignment]
+    _set_environment({**order.environment, "DSPEX_INSTANCE": os.environ["DSPEX_INSTANCE"]})
+    try:
+        os.chdir(order.directory)
+    except OSError as error:
+        print(f"dspex worker: {order.directory}: {error.strerror}", file=sys.stderr, flush=True)
+        os._exit(EXIT_BROKEN)
+    _seed()
+    gc.enable()
+    return connection
+
+
+def _set_environment(wanted: dict[str, str]) -> None:
+    """Only what differs is written: most often nothing does, and each write copies a page."""
+    present = os.environ
+    for name in [name for name in present if name not in wanted]:
+        del present[name]
+    for name, value in wanted.items():
+        if present.get(name) != value:
+            present[name] = value
+    time.tzset()
+
+
+def _stream(descriptor: int) -> TextIO:
+    return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
+def _seed() -> None:
+    """Workers must not draw the same numbers: a fork copies the generators."""
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+class Worker:
+    """The worker's threads: a reader, and the ones that execute examples (the main thread alone, or several)."""
+
+    def __init__(self, connection: socket.socket, outbox: Outbox) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._loads: queue.SimpleQueue[protocol.Load | None] = queue.SimpleQueue()
+        self._inbox: _Inbox = queue.SimpleQueue()
+        self._threads = 1
+
+    def run(self) -> NoReturn:
+        # Not a threading.Thread: starting one waits for it, and `threading.enumerate()` shows the user's threads only.
+        _thread.start_new_thread(self._read, ())
+        order = self._loads.get()
+        if order is None:
+            self._leave()
+        loaded = self._load(order)
+        if loaded is None:
+            self._loads.get()  # Nothing can be executed; the node will stop us.
+            self._leave()
+        runner = execution.Execution(loaded, self._outbox)
+        if loaded.threads == 1:
+            self._execute(runner)
+        else:
+            self._threads = loaded.threads
+            for number in range(loaded.threads):
+                threading.Thread(
+                    target=self._execute, args=(runner,), name=f"dspex-example-{number}", daemon=True
+                ).start()
+            self._loads.get()
+        self._leave()
+
+    def _load(self, order: protocol.Load) -> loading.Loaded | None:
+        from dspex.runtime import datasets
+
+        accounting.install()
+        sys.argv = [order.program.rpartition(":")[0]]
+        try:
+            loaded = loading.load(order)
+            for rows in datasets.row_frames(loaded.rows):
+                self._outbox.send(protocol.ROWS, {"rows": rows})
+            loaded.rows.clear()
+            self._outbox.send(protocol.LOADED, loaded.report)
+        except LoadFailure as failed:
+            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            return None
+        return loaded
+
+    def _execute(self, runner: execution.Execution) -> None:
+        try:
+            while (item := self._inbox.get()) is not None:
+                index, attempt, row = item
+                try:
+                    result = runner.run(index, attempt, row)
+                except execution.NoScore as error:
+                    message = protocol.bounded(str(error), 4096)
+                    self._outbox.send(protocol.FATAL, {"message": message, "index": index})
+                else:
+                    self._outbox.result(result)
+        except BaseException:
+            # Ours, not the user's: a worker that has lost a thread must not look alive.
+            traceback.print_exc()
+            os._exit(EXIT_BROKEN)
+
+    def _read(self) -> NoReturn:
+        reader = protocol.FrameReader(protocol.TO_WORKER)
+        connection = self._connection
+        try:
+            while data := connection.recv(1 << 18):
+                for message in reader.feed(data):
+                    self._obey(message)
+        except protocol.ProtocolError as error:
+            print(f"dspex worker: {error}", file=sys.stderr, flush=True)
+            os._exit(EXIT_PROTOCOL)
+        except OSError:
+            pass  # The end of the connection, however it came, means stop.
+        self._stop()
+
+    def _obey(self, message: Any) -> None:
+        if isinstance(message, protocol.Execute):
+            for example in message.examples:
+                self._inbox.put(example)
+        elif isinstance(message, protocol.Ping):
+            self._outbox.send(protocol.PONG, {"payload": message.payload})
+        elif isinstance(message, protocol.Load):
+            self._loads.put(message)
+        else:
+            self._stop()
+
+    def _stop(self) -> NoReturn:
+        """Let idle threads end the process in good order; a busy one is not waited for."""
+        self._loads.put(None)
+        for _ in range(self._threads):
+            self._inbox.put(None)
+        time.sleep(_STOP_GRACE_SECONDS)
+        os._exit(0)
+
+    def _leave(self) -> NoReturn:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(0)

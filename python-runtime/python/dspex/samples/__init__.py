@@ -1,0 +1,1 @@
+"""Sample programs that run offline and without a key."""

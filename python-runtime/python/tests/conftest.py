@@ -1,0 +1,306 @@
+"""A node's side of the protocol, small enough to read: it drives a real zygote over a real socket pair."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+PACKAGE_ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PACKAGE_ROOT))
+
+BOOT = (
+    "import sys; sys.path[:] = [sys.argv[1], *(p for p in sys.path if p)]; "
+    "import dspex.runtime.zygote as zygote; zygote.main(sys.argv[2], sys.argv[3])"
+)
+PATIENCE_SECONDS = 30
+
+
+class Connection:
+    """Frames over a socket."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self.socket = end
+        end.settimeout(PATIENCE_SECONDS)
+        self._buffer = b""
+
+    def send(self, kind: int, body: dict[str, Any], descriptors: list[int] | None = None) -> None:
+        frame = msgspec.msgpack.encode([kind, body])
+        frame = struct.pack("<I", len(frame)) + frame
+        if descriptors:
+            frame = frame[socket.send_fds(self.socket, [frame], descriptors) :]
+        self.socket.sendall(frame)
+
+    def receive(self) -> tuple[int, dict[str, Any]] | None:
+        """The next frame; None at the end of the connection."""
+        while len(self._buffer) < 4 or len(self._buffer) < 4 + struct.unpack_from("<I", self._buffer)[0]:
+            data = self.socket.recv(1 << 18)
+            if not data:
+                return None
+            self._buffer += data
+        (length,) = struct.unpack_from("<I", self._buffer)
+        kind, body = msgspec.msgpack.decode(self._buffer[4 : 4 + length])
+        self._buffer = self._buffer[4 + length :]
+        return kind, body
+
+    def expect(self, kind: int) -> dict[str, Any]:
+        received = self.receive()
+        assert received is not None, f"the connection ended before a frame of kind {kind}"
+        assert received[0] == kind, received
+        return received[1]
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Worker:
+    """A forked worker, with its output collected."""
+
+    def __init__(self, name: str, connection: Connection, output: int) -> None:
+        self.name = name
+        self.connection = connection
+        self.output = b""
+        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
+        self._reader.start()
+
+    def _read(self, output: int) -> None:
+        while data := os.read(output, 1 << 16):
+            self.output += data
+        os.close(output)
+
+    def load(self, program: str, **more: Any) -> dict[str, Any]:
+        kind, body = self.try_load(program, **more)
+        assert kind == 17, body
+        return body
+
+    def try_load(self, program: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        order = {"threads": 1, "program": program, "lm_settings": [], "failure_score": 0.0, **more}
+        self.connection.send(1, order)
+        self.rows: list[bytes] = []
+        while True:
+            received = self.connection.receive()
+            assert received is not None, self.output.decode()
+            if received[0] != 19:
+                return received
+            self.rows += received[1]["rows"]
+
+    def execute(self, rows: list[Any]) -> list[list[Any]]:
+        """The results of these rows in order."""
+        encoded = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+        self.connection.send(2, {"examples": [[index, 1, row] for index, row in enumerate(encoded)]})
+        results: dict[int, list[Any]] = {}
+        while len(results) < len(rows):
+            for result in self.connection.expect(20)["results"]:
+                assert result[0] not in results, "a result came twice"
+                results[result[0]] = result
+        return [results[index] for index in range(len(rows))]
+
+    def printed(self) -> str:
+        self._reader.join(PATIENCE_SECONDS)
+        return self.output.decode()
+
+
+class Zygote:
+    """A zygote process and its control connection."""
+
+    def __init__(self, environment: dict[str, str] | None = None, python: list[str] | None = None) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(
+                [*(python or [sys.executable]), "-c", BOOT, str(PACKAGE_ROOT), "test-instance", str(os.getpid())],
+                stdin=theirs,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", **(environment or {})},
+            )
+        self.connection = Connection(ours)
+        self._forks = 0
+
+    def fork(self, directory: Path | str = "/", environment: dict[str, str] | None = None) -> Worker:
+        self._forks += 1
+        name = f"worker-{self._forks}"
+        ours, theirs = socket.socketpair()
+        reader, writer = os.pipe()
+        with theirs:
+            body = {"worker": name, "environment": environment or dict(os.environ), "directory": str(directory)}
+            self.connection.send(1, body, [theirs.fileno(), writer])
+        os.close(writer)
+        forked = self.expect(18, name)
+        worker = Worker(name, Connection(ours), reader)
+        hello = worker.connection.expect(16)
+        assert hello == {"protocol": 1, "worker": name, "pid": forked["pid"]}
+        worker.pid = forked["pid"]  # type: ignore[attr-defined]
+        worker.start_ticks = forked["start_ticks"]  # type: ignore[attr-defined]
+        return worker
+
+    def expect(self, kind: int, worker: str) -> dict[str, Any]:
+        """The next frame of this kind about this worker; those about others are passed over."""
+        while True:
+            received = self.connection.receive()
+            assert received is not None, "the zygote ended"
+            if received[0] == kind and received[1]["worker"] == worker:
+                return received[1]
+
+    def stop(self) -> None:
+        self.connection.close()
+        try:
+            self.process.wait(PATIENCE_SECONDS)
+        finally:
+            self.process.kill()
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    started = Zygote()
+    started.ready = started.connection.expect(16)  # type: ignore[attr-defined]
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's directory with a program whose LM answers in this process."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    return tmp_path
+
+
+def gone(pid: int, seconds: float = 5) -> bool:
+    """Whether the process ends within this time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+PROGRAM = '''
+import os
+import sys
+import time
+
+import dspy
+
+
+class Act(dspy.Module):
+    """Does what the example says."""
+
+    def forward(self, action):
+        if action == "raise":
+            raise ValueError("told to")
+        if action == "exit":
+            sys.exit(7)
+        if action == "interrupt":
+            raise KeyboardInterrupt
+        if action == "fork":
+            pid = os.fork()
+            if pid:
+                os.waitpid(pid, 0)
+        if action == "die":
+            os._exit(9)
+        if action == "close":
+            os.closerange(3, 4096)
+        if action == "print":
+            print("printed by the program")
+        if action == "sleep":
+            time.sleep(60)
+        if action == "child":
+            import subprocess
+            child = subprocess.Popen(["sleep", "60"])
+            return dspy.Prediction(answer=str(child.pid))
+        if action == "environment":
+            return dspy.Prediction(answer=repr([os.environ.get("MINE"), os.environ["DSPEX_INSTANCE"], os.getcwd()]))
+        if action == "trace":
+            return dspy.Prediction(answer=len(dspy.settings.trace))
+        return dspy.Prediction(answer=action)
+
+
+class AsyncOnly(dspy.Module):
+    async def aforward(self, action):
+        return dspy.Prediction(answer=action)
+
+
+class Needy(dspy.Module):
+    def __init__(self, k):
+        super().__init__()
+
+
+program = Act()
+predict = dspy.Predict("question, context -> answer: int")
+number = 17
+
+
+def make():
+    return Act()
+
+
+def make_number():
+    return 17
+
+
+def metric(example, prediction):
+    return 1.0
+
+
+def none(example, prediction):
+    pass
+
+
+def text(example, prediction):
+    return "good"
+
+
+def fails(example, prediction):
+    raise KeyError("label")
+
+
+def scored(example, prediction):
+    return dspy.Prediction(score=0.25)
+
+
+def not_a_number(example, prediction):
+    return float("nan")
+
+
+def three(example, prediction, required):
+    return 1
+
+
+async def asynchronous(example, prediction):
+    return 1
+
+
+devset = [dspy.Example(action="a", tag={"x"}).with_inputs("action"), dspy.Example(action="b", n=1)]
+empty = []
+wrong = [{"action": "a"}]
+
+
+def make_devset():
+    return [dspy.Example(action=str(i)).with_inputs("action") for i in range(5)]
+
+
+def broken_devset():
+    raise OSError("no such table")
+
+
+lm = dspy.LM("openai/mine")
+not_an_lm = "openai/mine"
+'''

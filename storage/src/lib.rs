@@ -1,0 +1,33 @@
+//! Bytes on disk: the only room that knows RocksDB.
+//!
+//! A [`DataDirectory`] is one node's storage: the replicated log ([`LogStore`]), the state that the log
+//! produces ([`StateStore`]), its snapshots ([`Snapshots`]) and the content-addressed [`BlobStore`].
+//! Everything here is plain threads and opaque bytes. What the bytes mean is known to `dspex-consensus`,
+//! and openraft is unknown here.
+
+mod blob_reader;
+mod blob_store;
+mod blob_writer;
+mod database;
+mod directory;
+mod durable_file;
+mod error;
+mod format;
+mod frozen_state;
+mod lock;
+mod log_store;
+mod snapshot_file;
+mod snapshots;
+mod state_store;
+
+pub use blob_reader::BlobReader;
+pub use blob_store::BlobStore;
+pub use blob_writer::BlobWriter;
+pub use directory::{DataDirectory, Options};
+pub use error::OpenError;
+pub use format::{DirectoryKind, FORMAT_VERSION, Identity};
+pub use frozen_state::FrozenState;
+pub use log_store::{Done, LogBounds, LogStatistics, LogStore};
+pub use snapshot_file::{SnapshotFile, SnapshotHeader};
+pub use snapshots::Snapshots;
+pub use state_store::StateStore;

@@ -1,0 +1,131 @@
+//! Group commit: one thread syncs whatever has been written since its last sync, then acknowledges it in order.
+//!
+//! While one sync runs, writes go on and queue up behind it; the next sync covers them all. After a failed sync
+//! nothing is known about what the disk holds, so everything from then on fails: a second try could succeed
+//! without the lost pages.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use rocksdb::DB;
+
+use super::Done;
+use crate::error::from_rocksdb;
+
+/// Writes waiting for a sync. When it is full the writer waits, which is the back-pressure of a slow disk.
+const QUEUE_LENGTH: usize = 1024;
+
+pub(super) struct Flusher {
+    queue: Mutex<Option<SyncSender<Done>>>,
+    thread: Mutex<Option<JoinHandle<io::Result<()>>>>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    syncs: AtomicU64,
+    failure: OnceLock<(io::ErrorKind, String)>,
+}
+
+impl Progress {
+    fn check(&self) -> io::Result<()> {
+        self.failure.get().map_or(Ok(()), |(kind, text)| {
+            Err(io::Error::new(*kind, format!("an earlier sync of the log failed: {text}")))
+        })
+    }
+}
+
+impl Flusher {
+    pub(super) fn start(db: Arc<DB>, sync: bool) -> io::Result<Self> {
+        let (sender, receiver) = sync_channel(QUEUE_LENGTH);
+        let progress = Arc::new(Progress::default());
+        let shared = Arc::clone(&progress);
+        let thread = std::thread::Builder::new()
+            .name("dspex-log-flush".to_owned())
+            .spawn(move || run(&db, sync, &receiver, &shared))?;
+        Ok(Self { queue: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), progress })
+    }
+
+    /// Fails once a sync has failed or the log is closed.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.progress.check()?;
+        if self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            return Err(closed());
+        }
+        Ok(())
+    }
+
+    /// Queues the acknowledgement of a write that RocksDB has taken.
+    pub(super) fn queue(&self, done: Done) {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match queue {
+            Some(sender) => {
+                if let Err(rejected) = sender.send(done) {
+                    rejected.0(Err(closed()));
+                }
+            }
+            None => done(Err(closed())),
+        }
+    }
+
+    pub(super) fn syncs(&self) -> u64 {
+        self.progress.syncs.load(Ordering::Relaxed)
+    }
+
+    /// Lets the thread finish what is queued, and joins it.
+    pub(super) fn stop(&self) -> io::Result<()> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match thread {
+            // The last handle can be dropped by an acknowledgement, on the thread itself.
+            Some(thread) if thread.thread().id() != std::thread::current().id() => {
+                thread.join().unwrap_or_else(|_| Err(io::Error::other("the flusher thread panicked")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "the log could not be synced while it was closed");
+        }
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::BrokenPipe, "the log is closed")
+}
+
+fn run(db: &DB, sync: bool, queue: &Receiver<Done>, progress: &Progress) -> io::Result<()> {
+    while let Ok(first) = queue.recv() {
+        let mut group = vec![first];
+        group.extend(queue.try_iter().take(QUEUE_LENGTH));
+        flush(db, sync, progress);
+        for done in group {
+            done(progress.check());
+        }
+    }
+    // Unacknowledged notes (the commit pointer) are worth keeping at a clean end.
+    flush(db, sync, progress);
+    progress.check()
+}
+
+fn flush(db: &DB, sync: bool, progress: &Progress) {
+    if progress.failure.get().is_some() {
+        return;
+    }
+    match db.flush_wal(sync).map_err(from_rocksdb) {
+        Ok(()) => {
+            progress.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        Err(error) => {
+            tracing::error!(%error, "the log could not be synced; it takes no more writes");
+            let _ = progress.failure.set((error.kind(), error.to_string()));
+        }
+    }
+}
