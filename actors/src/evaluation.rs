@@ -26,11 +26,13 @@ use crate::submission::Caller;
 use crate::worker::{LoadedProcess, WorkerReport};
 
 pub(crate) use plan::WorkerKey;
-pub(crate) use workers::{load, threads_of, worker_id};
 use work::Work;
+pub(crate) use workers::{load, threads_of, worker_id};
 
 /// A run that is not detached is cancelled when nobody has watched it as its driver for so long.
 const DRIVERLESS_MAX: Duration = Duration::from_secs(30);
+
+const REASON_BYTES_MAX: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) enum EvaluationMessage {
@@ -133,7 +135,8 @@ impl Work {
                 Next::Stop
             }
             Err(error) => {
-                let text = format!("results could not be stored: {error}. The run stops here; resume it when that is mended");
+                let text =
+                    format!("results could not be stored: {error}. The run stops here; resume it when that is mended");
                 self.arguments.board.publish(BoardEvent::Warning(text.clone()));
                 Next::Cancel(text)
             }
@@ -145,7 +148,9 @@ impl Work {
         self.warn_of_slow_examples();
         let board = &self.arguments.board;
         if !self.detached && board.driverless() > DRIVERLESS_MAX {
-            return Next::Cancel("the program that submitted it is gone; resume it, or submit with --detach".to_owned());
+            return Next::Cancel(
+                "the program that submitted it is gone; resume it, or submit with --detach".to_owned(),
+            );
         }
         Next::Go
     }
@@ -160,9 +165,14 @@ impl Work {
         self.propose(Command::CancelRun { run: self.arguments.run, reason }).await;
     }
 
-    async fn propose(&self, command: Command) {
+    async fn propose(&self, mut command: Command) {
+        if let Command::FailRun { reason, .. } | Command::CancelRun { reason, .. } = &mut command {
+            // What a program printed may be long, and an entry of the log may not.
+            reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
+        }
         // Fail and cancel are refused when the run has ended meanwhile, which is as good.
-        let request = RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(self.arguments.context.parts.node.0) };
+        let request =
+            RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(self.arguments.context.parts.node.0) };
         if let Err(error) = propose(&self.arguments.context.parts.consensus, Some(request), &command).await {
             warn!(run = %self.arguments.run, %error, "the log did not take the end of a run");
         }

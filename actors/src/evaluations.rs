@@ -120,9 +120,10 @@ impl EvaluationsState {
         if entry.actor.as_ref().is_some_and(|(_, running)| *running >= epoch) {
             return;
         }
-        let progress = context.parts.consensus.read_stale(|state| {
-            state.run(run).map(|held| (held.progress.status, held.progress.epoch))
-        });
+        let progress = context
+            .parts
+            .consensus
+            .read_stale(|state| state.run(run).map(|held| (held.progress.status, held.progress.epoch)));
         if progress != Some((RunStatus::Running, epoch)) {
             return;
         }

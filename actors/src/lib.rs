@@ -22,8 +22,6 @@ mod worker;
 pub use board::{Board, BoardEvent, DriverGuard, Timing};
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use submission::{
-    Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted,
-};
+pub use submission::{Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted};
 pub use tree::Tree;
 pub use worker::{WorkerState, WorkerView};

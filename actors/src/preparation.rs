@@ -6,6 +6,7 @@ mod specification;
 
 use std::sync::Arc;
 
+use dspex_consensus::ProposeError;
 use dspex_model::{Command, Outcome, RunId, RunStatus, RunSubmission};
 use ractor::ActorRef;
 use uuid::Uuid;
@@ -34,7 +35,8 @@ pub(crate) async fn submit(
     let loaded = checked.into_loaded(&spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     if resume {
-        let found = context.parts.consensus.read_stale(|state| specification::newest_unfinished(state, spec.specification));
+        let found =
+            context.parts.consensus.read_stale(|state| specification::newest_unfinished(state, spec.specification));
         let (run, status) = found.ok_or_else(specification::nothing_to_resume)?;
         if status == RunStatus::Running {
             return Ok(Submitted { run, resumed: true, notes });
@@ -102,6 +104,7 @@ async fn start(
         Ok(Outcome::RunResumed { .. }) => return Ok(run),
         Ok(Outcome::Rejected(rejection)) => rejection.into(),
         Ok(other) => SubmitError::new(SubmitErrorKind::Internal, format!("the log answered {other:?}")),
+        Err(error @ ProposeError::Encode(_)) => SubmitError::new(SubmitErrorKind::TooLarge, error),
         Err(error) => SubmitError::new(SubmitErrorKind::Unavailable, error),
     };
     let _ = evaluations.cast(EvaluationsMessage::Forget(run));

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use dspex_model::RunId;
-use dspex_python::protocol::{Example, Execute, ExampleResult, Fatal, FromWorker, Load, LoadFailed, ToWorker};
+use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, LoadFailed, ToWorker};
 use dspex_python::{EndReason, Ended, OutputLine, WorkerEvent, WorkerHandle, WorkerProcess};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -203,7 +203,9 @@ impl WorkerActorState {
                     self.adopt(myself, process, permit);
                     self.show(|view| view.state = WorkerState::Loading);
                 }
-                Err(error) => self.end(myself, WorkerEnd { message: error.to_string(), output: String::new(), by_node: true }),
+                Err(error) => {
+                    self.end(myself, WorkerEnd { message: error.to_string(), output: String::new(), by_node: true })
+                }
             },
         }
     }

@@ -21,9 +21,9 @@ mod bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::vote::{RaftLeaderId, RaftVote};
-use openraft::EntryPayload;
 
 use self::bytes::{Reader, Writer, damaged};
 use crate::types::{EncodedProposal, Entry, LeaderId, LogId, Member, Membership, StoredMembership, Vote};

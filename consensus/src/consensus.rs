@@ -52,12 +52,8 @@ impl Consensus {
     /// When the stored log or state cannot be used.
     pub async fn start(data: &DataDirectory, options: ConsensusOptions) -> Result<Self, StartError> {
         let (raft, view) = start::start(data, &options).await?;
-        let compaction = compaction::run(
-            raft.clone(),
-            data.log().clone(),
-            view.progress.clone(),
-            options.snapshot_log_bytes,
-        );
+        let compaction =
+            compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
         Ok(Self {
             shared: Arc::new(Shared {
                 raft,

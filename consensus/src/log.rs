@@ -82,7 +82,7 @@ impl RaftLogReader<Types> for RaftLog {
         RB: RangeBounds<u64> + Clone + Debug + OptionalSend,
     {
         let log = self.clone();
-        Box::pin(stream::unfold(Parts { log, range: range_of(&range), ready: Vec::new().into_iter() }, Parts::next))
+        Box::pin(stream::unfold(Parts::new(log, range_of(&range)), Parts::next))
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
@@ -94,38 +94,47 @@ impl RaftLogReader<Types> for RaftLog {
     }
 }
 
-/// A range of the log, read part by part.
+/// A range of the log, read part by part. As for a whole read, entries may be absent at its two ends only.
 struct Parts {
     log: RaftLog,
     range: Range<u64>,
+    started: bool,
     ready: std::vec::IntoIter<Entry>,
 }
 
 impl Parts {
+    fn new(log: RaftLog, range: Range<u64>) -> Self {
+        Self { log, range, started: false, ready: Vec::new().into_iter() }
+    }
+
     async fn next(mut self) -> Option<(io::Result<Entry>, Self)> {
-        if let Some(entry) = self.ready.next() {
-            return Some((Ok(entry), self));
+        if self.ready.as_slice().is_empty()
+            && let Err(error) = self.read_on()
+        {
+            self.range.start = self.range.end;
+            return Some((Err(error), self));
         }
+        self.ready.next().map(|entry| (Ok(entry), self))
+    }
+
+    /// Reads the next part; nothing at the end.
+    fn read_on(&mut self) -> io::Result<()> {
         if self.range.is_empty() {
-            return None;
+            return Ok(());
         }
         let wanted = self.range.start;
-        match self.log.read(self.range.clone(), READ_BYTES) {
-            Ok(entries) if entries.first().map(RaftEntry::index) == Some(wanted) => {
-                self.range.start = wanted + entries.len() as u64;
-                self.ready = entries.into_iter();
-                self.ready.next().map(|entry| (Ok(entry), self))
-            }
-            Ok(_) => {
-                self.range.start = self.range.end;
-                let detail = format!("log entry {wanted} is missing");
-                Some((Err(io::Error::new(io::ErrorKind::InvalidData, detail)), self))
-            }
-            Err(error) => {
-                self.range.start = self.range.end;
-                Some((Err(error), self))
-            }
+        let entries = self.log.read(self.range.clone(), READ_BYTES)?;
+        let missing = match entries.first().map(RaftEntry::index) {
+            Some(first) => self.started && first != wanted,
+            None => self.log.log.bounds().last.is_some_and(|last| last >= wanted),
+        };
+        if missing {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("log entry {wanted} is missing")));
         }
+        self.started = true;
+        self.range.start = entries.last().map_or(self.range.end, |last| last.index() + 1);
+        self.ready = entries.into_iter();
+        Ok(())
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use dspex_model::State;
 use dspex_storage::{DataDirectory, SnapshotFile, Snapshots, StateStore};
 use futures::stream::{Stream, StreamExt};
-use openraft::type_config::alias::SnapshotOf;
 use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::type_config::alias::SnapshotOf;
 use openraft::{OptionalSend, Snapshot};
 use tokio::sync::{broadcast, watch};
 
@@ -55,11 +55,7 @@ impl Machine {
         let state = Arc::new(RwLock::new(load(&store)?));
         let (progress, progress_receiver) = watch::channel(applied.map_or(0, |id| id.index));
         let (effects, _) = broadcast::channel(effect_backlog.max(1));
-        let view = MachineView {
-            state: Arc::clone(&state),
-            progress: progress_receiver,
-            effects: effects.downgrade(),
-        };
+        let view = MachineView { state: Arc::clone(&state), progress: progress_receiver, effects: effects.downgrade() };
         let snapshots = data.snapshots().clone();
         Ok((Self { store, snapshots, state, applied, membership, progress, effects }, view))
     }

@@ -16,10 +16,7 @@ use crate::options::ConsensusOptions;
 use crate::types::{Member, Raft};
 
 /// Starts openraft on a directory. A node alone in its cluster leads when this returns.
-pub(crate) async fn start(
-    data: &DataDirectory,
-    options: &ConsensusOptions,
-) -> Result<(Raft, MachineView), StartError> {
+pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> Result<(Raft, MachineView), StartError> {
     let node = data.identity().node_id.0;
     let config = config(data, options)?;
     let (machine, view) = Machine::open(data, options.effect_backlog).map_err(storage)?;

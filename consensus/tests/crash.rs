@@ -23,7 +23,8 @@ const FIRST: &str = "DSPEX_TEST_FIRST";
 fn child() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let first: u128 = std::env::var(FIRST).expect("set by the parent").parse().expect("a number");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         // Small limits, so that snapshots and purges are under way when the kill comes.
         let options = ConsensusOptions { snapshot_log_bytes: 32 * 1024, kept_entries: 5, ..Default::default() };
@@ -82,7 +83,12 @@ fn nothing_acknowledged_is_lost_by_kill_9() {
             let node = Node::start(directory.path()).await;
             let state = node.state();
             let lost: Vec<_> = acknowledged.iter().filter(|number| !has(&state, **number)).collect();
-            eprintln!("round {round}: {} acknowledged, {} lost, {} kills landed", acknowledged.len(), lost.len(), round + 1);
+            eprintln!(
+                "round {round}: {} acknowledged, {} lost, {} kills landed",
+                acknowledged.len(),
+                lost.len(),
+                round + 1
+            );
             assert!(lost.is_empty(), "lost: {lost:?}");
             // The test can see a loss: a number that was never proposed is missing.
             assert!(!has(&state, u128::MAX));

@@ -102,7 +102,8 @@ async fn a_missing_entry_is_noticed() {
     let directory = tempfile::tempdir().expect("a directory");
     let last = written(directory.path()).await;
     change(directory.path(), last - 3, |_| None);
-    let data = dspex_storage::DataDirectory::open(directory.path(), &dspex_storage::Options::embedded()).expect("opens");
+    let data =
+        dspex_storage::DataDirectory::open(directory.path(), &dspex_storage::Options::embedded()).expect("opens");
     let error = data.log().read(0..last + 1, u64::MAX).expect_err("there is a hole").to_string();
     assert!(error.contains("missing"), "{error}");
 }

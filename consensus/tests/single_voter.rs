@@ -154,8 +154,9 @@ async fn the_log_is_cut_behind_a_snapshot_and_the_state_survives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement: run it alone, with --nocapture"]
 async fn measure() {
-    let directory = tempfile::tempdir_in(std::env::var("DSPEX_MEASURE_DIRECTORY").unwrap_or_else(|_| "/var/tmp".into()))
-        .expect("a directory");
+    let directory =
+        tempfile::tempdir_in(std::env::var("DSPEX_MEASURE_DIRECTORY").unwrap_or_else(|_| "/var/tmp".into()))
+            .expect("a directory");
     let began = std::time::Instant::now();
     let node = Node::start(directory.path()).await;
     must_submit(&node.consensus, 0).await;
@@ -163,7 +164,8 @@ async fn measure() {
     node.stop().await;
     for _ in 0..5 {
         let began = std::time::Instant::now();
-        let data = dspex_storage::DataDirectory::open(directory.path(), &dspex_storage::Options::embedded()).expect("o");
+        let data =
+            dspex_storage::DataDirectory::open(directory.path(), &dspex_storage::Options::embedded()).expect("o");
         let opened = began.elapsed();
         let consensus = dspex_consensus::Consensus::start(&data, ConsensusOptions::default()).await.expect("starts");
         let started = began.elapsed();

@@ -119,7 +119,8 @@ async fn start_tree(home: &Path, data: &DataDirectory, consensus: &Consensus) ->
 }
 
 async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
-    let running = || consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running));
+    let running =
+        || consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running));
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         if activity.idle() > IDLE_MAX && !running() {
@@ -130,7 +131,8 @@ async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
 }
 
 async fn told_to_end() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

@@ -34,7 +34,9 @@ pub(crate) async fn serve(socket: PathBuf, node: Arc<Node>, end: impl Future<Out
         .add_service(health_service)
         .add_service(reflection)
         .add_service(runs)
-        .add_service(BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX))
+        .add_service(
+            BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
         .add_service(AdminServer::new(AdminService::new(node)))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener).filter_map(own_user_only), end)
         .await?;

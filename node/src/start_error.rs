@@ -31,11 +31,8 @@ impl Failure {
     /// Writes it for the command, and to the log.
     pub(crate) fn leave(&self, home: &Path) -> i32 {
         tracing::error!(reason = self.reason, "{}", self.message);
-        let left = StartError {
-            reason: self.reason.to_owned(),
-            message: self.message.clone(),
-            exit_code: self.exit_code,
-        };
+        let left =
+            StartError { reason: self.reason.to_owned(), message: self.message.clone(), exit_code: self.exit_code };
         let written = serde_json::to_vec(&left).map(|json| std::fs::write(home.join(START_ERROR_FILE), json));
         if !matches!(written, Ok(Ok(()))) {
             // The command shows the end of the log instead, and that is where this goes.

@@ -41,13 +41,8 @@ impl BlobReader {
 
     fn chunk(&self, set: u64) -> io::Result<Vec<u8>> {
         let damaged = || corrupt(format!("chunk {} of blob {} is missing or damaged", self.next, self.digest));
-        let mut value = self
-            .store
-            .shared
-            .db
-            .get(chunk_key(set, self.next))
-            .map_err(from_rocksdb)?
-            .ok_or_else(damaged)?;
+        let mut value =
+            self.store.shared.db.get(chunk_key(set, self.next)).map_err(from_rocksdb)?.ok_or_else(damaged)?;
         let stored = *value.first_chunk::<4>().ok_or_else(damaged)?;
         value.drain(..4);
         if crc32c::crc32c(&value) != u32::from_le_bytes(stored) || value.len() > CHUNK_BYTES {

@@ -11,8 +11,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dspex_model::Digest;
 use rocksdb::{DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, WriteBatch, WriteOptions};

@@ -89,11 +89,7 @@ impl DataDirectory {
         let creation = if found.is_some() { Creation::Refused } else { Creation::Allowed };
         let identity = match found {
             Some(identity) => check(path, identity, options)?,
-            None => Identity {
-                kind: options.kind,
-                node_id: options.node_id,
-                cluster_id: options.cluster_id.clone(),
-            },
+            None => Identity { kind: options.kind, node_id: options.node_id, cluster_id: options.cluster_id.clone() },
         };
         let stores = open_stores(path, creation, options.sync, &lock)?;
         if creation == Creation::Allowed {
@@ -201,18 +197,12 @@ fn joined<T>(thread: std::thread::ScopedJoinHandle<'_, io::Result<T>>) -> io::Re
 
 fn check(path: &Path, found: Identity, options: &Options) -> Result<Identity, OpenError> {
     if found.kind != options.kind {
-        return Err(OpenError::OtherKind {
-            path: path.to_path_buf(),
-            found: found.kind,
-            expected: options.kind,
-        });
+        return Err(OpenError::OtherKind { path: path.to_path_buf(), found: found.kind, expected: options.kind });
     }
     match (&found.cluster_id, &options.cluster_id) {
-        (Some(has), Some(wanted)) if has != wanted => Err(OpenError::OtherCluster {
-            path: path.to_path_buf(),
-            found: has.clone(),
-            expected: wanted.clone(),
-        }),
+        (Some(has), Some(wanted)) if has != wanted => {
+            Err(OpenError::OtherCluster { path: path.to_path_buf(), found: has.clone(), expected: wanted.clone() })
+        }
         _ => Ok(found),
     }
 }
@@ -224,10 +214,7 @@ fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
         let name = entry.map_err(|error| OpenError::from_io(path, error))?.file_name();
         let name = name.to_string_lossy();
         if !OWN_NAMES.contains(&name.as_ref()) {
-            return Err(OpenError::NotADataDirectory {
-                path: path.to_path_buf(),
-                example: name.into_owned(),
-            });
+            return Err(OpenError::NotADataDirectory { path: path.to_path_buf(), example: name.into_owned() });
         }
     }
     Ok(())

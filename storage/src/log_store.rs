@@ -276,11 +276,7 @@ impl LogStore {
 
     /// Writes a batch and queues its acknowledgement while the order is held.
     fn commit(&self, position: &mut Position, next: Position, batch: WriteBatch, done: Done) {
-        let written = self
-            .shared
-            .flusher
-            .check()
-            .and_then(|()| self.shared.db.write(batch).map_err(from_rocksdb));
+        let written = self.shared.flusher.check().and_then(|()| self.shared.db.write(batch).map_err(from_rocksdb));
         match written {
             Ok(()) => {
                 *position = next;

@@ -31,7 +31,9 @@ fn fill(state: &StateStore, from: u32, to: u32) {
 fn changes_and_the_applied_position_are_there_after_reopening() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = open(directory.path());
-    data.state().write([(&b"a"[..], Some(&b"1"[..])), (b"b", Some(&b"2"[..]))], b"at 1", Some(b"members")).expect("written");
+    data.state()
+        .write([(&b"a"[..], Some(&b"1"[..])), (b"b", Some(&b"2"[..]))], b"at 1", Some(b"members"))
+        .expect("written");
     data.state().write([(&b"a"[..], None), (b"c", Some(&b""[..]))], b"at 2", None).expect("written");
     drop(data);
 

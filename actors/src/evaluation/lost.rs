@@ -13,12 +13,18 @@ const TAIL_LINES: usize = 20;
 pub(super) fn result(verdict: Verdict, spec: &RunSpec, end: &WorkerEnd) -> ExampleResult {
     let (Assignment { index, attempt }, exception, message, duration_us) = match verdict {
         Verdict::WorkerLost(held) => {
-            let message = format!("{}; attempt {} of this example{}", end.message, held.attempt, shown_tail(&end.output));
+            let message =
+                format!("{}; attempt {} of this example{}", end.message, held.attempt, shown_tail(&end.output));
             (held, "WorkerLost", message, 0)
         }
         Verdict::TimedOut(held) => {
             let limit_ms = spec.timeout_ms.unwrap_or_default();
-            (held, "TimedOut", format!("still running after {} s (--timeout)", limit_ms as f64 / 1000.0), limit_ms * 1000)
+            (
+                held,
+                "TimedOut",
+                format!("still running after {} s (--timeout)", limit_ms as f64 / 1000.0),
+                limit_ms * 1000,
+            )
         }
     };
     ExampleResult {
@@ -32,7 +38,13 @@ pub(super) fn result(verdict: Verdict, spec: &RunSpec, end: &WorkerEnd) -> Examp
         },
         prediction: None,
         canonical: None,
-        failure: Some(ExampleFailure { exception: exception.to_owned(), message, traceback: None, file: None, line: None }),
+        failure: Some(ExampleFailure {
+            exception: exception.to_owned(),
+            message,
+            traceback: None,
+            file: None,
+            line: None,
+        }),
         usage: None,
         cost_usd: None,
         duration_us,

@@ -54,7 +54,12 @@ impl Work {
         let rows = tokio::task::spawn_blocking(move || blobs.get(&digest)).await??;
         let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
         if rows.len() != held.spec.dataset.examples as usize {
-            return Err(format!("the dataset {digest} has {} rows instead of {}", rows.len(), held.spec.dataset.examples).into());
+            return Err(format!(
+                "the dataset {digest} has {} rows instead of {}",
+                rows.len(),
+                held.spec.dataset.examples
+            )
+            .into());
         }
         let rules = Rules {
             retries: held.spec.retries,
@@ -168,7 +173,10 @@ impl Work {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS_MAX {
                 let output = lost::shown_tail(&end.output);
-                return Ok(Next::Fail(format!("{} workers in a row did not start: {}{output}", self.failed_starts, end.message)));
+                return Ok(Next::Fail(format!(
+                    "{} workers in a row did not start: {}{output}",
+                    self.failed_starts, end.message
+                )));
             }
         }
         let cause = match member.condemned {

@@ -7,7 +7,6 @@ use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
-
 use super::work::Work;
 use crate::pool::PoolMessage;
 use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerPlace};

@@ -94,9 +94,9 @@ pub(super) async fn check(
     let ended = |error: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::WorkerEnded, error);
     process.handle.send(&ToWorker::Load(Box::new(checking.load))).await.map_err(|error| ended(&error))?;
     let loading = loaded(context, &mut process);
-    let (loaded, rows) = tokio::time::timeout(LOAD_LIMIT, loading).await.map_err(|_| {
-        ended(&format!("the program is still loading after {} s", LOAD_LIMIT.as_secs()))
-    })??;
+    let (loaded, rows) = tokio::time::timeout(LOAD_LIMIT, loading)
+        .await
+        .map_err(|_| ended(&format!("the program is still loading after {} s", LOAD_LIMIT.as_secs())))??;
     let process = LoadedProcess { process, permit, threads };
     Ok(Checked { process, loaded, ready: zygote.ready().clone(), rows })
 }
@@ -142,7 +142,9 @@ async fn loaded(
             }
             Some(WorkerEvent::Frame(FromWorker::LoadFailed(failed))) => return Err(failed.into()),
             Some(WorkerEvent::Frame(_)) => {}
-            Some(WorkerEvent::Ended(ended)) => return Err(ended_while_loading(&ended, &process.handle.output().text())),
+            Some(WorkerEvent::Ended(ended)) => {
+                return Err(ended_while_loading(&ended, &process.handle.output().text()));
+            }
             None => return Err(SubmitError::new(SubmitErrorKind::WorkerEnded, "the worker is gone")),
         }
     }
@@ -150,7 +152,9 @@ async fn loaded(
 
 fn ended_while_loading(ended: &Ended, output: &str) -> SubmitError {
     let reason = match ended {
-        Ended { code: Some(code), reason: EndReason::Exited, .. } => format!("the program ended its process (exit code {code}) while it was imported"),
+        Ended { code: Some(code), reason: EndReason::Exited, .. } => {
+            format!("the program ended its process (exit code {code}) while it was imported")
+        }
         ended => format!("while the program was imported, {ended}"),
     };
     let printed = output.trim_end();
@@ -161,9 +165,9 @@ fn ended_while_loading(ended: &Ended, output: &str) -> SubmitError {
 async fn store(context: &NodeContext, bytes: Vec<u8>) -> Result<Digest, SubmitError> {
     let blobs = context.parts.blobs.clone();
     let stored = tokio::task::spawn_blocking(move || blobs.put(&bytes)).await;
-    let digest = stored
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Unavailable, format!("the dataset could not be stored: {error}")))?;
+    let digest = stored.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?.map_err(|error| {
+        SubmitError::new(SubmitErrorKind::Unavailable, format!("the dataset could not be stored: {error}"))
+    })?;
     context.freeing.pin(digest);
     Ok(digest)
 }

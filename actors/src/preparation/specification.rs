@@ -72,7 +72,11 @@ pub(super) async fn specify(
     Ok(Specified { spec, notes: notes(caller, checked) })
 }
 
-async fn dataset(context: &NodeContext, request: &EvaluationRequest, checked: &Checked) -> Result<Dataset, SubmitError> {
+async fn dataset(
+    context: &NodeContext,
+    request: &EvaluationRequest,
+    checked: &Checked,
+) -> Result<Dataset, SubmitError> {
     match &request.dataset {
         DatasetSource::File { digest, name, examples, columns, text_cells } => {
             let (blobs, blob) = (context.parts.blobs.clone(), *digest);
@@ -83,16 +87,24 @@ async fn dataset(context: &NodeContext, request: &EvaluationRequest, checked: &C
             }
             inputs_present(name, columns, &checked.loaded.inputs)?;
             let names = columns.iter().map(|column| column.name.clone()).collect();
-            Ok(Dataset { digest: *digest, name: name.clone(), examples: *examples, columns: Some(names), text_cells: *text_cells })
+            Ok(Dataset {
+                digest: *digest,
+                name: name.clone(),
+                examples: *examples,
+                columns: Some(names),
+                text_cells: *text_cells,
+            })
         }
         DatasetSource::Python(reference) => {
-            let empty = || SubmitError::from(protocol::LoadFailed {
-                kind: protocol::LoadFailedKind::DatasetEmpty,
-                message: "devset must contain at least one example, got an empty devset.".to_owned(),
-                traceback: None,
-                file: None,
-                line: None,
-            });
+            let empty = || {
+                SubmitError::from(protocol::LoadFailed {
+                    kind: protocol::LoadFailedKind::DatasetEmpty,
+                    message: "devset must contain at least one example, got an empty devset.".to_owned(),
+                    traceback: None,
+                    file: None,
+                    line: None,
+                })
+            };
             let (digest, examples) = checked.rows.ok_or_else(empty)?;
             Ok(Dataset { digest, name: reference.clone(), examples, columns: None, text_cells: false })
         }
@@ -105,7 +117,9 @@ fn inputs_present(name: &str, columns: &[Column], inputs: &[String]) -> Result<(
         let column = columns.iter().find(|column| column.name == *input);
         let message = match column {
             Some(Column { first_row_without: 0, .. }) => continue,
-            Some(Column { first_row_without: line, .. }) => format!("{name}, line {line}: the input {input:?} is missing"),
+            Some(Column { first_row_without: line, .. }) => {
+                format!("{name}, line {line}: the input {input:?} is missing")
+            }
             None => format!(
                 "{name} has no column {input:?}; it has {}. Name the inputs with --inputs",
                 columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dspex_model::{
-    Digest, ExampleResult, FailureReference, NodeId, RecordedResult, Score, ScoreKind, UsageEntry,
-};
+use dspex_model::{Digest, ExampleResult, FailureReference, NodeId, RecordedResult, Score, ScoreKind, UsageEntry};
 use dspex_python::protocol::{self, ExampleFailure};
 use serde_json::json;
 

@@ -18,9 +18,7 @@ const CONFIG: Config = bincode::config::standard().with_limit::<VALUE_BYTES_MAX>
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// Written by a newer version of DSPex.
-    #[error(
-        "{what} has format version {found}, this program reads up to {supported}: start a newer dspex"
-    )]
+    #[error("{what} has format version {found}, this program reads up to {supported}: start a newer dspex")]
     Newer {
         /// The kind of value.
         what: &'static str,
@@ -49,47 +47,29 @@ pub enum CodecError {
     },
 }
 
-pub(crate) fn encode<T: Serialize>(
-    what: &'static str,
-    version: u8,
-    value: &T,
-) -> Result<Vec<u8>, CodecError> {
+pub(crate) fn encode<T: Serialize>(what: &'static str, version: u8, value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![version];
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIG)
         .map_err(|error: EncodeError| damaged(what, error))?;
     Ok(bytes)
 }
 
-pub(crate) fn decode<T: DeserializeOwned>(
-    what: &'static str,
-    version: u8,
-    bytes: &[u8],
-) -> Result<T, CodecError> {
+pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, version: u8, bytes: &[u8]) -> Result<T, CodecError> {
     let (&found, body) = bytes.split_first().ok_or_else(|| damaged(what, "empty"))?;
     if found > version {
-        return Err(CodecError::Newer {
-            what,
-            found,
-            supported: version,
-        });
+        return Err(CodecError::Newer { what, found, supported: version });
     }
     if found != version {
         return Err(damaged(what, format!("unknown version {found}")));
     }
-    let (value, read) = bincode::serde::decode_from_slice(body, CONFIG)
-        .map_err(|error: DecodeError| damaged(what, error))?;
+    let (value, read) =
+        bincode::serde::decode_from_slice(body, CONFIG).map_err(|error: DecodeError| damaged(what, error))?;
     if read != body.len() {
-        return Err(damaged(
-            what,
-            format!("{} bytes too many", body.len() - read),
-        ));
+        return Err(damaged(what, format!("{} bytes too many", body.len() - read)));
     }
     Ok(value)
 }
 
 pub(crate) fn damaged(what: &'static str, detail: impl ToString) -> CodecError {
-    CodecError::Damaged {
-        what,
-        detail: detail.to_string(),
-    }
+    CodecError::Damaged { what, detail: detail.to_string() }
 }

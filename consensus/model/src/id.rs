@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// One node, for the life of its data directory.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u64);
 
 impl fmt::Display for NodeId {
@@ -56,9 +54,7 @@ impl FromStr for RunId {
     type Err = ParseRunIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseRunIdError> {
-        Uuid::try_parse(text)
-            .map(Self::from)
-            .map_err(|_| ParseRunIdError)
+        Uuid::try_parse(text).map(Self::from).map_err(|_| ParseRunIdError)
     }
 }
 

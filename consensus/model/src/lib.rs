@@ -34,8 +34,8 @@ pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
 pub use run::{
-    Dataset, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
-    RunSpec, RunStatus, Usage, UsageEntry,
+    Dataset, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress, RunSpec, RunStatus,
+    Usage, UsageEntry,
 };
 pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};

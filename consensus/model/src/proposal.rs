@@ -27,11 +27,7 @@ impl Proposal {
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         let bytes = codec::encode(WHAT, VERSION, self)?;
         if bytes.len() > PROPOSAL_BYTES_MAX {
-            return Err(CodecError::TooLarge {
-                what: WHAT,
-                bytes: bytes.len(),
-                limit: PROPOSAL_BYTES_MAX,
-            });
+            return Err(CodecError::TooLarge { what: WHAT, bytes: bytes.len(), limit: PROPOSAL_BYTES_MAX });
         }
         Ok(bytes)
     }

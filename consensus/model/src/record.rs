@@ -36,14 +36,8 @@ impl Key {
             Self::LogTime => vec![TAG_LOG_TIME],
             Self::RunSpec(run) => joined(TAG_RUN_SPEC, &[&run.0.to_be_bytes()]),
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
-            Self::RunResult(run, index) => joined(
-                TAG_RUN_RESULT,
-                &[&run.0.to_be_bytes(), &index.to_be_bytes()],
-            ),
-            Self::Request(id) => joined(
-                TAG_REQUEST,
-                &[&id.request.to_be_bytes(), &id.client.to_be_bytes()],
-            ),
+            Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
+            Self::Request(id) => joined(TAG_REQUEST, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
         }
     }
 
@@ -55,15 +49,10 @@ impl Key {
             (TAG_RUN_SPEC, 16) => Self::RunSpec(RunId(u128_at(body, 0))),
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
             (TAG_RUN_RESULT, 20) => {
-                let index = body[16..]
-                    .iter()
-                    .fold(0, |index, &byte| index << 8 | u32::from(byte));
+                let index = body[16..].iter().fold(0, |index, &byte| index << 8 | u32::from(byte));
                 Self::RunResult(RunId(u128_at(body, 0)), index)
             }
-            (TAG_REQUEST, 32) => Self::Request(RequestId {
-                request: u128_at(body, 0),
-                client: u128_at(body, 16),
-            }),
+            (TAG_REQUEST, 32) => Self::Request(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -77,9 +66,7 @@ fn joined(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn u128_at(bytes: &[u8], start: usize) -> u128 {
-    bytes[start..start + 16]
-        .iter()
-        .fold(0, |value, &byte| value << 8 | u128::from(byte))
+    bytes[start..start + 16].iter().fold(0, |value, &byte| value << 8 | u128::from(byte))
 }
 
 /// A record's value, typed by its key.
@@ -118,18 +105,10 @@ impl Record {
     pub(crate) fn decode(key: Key, bytes: &[u8]) -> Result<Self, CodecError> {
         Ok(match key {
             Key::LogTime => Self::LogTime(codec::decode("log time", VERSION, bytes)?),
-            Key::RunSpec(run) => {
-                Self::RunSpec(run, codec::decode("a run's specification", VERSION, bytes)?)
-            }
-            Key::RunProgress(run) => {
-                Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?)
-            }
-            Key::RunResult(run, index) => {
-                Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?)
-            }
-            Key::Request(id) => {
-                Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?)
-            }
+            Key::RunSpec(run) => Self::RunSpec(run, codec::decode("a run's specification", VERSION, bytes)?),
+            Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
+            Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),
+            Key::Request(id) => Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?),
         })
     }
 }

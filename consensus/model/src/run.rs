@@ -222,19 +222,12 @@ impl Run {
     /// A run of which nothing is known but what was asked for.
     pub(crate) fn new(spec: RunSpec) -> Self {
         let results = vec![None; spec.dataset.examples as usize];
-        Self {
-            spec,
-            progress: RunProgress::default(),
-            results,
-        }
+        Self { spec, progress: RunProgress::default(), results }
     }
 
     /// Positions that have no result yet, in order.
     pub fn missing(&self) -> impl Iterator<Item = u32> {
-        (0u32..)
-            .zip(&self.results)
-            .filter(|(_, result)| result.is_none())
-            .map(|(index, _)| index)
+        (0u32..).zip(&self.results).filter(|(_, result)| result.is_none()).map(|(index, _)| index)
     }
 
     /// Milliseconds under execution up to `now_ms` of log time.
@@ -258,8 +251,6 @@ impl Run {
             let detail = result.failure.as_ref().map(|failure| failure.detail);
             [result.prediction, detail].into_iter().flatten()
         });
-        [self.spec.dataset.digest, self.spec.sources]
-            .into_iter()
-            .chain(results)
+        [self.spec.dataset.digest, self.spec.sources].into_iter().chain(results)
     }
 }

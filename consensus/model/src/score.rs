@@ -67,11 +67,7 @@ fn python_sum(rule: SumRule, scores: &[Score]) -> f64 {
 /// What the addition `sum + value` loses.
 fn neumaier(sum: f64, value: f64) -> f64 {
     let total = sum + value;
-    if sum.abs() >= value.abs() {
-        (sum - total) + value
-    } else {
-        (value - total) + sum
-    }
+    if sum.abs() >= value.abs() { (sum - total) + value } else { (value - total) + sum }
 }
 
 /// Python's `round(value, 2)`: the decimal nearest to the exact binary value, ties to even.
@@ -106,10 +102,7 @@ mod tests {
     #[test]
     fn objects_are_never_compensated() {
         let tenths = scores(ScoreKind::Object, &[0.1; 10]);
-        assert_eq!(
-            python_sum(SumRule::Compensated, &tenths),
-            0.999_999_999_999_999_9
-        );
+        assert_eq!(python_sum(SumRule::Compensated, &tenths), 0.999_999_999_999_999_9);
     }
 
     #[test]

@@ -38,12 +38,7 @@ pub(crate) struct Decision {
 
 impl Decision {
     pub(crate) fn new(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            effects: Vec::new(),
-            written: Vec::new(),
-            removed: Vec::new(),
-        }
+        Self { outcome, effects: Vec::new(), written: Vec::new(), removed: Vec::new() }
     }
 
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
@@ -68,27 +63,17 @@ impl State {
         let log_time_ms = self.log_time_ms.max(proposal.stamp_ms);
         let mut changes = Vec::new();
         self.write(Record::LogTime(log_time_ms), &mut changes);
-        let known = proposal
-            .request
-            .and_then(|id| request::known_outcome(self, id));
+        let known = proposal.request.and_then(|id| request::known_outcome(self, id));
         let (outcome, mut effects) = match known {
             Some(outcome) => (outcome, Vec::new()),
             None => self.execute(proposal, &mut changes),
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
-        Applied {
-            outcome,
-            effects,
-            changes,
-        }
+        Applied { outcome, effects, changes }
     }
 
-    fn execute(
-        &mut self,
-        proposal: &Proposal,
-        changes: &mut Vec<Change>,
-    ) -> (Outcome, Vec<Effect>) {
+    fn execute(&mut self, proposal: &Proposal, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
         let decision = self.decide(&proposal.command);
         for record in decision.written {
             self.write(record, changes);
@@ -106,22 +91,13 @@ impl State {
         match command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
-            Command::RecordResults {
-                run,
-                generation,
-                names,
-                results,
-            } => transition::record_results(self, *run, *generation, names, results),
-            Command::FailRun { run, epoch, reason } => {
-                transition::fail_run(self, *run, *epoch, reason)
+            Command::RecordResults { run, generation, names, results } => {
+                transition::record_results(self, *run, *generation, names, results)
             }
+            Command::FailRun { run, epoch, reason } => transition::fail_run(self, *run, *epoch, reason),
             Command::CancelRun { run, reason } => transition::cancel_run(self, *run, reason),
             Command::InterruptRuns { node } => transition::interrupt_runs(self, *node),
-            Command::ResumeRun {
-                run,
-                owner,
-                detached,
-            } => transition::resume_run(self, *run, *owner, *detached),
+            Command::ResumeRun { run, owner, detached } => transition::resume_run(self, *run, *owner, *detached),
             Command::DeleteRun { run } => transition::delete_run(self, *run),
         }
     }
@@ -139,24 +115,13 @@ impl State {
     /// Every record of the state, in the order of their keys.
     pub fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
-        let specs = self
-            .runs
-            .iter()
-            .map(|(&id, run)| Record::RunSpec(id, Box::new(run.spec.clone())));
-        let progress = self
-            .runs
-            .iter()
-            .map(|(&id, run)| Record::RunProgress(id, Box::new(run.progress.clone())));
+        let specs = self.runs.iter().map(|(&id, run)| Record::RunSpec(id, Box::new(run.spec.clone())));
+        let progress = self.runs.iter().map(|(&id, run)| Record::RunProgress(id, Box::new(run.progress.clone())));
         let results = self.runs.iter().flat_map(|(&id, run)| {
             let present = (0u32..).zip(&run.results);
-            present.filter_map(move |(index, result)| {
-                Some(Record::RunResult(id, index, result.clone()?))
-            })
+            present.filter_map(move |(index, result)| Some(Record::RunResult(id, index, result.clone()?)))
         });
-        let requests = self
-            .requests
-            .iter()
-            .map(|(&id, outcome)| Record::Request(id, outcome.clone()));
+        let requests = self.requests.iter().map(|(&id, outcome)| Record::Request(id, outcome.clone()));
         time.into_iter()
             .chain(specs)
             .chain(progress)
@@ -182,11 +147,7 @@ impl State {
         let owned = |(&run, held): (&RunId, &Run)| {
             let progress = &held.progress;
             let mine = progress.status == RunStatus::Running && progress.owner == node;
-            mine.then_some(Effect::OwnRun {
-                owner: node,
-                run,
-                epoch: progress.epoch,
-            })
+            mine.then_some(Effect::OwnRun { owner: node, run, epoch: progress.epoch })
         };
         self.runs.iter().filter_map(owned).collect()
     }
@@ -211,18 +172,12 @@ impl State {
     }
 
     fn write(&mut self, record: Record, changes: &mut Vec<Change>) {
-        changes.push(Change {
-            key: record.key().encode(),
-            value: Some(record.encode()),
-        });
+        changes.push(Change { key: record.key().encode(), value: Some(record.encode()) });
         self.absorb(record);
     }
 
     fn remove(&mut self, key: Key, changes: &mut Vec<Change>) {
-        changes.push(Change {
-            key: key.encode(),
-            value: None,
-        });
+        changes.push(Change { key: key.encode(), value: None });
         self.forget(key);
     }
 
@@ -268,10 +223,7 @@ impl State {
                 }
             }
             Record::RunResult(id, index, result) => {
-                let place = self
-                    .runs
-                    .get_mut(&id)
-                    .and_then(|run| run.results.get_mut(index as usize));
+                let place = self.runs.get_mut(&id).and_then(|run| run.results.get_mut(index as usize));
                 if let Some(place) = place {
                     *place = Some(result);
                 }
@@ -291,10 +243,7 @@ impl State {
             // They go with the specification.
             Key::RunProgress(_) => {}
             Key::RunResult(id, index) => {
-                let place = self
-                    .runs
-                    .get_mut(&id)
-                    .and_then(|run| run.results.get_mut(index as usize));
+                let place = self.runs.get_mut(&id).and_then(|run| run.results.get_mut(index as usize));
                 if let Some(place) = place {
                     *place = None;
                 }

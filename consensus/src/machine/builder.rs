@@ -3,8 +3,8 @@
 use std::io;
 
 use dspex_storage::{FrozenState, SnapshotFile, Snapshots};
-use openraft::type_config::alias::SnapshotOf;
 use openraft::storage::RaftSnapshotBuilder;
+use openraft::type_config::alias::SnapshotOf;
 
 use super::{Snapshot, index_of};
 use crate::types::{SnapshotMeta, Types};

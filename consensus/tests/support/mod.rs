@@ -6,7 +6,8 @@ use std::path::Path;
 
 use dspex_consensus::{Consensus, ConsensusOptions, StartError};
 use dspex_model::{
-    Command, Dataset, Digest, NodeId, Outcome, Proposal, RunId, RunSpec, RunSubmission, Score, ScoreKind, State, SumRule,
+    Command, Dataset, Digest, NodeId, Outcome, Proposal, RunId, RunSpec, RunSubmission, Score, ScoreKind, State,
+    SumRule,
 };
 use dspex_storage::{DataDirectory, Options};
 
@@ -55,7 +56,13 @@ pub fn submit(number: u128) -> Proposal {
         lm_answers: String::new(),
         inputs: vec!["question".to_owned()],
         saved_state: None,
-        dataset: Dataset { digest: Digest::of(b"dataset"), name: "set".to_owned(), examples: 1, columns: None, text_cells: false },
+        dataset: Dataset {
+            digest: Digest::of(b"dataset"),
+            name: "set".to_owned(),
+            examples: 1,
+            columns: None,
+            text_cells: false,
+        },
         num_threads: 8,
         workers: 2,
         timeout_ms: None,
@@ -72,11 +79,7 @@ pub fn submit(number: u128) -> Proposal {
         specification: Digest::of(b"specification"),
     };
     let submission = RunSubmission { run: RunId(number), owner: NodeId(1), detached: true, spec };
-    Proposal {
-        stamp_ms: 1_700_000_000_000,
-        request: None,
-        command: Command::SubmitRun(Box::new(submission)),
-    }
+    Proposal { stamp_ms: 1_700_000_000_000, request: None, command: Command::SubmitRun(Box::new(submission)) }
 }
 
 /// A command that changes next to nothing: what is measured with it is consensus.

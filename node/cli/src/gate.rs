@@ -32,7 +32,7 @@ impl FromStr for Gate {
         if !marked && percent > 0.0 && percent <= 1.0 {
             return Err(format!(
                 "scores are in percent: write {}% if you mean the share {number}, or {number}% if you mean it so",
-                percent * 100.0
+                (percent * 1e8).round() / 1e6
             ));
         }
         Ok(Self { percent })

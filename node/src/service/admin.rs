@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use dspex_actors::WorkerState;
 use dspex_api::v1::admin_server::Admin;
-use dspex_api::v1::{StatusRequest, StatusResponse, StopRequest, StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote};
+use dspex_api::v1::{
+    StatusRequest, StatusResponse, StopRequest, StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote,
+};
 use dspex_api::{ApiError, reason};
 use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
@@ -21,9 +23,10 @@ impl AdminService {
     }
 
     fn running(&self) -> u32 {
-        let count = self.node.consensus.read_stale(|state| {
-            state.runs().filter(|(_, run)| run.progress.status == RunStatus::Running).count()
-        });
+        let count = self
+            .node
+            .consensus
+            .read_stale(|state| state.runs().filter(|(_, run)| run.progress.status == RunStatus::Running).count());
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }

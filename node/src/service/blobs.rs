@@ -39,7 +39,12 @@ impl Blobs for BlobsService {
         while let Some(chunk) = chunks.message().await? {
             complete = chunk.end;
             if writer.length() + chunk.data.len() as u64 > BLOB_BYTES_MAX {
-                return Err(ApiError::new(dspex_api::Code::ResourceExhausted, reason::TOO_LARGE, "a blob holds at most 1 GiB").into());
+                return Err(ApiError::new(
+                    dspex_api::Code::ResourceExhausted,
+                    reason::TOO_LARGE,
+                    "a blob holds at most 1 GiB",
+                )
+                .into());
             }
             writer = write(writer, chunk).await?;
         }
@@ -58,9 +63,11 @@ impl Blobs for BlobsService {
     async fn get(&self, request: Request<GetBlobRequest>) -> Result<Response<Self::GetStream>, Status> {
         let call = self.node.activity.enter();
         let GetBlobRequest { digest } = request.into_inner();
-        let digest: Digest = digest.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{error}")))?;
+        let digest: Digest =
+            digest.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{error}")))?;
         let reader = self.node.blobs.reader(&digest).map_err(|error| storage(&error))?;
-        let reader = reader.ok_or_else(|| ApiError::not_found(reason::BLOB_NOT_FOUND, format!("there is no blob {digest}")))?;
+        let reader =
+            reader.ok_or_else(|| ApiError::not_found(reason::BLOB_NOT_FOUND, format!("there is no blob {digest}")))?;
         let (sender, receiver) = mpsc::channel(4);
         tokio::task::spawn_blocking(move || {
             let _call = call;

@@ -120,7 +120,8 @@ impl Runs for RunsService {
         let _call = self.node.activity.enter();
         let CancelRunRequest { request_id, run_id, reason } = request.into_inner();
         let (id, request) = (translate::run_id(&run_id)?, translate::request_id(request_id)?);
-        let reason = if reason.is_empty() { "cancelled".to_owned() } else { reason };
+        let mut reason = if reason.is_empty() { "cancelled".to_owned() } else { reason };
+        reason.truncate(reason.floor_char_boundary(1024));
         self.node.tree.cancel(id, reason, request).await.map_err(errors::submit)?;
         Ok(Response::new(self.node.run(id)?))
     }

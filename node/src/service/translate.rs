@@ -18,7 +18,9 @@ fn invalid(message: impl Into<String>) -> ApiError {
 pub(super) fn request_id(id: Option<v1::RequestId>) -> Result<RequestId, ApiError> {
     let id = id.ok_or_else(|| invalid("request_id is missing: every write carries one"))?;
     let parse = |text: &str| {
-        Uuid::try_parse(text).map(|uuid| uuid.as_u128()).map_err(|_| invalid(format!("request_id: {text:?} is not a UUID")))
+        Uuid::try_parse(text)
+            .map(|uuid| uuid.as_u128())
+            .map_err(|_| invalid(format!("request_id: {text:?} is not a UUID")))
     };
     Ok(RequestId { request: parse(&id.request)?, client: parse(&id.client)? })
 }
@@ -45,7 +47,8 @@ pub(super) fn caller(caller: Option<v1::Caller>) -> Result<Caller, ApiError> {
 
 pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationRequest, ApiError> {
     let spec = spec.ok_or_else(|| invalid("evaluation is missing"))?;
-    let settings = |settings: Vec<v1::Setting>| settings.into_iter().map(|setting| (setting.key, setting.value)).collect();
+    let settings =
+        |settings: Vec<v1::Setting>| settings.into_iter().map(|setting| (setting.key, setting.value)).collect();
     let dataset = match spec.dataset {
         Some(Dataset::File(file)) => DatasetSource::File {
             digest: file.digest.parse().map_err(|error| invalid(format!("dataset: {error}")))?,
@@ -87,16 +90,13 @@ pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationReque
     })
 }
 
-
 /// A run as people and programs see it.
 pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u64) -> v1::Run {
     let Run { spec, progress, .. } = run;
-    let micros = |time: Option<std::time::Duration>| time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
-    let usage: BTreeMap<String, ModelUsage> = progress
-        .usage
-        .iter()
-        .map(|(model, kinds)| (model.clone(), ModelUsage { tokens: kinds.clone() }))
-        .collect();
+    let micros =
+        |time: Option<std::time::Duration>| time.map_or(0, |time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    let usage: BTreeMap<String, ModelUsage> =
+        progress.usage.iter().map(|(model, kinds)| (model.clone(), ModelUsage { tokens: kinds.clone() })).collect();
     v1::Run {
         run_id: id.to_string(),
         kind: "evaluation".to_owned(),

@@ -19,13 +19,19 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 const QUEUE: usize = 64;
 
 /// Events until the run has ended or nobody listens.
-pub(super) fn events(node: Arc<Node>, run: RunId, from_seq: u64, driver: bool) -> impl Stream<Item = Result<RunEvent, Status>> {
+pub(super) fn events(
+    node: Arc<Node>,
+    run: RunId,
+    from_seq: u64,
+    driver: bool,
+) -> impl Stream<Item = Result<RunEvent, Status>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let _call = node.activity.enter();
         let board = node.tree.board(run);
         let guard = board.as_ref().filter(|_| driver).map(Board::drive);
-        let watcher = Watcher { applied: node.consensus.watch(), node: Arc::clone(&node), run, from_seq, sender, _driver: guard };
+        let watcher =
+            Watcher { applied: node.consensus.watch(), node: Arc::clone(&node), run, from_seq, sender, _driver: guard };
         // A reader that is gone ends the watch; so does the end of the node.
         let _ = watcher.follow(board).await;
     });

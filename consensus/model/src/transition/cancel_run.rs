@@ -11,7 +11,5 @@ pub(crate) fn cancel_run(state: &State, id: RunId, reason: &str) -> Decision {
     };
     let mut progress = super::ended(state, run, RunStatus::Cancelled, reason);
     progress.generation += 1;
-    Decision::new(Outcome::Done)
-        .write(Record::RunProgress(id, Box::new(progress)))
-        .effect(Effect::StopRun { run: id })
+    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id })
 }

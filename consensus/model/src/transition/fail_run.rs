@@ -14,7 +14,5 @@ pub(crate) fn fail_run(state: &State, id: RunId, epoch: u64, reason: &str) -> De
         return super::rejected(Rejection::StaleEpoch { current });
     }
     let progress = super::ended(state, run, RunStatus::Failed, reason);
-    Decision::new(Outcome::Done)
-        .write(Record::RunProgress(id, Box::new(progress)))
-        .effect(Effect::StopRun { run: id })
+    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id })
 }

@@ -11,9 +11,7 @@ pub(crate) fn interrupt_runs(state: &State, node: NodeId) -> Decision {
     for (id, run) in state.runs() {
         if run.progress.status == RunStatus::Running && run.progress.owner == node {
             let progress = super::ended(state, run, RunStatus::Interrupted, REASON);
-            decision = decision
-                .write(Record::RunProgress(id, Box::new(progress)))
-                .effect(Effect::StopRun { run: id });
+            decision = decision.write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id });
         }
     }
     decision

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::record::Record;
 use crate::state::Decision;
 use crate::{
-    Effect, ExampleResult, Outcome, RecordedResult, Rejection, Run, RunId, RunProgress, RunStatus,
-    State, Usage, UsageEntry, evaluation_score, run_digest,
+    Effect, ExampleResult, Outcome, RecordedResult, Rejection, Run, RunId, RunProgress, RunStatus, State, Usage,
+    UsageEntry, evaluation_score, run_digest,
 };
 
 /// DSPy's own words, which its users search for.
@@ -39,11 +39,7 @@ pub(crate) fn record_results(
     let progress = conclude(state, run, progress, &written);
     let status = progress.status;
     let duplicates = results.len() as u32 - recorded;
-    let mut decision = Decision::new(Outcome::ResultsRecorded {
-        recorded,
-        duplicates,
-        status,
-    });
+    let mut decision = Decision::new(Outcome::ResultsRecorded { recorded, duplicates, status });
     decision.written = written;
     let decision = decision.write(Record::RunProgress(id, Box::new(progress)));
     match status {
@@ -66,10 +62,7 @@ fn acceptable<'a>(
     let run = super::running(state, id)?;
     let examples = run.results.len() as u32;
     match results.iter().find(|result| result.index >= examples) {
-        Some(RecordedResult { index, .. }) => Err(Rejection::NoSuchExample {
-            index: *index,
-            examples,
-        }),
+        Some(RecordedResult { index, .. }) => Err(Rejection::NoSuchExample { index: *index, examples }),
         None => Ok(run),
     }
 }
@@ -78,10 +71,7 @@ fn count(progress: &mut RunProgress, recorded: &RecordedResult, names: &[String]
     progress.done += 1;
     progress.failed += u32::from(recorded.result.failure.is_some());
     progress.score_sum += recorded.result.score.value;
-    recorded
-        .usage
-        .iter()
-        .for_each(|entry| add_usage(&mut progress.usage, *entry, names));
+    recorded.usage.iter().for_each(|entry| add_usage(&mut progress.usage, *entry, names));
     match recorded.cost_nanousd {
         Some(cost) => progress.cost_nanousd = progress.cost_nanousd.saturating_add(cost),
         None => progress.unknown_costs += 1,
@@ -89,10 +79,7 @@ fn count(progress: &mut RunProgress, recorded: &RecordedResult, names: &[String]
 }
 
 fn add_usage(usage: &mut Usage, entry: UsageEntry, names: &[String]) {
-    let (model, kind) = (
-        names.get(usize::from(entry.model)),
-        names.get(usize::from(entry.kind)),
-    );
+    let (model, kind) = (names.get(usize::from(entry.model)), names.get(usize::from(entry.kind)));
     if let (Some(model), Some(kind)) = (model, kind) {
         let kinds = usage.entry(model.clone()).or_default();
         let tokens = kinds.entry(kind.clone()).or_default();
@@ -101,12 +88,7 @@ fn add_usage(usage: &mut Usage, entry: UsageEntry, names: &[String]) {
 }
 
 /// Errors are judged before completeness: DSPy raises even when the last example brings the last error.
-fn conclude(
-    state: &State,
-    run: &Run,
-    mut progress: RunProgress,
-    written: &[Record],
-) -> RunProgress {
+fn conclude(state: &State, run: &Run, mut progress: RunProgress, written: &[Record]) -> RunProgress {
     let new_errors = progress.failed > run.progress.failed;
     if new_errors && progress.failed >= run.spec.max_errors {
         end(state, run, &mut progress, RunStatus::Failed);

@@ -22,9 +22,5 @@ pub(crate) fn resume_run(state: &State, id: RunId, owner: NodeId, detached: bool
     let (epoch, generation) = (progress.epoch, progress.generation);
     Decision::new(Outcome::RunResumed { epoch, generation })
         .write(Record::RunProgress(id, Box::new(progress)))
-        .effect(Effect::OwnRun {
-            owner,
-            run: id,
-            epoch,
-        })
+        .effect(Effect::OwnRun { owner, run: id, epoch })
 }

@@ -5,12 +5,7 @@ use crate::state::Decision;
 use crate::{Effect, Outcome, Rejection, RunProgress, RunSubmission, State};
 
 pub(crate) fn submit_run(state: &State, submission: &RunSubmission) -> Decision {
-    let RunSubmission {
-        run,
-        owner,
-        detached,
-        spec,
-    } = submission;
+    let RunSubmission { run, owner, detached, spec } = submission;
     if state.run(*run).is_some() {
         return super::rejected(Rejection::RunExists(*run));
     }
@@ -28,9 +23,5 @@ pub(crate) fn submit_run(state: &State, submission: &RunSubmission) -> Decision 
     Decision::new(Outcome::RunSubmitted { run: *run, epoch })
         .write(Record::RunSpec(*run, Box::new(spec.clone())))
         .write(Record::RunProgress(*run, Box::new(progress)))
-        .effect(Effect::OwnRun {
-            owner: *owner,
-            run: *run,
-            epoch,
-        })
+        .effect(Effect::OwnRun { owner: *owner, run: *run, epoch })
 }

@@ -1,19 +1,16 @@
 //! Each transition by its promise, through `State::apply` alone.
 
 use crate::{
-    Change, Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome,
-    Proposal, RUN_RETENTION_MS, RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus,
-    RunSubmission, Score, ScoreKind, State, SumRule, UsageEntry,
+    Change, Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome, Proposal,
+    RUN_RETENTION_MS, RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind,
+    State, SumRule, UsageEntry,
 };
 
 const NODE: NodeId = NodeId(1);
 const RUN: RunId = RunId(7);
 
 fn score(value: f64) -> Score {
-    Score {
-        value,
-        kind: ScoreKind::Float,
-    }
+    Score { value, kind: ScoreKind::Float }
 }
 
 pub(crate) fn spec(examples: u32, max_errors: u32) -> RunSpec {
@@ -62,11 +59,7 @@ fn result(index: u32, value: f64) -> RecordedResult {
             canonical: None,
             failure: None,
         },
-        usage: vec![UsageEntry {
-            model: 0,
-            kind: 1,
-            tokens: 5,
-        }],
+        usage: vec![UsageEntry { model: 0, kind: 1, tokens: 5 }],
         cost_nanousd: Some(2),
     }
 }
@@ -74,10 +67,8 @@ fn result(index: u32, value: f64) -> RecordedResult {
 fn failed(index: u32) -> RecordedResult {
     let mut failed = result(index, 0.0);
     failed.result.prediction = None;
-    failed.result.failure = Some(FailureReference {
-        class: "builtins.ValueError".into(),
-        detail: Digest::of(b"detail"),
-    });
+    failed.result.failure =
+        Some(FailureReference { class: "builtins.ValueError".into(), detail: Digest::of(b"detail") });
     failed
 }
 
@@ -92,12 +83,7 @@ struct Story {
 impl Story {
     fn with_run(examples: u32, max_errors: u32) -> Self {
         let mut story = Self::default();
-        let submission = RunSubmission {
-            run: RUN,
-            owner: NODE,
-            detached: false,
-            spec: spec(examples, max_errors),
-        };
+        let submission = RunSubmission { run: RUN, owner: NODE, detached: false, spec: spec(examples, max_errors) };
         let (outcome, effects) = story.apply(Command::SubmitRun(Box::new(submission)));
         assert_eq!(outcome, Outcome::RunSubmitted { run: RUN, epoch: 1 });
         assert_eq!(effects, story.state.pending(NODE));
@@ -108,41 +94,22 @@ impl Story {
         self.apply_request(None, command)
     }
 
-    fn apply_request(
-        &mut self,
-        request: Option<RequestId>,
-        command: Command,
-    ) -> (Outcome, Vec<Effect>) {
+    fn apply_request(&mut self, request: Option<RequestId>, command: Command) -> (Outcome, Vec<Effect>) {
         self.now_ms += 10;
-        let proposal = Proposal {
-            stamp_ms: self.now_ms,
-            request,
-            command,
-        };
+        let proposal = Proposal { stamp_ms: self.now_ms, request, command };
         let proposal = Proposal::decode(&proposal.encode().expect("encodes")).expect("decodes");
         let applied = self.state.apply(&proposal);
         for Change { key, value } in &applied.changes {
-            self.replayed
-                .replay(key, value.as_deref())
-                .expect("replays");
+            self.replayed.replay(key, value.as_deref()).expect("replays");
         }
-        assert_eq!(
-            self.replayed, self.state,
-            "replaying the changes gives the state"
-        );
+        assert_eq!(self.replayed, self.state, "replaying the changes gives the state");
         assert!(applied.outcome.encode().expect("encodes").len() <= 256);
         (applied.outcome, applied.effects)
     }
 
     fn record(&mut self, generation: u64, results: Vec<RecordedResult>) -> Outcome {
         let names = vec!["model".into(), "total_tokens".into()];
-        self.apply(Command::RecordResults {
-            run: RUN,
-            generation,
-            names,
-            results,
-        })
-        .0
+        self.apply(Command::RecordResults { run: RUN, generation, names, results }).0
     }
 
     fn status(&self) -> RunStatus {
@@ -151,24 +118,14 @@ impl Story {
 }
 
 fn recorded(recorded: u32, duplicates: u32, status: RunStatus) -> Outcome {
-    Outcome::ResultsRecorded {
-        recorded,
-        duplicates,
-        status,
-    }
+    Outcome::ResultsRecorded { recorded, duplicates, status }
 }
 
 #[test]
 fn the_last_result_finishes_the_run_with_dspys_score() {
     let mut story = Story::with_run(3, 10);
-    assert_eq!(
-        story.record(1, vec![result(2, 1.0), result(0, 0.0)]),
-        recorded(2, 0, RunStatus::Running)
-    );
-    assert_eq!(
-        story.record(1, vec![result(1, 0.0)]),
-        recorded(1, 0, RunStatus::Finished)
-    );
+    assert_eq!(story.record(1, vec![result(2, 1.0), result(0, 0.0)]), recorded(2, 0, RunStatus::Running));
+    assert_eq!(story.record(1, vec![result(1, 0.0)]), recorded(1, 0, RunStatus::Finished));
     let progress = &story.state.run(RUN).expect("exists").progress;
     assert_eq!(progress.score, Some(33.33));
     assert_eq!(progress.usage["model"]["total_tokens"], 15);
@@ -181,15 +138,9 @@ fn the_first_result_counts_and_later_ones_are_duplicates() {
     let mut story = Story::with_run(2, 10);
     let batch = vec![result(0, 1.0), result(0, 0.0)];
     assert_eq!(story.record(1, batch), recorded(1, 1, RunStatus::Running));
-    assert_eq!(
-        story.record(1, vec![result(0, 0.0)]),
-        recorded(0, 1, RunStatus::Running)
-    );
+    assert_eq!(story.record(1, vec![result(0, 0.0)]), recorded(0, 1, RunStatus::Running));
     let run = story.state.run(RUN).expect("exists");
-    assert_eq!(
-        run.results[0].as_ref().map(|result| result.score.value),
-        Some(1.0)
-    );
+    assert_eq!(run.results[0].as_ref().map(|result| result.score.value), Some(1.0));
     assert_eq!((run.progress.duplicates, run.progress.done), (2, 1));
 }
 
@@ -197,55 +148,24 @@ fn the_first_result_counts_and_later_ones_are_duplicates() {
 fn results_of_an_older_generation_are_refused_after_a_cancel_and_resume() {
     let mut story = Story::with_run(2, 10);
     story.record(1, vec![result(0, 1.0)]);
-    let (outcome, effects) = story.apply(Command::CancelRun {
-        run: RUN,
-        reason: "Ctrl-C".into(),
-    });
-    assert_eq!(
-        (outcome, effects),
-        (Outcome::Done, vec![Effect::StopRun { run: RUN }])
-    );
-    let (outcome, effects) = story.apply(Command::ResumeRun {
-        run: RUN,
-        owner: NODE,
-        detached: true,
-    });
-    assert_eq!(
-        outcome,
-        Outcome::RunResumed {
-            epoch: 2,
-            generation: 2
-        }
-    );
+    let (outcome, effects) = story.apply(Command::CancelRun { run: RUN, reason: "Ctrl-C".into() });
+    assert_eq!((outcome, effects), (Outcome::Done, vec![Effect::StopRun { run: RUN }]));
+    let (outcome, effects) = story.apply(Command::ResumeRun { run: RUN, owner: NODE, detached: true });
+    assert_eq!(outcome, Outcome::RunResumed { epoch: 2, generation: 2 });
     assert_eq!(effects, story.state.pending(NODE));
     let stale = Outcome::Rejected(Rejection::StaleGeneration { current: 2 });
     assert_eq!(story.record(1, vec![result(1, 0.0)]), stale);
-    assert_eq!(
-        story.record(2, vec![result(1, 1.0)]),
-        recorded(1, 0, RunStatus::Finished)
-    );
-    assert_eq!(
-        story.state.run(RUN).expect("exists").progress.score,
-        Some(100.0)
-    );
+    assert_eq!(story.record(2, vec![result(1, 1.0)]), recorded(1, 0, RunStatus::Finished));
+    assert_eq!(story.state.run(RUN).expect("exists").progress.score, Some(100.0));
 }
 
 #[test]
 fn errors_up_to_max_errors_fail_the_run_even_with_the_last_example() {
     let mut story = Story::with_run(3, 2);
-    assert_eq!(
-        story.record(1, vec![failed(0), result(1, 1.0)]),
-        recorded(2, 0, RunStatus::Running)
-    );
-    assert_eq!(
-        story.record(1, vec![failed(2)]),
-        recorded(1, 0, RunStatus::Failed)
-    );
+    assert_eq!(story.record(1, vec![failed(0), result(1, 1.0)]), recorded(2, 0, RunStatus::Running));
+    assert_eq!(story.record(1, vec![failed(2)]), recorded(1, 0, RunStatus::Failed));
     let progress = &story.state.run(RUN).expect("exists").progress;
-    assert_eq!(
-        progress.reason,
-        "Execution cancelled due to errors or interruption."
-    );
+    assert_eq!(progress.reason, "Execution cancelled due to errors or interruption.");
     assert_eq!((progress.score, progress.digest), (None, None));
 }
 
@@ -258,15 +178,8 @@ fn an_interrupted_run_waits_for_a_resume_and_keeps_its_results() {
     story.apply(Command::InterruptRuns { node: NODE });
     assert_eq!(story.status(), RunStatus::Interrupted);
     assert!(story.state.pending(NODE).is_empty());
-    story.apply(Command::ResumeRun {
-        run: RUN,
-        owner: NODE,
-        detached: false,
-    });
-    assert_eq!(
-        story.record(1, vec![result(1, 0.0)]),
-        recorded(1, 0, RunStatus::Finished)
-    );
+    story.apply(Command::ResumeRun { run: RUN, owner: NODE, detached: false });
+    assert_eq!(story.record(1, vec![result(1, 0.0)]), recorded(1, 0, RunStatus::Finished));
 }
 
 #[test]
@@ -278,44 +191,26 @@ fn the_digest_is_that_of_the_undisturbed_run() {
     (slow.result.duration_us, slow.result.attempt) = (99, 3);
     disturbed.record(1, vec![slow]);
     disturbed.apply(Command::InterruptRuns { node: NODE });
-    disturbed.apply(Command::ResumeRun {
-        run: RUN,
-        owner: NODE,
-        detached: false,
-    });
+    disturbed.apply(Command::ResumeRun { run: RUN, owner: NODE, detached: false });
     disturbed.record(1, vec![failed(1), result(0, 1.0)]);
     let digest = |story: &Story| story.state.run(RUN).and_then(|run| run.progress.digest);
     assert!(digest(&disturbed).is_some());
     assert_eq!(digest(&disturbed), digest(&undisturbed));
     let mut other = Story::with_run(3, 10);
     other.record(1, vec![result(0, 1.0), failed(1), result(2, 0.25)]);
-    assert_ne!(
-        digest(&other),
-        digest(&undisturbed),
-        "the control: another score, another digest"
-    );
+    assert_ne!(digest(&other), digest(&undisturbed), "the control: another score, another digest");
 }
 
 #[test]
 fn a_repeated_request_has_one_effect_and_an_old_one_none() {
     let mut story = Story::with_run(1, 10);
-    let id = |made_ms: u64| RequestId {
-        request: u128::from(made_ms) << 80 | 5,
-        client: 9,
-    };
-    let cancel = Command::CancelRun {
-        run: RUN,
-        reason: String::new(),
-    };
+    let id = |made_ms: u64| RequestId { request: u128::from(made_ms) << 80 | 5, client: 9 };
+    let cancel = Command::CancelRun { run: RUN, reason: String::new() };
     story.now_ms = 20_000_000;
     let first = story.apply_request(Some(id(20_000_000)), cancel.clone());
     assert_eq!(first.0, Outcome::Done);
     let again = story.apply_request(Some(id(20_000_000)), cancel.clone());
-    assert_eq!(
-        again,
-        (Outcome::Done, Vec::new()),
-        "same outcome, nothing to do"
-    );
+    assert_eq!(again, (Outcome::Done, Vec::new()), "same outcome, nothing to do");
     let old = story.apply_request(Some(id(1_000_000)), cancel);
     assert_eq!(old.0, Outcome::Rejected(Rejection::RequestTooOld));
 }
@@ -324,10 +219,7 @@ fn a_repeated_request_has_one_effect_and_an_old_one_none() {
 fn outcomes_leave_after_their_window() {
     let mut story = Story::with_run(1, 10);
     story.now_ms = 20_000_000;
-    let id = RequestId {
-        request: 20_000_000 << 80,
-        client: 1,
-    };
+    let id = RequestId { request: 20_000_000 << 80, client: 1 };
     story.apply_request(Some(id), Command::Tick);
     assert!(story.state.request_outcome(id).is_some());
     story.now_ms += crate::REQUEST_WINDOW_MS + 1000;
@@ -338,11 +230,7 @@ fn outcomes_leave_after_their_window() {
 #[test]
 fn log_time_never_goes_back() {
     let mut state = State::new();
-    let tick = |stamp_ms| Proposal {
-        stamp_ms,
-        request: None,
-        command: Command::Tick,
-    };
+    let tick = |stamp_ms| Proposal { stamp_ms, request: None, command: Command::Tick };
     state.apply(&tick(500));
     state.apply(&tick(100));
     assert_eq!(state.log_time_ms(), 500);
@@ -351,15 +239,9 @@ fn log_time_never_goes_back() {
 #[test]
 fn a_deleted_run_leaves_nothing_behind() {
     let mut story = Story::with_run(2, 10);
-    assert_eq!(
-        story.apply(Command::DeleteRun { run: RUN }).0,
-        Outcome::Rejected(Rejection::RunRunning)
-    );
+    assert_eq!(story.apply(Command::DeleteRun { run: RUN }).0, Outcome::Rejected(Rejection::RunRunning));
     story.record(1, vec![result(0, 1.0), result(1, 1.0)]);
-    assert_eq!(
-        story.apply(Command::DeleteRun { run: RUN }).0,
-        Outcome::Done
-    );
+    assert_eq!(story.apply(Command::DeleteRun { run: RUN }).0, Outcome::Done);
     assert_eq!(story.state.records().count(), 1, "only log time is left");
     let gone = Outcome::Rejected(Rejection::RunNotFound(RUN));
     assert_eq!(story.apply(Command::DeleteRun { run: RUN }).0, gone);
@@ -373,30 +255,16 @@ fn runs_leave_after_30_days() {
     story.apply(Command::Tick);
     assert!(story.state.run(RUN).is_some());
     story.now_ms += 10;
-    assert_eq!(
-        story.apply(Command::Tick).1,
-        [Effect::FreeBlobs { run: RUN }]
-    );
+    assert_eq!(story.apply(Command::Tick).1, [Effect::FreeBlobs { run: RUN }]);
     assert!(story.state.run(RUN).is_none());
 }
 
 #[test]
 fn an_order_of_a_former_owner_is_refused() {
     let mut story = Story::with_run(1, 10);
-    story.apply(Command::CancelRun {
-        run: RUN,
-        reason: String::new(),
-    });
-    story.apply(Command::ResumeRun {
-        run: RUN,
-        owner: NODE,
-        detached: false,
-    });
-    let fail = |epoch| Command::FailRun {
-        run: RUN,
-        epoch,
-        reason: "no score".into(),
-    };
+    story.apply(Command::CancelRun { run: RUN, reason: String::new() });
+    story.apply(Command::ResumeRun { run: RUN, owner: NODE, detached: false });
+    let fail = |epoch| Command::FailRun { run: RUN, epoch, reason: "no score".into() };
     let stale = Outcome::Rejected(Rejection::StaleEpoch { current: 2 });
     assert_eq!(story.apply(fail(1)).0, stale);
     assert_eq!(story.apply(fail(2)).0, Outcome::Done);
@@ -406,13 +274,7 @@ fn an_order_of_a_former_owner_is_refused() {
 #[test]
 fn a_result_for_an_example_that_does_not_exist_is_refused_whole() {
     let mut story = Story::with_run(1, 10);
-    let refused = Outcome::Rejected(Rejection::NoSuchExample {
-        index: 1,
-        examples: 1,
-    });
-    assert_eq!(
-        story.record(1, vec![result(0, 1.0), result(1, 1.0)]),
-        refused
-    );
+    let refused = Outcome::Rejected(Rejection::NoSuchExample { index: 1, examples: 1 });
+    assert_eq!(story.record(1, vec![result(0, 1.0), result(1, 1.0)]), refused);
     assert_eq!(story.state.run(RUN).expect("exists").progress.done, 0);
 }
