@@ -25,8 +25,10 @@ pub enum SubmitErrorKind {
     NothingToResume,
     /// The run does not exist.
     RunNotFound,
-    /// The run's status does not allow it.
-    RunStatus,
+    /// Too late: the run has ended.
+    RunEnded,
+    /// Too early: the run is running.
+    RunRunning,
     /// The program's files are not those that the run started with.
     SourcesChanged,
     /// A value is out of its range.
@@ -98,9 +100,8 @@ impl From<Rejection> for SubmitError {
     fn from(rejection: Rejection) -> Self {
         let kind = match rejection {
             Rejection::RunNotFound(_) => SubmitErrorKind::RunNotFound,
-            Rejection::RunNotRunning(_) | Rejection::RunNotResumable(_) | Rejection::RunRunning => {
-                SubmitErrorKind::RunStatus
-            }
+            Rejection::RunNotRunning(_) | Rejection::RunNotResumable(_) => SubmitErrorKind::RunEnded,
+            Rejection::RunRunning => SubmitErrorKind::RunRunning,
             Rejection::RequestTooOld => SubmitErrorKind::Argument,
             _ => SubmitErrorKind::Internal,
         };

@@ -14,6 +14,7 @@ use crate::exit;
 pub const PROGRAM: &str = "dspex.samples.digits:few_shot_16";
 const DEVSET: &str = "dspex.samples.digits:devset";
 const METRIC: &str = "dspex.samples.digits:exact";
+const LM: &str = "dspex.samples.digits:lm";
 
 /// Of one evaluation: the slowest model takes about a minute.
 pub const END_LIMIT: Duration = Duration::from_secs(600);
@@ -34,13 +35,13 @@ pub struct Outcome {
 /// The command as a person would type it.
 pub fn shown(resume: bool) -> String {
     let resume = if resume { " --resume" } else { "" };
-    format!("dspex eval {PROGRAM} --devset {DEVSET} --metric {METRIC}{resume} -o json")
+    format!("dspex eval {PROGRAM} --devset {DEVSET} --metric {METRIC} --lm {LM}{resume} -o json")
 }
 
 /// Starts `dspex eval`; each answer of the offline model takes `latency_ms`.
 pub fn start(household: &Household, latency_ms: u32, resume: bool) -> Result<Child, CommandError> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["eval", PROGRAM, "--devset", DEVSET, "--metric", METRIC, "-o", "json", "-q"]);
+    command.args(["eval", PROGRAM, "--devset", DEVSET, "--metric", METRIC, "--lm", LM, "-o", "json", "-q"]);
     command.arg("--python").arg(&household.interpreter);
     if resume {
         command.arg("--resume");

@@ -1,7 +1,7 @@
 """Runs the machinery once in the zygote, so that its workers share what a first prediction leaves behind.
 
-Imports that dspy puts off, pydantic's caches, specialised bytecode: without this every worker writes some 5 MiB of its
-own, and needs longer for its first answer. The model here is a function in this file: nothing is called, opened or
+Imports that dspy puts off, pydantic's caches, specialised bytecode: without this every worker does that work by itself and
+needs longer for its first answer (its memory is about the same). The model here is a function in this file: nothing is called, opened or
 configured, and nothing that user code can see is left.
 """
 

@@ -15,7 +15,7 @@ use crate::setting;
 /// The arguments of `dspex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric qa.py:exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric qa.py:exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact --resume\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --resume\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
 )]
 pub struct Options {
     /// path.py:name or module:name: a dspy.Module, a Module class, or a function that returns one
@@ -24,7 +24,7 @@ pub struct Options {
     /// The examples: a .jsonl, .csv or .parquet file, or path.py:name
     #[arg(long, value_name = "FILE|PY")]
     devset: Option<String>,
-    /// path.py:name or module:name: a callable (example, prediction) or a Module
+    /// A callable (example, prediction) or a Module: path.py:name, module:name, or a name in PROGRAM's file
     #[arg(long)]
     metric: Option<String>,
     /// A model such as openai/gpt-4o-mini, or path.py:name [default: what the program configures]
@@ -114,8 +114,8 @@ impl Options {
             |what: &str| CommandError::usage(format!("{what} is missing")).hint("dspex eval --help shows examples");
         let program = self.program().ok_or_else(|| missing("PROGRAM (path.py:name)"))?;
         let devset = self.devset.as_deref().ok_or_else(|| missing("--devset"))?;
-        let metric = self.metric.as_deref().ok_or_else(|| missing("--metric"))?;
-        for (what, text) in [("PROGRAM", program), ("--metric", metric)] {
+        let metric = beside(program, self.metric.as_deref().ok_or_else(|| missing("--metric"))?);
+        for (what, text) in [("PROGRAM", program), ("--metric", metric.as_str())] {
             if !text.rsplit_once(':').is_some_and(|(place, name)| !place.is_empty() && !name.is_empty()) {
                 return Err(CommandError::usage(format!("{what} is path.py:name or module:name, not {text:?}")));
             }
@@ -127,7 +127,7 @@ impl Options {
             environment::stored(&self.env, |name| std::env::var_os(name).is_some()).map_err(CommandError::usage)?;
         Ok(Checked {
             program: program.to_owned(),
-            metric: metric.to_owned(),
+            metric,
             source: Source::parse(devset)?,
             environment,
         })
@@ -138,6 +138,14 @@ fn finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
         _ => Err(format!("{text:?} is not a finite number")),
+    }
+}
+
+/// A bare name is one in PROGRAM's own file or module.
+fn beside(program: &str, metric: &str) -> String {
+    match program.rsplit_once(':') {
+        Some((place, _)) if !metric.is_empty() && !metric.contains(':') => format!("{place}:{metric}"),
+        _ => metric.to_owned(),
     }
 }
 
@@ -191,6 +199,13 @@ mod tests {
         {
             assert_eq!(parse(line).expect(line).check().err().expect(line).exit, 2, "{line}");
         }
+    }
+
+    #[test]
+    fn a_bare_metric_is_one_of_the_programs_file() {
+        let metric = |text| parse(text).expect("valid").check().map(|checked| checked.metric).ok();
+        assert_eq!(metric("qa.py:qa --devset d.csv --metric exact"), Some("qa.py:exact".to_owned()));
+        assert_eq!(metric("qa.py:qa --devset d.csv --metric m.py:exact"), Some("m.py:exact".to_owned()));
     }
 
     #[test]
