@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dspex_model::{Digest, State};
 use dspex_storage::BlobStore;
 use tokio::sync::{RwLock, RwLockReadGuard};
-use tracing::warn;
+use tracing::{debug, warn};
 
 /// How long an upload is kept for the proposal that will name it.
 const PIN_FOR: Duration = Duration::from_secs(600);
@@ -33,6 +33,17 @@ impl Freeing {
         pins.insert(digest, Instant::now());
     }
 
+    /// Deletes every blob that `state` does not refer to and that is not pinned: what an expired run or an upload that no
+    /// run ever named left behind.
+    pub(crate) async fn sweep(&self, blobs: &BlobStore, referenced: impl FnOnce() -> HashSet<Digest>) {
+        let store = blobs.clone();
+        match tokio::task::spawn_blocking(move || store.digests()).await {
+            Ok(Ok(all)) => self.free(blobs, all.into_iter().collect(), referenced).await,
+            Ok(Err(error)) => warn!(%error, "the blobs could not be listed"),
+            Err(error) => warn!(%error, "listing the blobs failed"),
+        }
+    }
+
     /// Deletes the candidates that `state` does not refer to and that are not pinned.
     pub(crate) async fn free(
         &self,
@@ -49,9 +60,9 @@ impl Freeing {
         let free: Vec<Digest> =
             candidates.into_iter().filter(|digest| !kept.contains(digest) && !pinned(digest)).collect();
         let blobs = blobs.clone();
-        let freed = tokio::task::spawn_blocking(move || free.iter().try_for_each(|digest| blobs.delete(digest)));
+        let freed = tokio::task::spawn_blocking(move || blobs.delete_many(&free).map(|()| free.len()));
         match freed.await {
-            Ok(Ok(())) => {}
+            Ok(Ok(count)) => debug!(count, "freed blobs"),
             Ok(Err(error)) => warn!(%error, "blobs of a deleted run were not freed"),
             Err(error) => warn!(%error, "freeing blobs failed"),
         }

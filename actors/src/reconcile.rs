@@ -8,8 +8,9 @@ use dspex_model::Effect;
 use ractor::ActorRef;
 use tracing::debug;
 
-use crate::context::NodeContext;
+use crate::context::{NodeContext, NodeParts};
 use crate::evaluations::EvaluationsMessage;
+use crate::freeing;
 
 /// An effect that was lost is made up for within this time.
 const DERIVE_EVERY: Duration = Duration::from_secs(5);
@@ -41,14 +42,24 @@ pub(crate) async fn reconcile(
     }
 }
 
+/// Frees what nothing refers to any more. Also done once when the node starts.
+pub(crate) async fn sweep(context: Arc<NodeContext>) {
+    let NodeParts { consensus, blobs, .. } = &context.parts;
+    context.freeing.sweep(blobs, || consensus.read_stale(freeing::referenced)).await;
+}
+
 fn pending(context: &NodeContext) -> Vec<Effect> {
     context.parts.consensus.read_stale(|state| state.pending(context.parts.node))
 }
 
-fn perform(context: &NodeContext, evaluations: &ActorRef<EvaluationsMessage>, effect: Effect) -> Result<(), ()> {
+fn perform(context: &Arc<NodeContext>, evaluations: &ActorRef<EvaluationsMessage>, effect: Effect) -> Result<(), ()> {
     let message = match effect {
         Effect::OwnRun { owner, run, epoch } if owner == context.parts.node => EvaluationsMessage::Own { run, epoch },
-        Effect::OwnRun { .. } | Effect::FreeBlobs { .. } => return Ok(()),
+        Effect::OwnRun { .. } => return Ok(()),
+        Effect::FreeBlobs { .. } => {
+            tokio::spawn(sweep(Arc::clone(context)));
+            return Ok(());
+        }
         Effect::StopRun { run } => EvaluationsMessage::Stop(run),
     };
     evaluations.cast(message).map_err(|_| ())

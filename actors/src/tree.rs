@@ -29,7 +29,7 @@ use crate::freeing;
 use crate::pool::PoolActor;
 use crate::preparation;
 use crate::proposing::{propose, stamp_ms};
-use crate::reconcile::reconcile;
+use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::WorkerView;
@@ -59,6 +59,7 @@ impl Tree {
         let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
         let evaluations = spawn_children(&context, &root).await?;
         tokio::spawn(reconcile(Arc::clone(&context), effects, evaluations.clone()));
+        tokio::spawn(sweep(Arc::clone(&context)));
         Ok(Self { context, node: root, evaluations })
     }
 
@@ -97,6 +98,7 @@ impl Tree {
         });
         self.write(request, Command::DeleteRun { run }).await?;
         self.context.boards.remove(run);
+        // The effect of the deletion sweeps in the background; this run's own blobs are gone when the caller hears of it.
         let referenced = || consensus.read_stale(freeing::referenced);
         self.context.freeing.free(&self.context.parts.blobs, candidates, referenced).await;
         Ok(())
@@ -113,6 +115,11 @@ impl Tree {
     /// Prints, warnings and timing of a run since this node started.
     pub fn board(&self, run: RunId) -> Option<Arc<Board>> {
         self.context.boards.get(run)
+    }
+
+    /// No blob is freed while the guard lives: taken from an upload's last byte until it is pinned.
+    pub async fn keep_blobs(&self) -> impl Drop + use<'_> {
+        self.context.freeing.hold().await
     }
 
     /// An uploaded blob is kept for the proposal that will name it.

@@ -182,8 +182,8 @@ impl RaftLogStorage<Types> for RaftLog {
         I: IntoIterator<Item = <Types as RaftTypeConfig>::Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
-        let entries = entries.into_iter().map(|entry| (entry.index(), codec::encode_entry(&entry))).collect();
-        self.log.append(entries, Box::new(move |result| callback.io_completed(result)));
+        let entries: Vec<_> = entries.into_iter().map(|entry| (entry.index(), codec::encode_entry(&entry))).collect();
+        self.log.append(&entries, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
 

@@ -160,20 +160,37 @@ impl BlobStore {
         }))
     }
 
-    /// Removes a value; one that is not there is no error. Synced when it returns.
+    /// Removes values with one sync; one that is not there is no error.
     ///
     /// # Errors
     /// When the database refuses the write.
-    pub fn delete(&self, digest: &Digest) -> io::Result<()> {
+    pub fn delete_many(&self, digests: &[Digest]) -> io::Result<()> {
         let _sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(stored) = self.stored(digest)? else { return Ok(()) };
         let mut batch = WriteBatch::default();
-        batch.delete(value_key(digest));
-        if let Stored::Chunked { set, .. } = stored {
-            remove_set(&mut batch, set);
-            batch.delete(set_key(set));
+        for digest in digests {
+            let Some(stored) = self.stored(digest)? else { continue };
+            batch.delete(value_key(digest));
+            if let Stored::Chunked { set, .. } = stored {
+                remove_set(&mut batch, set);
+                batch.delete(set_key(set));
+            }
         }
         self.commit(batch)
+    }
+
+    /// The digests of all values, in order.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn digests(&self) -> io::Result<Vec<Digest>> {
+        let first = value_key(&Digest([0; 32]));
+        let mut digests = Vec::new();
+        for item in self.shared.db.iterator(IteratorMode::From(&first, Direction::Forward)) {
+            let (key, _) = item.map_err(from_rocksdb)?;
+            let Some(digest) = digest_of_value(&key) else { break };
+            digests.push(digest);
+        }
+        Ok(digests)
     }
 
     pub(crate) fn stored(&self, digest: &Digest) -> io::Result<Option<Stored>> {
@@ -245,6 +262,10 @@ pub(crate) fn value_key(digest: &Digest) -> [u8; 33] {
     let mut key = [b'b'; 33];
     key[1..].copy_from_slice(&digest.0);
     key
+}
+
+fn digest_of_value(key: &[u8]) -> Option<Digest> {
+    key.strip_prefix(b"b")?.try_into().ok().map(Digest)
 }
 
 pub(crate) fn chunk_key(set: u64, number: u32) -> [u8; 13] {

@@ -132,6 +132,7 @@ impl OpenError {
 }
 
 /// RocksDB gives a status class and a text only; the texts are those of `strerror`.
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind `map_err` everywhere")]
 pub(crate) fn from_rocksdb(error: rocksdb::Error) -> io::Error {
     let text = error.to_string();
     let kind = if text.contains("No space left on device") || text.contains("Disk quota exceeded") {

@@ -99,11 +99,11 @@ impl LogStore {
     }
 
     /// Writes consecutive entries. They can be read when this returns and are durable when `done` is called.
-    pub fn append(&self, entries: Vec<(u64, Vec<u8>)>, done: Done) {
+    pub fn append(&self, entries: &[(u64, Vec<u8>)], done: Done) {
         let mut position = self.position();
         let mut next = *position;
         let mut batch = WriteBatch::default();
-        for (index, payload) in &entries {
+        for (index, payload) in entries {
             if next.bounds.last.is_some_and(|last| *index != last + 1) {
                 let last = next.bounds.last;
                 return done(Err(io::Error::new(

@@ -74,8 +74,8 @@ fn equal_and_deleted_values_leave_no_chunks_behind() {
     assert_eq!(chunks_on_disk(data, directory.path()), 3);
 
     let data = open(directory.path());
-    data.blobs().delete(&digest).expect("deleted");
-    data.blobs().delete(&digest).expect("deleted twice");
+    data.blobs().delete_many(&[digest]).expect("deleted");
+    data.blobs().delete_many(&[digest]).expect("deleted twice");
     assert_eq!(data.blobs().get(&digest).expect("readable"), None);
     assert_eq!(chunks_on_disk(data, directory.path()), 0);
 }

@@ -19,8 +19,8 @@ fn wait(write: impl FnOnce(Done)) -> io::Result<()> {
 }
 
 fn append(log: &LogStore, range: std::ops::Range<u64>) {
-    let entries = range.map(|index| (index, payload(index))).collect();
-    wait(|done| log.append(entries, done)).expect("the append succeeds");
+    let entries: Vec<_> = range.map(|index| (index, payload(index))).collect();
+    wait(|done| log.append(&entries, done)).expect("the append succeeds");
 }
 
 fn payload(index: u64) -> Vec<u8> {
@@ -55,7 +55,7 @@ fn an_entry_can_be_read_as_soon_as_append_returns() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = open(directory.path());
     for index in 1..200 {
-        data.log().append(vec![(index, payload(index))], Box::new(|_| ()));
+        data.log().append(&[(index, payload(index))], Box::new(|_| ()));
         let entries = data.log().read(index..index + 1, u64::MAX).expect("the log is readable");
         assert_eq!(entries, [(index, payload(index))]);
     }
@@ -74,7 +74,7 @@ fn one_sync_acknowledges_many_writes_in_order() {
             order.lock().expect("not poisoned").push(index);
             sender.send(()).expect("the test waits");
         });
-        data.log().append(vec![(index, payload(index))], done);
+        data.log().append(&[(index, payload(index))], done);
     }
     for _ in 1..=500 {
         receiver.recv().expect("every write is acknowledged");
@@ -90,7 +90,7 @@ fn an_entry_that_does_not_follow_the_last_one_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = open(directory.path());
     append(data.log(), 1..3);
-    let error = wait(|done| data.log().append(vec![(7, payload(7))], done)).expect_err("a hole is refused");
+    let error = wait(|done| data.log().append(&[(7, payload(7))], done)).expect_err("a hole is refused");
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     append(data.log(), 3..4);
     assert_eq!(indexes(data.log()), [1, 2, 3]);
@@ -180,7 +180,7 @@ proptest! {
                     }
                 }
                 Step::Purge(count) => {
-                    let purged = model.iter().take(count as usize).last().copied();
+                    let purged = model[..model.len().min(count as usize)].last().copied();
                     if let Some(upto) = purged {
                         wait(|done| data.log().purge_upto(upto, b"purged", done)).expect("purged");
                         model.retain(|index| *index > upto);

@@ -14,8 +14,8 @@ fn open(path: &Path) -> Result<DataDirectory, OpenError> {
 fn made(path: &Path) {
     let data = open(path).expect("the directory opens");
     let (sender, receiver) = std::sync::mpsc::channel();
-    let entries = (1..100_u64).map(|index| (index, vec![7; 100])).collect();
-    data.log().append(entries, Box::new(move |result| sender.send(result).expect("the test waits")));
+    let entries: Vec<_> = (1..100_u64).map(|index| (index, vec![7; 100])).collect();
+    data.log().append(&entries, Box::new(move |result| sender.send(result).expect("the test waits")));
     receiver.recv().expect("acknowledged").expect("appended");
     data.close().expect("the directory closes");
 }
@@ -72,7 +72,8 @@ fn a_newer_format_is_refused() {
 
 #[test]
 fn a_damaged_or_missing_part_is_refused() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = (&'static str, fn(&Path));
+    let damages: [Damage; 5] = [
         ("an unreadable FORMAT", |path| fs::write(path.join("FORMAT"), "nonsense").expect("written")),
         ("a missing FORMAT", |path| fs::remove_file(path.join("FORMAT")).expect("removed")),
         ("a missing log", |path| fs::remove_dir_all(path.join("log")).expect("removed")),
@@ -204,7 +205,7 @@ fn a_disk_that_fills_up_fails_the_writes_that_do_not_fit_and_keeps_the_others() 
     for index in 1..2000_u64 {
         let sender = sender.clone();
         let payload = noise(60_000, index);
-        data.log().append(vec![(index, payload)], Box::new(move |result| sender.send(result).expect("waits")));
+        data.log().append(&[(index, payload)], Box::new(move |result| sender.send(result).expect("waits")));
         match receiver.recv().expect("every write is answered") {
             Ok(()) => acknowledged = index,
             Err(error) => {

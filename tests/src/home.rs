@@ -69,6 +69,11 @@ impl Home {
         Eval::new(self.dspex(&[]), project)
     }
 
+    /// The same with the program at another path, for instance a link to it.
+    pub fn eval_with(&self, program: &Path, project: &Project) -> Eval {
+        Eval::new(Dspex::of(program, &self.path, &self.directory.path().join("cache")), project)
+    }
+
     /// Every running process that belongs to this home: its node, zygotes, workers, and what these forked.
     pub fn processes(&self) -> Vec<u32> {
         let own = std::process::id();

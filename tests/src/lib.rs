@@ -6,6 +6,7 @@
 mod command;
 mod eval;
 mod executions;
+mod fields;
 mod home;
 mod node;
 mod output;
@@ -21,6 +22,7 @@ mod waiting;
 pub use command::{Dspex, Running};
 pub use eval::Eval;
 pub use executions::Executions;
+pub use fields::expect_fields;
 pub use home::Home;
 pub use output::Output;
 pub use project::Project;

@@ -52,6 +52,7 @@ impl Blobs for BlobsService {
             return Err(ApiError::invalid(reason::REQUEST_INVALID, "the upload was given up half-way").into());
         }
         let bytes = writer.length();
+        let _kept = self.node.tree.keep_blobs().await;
         let finished = tokio::task::spawn_blocking(move || writer.finish()).await;
         let digest = finished.map_err(internal)?.map_err(|error| storage(&error))?;
         self.node.tree.pin(digest);

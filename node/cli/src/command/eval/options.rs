@@ -125,12 +125,7 @@ impl Options {
         }
         let environment =
             environment::stored(&self.env, |name| std::env::var_os(name).is_some()).map_err(CommandError::usage)?;
-        Ok(Checked {
-            program: program.to_owned(),
-            metric,
-            source: Source::parse(devset)?,
-            environment,
-        })
+        Ok(Checked { program: program.to_owned(), metric, source: Source::parse(devset)?, environment })
     }
 }
 

@@ -1,0 +1,59 @@
+"""What the kernel knows: CPU time, memory, load, and how much of the machine somebody else was using."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def load() -> float:
+    """The load average of the last minute."""
+    return os.getloadavg()[0]
+
+
+def cpu_seconds(pid: int, *, with_children: bool = False) -> float:
+    """CPU time of a process, on request with its children that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if with_children else 13])) / _TICKS
+
+
+def private_bytes(pid: int | str = "self") -> int:
+    """Memory that would be free again if this process ended."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
+
+
+def _busy_seconds() -> float:
+    user, nice, system, _idle, _iowait, interrupts, soft, steal = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+    )
+    return (user + nice + system + interrupts + soft + steal) / _TICKS
+
+
+
+class Others:
+    """How many CPUs somebody else kept busy while this was open."""
+
+    def __enter__(self) -> Others:
+        self._busy, self._started = _busy_seconds(), time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._busy, self._wall = _busy_seconds() - self._busy, time.monotonic() - self._started
+
+    def settle(self, own: float) -> float:
+        """The figure, once the CPU time of the measured processes is known."""
+        return round(max(0.0, self._busy - own) / max(self._wall, 1e-3), 2)
+
+
+def filesystem(directory: Path) -> str:
+    """The type of the file system that holds a directory: without a disk under it, durable writes cost nothing."""
+    best, kind = "", "unknown"
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, found, *_ = line.split()
+        if directory.resolve().is_relative_to(mount) and len(mount) >= len(best):
+            best, kind = mount, found
+    return kind

@@ -1,0 +1,65 @@
+"""Which program and which interpreter are measured, where, and how long."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+BENCHES = Path(__file__).resolve().parents[1]
+ROOT = BENCHES.parent
+CASES = BENCHES / "cases"
+# The package of this checkout: for the peers; workers get the one that the program carries.
+PACKAGE = ROOT / "python-runtime" / "python"
+
+PROGRAM = os.environ.get("DSPEX_TEST_PROGRAM") or str(ROOT / ".venv" / "bin" / "dspex")
+PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
+
+
+@dataclass(frozen=True)
+class Settings:
+    quick: bool
+
+    def pick(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+
+def parse(description: str | None) -> Settings:
+    """The options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_quick(parser)
+    return Settings(parser.parse_args().quick)
+
+
+def add_quick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="a short form: less of everything, for a first look")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """What every measured process gets: the caller's environment, without what would lead it elsewhere.
+
+    The cost map is the one that ships with litellm, for both sides: else each import would ask the network for it.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("DSPEX_") and name != "PYTHONPATH"}
+    return {**own, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **more}
+
+
+@contextmanager
+def directory() -> Iterator[Path]:
+    """A temporary directory on a real file system where there is one: durable writes are part of what is measured."""
+    made = Path(tempfile.mkdtemp(prefix="dspex-bench-"))
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def say(text: str) -> None:
+    """For people; stdout carries figures only."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,10 @@
+//! `dspex eval` gives what `dspy.Evaluate` gives, to the last digit, for every form of program, metric and dataset.
+
+mod choices;
+mod datasets;
+mod digits;
+mod failures;
+mod forms;
+mod prints;
+mod saved;
+mod scores;
