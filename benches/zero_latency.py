@@ -1,7 +1,7 @@
 """A language model without latency: what DSPex itself costs, and what a second core brings.
 
-20,000 examples. dspy.Evaluate recounts all results after each example, so it is quadratic in their number; the plain loop over
-program and metric in one process, without dspy.Evaluate, stands beside it as a second peer.
+20,000 examples. dspy.Evaluate recounts all results after each example, so it is quadratic in their number; the plain
+loop over program and metric in one process, without dspy.Evaluate, stands beside it as a second peer.
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ def run(contest: Contest) -> None:
             lambda: _peer(contest, devset, best),
         )
         loop = [_peer(contest, devset, 0) for _ in range(contest.rounds)] if contest.plain_loop else []
-    assert {run.score for run in own} == {run.score for run in against}, "both sides must reach one score"
+    scores = {run.score for run in (*own, *against, *loop, *survey.values())}
+    if len(scores) != 1:
+        raise RuntimeError(f"{contest.benchmark}: the two sides differ in the score: {scores}")
     seen = {threads: round(answer.seconds, 3) for threads, answer in survey.items()}
     detail = own_detail(own, contest.examples)
     if loop:

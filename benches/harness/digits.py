@@ -1,4 +1,4 @@
-"""The dataset of the benchmarks: the bundled case's 200 held-out images, repeated, each example with an id of its own."""
+"""The dataset of the benchmarks: the bundled case's 200 held-out images, repeated, each with an id of its own."""
 
 from __future__ import annotations
 

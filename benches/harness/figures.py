@@ -120,7 +120,6 @@ def alternate(rounds: int, first: Callable[[], T], second: Callable[[], T]) -> t
 @cache
 def versions() -> dict[str, Any]:
 
-
     said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     asked = "import importlib.metadata as m, platform as p; print(p.python_version(), m.version('dspy'))"
     python, dspy = subprocess.run([PYTHON, "-c", asked], capture_output=True, text=True, check=True).stdout.split()

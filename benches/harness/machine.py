@@ -33,7 +33,6 @@ def _busy_seconds() -> float:
     return (user + nice + system + interrupts + soft + steal) / _TICKS
 
 
-
 class Others:
     """How many CPUs somebody else kept busy while this was open."""
 

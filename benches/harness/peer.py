@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 from harness import digits, machine
-from harness.settings import CASES, PACKAGE, PYTHON, environment
+from harness.settings import BENCHES, CASES, PACKAGE, PYTHON, environment
 
 _PATIENCE_SECONDS = 3600
 THREADS = (1, 2, 4, 8, 16)
@@ -49,8 +47,8 @@ def evaluate(devset: Path, threads: int, variables: dict[str, str] | None = None
     order = json.dumps(asdict(Order(str(devset), threads, **names)))
     with machine.Others() as others:
         ended = subprocess.run(
-            [PYTHON, __file__, order],
-            env=environment(PYTHONPATH=f"{PACKAGE}:{CASES}", **(variables or {})),
+            [PYTHON, "-m", "harness.peer", order],
+            env=environment(PYTHONPATH=f"{BENCHES}:{PACKAGE}:{CASES}", **(variables or {})),
             capture_output=True,
             text=True,
             timeout=_PATIENCE_SECONDS,

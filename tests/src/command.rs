@@ -30,12 +30,7 @@ pub struct Dspex {
 }
 
 impl Dspex {
-    /// The program under test with this home and the interpreter for tests, and nothing else of this environment.
-    pub(crate) fn new(home: &Path, cache: &Path) -> Self {
-        Self::of(&places::program(), home, cache)
-    }
-
-    /// Another program.
+    /// A program with this home and the interpreter for tests, and nothing else of this environment.
     pub(crate) fn of(program: &Path, home: &Path, cache: &Path) -> Self {
         let mut command = Command::new(program);
         command.env_clear();

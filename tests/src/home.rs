@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use crate::command::Dspex;
 use crate::eval::Eval;
+use crate::places;
 use crate::process;
 use crate::project::Project;
 
@@ -61,7 +62,12 @@ impl Home {
 
     /// A command in this home.
     pub fn dspex(&self, arguments: &[&str]) -> Dspex {
-        Dspex::new(&self.path, &self.directory.path().join("cache")).args(arguments)
+        self.dspex_of(&places::program(), arguments)
+    }
+
+    /// A command of the program at another path.
+    pub fn dspex_of(&self, program: &Path, arguments: &[&str]) -> Dspex {
+        Dspex::of(program, &self.path, &self.directory.path().join("cache")).args(arguments)
     }
 
     /// `dspex eval` in this home, for a project.
@@ -71,7 +77,7 @@ impl Home {
 
     /// The same with the program at another path, for instance a link to it.
     pub fn eval_with(&self, program: &Path, project: &Project) -> Eval {
-        Eval::new(Dspex::of(program, &self.path, &self.directory.path().join("cache")), project)
+        Eval::new(self.dspex_of(program, &[]), project)
     }
 
     /// Every running process that belongs to this home: its node, zygotes, workers, and what these forked.

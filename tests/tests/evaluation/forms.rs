@@ -58,6 +58,7 @@ fn every_form_of_program_and_metric_is_taken() {
     let absolute = project.path("program.py");
     let absolute = format!("{}:program", absolute.display());
     for (metric, name) in [
+        ("metric", "metric"),
         ("program:metric", "metric"),
         ("program.py:judge", "Metric"),
         ("program.py:Metric", "Metric"),

@@ -39,7 +39,7 @@ for our, their in zip(ours, theirs):
         assert our[key] == cell, (key, our, their)
 
 rows = pyarrow.parquet.read_table("ours.parquet").to_pylist()
-assert [row["answer"] for row in rows] == [row.get("answer") for row in json.load(open("theirs.json"))]
+assert [row["pred_answer"] for row in rows] == [row["pred_answer"] for row in json.load(open("theirs.json"))]
 assert [row["metric"] for row in rows] == [row["metric"] for row in json.load(open("theirs.json"))]
 print("the same")
 "#;
@@ -69,7 +69,7 @@ fn a_failed_example_is_a_row_with_dspys_empty_prediction() {
     home.eval(&project).args(["--save", "ours.json", "--failure-score", "-1"]).run().expect(0);
     let rows: Vec<Value> = serde_json::from_str(&project.read("ours.json")).expect("a list");
     assert_eq!(rows.len(), 4);
-    assert_eq!(rows[1], json!({"question": "q", "n": 5, "metric": -1.0}));
+    assert_eq!(rows[1], json!({"question": "q", "n": 5, "metric": -1}));
     assert_eq!(rows[0]["example_n"], 4);
     assert_eq!(rows[0]["pred_n"], 5);
 }

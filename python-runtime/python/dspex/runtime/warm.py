@@ -1,8 +1,8 @@
 """Runs the machinery once in the zygote, so that its workers share what a first prediction leaves behind.
 
-Imports that dspy puts off, pydantic's caches, specialised bytecode: without this every worker does that work by itself and
-needs longer for its first answer (its memory is about the same). The model here is a function in this file: nothing is called, opened or
-configured, and nothing that user code can see is left.
+Imports that dspy puts off, pydantic's caches, specialised bytecode: without this every worker does that work by itself
+and needs longer for its first answer (its memory is about the same). The model here is a function in this file:
+nothing is called, opened or configured, and nothing that user code can see is left.
 """
 
 from __future__ import annotations

@@ -1,0 +1,119 @@
+//! The command that started a run: killed, interrupted, detached, vanished.
+
+use std::time::{Duration, Instant};
+
+use dspex_api::v1::RunStatus;
+use serde_json::{Value, json};
+
+use dspex_tests::expect_fields;
+
+use crate::subject::{REPEATED_SLOW, Subject};
+
+#[test]
+fn a_killed_command_leaves_its_run_running_and_resume_joins_it() {
+    let subject = Subject::new(240);
+    let calm = subject.undisturbed();
+    let eval = subject.eval().start();
+    let run = subject.home.wait_for_results(40);
+    eval.kill();
+    let joined = subject.eval().args(["--resume"]).run().expect(0);
+    let joined = joined.object();
+    assert_eq!(joined["run_id"], Value::from(run.run_id));
+    // Nobody but the command died: nothing is executed twice.
+    subject.expect_same(&calm, &joined, 0);
+}
+
+#[test]
+fn ctrl_c_once_cancels_keeps_what_is_there_and_prints_the_command_that_goes_on() {
+    let subject = Subject::new(240);
+    let calm = subject.undisturbed();
+    let eval = subject.eval().start();
+    let run = subject.home.wait_for_results(60);
+    let asked = Instant::now();
+    eval.interrupt();
+    let cancelled = eval.finish().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(5), "Ctrl-C took {:?}", asked.elapsed());
+    let command = format!("dspex run resume {}", run.run_id);
+    cancelled.says(&command);
+    expect_fields(
+        &cancelled.object(),
+        json!({"status": "cancelled", "label": "partial", "score": null, "digest": null, "run_id": run.run_id}),
+    );
+    let recorded = subject.recorded(&run.run_id);
+    assert!(recorded.len() >= 60 && recorded.len() < 240, "{} results are kept", recorded.len());
+    let before = subject.project.executions();
+
+    // The printed words, typed as they are.
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let resumed = subject.home.dspex(&words).args(["-o", "json"]).run().expect(0).object();
+    subject.expect_kept(&recorded, &before);
+    subject.expect_same(&calm, &resumed, REPEATED_SLOW);
+}
+
+#[test]
+fn ctrl_c_twice_leaves_at_once() {
+    let subject = Subject::new(20);
+    let mut eval = subject.eval().env("PAUSE", "600").start();
+    dspex_tests::wait_until("the first examples are executed", Duration::from_secs(60), || {
+        (subject.project.executions().total() > 0).then_some(())
+    });
+    // The node cannot answer: only the second Ctrl-C ends the command.
+    let node = subject.home.node();
+    dspex_tests::process::pause(node);
+    eval.interrupt();
+    assert!(!dspex_tests::holds_within(Duration::from_millis(500), || !eval.runs()), "it waits for the cancel");
+    eval.interrupt();
+    let asked = Instant::now();
+    let left = eval.finish().expect(130);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{}", left.describe());
+    dspex_tests::process::go_on(node);
+}
+
+#[test]
+fn a_detached_run_goes_on_without_its_command() {
+    let subject = Subject::new(120);
+    let calm = subject.undisturbed();
+    let detached = subject.eval().args(["--detach"]).run().expect(0).object();
+    let id = detached["run_id"].as_str().expect("an id").to_owned();
+    expect_fields(&detached, json!({"status": "running", "digest": null}));
+    let watched = subject.home.dspex(&["run", "watch", &id, "-o", "json"]).run().expect(0).object();
+    subject.expect_same(&calm, &watched, 0);
+
+    // As a table it is the id alone, for scripts.
+    let printed = subject.quick().format("table").args(["--detach"]).run().expect(0).stdout;
+    let run = subject.home.wait_for_status(printed.trim(), RunStatus::Finished, Duration::from_secs(60));
+    assert_eq!(run.digest.as_deref(), calm["digest"].as_str());
+}
+
+#[test]
+fn run_cancel_ends_a_run_that_somebody_else_started() {
+    let subject = Subject::new(240);
+    let calm = subject.undisturbed();
+    let eval = subject.eval().start();
+    let run = subject.home.wait_for_results(40);
+    subject.home.dspex(&["run", "cancel", &run.run_id]).run().expect(0).says("dspex run resume");
+    eval.finish().expect(1).says("cancelled").says("dspex run resume");
+    subject.home.dspex(&["run", "cancel", &run.run_id]).run().expect(2);
+    let resumed = subject.eval().args(["--resume"]).result();
+    subject.expect_same(&calm, &resumed, REPEATED_SLOW);
+}
+
+#[test]
+fn the_run_of_a_vanished_command_is_cancelled_after_30_s_and_can_be_resumed() {
+    let subject = Subject::new(600);
+    let calm = subject.undisturbed();
+    let eval = subject.eval().env("PAUSE", "1").start();
+    let run = subject.home.wait_for_results(8);
+    eval.kill();
+    let vanished = Instant::now();
+    let run = subject.home.wait_for_status(&run.run_id, RunStatus::Cancelled, Duration::from_secs(45));
+    let waited = vanished.elapsed();
+    assert!(waited > Duration::from_secs(25), "cancelled after {waited:?} already");
+    assert!(run.reason.contains("--detach"), "{}", run.reason);
+    let recorded = subject.recorded(&run.run_id);
+    let before = subject.project.executions();
+    let resumed = subject.quick().args(["--resume"]).result();
+    subject.expect_kept(&recorded, &before);
+    subject.expect_same(&calm, &resumed, REPEATED_SLOW);
+    assert_eq!(subject.status(), Some(RunStatus::Finished));
+}
