@@ -25,7 +25,7 @@ pub enum BoardEvent {
         worker: String,
         /// What, a line.
         text: String,
-        /// Bytes that this worker's budget has left out so far.
+        /// Bytes that this worker's budget has left out since its last event.
         dropped_bytes: u64,
     },
     /// A person should know.

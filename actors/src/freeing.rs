@@ -1,6 +1,6 @@
 //! Freeing the blobs of a deleted run: those that nothing else refers to, and nobody is about to refer to.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,8 @@ const PIN_FOR: Duration = Duration::from_secs(600);
 pub(crate) struct Freeing {
     /// Held for reading from a blob's write until the log names it.
     gate: RwLock<()>,
-    pins: Mutex<HashMap<Digest, Instant>>,
+    /// When each upload came whose proposal is still to come.
+    pins: Mutex<HashMap<Digest, VecDeque<Instant>>>,
 }
 
 impl Freeing {
@@ -29,8 +30,16 @@ impl Freeing {
     /// An upload whose proposal comes with a later call.
     pub(crate) fn pin(&self, digest: Digest) {
         let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|_, since| since.elapsed() < PIN_FOR);
-        pins.insert(digest, Instant::now());
+        pins.retain(|_, uploads| uploads.back().is_some_and(|last| last.elapsed() < PIN_FOR));
+        pins.entry(digest).or_default().push_back(Instant::now());
+    }
+
+    /// The proposal that one upload was for has come.
+    pub(crate) fn unpin(&self, digest: Digest) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(uploads) = pins.get_mut(&digest) {
+            uploads.pop_front();
+        }
     }
 
     /// Deletes every blob that `state` does not refer to and that is not pinned: what an expired run or an upload that no
@@ -55,7 +64,7 @@ impl Freeing {
         let kept = referenced();
         let pinned = |digest: &Digest| {
             let pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
-            pins.get(digest).is_some_and(|since| since.elapsed() < PIN_FOR)
+            pins.get(digest).and_then(VecDeque::back).is_some_and(|last| last.elapsed() < PIN_FOR)
         };
         let free: Vec<Digest> =
             candidates.into_iter().filter(|digest| !kept.contains(digest) && !pinned(digest)).collect();

@@ -32,6 +32,7 @@ pub(crate) async fn submit(
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
     let Specified { spec, notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
+    let dataset = spec.dataset.digest;
     let loaded = checked.into_loaded(&spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     if resume {
@@ -39,15 +40,18 @@ pub(crate) async fn submit(
             context.parts.consensus.read_stale(|state| specification::newest_unfinished(state, spec.specification));
         let (run, status) = found.ok_or_else(specification::nothing_to_resume)?;
         if status == RunStatus::Running {
+            context.freeing.unpin(dataset);
             return Ok(Submitted { run, resumed: true, notes });
         }
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
         start(context, evaluations, run, handover, id, command).await?;
+        context.freeing.unpin(dataset);
         return Ok(Submitted { run, resumed: true, notes });
     }
     let run = RunId::from(Uuid::now_v7());
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
     let run = start(context, evaluations, run, handover, id, Command::SubmitRun(Box::new(submission))).await?;
+    context.freeing.unpin(dataset);
     drop(held);
     Ok(Submitted { run, resumed: false, notes })
 }
@@ -77,8 +81,17 @@ pub(crate) async fn resume(
     let loaded = checked.into_loaded(&held.spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
-    start(context, evaluations, run, handover, id, command).await?;
+    match start(context, evaluations, run, handover, id, command).await {
+        // Somebody else resumed it in the meantime.
+        Err(_) if is_running(context, run) => {}
+        started => drop(started?),
+    }
     Ok(Submitted { run, resumed: true, notes })
+}
+
+fn is_running(context: &NodeContext, run: RunId) -> bool {
+    let status = context.parts.consensus.read_stale(|state| state.run(run).map(|held| held.progress.status));
+    status == Some(RunStatus::Running)
 }
 
 /// Hands over what only the caller has, then proposes; the effect of the proposal starts the work.

@@ -204,7 +204,8 @@ impl WorkerActorState {
                     self.show(|view| view.state = WorkerState::Loading);
                 }
                 Err(error) => {
-                    self.end(myself, WorkerEnd { message: error.to_string(), output: String::new(), by_node: true })
+                    let end = WorkerEnd { message: error.to_string(), output: String::new(), by_node: true };
+                    self.end(myself, end);
                 }
             },
         }
@@ -313,8 +314,11 @@ async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver
 }
 
 async fn pump_lines(handle: WorkerHandle, board: Arc<Board>, mut lines: mpsc::Receiver<OutputLine>) {
+    let mut told = 0;
     while let Some(OutputLine(text)) = lines.recv().await {
-        let dropped_bytes = handle.output().dropped_bytes();
+        let dropped = handle.output().dropped_bytes();
+        let dropped_bytes = dropped.saturating_sub(told);
+        told = dropped;
         board.publish(BoardEvent::Output { worker: handle.id().to_owned(), text, dropped_bytes });
     }
 }

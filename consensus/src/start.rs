@@ -8,6 +8,7 @@ use dspex_storage::DataDirectory;
 use openraft::async_runtime::WatchReceiver;
 use openraft::{Config, ServerState, SnapshotPolicy};
 
+use crate::codec;
 use crate::error::StartError;
 use crate::log::RaftLog;
 use crate::machine::{Machine, MachineView};
@@ -20,6 +21,7 @@ pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> R
     let node = data.identity().node_id.0;
     let config = config(data, options)?;
     let (machine, view) = Machine::open(data, options.effect_backlog).map_err(storage)?;
+    complete(data, *view.progress.borrow())?;
     let log = RaftLog::new(data.log().clone(), data.state().clone());
     let raft = Raft::new(node, config, NoPeers, log, machine).await.map_err(storage)?;
     if !raft.is_initialized().await.map_err(storage)? {
@@ -32,6 +34,18 @@ pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> R
         lead_alone(&raft, node, options.start_limit).await?;
     }
     Ok((raft, view))
+}
+
+/// The state is written after the log is synced, so a log that ends before the state has lost entries.
+fn complete(data: &DataDirectory, applied: u64) -> Result<(), StartError> {
+    let purged = data.log().last_purged().map_err(storage)?;
+    let purged = purged.as_deref().map(codec::decode_position).transpose().map_err(storage)?.flatten();
+    let last = data.log().bounds().last.max(purged.map(|id| id.index)).unwrap_or(0);
+    if applied > last {
+        let detail = format!("the log ends with entry {last}, the state with entry {applied}: entries are missing");
+        return Err(StartError::Storage { detail });
+    }
+    Ok(())
 }
 
 /// There is nobody to wait for: stand for election at once instead of after the election time.

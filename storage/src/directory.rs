@@ -183,11 +183,18 @@ fn open_stores(path: &Path, creation: Creation, sync: bool, lock: &Arc<Directory
         (joined(log), joined(state), blobs)
     });
     let snapshots = Snapshots::open(&path.join("snapshots"));
+    let failed = |path: &Path, error: io::Error| match (creation, error.kind()) {
+        // The directory was complete once: a file that is not there any more is damage.
+        (Creation::Refused, io::ErrorKind::NotFound) => {
+            OpenError::Corrupt { what: path.to_path_buf(), detail: error.to_string() }
+        }
+        _ => OpenError::from_io(path, error),
+    };
     Ok(Stores {
-        log: log.map_err(|error| OpenError::from_io(&log_path, error))?,
-        state: state.map_err(|error| OpenError::from_io(&state_path, error))?,
-        blobs: blobs.map_err(|error| OpenError::from_io(&blob_path, error))?,
-        snapshots: snapshots.map_err(|error| OpenError::from_io(path, error))?,
+        log: log.map_err(|error| failed(&log_path, error))?,
+        state: state.map_err(|error| failed(&state_path, error))?,
+        blobs: blobs.map_err(|error| failed(&blob_path, error))?,
+        snapshots: snapshots.map_err(|error| failed(path, error))?,
     })
 }
 

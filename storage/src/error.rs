@@ -141,6 +141,8 @@ pub(crate) fn from_rocksdb(error: rocksdb::Error) -> io::Error {
         io::ErrorKind::ReadOnlyFilesystem
     } else if text.contains("Permission denied") {
         io::ErrorKind::PermissionDenied
+    } else if text.contains("No such file or directory") {
+        io::ErrorKind::NotFound
     } else if error.kind() == rocksdb::ErrorKind::Corruption {
         io::ErrorKind::InvalidData
     } else {

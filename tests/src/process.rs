@@ -36,10 +36,13 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// Whether the process runs. A zombie does not: it waits for its parent only.
+/// Whether the process runs. A zombie does not: it waits for its parent only. But the first thread of a process becomes one
+/// before the others have left, and until then its files and sockets are open.
 pub fn runs(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])))
+    let state = fs::read_to_string(format!("/proc/{pid}/stat"));
+    let is_zombie = |stat: &str| stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']));
+    let threads = || fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+    state.is_ok_and(|stat| !is_zombie(&stat) || threads() > 1)
 }
 
 /// Waits for the end of a process; false when it is still there after the limit.

@@ -46,7 +46,7 @@ impl Project {
 
     /// Replaces `program.py`.
     pub fn program(&self, text: &str) -> &Self {
-        self.file("program.py", &format!("{PREAMBLE}{text}"))
+        self.file("program.py", format!("{PREAMBLE}{text}"))
     }
 
     /// Writes a file, and the directories above it.

@@ -197,10 +197,10 @@ impl Work {
 
     pub(super) fn kill_overdue(&mut self) {
         for (key, index) in self.plan.overdue(self.now_us()) {
-            if let Some(member) = self.members.get_mut(&key) {
-                if member.condemned.replace(index).is_none() {
-                    let _ = member.actor.cast(WorkerMessage::Kill);
-                }
+            if let Some(member) = self.members.get_mut(&key)
+                && member.condemned.replace(index).is_none()
+            {
+                let _ = member.actor.cast(WorkerMessage::Kill);
             }
         }
     }

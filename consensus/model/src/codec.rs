@@ -70,6 +70,7 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, version: u8, bytes
     Ok(value)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind `map_err`, with errors and texts")]
 pub(crate) fn damaged(what: &'static str, detail: impl ToString) -> CodecError {
     CodecError::Damaged { what, detail: detail.to_string() }
 }

@@ -65,7 +65,7 @@ impl Console {
         self.write(&format!("{text}\n"));
     }
 
-    /// What the program printed, as it is.
+    /// Text with its own ends of lines.
     pub fn raw(&self, text: &str) {
         self.write(text);
     }

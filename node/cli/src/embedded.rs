@@ -23,8 +23,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 
 /// A connection to the home's node, started if need be, of this program's version.
 pub async fn connect(home: &Home, limits: TimeLimits, console: &Console) -> Result<Client, CommandError> {
-    // Twice at most: the second time the node is the one that this program started.
-    for _ in 0..2 {
+    // A few times at most: the last time the node is the one that this program started.
+    for _ in 0..3 {
         let client = match running(home, limits).await? {
             Some(client) => client,
             None => start::start(home, limits, console).await?,
@@ -34,6 +34,11 @@ pub async fn connect(home: &Home, limits: TimeLimits, console: &Console) -> Resu
             Ok(status) => status,
             Err(error) if error.reason == reason::NODE_STOPPING => {
                 wait_until_closed(home, limits).await?;
+                continue;
+            }
+            // Killed between the connection and the call.
+            Err(error) if error.reason == reason::NODE_UNREACHABLE => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
             Err(error) => return Err(error.into()),

@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Parses the command line and does what it says. `node` is called for `dspex node`, the one command that is not a
 /// client's; it gives the exit code.
 pub fn main(node: impl FnOnce(NodeArguments) -> i32) -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     let Command::Node(of_node) = arguments.command else {
         return ExitCode::from(as_client(arguments));
     };
@@ -30,6 +30,21 @@ pub fn main(node: impl FnOnce(NodeArguments) -> i32) -> ExitCode {
         let _ = rustix::process::setsid();
     }
     ExitCode::from(u8::try_from(node(of_node)).unwrap_or(exit::FAILED))
+}
+
+/// clap repeats a refused value; one that was refused as a secret must not appear again, in a log least of all.
+fn refuse(error: &clap::Error) -> ! {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let argument = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(name)) if name.starts_with("--env ") || name.starts_with("--lm-set ") => name,
+        _ => error.exit(),
+    };
+    if error.kind() != ErrorKind::ValueValidation {
+        error.exit();
+    }
+    let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    Console::new(false, 0).error(&CommandError::usage(format!("{argument}: {reason}")));
+    std::process::exit(i32::from(exit::USAGE));
 }
 
 fn as_client(arguments: Arguments) -> u8 {

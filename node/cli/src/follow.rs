@@ -64,6 +64,7 @@ pub async fn follow(
         seq: 0,
         reconnections: 0,
         progress: Progress::new(&invocation.console, run),
+        left_out: 0,
     };
     let mut stream = follower.watch().await?;
     loop {
@@ -110,6 +111,8 @@ struct Follower<'a> {
     seq: u64,
     reconnections: u32,
     progress: Progress<'a>,
+    /// Bytes that the program printed beyond what is shown.
+    left_out: u64,
 }
 
 enum Picked {
@@ -135,16 +138,16 @@ impl Follower<'_> {
                 self.run = run;
             }
             run_event::Event::Output(output) => {
-                invocation.console.raw(&output.text);
-                if output.dropped_bytes > 0 {
-                    invocation
-                        .console
-                        .line(&format!("[{} bytes of the program's prints were left out]", output.dropped_bytes));
-                }
+                invocation.console.line(&output.text);
+                self.left_out += output.dropped_bytes;
             }
             run_event::Event::Warning(text) => invocation.console.warning(&text),
             run_event::Event::Ended(run) => {
                 self.progress.end(&run);
+                if self.left_out > 0 {
+                    let text = format!("{} bytes of the program's prints were left out", self.left_out);
+                    invocation.console.warning(&text);
+                }
                 return Some(run);
             }
         }

@@ -98,18 +98,28 @@ fn a_python_that_cannot_serve_is_named_with_what_to_do() {
 
 #[test]
 fn an_unsupported_version_of_python_is_named() {
-    let home = Home::new();
-    let project = Project::new(PROGRAM);
+    let (home, project) = (Home::new(), Project::new(PROGRAM));
     project.numbers(3);
-    let old = ["python3.9", "python3.8", "python3.7", "python2.7"].iter().find(|name| {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
-    });
-    match old {
+    match old_python() {
         Some(old) => {
-            let output = home.eval(&project).args(["--python", old]).run().expect(2);
-            output.says("DSPex needs").says("PYTHON_UNSUPPORTED");
+            let output = home.eval(&project).args(["--python", &old]).run().expect(2);
+            output.says("DSPex needs").says("PYTHON_UNSUPPORTED").says(&old);
         }
         None => skip("an_unsupported_version_of_python_is_named", "no Python older than 3.10 is installed"),
     }
+}
+
+/// A Python that runs and is older than 3.10: from PATH, or one of pyenv's.
+fn old_python() -> Option<String> {
+    let names = ["python3.9", "python3.8", "python3.7"];
+    let mut directories: Vec<PathBuf> = std::env::split_paths(&std::env::var_os("PATH")?).collect();
+    let versions = PathBuf::from(std::env::var_os("HOME")?).join(".pyenv/versions");
+    directories
+        .extend(std::fs::read_dir(versions).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")));
+    let candidates = directories.iter().flat_map(|directory| names.map(|name| directory.join(name)));
+    let works = |path: &PathBuf| {
+        let output = std::process::Command::new(path).args(["-c", "pass"]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    candidates.filter(|path| path.is_file()).find(works).map(|path| path.display().to_string())
 }

@@ -24,7 +24,7 @@ fn nonsense_is_refused_without_starting_a_node() {
         (vec!["run", "destroy"], "destroy"),
         ([&good[..], &["--limit", "0"]].concat(), "--limit"),
         ([&good[..], &["--num-threads", "0"]].concat(), "--num-threads"),
-        ([&good[..], &["--workers", "-1"]].concat(), "--workers"),
+        ([&good[..], &["--workers", "few"]].concat(), "--workers"),
         ([&good[..], &["--timeout", "0"]].concat(), "--timeout"),
         ([&good[..], &["--timeout", "soon"]].concat(), "--timeout"),
         ([&good[..], &["--failure-score", "nan"]].concat(), "--failure-score"),

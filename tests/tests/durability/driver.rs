@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use dspex_api::v1::RunStatus;
 use serde_json::{Value, json};
 
-use dspex_tests::expect_fields;
+use dspex_tests::{expect_fields, holds_within, process, wait_until};
 
 use crate::subject::{REPEATED_SLOW, Subject};
 
@@ -54,19 +54,49 @@ fn ctrl_c_once_cancels_keeps_what_is_there_and_prints_the_command_that_goes_on()
 fn ctrl_c_twice_leaves_at_once() {
     let subject = Subject::new(20);
     let mut eval = subject.eval().env("PAUSE", "600").start();
-    dspex_tests::wait_until("the first examples are executed", Duration::from_secs(60), || {
+    wait_until("the first examples are executed", Duration::from_secs(60), || {
         (subject.project.executions().total() > 0).then_some(())
     });
     // The node cannot answer: only the second Ctrl-C ends the command.
     let node = subject.home.node();
-    dspex_tests::process::pause(node);
+    process::pause(node);
     eval.interrupt();
-    assert!(!dspex_tests::holds_within(Duration::from_millis(500), || !eval.runs()), "it waits for the cancel");
+    assert!(!holds_within(Duration::from_millis(500), || !eval.runs()), "it waits for the cancel");
     eval.interrupt();
     let asked = Instant::now();
     let left = eval.finish().expect(130);
     assert!(asked.elapsed() < Duration::from_secs(2), "{}", left.describe());
-    dspex_tests::process::go_on(node);
+    process::go_on(node);
+}
+
+#[test]
+fn ctrl_c_while_the_program_is_loaded_stores_nothing_and_leaves_nothing() {
+    let subject = Subject::new(20);
+    let slow = "\nopen('loading', 'w').close()\ntime.sleep(2)\nopen('loaded', 'w').close()\n";
+    subject.project.file("program.py", subject.project.read("program.py") + slow);
+    let eval = subject.quick().start();
+    wait_until("the program is loaded", Duration::from_secs(60), || {
+        subject.project.path("loading").exists().then_some(())
+    });
+    eval.interrupt();
+    eval.finish().expect(130).says("before the run was stored");
+    // Whether the check is broken off or comes to its end: no run follows from it.
+    let gone = || subject.home.workers().is_empty() && subject.home.python_processes().len() <= 1;
+    assert!(holds_within(Duration::from_secs(10), gone), "the worker of a check that nobody waits for stays");
+    assert!(subject.home.runs().is_empty(), "a run was stored: {:?}", subject.status());
+    assert_eq!(subject.project.executions().total(), 0);
+}
+
+#[test]
+fn command_timeout_cancels_like_ctrl_c_and_exits_with_7() {
+    let subject = Subject::new(240);
+    let calm = subject.undisturbed();
+    let output = subject.eval().env("PAUSE", "0.2").args(["--command-timeout", "4"]).run().expect(7);
+    output.says("dspex run resume");
+    assert!(output.took < Duration::from_secs(10), "{}", output.describe());
+    assert_eq!(subject.status(), Some(RunStatus::Cancelled));
+    let resumed = subject.quick().args(["--resume"]).result();
+    subject.expect_same(&calm, &resumed, REPEATED_SLOW);
 }
 
 #[test]

@@ -30,7 +30,7 @@ fn jsonl_and_parquet_give_python_the_values_of_the_file() {
     let (home, project) = (Home::new(), Project::new(TYPED));
     let row = |whole: u32| {
         json!({"text": format!("é, \"{whole}\"\n"), "whole": whole, "number": f64::from(whole) / 4.0,
-            "truth": whole % 2 == 0, "items": [whole, "x"], "nothing": null})
+            "truth": whole.is_multiple_of(2), "items": [whole, "x"], "nothing": null})
     };
     project.rows("data.jsonl", (0..20).map(row));
     let jsonl = home.eval(&project).result();

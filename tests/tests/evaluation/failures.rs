@@ -112,7 +112,7 @@ fn failed_examples_can_be_listed_with_their_failure() {
     let indexes: Vec<_> = failed.iter().map(|row| row["index"].as_u64()).collect();
     assert_eq!(indexes, (0..10).map(Some).collect::<Vec<_>>());
     let failure = &failed[3]["failure"];
-    expect_fields(&failure, json!({"type": "ValueError", "message": "3 is too small"}));
+    expect_fields(failure, json!({"type": "ValueError", "message": "3 is too small"}));
     assert!(failure["traceback"].as_str().is_some_and(|text| text.contains("raise_deep_inside(n)")), "{failure}");
 }
 

@@ -70,6 +70,18 @@ fn every_form_of_program_and_metric_is_taken() {
     }
 }
 
+#[test]
+fn names_may_hold_spaces_letters_of_any_language_and_dashes() {
+    let (home, project) = (Home::new(), Project::new(PROGRAM));
+    project.numbers(6);
+    project.file("my dir/prógram-1 v2.py", project.read("program.py"));
+    project.file("my dir/dätä 1.jsonl", project.read("data.jsonl"));
+    let eval = home.eval(&project).program("my dir/prógram-1 v2.py:program").metric("metric");
+    let eval = eval.devset("my dir/dätä 1.jsonl").args(["--save", "my dir/résults.csv"]);
+    assert_eq!(eval.result()["score"], 100.0);
+    assert_eq!(project.read("my dir/résults.csv").lines().count(), 7);
+}
+
 const WITH_MODEL: &str = r#"
 from dspy.lm15 import Message, Response, TextPart, Usage
 

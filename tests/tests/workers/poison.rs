@@ -69,6 +69,19 @@ fn a_program_that_kills_every_worker_ends_with_pauses_in_between() {
 }
 
 #[test]
+fn a_program_that_kills_its_zygote_does_not_run_for_ever() {
+    // The zygote's death is the node's matter and charged to nobody; a hundred of them by one run are not.
+    let subject = Subject::new(
+        12,
+        &[(5, "kill_zygote")],
+        "\ndef kill_zygote(n):\n    os.kill(os.getppid(), signal.SIGKILL)\n    time.sleep(5)\n",
+    );
+    let output = subject.eval().limit(Duration::from_secs(60)).run();
+    assert!(matches!(output.code, Some(0 | 1)), "{}", output.describe());
+    assert!(subject.project.executions().of(5) < 20, "executed {} times", subject.project.executions().of(5));
+}
+
+#[test]
 fn a_program_that_cannot_be_loaded_a_second_time_ends_the_run_with_its_words() {
     // The check loads it once; every worker after the first fails.
     let program = r#"

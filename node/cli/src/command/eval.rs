@@ -23,7 +23,7 @@ use crate::result::{self, Target};
 
 /// Submits the evaluation and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let wanted = Wanted { gate: options.fail_under, target: options.save.as_deref().map(Target::parse).transpose()? };
+    let wanted = Wanted { gate: options.fail_under, target: target(&options)? };
     if let Some(id) = options.run_to_resume() {
         let target = resume::Target {
             id,
@@ -102,4 +102,10 @@ pub fn detached(invocation: &Invocation, run: &Run) -> Result<u8, CommandError> 
     }
     invocation.console.note(&format!("follow it with: dspex run watch {}", run.run_id));
     Ok(exit::OK)
+}
+
+/// Where the results are saved: not over what the evaluation reads.
+fn target(options: &Options) -> Result<Option<Target>, CommandError> {
+    let Some(save) = options.save.as_deref() else { return Ok(None) };
+    Ok(Some(Target::parse(save)?.spares(options.inputs_read())?))
 }

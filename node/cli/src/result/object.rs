@@ -60,13 +60,18 @@ pub fn run(run: &Run) -> Value {
         "generation": run.generation,
         "epoch": run.epoch,
         "duplicates": run.duplicates,
-        "startup_s": run.startup_us as f64 / 1e6,
-        "execution_s": run.execution_us as f64 / 1e6,
+        "startup_s": measured(run.startup_us),
+        "execution_s": measured(run.execution_us),
     });
     if let Value::Object(more) = more {
         object.extend(more);
     }
     Value::Object(object)
+}
+
+/// Seconds; none where nothing was measured, or a restart of the node has forgotten it.
+fn measured(time_us: u64) -> Option<f64> {
+    (time_us > 0).then(|| time_us as f64 / 1e6)
 }
 
 #[cfg(test)]

@@ -57,6 +57,19 @@ impl Target {
         Ok(Self { path, kind })
     }
 
+    /// Refuses to replace a file that the evaluation reads.
+    pub fn spares<'a>(self, inputs: impl IntoIterator<Item = &'a str>) -> Result<Self, CommandError> {
+        let Ok(own) = self.path.canonicalize() else { return Ok(self) };
+        for input in inputs {
+            let file = input.rsplit_once(':').map_or(input, |(file, _)| file);
+            if [input, file].iter().any(|name| Path::new(name).canonicalize().is_ok_and(|read| read == own)) {
+                let text = format!("--save {} would replace {input}, which the evaluation reads", self.path.display());
+                return Err(CommandError::usage(text));
+            }
+        }
+        Ok(self)
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path

@@ -34,6 +34,8 @@ def choose(
             raise _missing(f"{type(program).__name__}.forward needs {_list(absent)}", columns)
     if names:
         return Inputs(names, "forward")
+    if required and not open_ended:
+        raise _missing(f"{type(program).__name__}.forward needs {_list(required)}", columns)
     return Inputs(_from_signature(program, columns, open_ended), "signature")
 
 

@@ -48,7 +48,6 @@ def check_python() -> None:
 
 def import_dspy() -> tuple[str, float]:
     """Import dspy and what workers need besides it; (its version, the seconds that took)."""
-    _check_dspy_version()
     started = time.perf_counter()
     try:
         import cloudpickle  # noqa: F401
@@ -73,14 +72,15 @@ def missing_dependency(name: str) -> str:
     return f"{sys.executable} has no {name}. Install it: {sys.executable} -m pip install {name}"
 
 
-def _check_dspy_version() -> None:
+def check_dspy_version() -> None:
     """Ask the metadata first: an unsupported dspy should not cost the seconds that its import takes."""
     try:
         version = importlib.metadata.version("dspy")
     except importlib.metadata.PackageNotFoundError:
         raise Refusal(
             "dspy_missing",
-            f"{sys.executable} has no dspy. Install it: {sys.executable} -m pip install 'dspy{SUPPORTED_DSPY}', "
+            f"{sys.executable} has no dspy. Install what is needed: "
+            f"{sys.executable} -m pip install 'dspy{SUPPORTED_DSPY}' cloudpickle msgspec, "
             "or choose the Python of your project with --python.",
         ) from None
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())

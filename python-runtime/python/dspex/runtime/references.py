@@ -17,7 +17,7 @@ from typing import Any
 from dspex.runtime import failure, guard
 from dspex.runtime.protocol import bounded
 
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class LoadFailure(Exception):
@@ -58,7 +58,7 @@ def parse(written: str, what: str) -> Reference:
     left, separator, name = written.rpartition(":")
     if not separator and is_path(written):
         raise LoadFailure("arguments", f"{what} needs a name after the file: {written}:NAME")
-    if not left or not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", name):
+    if not left or not _MODULE.fullmatch(name):
         raise LoadFailure("arguments", f"{what} is written as path.py:name or module:name, not {written!r}")
     if is_path(left):
         return Reference(written, name, path=Path(os.path.abspath(os.path.expanduser(left))))

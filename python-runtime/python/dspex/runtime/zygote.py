@@ -60,6 +60,7 @@ def _prepare(parent: int) -> dict[str, Any]:
     from dspex.runtime import preflight
 
     preflight.check_python()
+    preflight.check_dspy_version()
     try:
         from dspex.runtime import process, protocol
     except ImportError as error:

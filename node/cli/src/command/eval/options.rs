@@ -40,22 +40,22 @@ pub struct Options {
     #[arg(long, value_name = "STATE.json")]
     pub(super) load: Option<String>,
     /// Take the first N examples
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(super) limit: Option<u32>,
     /// Examples in flight [default: 8, as in DSPy]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), allow_negative_numbers = true)]
     pub(super) num_threads: Option<u32>,
     /// Python processes [default: usable CPUs, at most num-threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
     pub(super) workers: Option<u32>,
     /// Time limit of an example [default: none, with a warning after 120 s]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) timeout: Option<Duration>,
     /// Executions more after a worker crashed; 0 never executes an example twice [default: 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000), allow_negative_numbers = true)]
     pub(super) retries: Option<u32>,
     /// End the run at this many failed examples [default: 10, as in DSPy]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(super) max_errors: Option<u32>,
     /// The score of a failed example [default: 0]
     #[arg(long, value_name = "X", value_parser = finite, allow_negative_numbers = true)]
@@ -106,6 +106,11 @@ impl Options {
     pub fn program(&self) -> Option<&str> {
         let behind_resume = self.resume.as_deref().filter(|id| id.contains(':'));
         self.program.as_deref().or(behind_resume)
+    }
+
+    /// The files that the evaluation reads, as given.
+    pub fn inputs_read(&self) -> impl Iterator<Item = &str> {
+        [self.program(), self.devset.as_deref(), self.load.as_deref()].into_iter().flatten()
     }
 
     /// Checks what can be checked without the node.
