@@ -16,6 +16,9 @@ use crate::context::NodeContext;
 use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::submission::Caller;
 
+/// Rows in one frame to a worker, unless a single one is longer; well below the limit of a frame.
+const FRAME_ROWS_BYTES: usize = 8 << 20;
+
 /// A worker as people see it.
 #[derive(Clone, Debug)]
 pub struct WorkerView {
@@ -246,8 +249,10 @@ impl WorkerActorState {
         self.in_flight += examples.len();
         self.show_load(0);
         let Some(process) = &self.process else { return };
-        // An error means that the worker has ended; its end is an event on its way.
-        let _ = process.handle.send(&ToWorker::Execute(Execute { examples })).await;
+        for examples in frames(examples) {
+            // An error means that the worker has ended; its end is an event on its way.
+            let _ = process.handle.send(&ToWorker::Execute(Execute { examples })).await;
+        }
     }
 
     fn event(&mut self, myself: &ActorRef<WorkerMessage>, event: WorkerEvent) {
@@ -303,6 +308,23 @@ impl WorkerEnd {
         let by_node = matches!(ended.reason, EndReason::Killed | EndReason::ZygoteEnded(_) | EndReason::Unreported);
         Self { message: ended.to_string(), output, by_node }
     }
+}
+
+/// Long rows go in several frames: each frame has a limit.
+fn frames(examples: Vec<Example>) -> Vec<Vec<Example>> {
+    let mut frames: Vec<Vec<Example>> = Vec::new();
+    let mut bytes = FRAME_ROWS_BYTES;
+    for example in examples {
+        bytes += example.row.len();
+        match frames.last_mut() {
+            Some(frame) if bytes <= FRAME_ROWS_BYTES => frame.push(example),
+            _ => {
+                bytes = example.row.len();
+                frames.push(vec![example]);
+            }
+        }
+    }
+    frames
 }
 
 async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver<WorkerEvent>) {

@@ -209,6 +209,6 @@ def test_another_dspy_is_refused_before_it_is_imported(tmp_path: Path, version: 
 def test_without_dspy_the_refusal_is_a_frame_and_without_msgspec_a_line(tmp_path: Path) -> None:
     bare = Zygote(python=[sys.executable, "-S"])
     line = bare.process.stdout.read().decode()
-    assert line.startswith('dspex-refused {"kind": "dependency_missing"')
+    assert line.startswith('dspex-refused {"kind": "dspy_missing"')
     assert bare.process.wait(10) == 3
     bare.stop()

@@ -99,20 +99,6 @@ fn a_dataset_without_examples_or_without_an_input_is_refused() {
 }
 
 #[test]
-fn a_row_is_executed_or_refused_however_long_it_is() {
-    let (home, project) = (Home::new(), Project::new(PROGRAM));
-    let row = |bytes: usize| format!("{{\"n\":\"{}\"}}\n", "x".repeat(bytes - 9));
-    project.file("data.jsonl", row(20 << 20));
-    assert_eq!(home.eval(&project).result()["score"], 100.0);
-    // What fits into the limit of a row must also fit into a frame to a worker.
-    for bytes in [(32 << 20) - 100, 32 << 20, (32 << 20) + 100] {
-        project.file("data.jsonl", row(bytes));
-        let output = home.eval(&project).limit(std::time::Duration::from_secs(30)).run();
-        assert!(matches!(output.code, Some(0 | 2 | 7)), "{bytes} bytes\n{}", output.describe());
-    }
-}
-
-#[test]
 fn a_python_dataset_that_is_none_is_refused() {
     let (home, project) = (Home::new(), Project::new(PROGRAM));
     project.numbers(3);

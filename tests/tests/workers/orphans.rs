@@ -15,6 +15,8 @@ def spawn(n):
 def fork(n):
     child = os.fork()
     if child == 0:
+        # Else it would hold the pipes of a Popen in another thread open.
+        os.closerange(3, 10000)
         time.sleep(1000)
         os._exit(0)
     with open("children.log", "a") as log:

@@ -58,6 +58,7 @@ def fork_and_raise(n):
 
 def fork_and_stay(n):
     if os.fork() == 0:
+        os.closerange(3, 10000)
         time.sleep(1000)
 
 def pool(n):
