@@ -2,6 +2,7 @@
 //! the recorder. What it knows beyond the log (who executes what since when) dies with it, and nothing is lost.
 
 mod backoff;
+mod deadlines;
 mod lost;
 mod plan;
 mod prefetch;
@@ -144,7 +145,7 @@ impl Work {
     }
 
     fn tick(&mut self) -> Next {
-        self.kill_overdue();
+        self.judge_deadlines();
         self.warn_of_slow_examples();
         let board = &self.arguments.board;
         if !self.detached && board.driverless() > DRIVERLESS_MAX {

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{RunId, RunStatus};
+use dspex_model::{Command, RequestId, RunId, RunStatus};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::{error, warn};
+use uuid::Uuid;
 
 use crate::board::Board;
 use crate::context::NodeContext;
 use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
 use crate::pool::PoolMessage;
+use crate::proposing::propose;
 use crate::recorder::RecorderMessage;
 use crate::submission::Caller;
 use crate::worker::LoadedProcess;
@@ -139,7 +141,7 @@ impl EvaluationsState {
         let loaded = entry.handover.loaded.take();
         match Actor::spawn_linked(None, EvaluationActor, (arguments, loaded), myself.get_cell()).await {
             Ok((actor, _)) => entry.actor = Some((actor, epoch)),
-            Err(error) => retry(myself, run, epoch, entry, &error.to_string()),
+            Err(error) => retry(context, myself, run, epoch, entry, &error.to_string()),
         }
     }
 
@@ -147,7 +149,7 @@ impl EvaluationsState {
         let owner = |entry: &Entry| entry.actor.as_ref().is_some_and(|(held, _)| held.get_id() == actor);
         if let Some((&run, entry)) = self.runs.iter_mut().find(|(_, entry)| owner(entry)) {
             let epoch = entry.actor.take().map_or(0, |(_, epoch)| epoch);
-            retry(myself, run, epoch, entry, error);
+            retry(&self.arguments.context, myself, run, epoch, entry, error);
         }
     }
 
@@ -157,14 +159,31 @@ impl EvaluationsState {
     }
 }
 
-/// Starts the run's actor again, later each time; in the end the run stands still until somebody cancels and resumes it.
-fn retry(myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64, entry: &mut Entry, error: &str) {
+/// Starts the run's actor again, later each time; in the end the run is cancelled: it can be resumed, and nobody waits for
+/// ever.
+fn retry(
+    context: &Arc<NodeContext>,
+    myself: &ActorRef<EvaluationsMessage>,
+    run: RunId,
+    epoch: u64,
+    entry: &mut Entry,
+    error: &str,
+) {
     entry.failures += 1;
     if entry.failures > FAILURES_MAX {
-        error!(%run, error, "an evaluation keeps failing and is left alone");
+        error!(%run, error, "an evaluation keeps failing and is cancelled");
+        let (context, reason) = (Arc::clone(context), format!("the run's actor failed {FAILURES_MAX} times: {error}"));
+        tokio::spawn(async move { cancel(&context, run, reason).await });
         return;
     }
     warn!(%run, error, failures = entry.failures, "an evaluation failed and is started again");
     let wait = Duration::from_millis(100 << entry.failures);
     myself.send_after(wait, move || EvaluationsMessage::Own { run, epoch });
+}
+
+async fn cancel(context: &NodeContext, run: RunId, reason: String) {
+    let request = RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(context.parts.node.0) };
+    if let Err(error) = propose(&context.parts.consensus, Some(request), &Command::CancelRun { run, reason }).await {
+        error!(%run, %error, "the log did not take the cancel of an evaluation that keeps failing");
+    }
 }

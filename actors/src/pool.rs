@@ -7,7 +7,7 @@ use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnEr
 use tracing::warn;
 
 use crate::evaluation::{EvaluationMessage, WorkerKey};
-use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerPlace, WorkerReport};
+use crate::worker::{EndedBy, Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerPlace, WorkerReport};
 
 pub(crate) enum PoolMessage {
     /// A worker for a run; it reports to the place's owner.
@@ -66,7 +66,7 @@ impl Actor for PoolActor {
             _ => return Ok(()),
         };
         if let Some((owner, key)) = state.owners.remove(&cell.get_id()) {
-            let end = WorkerEnd { message, output: String::new(), by_node: true };
+            let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node };
             // After the worker's own report this one is for an unknown key, and ignored.
             let _ = owner.cast(EvaluationMessage::Worker(key, WorkerReport::Ended(end)));
         }

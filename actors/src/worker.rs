@@ -4,12 +4,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dspex_model::RunId;
-use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, LoadFailed, ToWorker};
-use dspex_python::{EndReason, Ended, OutputLine, WorkerEvent, WorkerHandle, WorkerProcess};
+use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, LoadFailed, Ping, ToWorker};
+use dspex_python::{EndReason, Ended, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
+use tracing::error;
 
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
@@ -60,6 +62,8 @@ pub(crate) enum WorkerReport {
     Results(Vec<ExampleResult>),
     /// The run cannot have a score.
     Fatal(Fatal),
+    /// Its interpreter answers.
+    Answers,
     /// It is gone. Exactly once, and last.
     Ended(WorkerEnd),
 }
@@ -71,8 +75,19 @@ pub(crate) struct WorkerEnd {
     pub message: String,
     /// The end of what it printed.
     pub output: String,
-    /// Its end was the node's doing: nobody is charged.
-    pub by_node: bool,
+    /// Whose doing it was.
+    pub by: EndedBy,
+}
+
+/// Whose doing the end of a worker was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// Its own, so perhaps its program's.
+    Itself,
+    /// The node's: nobody is charged.
+    Node,
+    /// Its zygote's, which ended before it.
+    Zygote,
 }
 
 /// A process that has already loaded the program: the one that checked a submission.
@@ -106,6 +121,8 @@ pub(crate) enum WorkerMessage {
     Start(Origin),
     Execute(Vec<Example>),
     Event(WorkerEvent),
+    /// Asks whether the interpreter answers.
+    Ping,
     /// Ends the process at once; the end is reported.
     Kill,
 }
@@ -184,6 +201,7 @@ impl Actor for WorkerActor {
             WorkerMessage::Start(origin) => state.start(&myself, origin).await,
             WorkerMessage::Execute(examples) => state.execute(examples).await,
             WorkerMessage::Event(event) => state.event(&myself, event),
+            WorkerMessage::Ping => state.ping(),
             WorkerMessage::Kill => {
                 if let Some(process) = &state.process {
                     process.handle.kill();
@@ -207,7 +225,7 @@ impl WorkerActorState {
                     self.show(|view| view.state = WorkerState::Loading);
                 }
                 Err(error) => {
-                    let end = WorkerEnd { message: error.to_string(), output: String::new(), by_node: true };
+                    let end = WorkerEnd { message: error.to_string(), output: String::new(), by: EndedBy::Node };
                     self.end(myself, end);
                 }
             },
@@ -250,8 +268,18 @@ impl WorkerActorState {
         self.show_load(0);
         let Some(process) = &self.process else { return };
         for examples in frames(examples) {
-            // An error means that the worker has ended; its end is an event on its way.
-            let _ = process.handle.send(&ToWorker::Execute(Execute { examples })).await;
+            // A worker that has ended: its end is an event on its way.
+            if let Err(SendError::Frame(error)) = process.handle.send(&ToWorker::Execute(Execute { examples })).await {
+                error!(worker = %self.place.id, %error, "an example cannot be sent; its worker is replaced");
+                process.handle.kill();
+            }
+        }
+    }
+
+    /// A queue that is full is no answer either.
+    fn ping(&self) {
+        if let Some(process) = &self.process {
+            let _ = process.handle.try_send(&ToWorker::Ping(Ping { payload: Bytes::new() }));
         }
     }
 
@@ -266,8 +294,9 @@ impl WorkerActorState {
                 self.report(WorkerReport::Results(results.results));
             }
             WorkerEvent::Frame(FromWorker::Fatal(fatal)) => self.report(WorkerReport::Fatal(fatal)),
-            // Said before the load, or in answer to nothing that is asked here.
-            WorkerEvent::Frame(FromWorker::Hello(_) | FromWorker::Rows(_) | FromWorker::Pong(_)) => {}
+            WorkerEvent::Frame(FromWorker::Pong(_)) => self.report(WorkerReport::Answers),
+            // Said before the load.
+            WorkerEvent::Frame(FromWorker::Hello(_) | FromWorker::Rows(_)) => {}
             WorkerEvent::Ended(ended) => {
                 let output = self.process.as_ref().map(|process| process.handle.output().text());
                 self.end(myself, WorkerEnd::new(&ended, output.unwrap_or_default()));
@@ -305,8 +334,12 @@ impl WorkerActorState {
 
 impl WorkerEnd {
     fn new(ended: &Ended, output: String) -> Self {
-        let by_node = matches!(ended.reason, EndReason::Killed | EndReason::ZygoteEnded(_) | EndReason::Unreported);
-        Self { message: ended.to_string(), output, by_node }
+        let by = match ended.reason {
+            EndReason::Killed | EndReason::Unreported => EndedBy::Node,
+            EndReason::ZygoteEnded(_) => EndedBy::Zygote,
+            EndReason::Exited | EndReason::ClosedSocket | EndReason::Malformed(_) => EndedBy::Itself,
+        };
+        Self { message: ended.to_string(), output, by }
     }
 }
 

@@ -8,7 +8,7 @@ use dspex_actors::{NodeParts, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions};
 use dspex_model::RunStatus;
 use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
-use dspex_storage::{DataDirectory, Options};
+use dspex_storage::{BlobStore, DataDirectory, Options};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -23,6 +23,8 @@ use crate::start_error::Failure;
 /// Without calls and runs for so long, the node ends.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Between a failed write and the end of the node: for the runs to end and for their commands to hear why.
+const FAILURE_GRACE: Duration = Duration::from_secs(1);
 
 /// Runs the node until it is told to stop or nobody has needed it for a while. Gives the exit code.
 pub(crate) fn run(home: &Path) -> i32 {
@@ -75,7 +77,8 @@ async fn live(home: &Path) -> Result<(), Failure> {
         () = wanted_no_more(&consensus, &activity) => None,
         () = stop.notified() => None,
         () = told_to_end() => None,
-        stopped = consensus.stopped() => Some(stopped.unwrap_or_default()),
+        stopped = consensus.stopped() => Some(format!("the log stopped: {}", stopped.unwrap_or_default())),
+        failed = storage_failed(data.blobs()) => Some(failed),
     };
     // New commands must not find a node that is ending.
     let _ = std::fs::remove_file(&socket);
@@ -86,7 +89,7 @@ async fn live(home: &Path) -> Result<(), Failure> {
     }
     consensus.shutdown().await;
     match failure {
-        Some(detail) => Err(Failure::other(format!("the log stopped: {detail}"))),
+        Some(detail) => Err(Failure::other(detail)),
         None => {
             info!("the node has ended");
             Ok(())
@@ -126,6 +129,18 @@ async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
         if activity.idle() > IDLE_MAX && !running() {
             info!("nobody has needed the node for 10 minutes");
             return;
+        }
+    }
+}
+
+/// Blobs cannot be written any more, and its runs have had the time to end for that reason: the next node opens the directory
+/// anew, as soon as the disk is mended.
+async fn storage_failed(blobs: &BlobStore) -> String {
+    loop {
+        tokio::time::sleep(FAILURE_GRACE).await;
+        if let Some(failure) = blobs.failure() {
+            tokio::time::sleep(FAILURE_GRACE).await;
+            return format!("results cannot be stored any more: {failure}");
         }
     }
 }

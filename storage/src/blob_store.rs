@@ -21,6 +21,7 @@ use crate::blob_reader::BlobReader;
 use crate::blob_writer::BlobWriter;
 use crate::database::{self, Creation, MIB};
 use crate::error::{corrupt, from_rocksdb};
+use crate::first_failure::FirstFailure;
 use crate::lock::DirectoryLock;
 
 /// Values above this are stored in chunks of this size.
@@ -44,6 +45,7 @@ impl std::fmt::Debug for BlobStore {
 pub(crate) struct Shared {
     pub(crate) db: DB,
     sync: bool,
+    pub(crate) failure: FirstFailure,
     next_set: AtomicU64,
     /// Held while a set is attached to its digest or taken from it: two equal uploads must not leave one unowned.
     pub(crate) sets: Mutex<()>,
@@ -68,7 +70,14 @@ impl BlobStore {
         options.set_enable_blob_gc(true);
         let db = database::open(path, options, creation)?;
         let next_set = remove_abandoned_sets(&db)?;
-        let shared = Shared { db, sync, next_set: AtomicU64::new(next_set), sets: Mutex::new(()), _lock: lock };
+        let shared = Shared {
+            db,
+            sync,
+            failure: FirstFailure::default(),
+            next_set: AtomicU64::new(next_set),
+            sets: Mutex::new(()),
+            _lock: lock,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -213,10 +222,18 @@ impl BlobStore {
     pub(crate) fn commit(&self, batch: WriteBatch) -> io::Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(self.shared.sync);
-        if batch.is_empty() {
-            return self.shared.db.flush_wal(self.shared.sync).map_err(from_rocksdb);
-        }
-        self.shared.db.write_opt(batch, &options).map_err(from_rocksdb)
+        self.write(|db| if batch.is_empty() { db.flush_wal(self.shared.sync) } else { db.write_opt(batch, &options) })
+    }
+
+    /// Writes, unless a write has failed before: RocksDB takes nothing more after that, and does not say why.
+    pub(crate) fn write(&self, write: impl FnOnce(&DB) -> Result<(), rocksdb::Error>) -> io::Result<()> {
+        self.shared.failure.check()?;
+        write(&self.shared.db).map_err(from_rocksdb).inspect_err(|error| self.shared.failure.note(error))
+    }
+
+    /// Why no more blobs are taken, once a write has failed: the directory must be opened again.
+    pub fn failure(&self) -> Option<String> {
+        self.shared.failure.text().map(str::to_owned)
     }
 }
 

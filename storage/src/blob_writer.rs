@@ -8,7 +8,6 @@ use rocksdb::WriteBatch;
 use sha2::{Digest as _, Sha256};
 
 use crate::blob_store::{BlobStore, CHUNK_BYTES, chunk_key, chunked, inline, remove_set, set_key, value_key};
-use crate::error::from_rocksdb;
 
 /// Writes one blob. Dropping it unfinished removes what was written.
 pub struct BlobWriter {
@@ -86,7 +85,7 @@ impl BlobWriter {
         let mut value = Vec::with_capacity(self.pending.len() + 4);
         value.extend_from_slice(&crc32c::crc32c(&self.pending).to_le_bytes());
         value.extend_from_slice(&self.pending);
-        self.store.shared.db.put(chunk_key(self.set, self.chunks), value).map_err(from_rocksdb)?;
+        self.store.write(|db| db.put(chunk_key(self.set, self.chunks), value))?;
         self.chunks += 1;
         self.pending.clear();
         Ok(())

@@ -12,6 +12,7 @@ mod database;
 mod directory;
 mod durable_file;
 mod error;
+mod first_failure;
 mod format;
 mod frozen_state;
 mod lock;

@@ -13,6 +13,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::prefetch::{self, MeanDuration};
 
+/// So many ends of its zygote are bad luck for an example that was alone each time. Then it is charged: an example that
+/// kills its zygote must not run for ever.
+const ZYGOTE_DEATHS_MAX: u32 = 3;
+
 /// Names a worker within a run; ids are never used twice.
 pub(crate) type WorkerKey = u64;
 
@@ -42,8 +46,13 @@ pub(crate) enum Cause {
     Crash,
     /// It was killed because this example passed its deadline.
     Deadline { index: u32 },
-    /// The node's doing (drain, its memory, its zygote): never charged.
+    /// It was killed because this example passed its deadline and the process did not answer: any of its examples may hold
+    /// the interpreter, so each is tried alone.
+    Unresponsive { index: u32 },
+    /// The node's doing (drain, its memory): never charged.
     Node,
+    /// Its zygote ended. Not charged, until the same example has seen too many of them alone.
+    Zygote,
 }
 
 /// An example that failed without a result of its own.
@@ -85,6 +94,8 @@ pub(crate) struct Plan {
     workers: BTreeMap<WorkerKey, Worker>,
     attempts: BTreeMap<u32, u32>,
     charged: BTreeMap<u32, u32>,
+    /// Ends of their zygotes that examples saw alone.
+    zygote_deaths: BTreeMap<u32, u32>,
     unrecorded: usize,
     duration: MeanDuration,
 }
@@ -99,6 +110,7 @@ impl Plan {
             workers: BTreeMap::new(),
             attempts: BTreeMap::new(),
             charged: BTreeMap::new(),
+            zygote_deaths: BTreeMap::new(),
             unrecorded: 0,
             duration: MeanDuration::default(),
         }
@@ -175,9 +187,14 @@ impl Plan {
         let mut verdicts = Vec::new();
         for Running { assignment, .. } in worker.assigned {
             let index = assignment.index;
-            if cause == (Cause::Deadline { index }) {
+            let late = match cause {
+                Cause::Deadline { index: late } => late == index,
+                Cause::Unresponsive { index: late } => late == index && (alone || self.rules.retries == 0),
+                Cause::Crash | Cause::Node | Cause::Zygote => false,
+            };
+            if late {
                 verdicts.push(Verdict::TimedOut(assignment));
-            } else if self.may_run_again(index, alone && cause == Cause::Crash) {
+            } else if self.may_run_again(index, alone, cause) {
                 self.solo.push_back(index);
             } else {
                 verdicts.push(Verdict::WorkerLost(assignment));
@@ -187,10 +204,20 @@ impl Plan {
         verdicts
     }
 
-    fn may_run_again(&mut self, index: u32, charge: bool) -> bool {
+    fn may_run_again(&mut self, index: u32, alone: bool, cause: Cause) -> bool {
         if self.rules.retries == 0 {
             return false;
         }
+        let charge = alone
+            && match cause {
+                Cause::Crash => true,
+                Cause::Deadline { .. } | Cause::Unresponsive { .. } | Cause::Node => false,
+                Cause::Zygote => {
+                    let deaths = self.zygote_deaths.entry(index).or_default();
+                    *deaths += 1;
+                    *deaths > ZYGOTE_DEATHS_MAX
+                }
+            };
         let charged = self.charged.entry(index).or_default();
         *charged += u32::from(charge);
         *charged <= self.rules.retries
@@ -200,6 +227,11 @@ impl Plan {
     pub(crate) fn overdue(&self, now_us: u64) -> Vec<(WorkerKey, u32)> {
         let Some(timeout_us) = self.rules.timeout_us else { return Vec::new() };
         self.running_for(now_us, timeout_us)
+    }
+
+    /// Whether the worker holds this example and nothing else.
+    pub(crate) fn is_alone(&self, key: WorkerKey) -> bool {
+        self.workers.get(&key).is_some_and(|worker| worker.assigned.len() == 1)
     }
 
     /// Workers with an example that has been running for so long, and the first such example of each.

@@ -1,6 +1,10 @@
 //! A dataset's rows in memory: one allocation, shared by all that read it.
 
 use bytes::Bytes;
+use dspex_python::protocol::MAXIMUM_FRAME_BYTES;
+
+/// A worker gets a row whole, in one frame; half a frame leaves room for everything beside it.
+const ROW_BYTES_MAX: usize = MAXIMUM_FRAME_BYTES / 2;
 
 /// Lines of JSON.
 #[derive(Clone, Debug)]
@@ -20,6 +24,12 @@ impl Rows {
             ends.push(bytes.len());
         }
         Self { bytes, ends }
+    }
+
+    /// The first row that is longer than a worker takes.
+    pub(crate) fn too_long(&self) -> Option<u32> {
+        let count = u32::try_from(self.ends.len()).unwrap_or(u32::MAX);
+        (0..count).find(|&index| self.get(index).is_some_and(|row| row.len() > ROW_BYTES_MAX))
     }
 
     /// How many.

@@ -10,11 +10,11 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
 use super::rows::Rows;
-use super::workers::Member;
+use super::workers::{Deadline, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
 use crate::board::BoardEvent;
 use crate::recorder::{RecorderMessage, Recording};
-use crate::worker::{WorkerEnd, WorkerMessage, WorkerReport};
+use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
 /// Results on their way to the disk beyond the threads: enough that a sync never makes workers wait.
 const UNRECORDED_MIN: usize = 256;
@@ -60,6 +60,9 @@ impl Work {
                 held.spec.dataset.examples
             )
             .into());
+        }
+        if let Some(index) = rows.too_long() {
+            return Err(format!("row {index} of the dataset {digest} is longer than 16 MiB").into());
         }
         let rules = Rules {
             retries: held.spec.retries,
@@ -130,6 +133,10 @@ impl Work {
                 Some(index) => format!("example {index}: {}", fatal.message),
                 None => fatal.message,
             })),
+            WorkerReport::Answers => {
+                self.answers(key);
+                Ok(Next::Go)
+            }
             WorkerReport::Ended(end) => self.worker_ended(key, &end),
         }
     }
@@ -179,10 +186,11 @@ impl Work {
                 )));
             }
         }
-        let cause = match member.condemned {
-            Some(index) => Cause::Deadline { index },
-            None if end.by_node => Cause::Node,
-            None => Cause::Crash,
+        let cause = match (member.deadline, end.by) {
+            (Deadline::Killed(cause), _) => cause,
+            (_, EndedBy::Node) => Cause::Node,
+            (_, EndedBy::Zygote) => Cause::Zygote,
+            (_, EndedBy::Itself) => Cause::Crash,
         };
         let verdicts = self.plan.worker_ended(key, cause);
         let lost = verdicts.iter().map(|verdict| {
@@ -195,15 +203,6 @@ impl Work {
         Ok(Next::Go)
     }
 
-    pub(super) fn kill_overdue(&mut self) {
-        for (key, index) in self.plan.overdue(self.now_us()) {
-            if let Some(member) = self.members.get_mut(&key)
-                && member.condemned.replace(index).is_none()
-            {
-                let _ = member.actor.cast(WorkerMessage::Kill);
-            }
-        }
-    }
 
     pub(super) fn warn_of_slow_examples(&mut self) {
         if self.spec.timeout_ms.is_some() {

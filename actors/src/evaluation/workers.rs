@@ -7,6 +7,7 @@ use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
+use super::plan::Cause;
 use super::work::Work;
 use crate::pool::PoolMessage;
 use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerPlace};
@@ -17,8 +18,18 @@ pub(crate) struct Member {
     pub(super) id: String,
     pub(super) threads: u32,
     pub(super) ready: bool,
-    /// The example for whose deadline it was killed.
-    pub(super) condemned: Option<u32>,
+    pub(super) deadline: Deadline,
+}
+
+/// How a worker stands to the deadlines of its examples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deadline {
+    /// Nothing is late, as far as was seen.
+    Met,
+    /// An example is late, and the worker was asked at this time whether it answers at all.
+    Asked { since_us: u64 },
+    /// It was killed for it.
+    Killed(Cause),
 }
 
 /// Threads of worker number `position`: `num_threads` divided among `workers`, the first ones get one more.
@@ -69,7 +80,7 @@ impl Work {
             board: Arc::clone(&self.arguments.board),
         };
         let actor = ractor::call!(self.arguments.pool, |reply| PoolMessage::Spawn(place, origin, reply))??;
-        self.members.insert(key, Member { actor, id, threads, ready: false, condemned: None });
+        self.members.insert(key, Member { actor, id, threads, ready: false, deadline: Deadline::Met });
         Ok(())
     }
 

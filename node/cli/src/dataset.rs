@@ -23,7 +23,7 @@ use source::Kind;
 /// Reads a dataset file; its rows leave through `send` while it is read.
 fn read(path: &Path, kind: Kind, limit: Option<u32>, send: Outlet) -> Result<ReadRows, CommandError> {
     let file = open(path)?;
-    let mut rows = Rows::new(limit, send);
+    let mut rows = Rows::new(path, limit, send);
     match kind {
         Kind::Jsonl => jsonl::read(path, file, &mut rows)?,
         Kind::Csv => csv::read(path, file, &mut rows)?,

@@ -1,19 +1,18 @@
 //! Group commit: one thread syncs whatever has been written since its last sync, then acknowledges it in order.
 //!
-//! While one sync runs, writes go on and queue up behind it; the next sync covers them all. After a failed sync
-//! nothing is known about what the disk holds, so everything from then on fails: a second try could succeed
-//! without the lost pages.
+//! While one sync runs, writes go on and queue up behind it; the next sync covers them all.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rocksdb::DB;
 
 use super::Done;
 use crate::error::from_rocksdb;
+use crate::first_failure::FirstFailure;
 
 /// Writes waiting for a sync. When it is full the writer waits, which is the back-pressure of a slow disk.
 const QUEUE_LENGTH: usize = 1024;
@@ -27,15 +26,7 @@ pub(super) struct Flusher {
 #[derive(Default)]
 struct Progress {
     syncs: AtomicU64,
-    failure: OnceLock<(io::ErrorKind, String)>,
-}
-
-impl Progress {
-    fn check(&self) -> io::Result<()> {
-        self.failure.get().map_or(Ok(()), |(kind, text)| {
-            Err(io::Error::new(*kind, format!("an earlier sync of the log failed: {text}")))
-        })
-    }
+    failure: FirstFailure,
 }
 
 impl Flusher {
@@ -51,7 +42,7 @@ impl Flusher {
 
     /// Fails once a sync has failed or the log is closed.
     pub(super) fn check(&self) -> io::Result<()> {
-        self.progress.check()?;
+        self.progress.failure.check()?;
         if self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
             return Err(closed());
         }
@@ -107,16 +98,16 @@ fn run(db: &DB, sync: bool, queue: &Receiver<Done>, progress: &Progress) -> io::
         group.extend(queue.try_iter().take(QUEUE_LENGTH));
         flush(db, sync, progress);
         for done in group {
-            done(progress.check());
+            done(progress.failure.check());
         }
     }
     // Unacknowledged notes (the commit pointer) are worth keeping at a clean end.
     flush(db, sync, progress);
-    progress.check()
+    progress.failure.check()
 }
 
 fn flush(db: &DB, sync: bool, progress: &Progress) {
-    if progress.failure.get().is_some() {
+    if progress.failure.text().is_some() {
         return;
     }
     match db.flush_wal(sync).map_err(from_rocksdb) {
@@ -125,7 +116,7 @@ fn flush(db: &DB, sync: bool, progress: &Progress) {
         }
         Err(error) => {
             tracing::error!(%error, "the log could not be synced; it takes no more writes");
-            let _ = progress.failure.set((error.kind(), error.to_string()));
+            progress.failure.note(&error);
         }
     }
 }

@@ -115,3 +115,25 @@ fn a_python_dataset_that_is_none_is_refused() {
         check(&home, &project, &[Case { what: name, change: &|eval| eval.devset(name), phrases }]);
     }
 }
+
+#[test]
+fn a_row_is_executed_or_refused_however_long_it_is() {
+    let (home, project) = (Home::new(), Project::new(PROGRAM));
+    let row = |bytes: usize| format!("{{\"n\":\"{}\"}}\n", "x".repeat(bytes - 9));
+    // What fits into the limit of a row must also fit into a frame to a worker.
+    for (bytes, code) in [(15 << 20, 0), (16 << 20, 0), ((16 << 20) + 2, 2), ((32 << 20) - 100, 2), (70 << 20, 2)] {
+        project.file("data.jsonl", row(bytes));
+        let output = home.eval(&project).limit(std::time::Duration::from_secs(60)).run();
+        assert_eq!(output.code, Some(code), "{bytes} bytes\n{}", output.describe());
+        if code == 2 {
+            output.says("line 1").says("16 MiB");
+        }
+    }
+}
+
+#[test]
+fn a_row_that_only_pythons_own_parser_takes_is_executed() {
+    let (home, project) = (Home::new(), Project::new(PROGRAM));
+    project.file("data.jsonl", "{\"n\": \"\\ud800\"}\n{\"n\": 1e400}\n{\"n\": 1}\n");
+    assert_eq!(home.eval(&project).result()["score"], 100.0);
+}

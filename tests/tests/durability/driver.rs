@@ -54,8 +54,9 @@ fn ctrl_c_once_cancels_keeps_what_is_there_and_prints_the_command_that_goes_on()
 fn ctrl_c_twice_leaves_at_once() {
     let subject = Subject::new(20);
     let mut eval = subject.eval().env("PAUSE", "600").start();
-    wait_until("the first examples are executed", Duration::from_secs(60), || {
-        (subject.project.executions().total() > 0).then_some(())
+    wait_until("the command follows the run", Duration::from_secs(60), || {
+        let follows = eval.stderr().contains(" started") && subject.project.executions().total() > 0;
+        follows.then_some(())
     });
     // The node cannot answer: only the second Ctrl-C ends the command.
     let node = subject.home.node();

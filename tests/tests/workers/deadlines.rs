@@ -41,6 +41,22 @@ def wait_for_child(n):
 }
 
 #[test]
+fn a_deadline_ends_what_never_gives_the_interpreter_back() {
+    // With one thread a worker: whoever shares the worker with it is past its own deadline, too.
+    let subject = Subject::new(16, &[(4, "hold")], "\ndef hold(n):\n    ctypes.PyDLL(None).sleep(3600)\n");
+    let eval = subject.home.eval(&subject.project).args(["--num-threads", "2", "--workers", "2", "--timeout", "1"]);
+    subject.expect_failures(&eval.run().expect(0), &[(4, "TimedOut")]);
+}
+
+#[test]
+fn whoever_holds_the_interpreter_is_found_among_its_late_neighbours() {
+    // All threads of the worker are late together, and only one of them is to blame.
+    let subject = Subject::new(16, &[(5, "hold")], "\ndef hold(n):\n    ctypes.PyDLL(None).sleep(3600)\n");
+    let eval = subject.home.eval(&subject.project).args(["--num-threads", "4", "--workers", "1", "--timeout", "1"]);
+    subject.expect_failures(&eval.run().expect(0), &[(5, "TimedOut")]);
+}
+
+#[test]
 fn examples_within_their_deadline_are_left_alone() {
     let subject = Subject::new(24, &[], "");
     let output = subject.eval().env("PAUSE", "0.4").args(["--timeout", "1.5"]).run().expect(0);

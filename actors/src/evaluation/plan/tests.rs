@@ -123,6 +123,43 @@ fn deaths_that_are_the_nodes_doing_are_never_charged() {
 }
 
 #[test]
+fn an_example_that_always_sees_its_zygote_end_is_charged_in_the_end() {
+    let mut plan = Plan::new(rules(1), 0..1);
+    let mut deaths = 0;
+    while plan.waiting() > 0 {
+        deaths += 1;
+        plan.worker_joined(deaths, 1);
+        plan.assign(0);
+        plan.worker_ended(deaths, Cause::Zygote);
+    }
+    assert_eq!(deaths, u64::from(ZYGOTE_DEATHS_MAX) + 2, "one execution and one retry are charged");
+}
+
+#[test]
+fn examples_of_a_worker_that_does_not_answer_are_tried_alone_before_one_is_blamed() {
+    let mut plan = Plan::new(rules(1), 0..3);
+    plan.worker_joined(1, 3);
+    plan.assign(0);
+    assert!(!plan.is_alone(1));
+    assert_eq!(plan.worker_ended(1, Cause::Unresponsive { index: 0 }), []);
+    plan.worker_joined(2, 3);
+    assert_eq!(given(&plan.assign(0)), [(2, 0)]);
+    assert!(plan.is_alone(2));
+    let late = Assignment { index: 0, attempt: 2 };
+    assert_eq!(plan.worker_ended(2, Cause::Unresponsive { index: 0 }), [Verdict::TimedOut(late)]);
+}
+
+#[test]
+fn without_retries_a_worker_that_does_not_answer_times_out_and_its_neighbours_are_lost() {
+    let mut plan = Plan::new(rules(0), 0..2);
+    plan.worker_joined(1, 2);
+    plan.assign(0);
+    let held = |index| Assignment { index, attempt: 1 };
+    let verdicts = plan.worker_ended(1, Cause::Unresponsive { index: 1 });
+    assert_eq!(verdicts, [Verdict::WorkerLost(held(0)), Verdict::TimedOut(held(1))]);
+}
+
+#[test]
 fn a_report_about_an_example_that_the_worker_does_not_hold_counts_for_nothing() {
     let mut plan = Plan::new(rules(1), 0..2);
     plan.worker_joined(1, 1);

@@ -6,7 +6,9 @@ mod specification;
 pub use options::Options;
 
 use std::path::Path;
+use std::time::Duration;
 
+use dspex_api::Client;
 use dspex_api::v1::{Caller, Run, SubmitRunRequest, SubmitRunResponse};
 use serde_json::Value;
 
@@ -20,6 +22,9 @@ use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::result::{self, Target};
+
+/// How long an answer to a submission is still waited for after Ctrl-C.
+const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_millis(300);
 
 /// Submits the evaluation and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
@@ -46,10 +51,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         resume: options.resume.is_some(),
     };
     let interrupts = Interrupts::listen()?;
-    let submitted = tokio::select! {
-        submitted = client.submit(request) => submitted?,
-        () = interrupts.asked() => return Err(CommandError::new(exit::INTERRUPTED, "interrupted before the run was stored")),
-    };
+    let submitted = submit(&client, request, &interrupts).await?;
     show_notes(invocation, &submitted);
     let Some(run) = submitted.run else {
         return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
@@ -60,6 +62,25 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, &wanted).await
+}
+
+/// Submits, unless Ctrl-C comes first. An answer that is already on its way is still taken, so that its run is cancelled by
+/// name.
+async fn submit(
+    client: &Client,
+    request: SubmitRunRequest,
+    interrupts: &Interrupts,
+) -> Result<SubmitRunResponse, CommandError> {
+    let submitting = client.submit(request);
+    tokio::pin!(submitting);
+    tokio::select! {
+        submitted = &mut submitting => return Ok(submitted?),
+        () = interrupts.asked() => {}
+    }
+    match tokio::time::timeout(ANSWER_AFTER_INTERRUPT, submitting).await {
+        Ok(submitted) => Ok(submitted?),
+        Err(_) => Err(CommandError::new(exit::INTERRUPTED, "interrupted before the run was stored")),
+    }
 }
 
 /// What only this process can hand over.

@@ -9,12 +9,15 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::rows::Rows;
+use super::rows::{ROW_LIMIT_BYTES, Rows};
 use super::{invalid, read_failed};
 use crate::error::CommandError;
 
-/// A longer row is refused: it could not reach a worker.
-const ROW_LIMIT_BYTES: u64 = 32 << 20;
+/// Deeper values reach the limit of Python's stack in one place or another.
+const DEPTH_LIMIT: u32 = 200;
+
+/// A line with the white space that goes.
+const LINE_LIMIT_BYTES: u64 = 2 * ROW_LIMIT_BYTES as u64;
 
 /// Reads all lines; empty ones are skipped.
 pub fn read(path: &Path, file: File, rows: &mut Rows) -> Result<(), CommandError> {
@@ -24,14 +27,14 @@ pub fn read(path: &Path, file: File, rows: &mut Rows) -> Result<(), CommandError
         line.clear();
         let read = reader
             .by_ref()
-            .take(ROW_LIMIT_BYTES + 1)
+            .take(LINE_LIMIT_BYTES + 1)
             .read_until(b'\n', &mut line)
             .map_err(|error| read_failed(path, &error))?;
         if read == 0 {
             break;
         }
         let at = |what: &str| invalid(path, Some(("line", number)), what);
-        if read as u64 > ROW_LIMIT_BYTES {
+        if read as u64 > LINE_LIMIT_BYTES {
             return Err(at(&format!("longer than {} MiB", ROW_LIMIT_BYTES >> 20)));
         }
         let text = text_of(&line, number).map_err(|what| at(&what))?;
@@ -39,7 +42,7 @@ pub fn read(path: &Path, file: File, rows: &mut Rows) -> Result<(), CommandError
             continue;
         }
         let keys = keys_of(text).map_err(|what| at(&what))?;
-        compact(text, rows.buffer());
+        compact(text, rows.buffer()).map_err(|what| at(&what))?;
         if let ControlFlow::Break(()) = rows.end_row(number, keys.0.iter().map(Cow::as_ref))? {
             break;
         }
@@ -138,7 +141,8 @@ fn explain(text: &str, error: &serde_json::Error) -> String {
 }
 
 /// Copies valid JSON without the white space between its parts.
-fn compact(text: &str, out: &mut Vec<u8>) {
+fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    let mut depth = 0_u32;
     let (mut in_string, mut escaped) = (false, false);
     out.reserve(text.len() + 1);
     for &byte in text.as_bytes() {
@@ -149,7 +153,16 @@ fn compact(text: &str, out: &mut Vec<u8>) {
             continue;
         } else {
             in_string = byte == b'"';
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            if depth > DEPTH_LIMIT {
+                return Err(format!("nested more than {DEPTH_LIMIT} deep"));
+            }
         }
         out.push(byte);
     }
+    Ok(())
 }

@@ -1,15 +1,20 @@
 //! Where the readers of the formats put their rows: chunks of JSON Lines that leave as soon as they are full.
 
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use dspex_api::v1::Column;
 use dspex_api::{Bytes, reason};
 
 use super::columns::Columns;
+use super::invalid;
 use crate::error::CommandError;
 
 /// Below the limit of a `BlobChunk`, so that the row that fills a chunk seldom needs a second one.
 const CHUNK_BYTES: usize = 512 << 10;
+
+/// A longer row is refused: a worker gets it whole, in one frame.
+pub const ROW_LIMIT_BYTES: usize = 16 << 20;
 
 /// Takes a chunk; false when nobody wants more.
 pub type Outlet = Box<dyn FnMut(Bytes) -> bool + Send>;
@@ -17,7 +22,10 @@ pub type Outlet = Box<dyn FnMut(Bytes) -> bool + Send>;
 /// Rows on their way out.
 pub struct Rows {
     send: Outlet,
+    path: PathBuf,
     buffer: Vec<u8>,
+    /// Where the row that is being written begins in the buffer.
+    row_start: usize,
     columns: Columns,
     examples: u32,
     limit: Option<u32>,
@@ -36,11 +44,13 @@ pub struct ReadRows {
 }
 
 impl Rows {
-    /// At most `limit` rows are taken.
-    pub fn new(limit: Option<u32>, send: Outlet) -> Self {
+    /// Rows of the file `path`, at most `limit` of them.
+    pub fn new(path: &Path, limit: Option<u32>, send: Outlet) -> Self {
         Self {
             send,
+            path: path.to_path_buf(),
             buffer: Vec::with_capacity(CHUNK_BYTES),
+            row_start: 0,
             columns: Columns::default(),
             examples: 0,
             limit,
@@ -64,7 +74,12 @@ impl Rows {
         line: u64,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<ControlFlow<()>, CommandError> {
-        self.columns.add(line, names).map_err(|message| CommandError::because(reason::DATASET_INVALID, message))?;
+        let length = self.buffer.len() - self.row_start;
+        if length > ROW_LIMIT_BYTES {
+            let what = format!("a row of {length} bytes; the limit is {} MiB", ROW_LIMIT_BYTES >> 20);
+            return Err(invalid(&self.path, Some(("line", line)), &what));
+        }
+        self.columns.add(line, names).map_err(|what| invalid(&self.path, Some(("line", line)), &what))?;
         self.examples = self
             .examples
             .checked_add(1)
@@ -73,6 +88,7 @@ impl Rows {
         if self.buffer.len() >= CHUNK_BYTES {
             self.flush()?;
         }
+        self.row_start = self.buffer.len();
         Ok(match self.limit {
             Some(limit) if self.examples >= limit => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),

@@ -62,6 +62,7 @@ fn json_lines_keep_their_digits_and_nesting() {
 
 #[test]
 fn bad_json_lines_name_the_line() {
+    let deep = format!("{{\"a\": 1}}\n{{\"a\": {}{}}}\n", "[".repeat(300), "]".repeat(300));
     for (content, expected) in [
         (&b"{\"a\": 1}\n{\"a\": }\n"[..], "line 2: not JSON"),
         (b"{\"a\": 1}\n[1]\n", "line 2: an object is expected, found a list"),
@@ -71,6 +72,7 @@ fn bad_json_lines_name_the_line() {
         (b"{\"a\": 1}\n\n{\"a\": \"\xff\"}\n", "line 3: not UTF-8"),
         (b"{\"a\": 1} {\"a\": 2}\n", "line 1: not JSON"),
         (b"{\"a\": 1", "line 1: not JSON"),
+        (deep.as_bytes(), "line 2: nested more than 200 deep"),
         (b"", "devset must contain at least one example"),
         (b"\n \n", "devset must contain at least one example"),
     ] {

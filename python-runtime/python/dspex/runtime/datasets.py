@@ -17,7 +17,15 @@ import pydantic
 from dspex.runtime import failure, protocol, references, sources
 from dspex.runtime.references import LoadFailure
 
-_parse = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder().decode
+
+
+def _parse(row: bytes) -> Any:
+    try:
+        return _decode(row)
+    except msgspec.DecodeError:
+        # Python's own parser takes what the strict one does not: lone surrogates, numbers beyond a float's range.
+        return json.loads(row)
 
 
 def load(importer: references.Importer, written: str, limit: int | None) -> list[dspy.Example]:
