@@ -23,8 +23,10 @@ use crate::start_error::Failure;
 /// Without calls and runs for so long, the node ends.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Between a failed write and the end of the node: for the runs to end and for their commands to hear why.
-const FAILURE_GRACE: Duration = Duration::from_secs(1);
+/// After a failed write: for the runs to end.
+const FAILURE_GRACE: Duration = Duration::from_secs(2);
+/// How soon a failed write is noticed, and how long commands have to hear of it.
+const FAILURE_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the node until it is told to stop or nobody has needed it for a while. Gives the exit code.
 pub(crate) fn run(home: &Path) -> i32 {
@@ -78,7 +80,7 @@ async fn live(home: &Path) -> Result<(), Failure> {
         () = stop.notified() => None,
         () = told_to_end() => None,
         stopped = consensus.stopped() => Some(format!("the log stopped: {}", stopped.unwrap_or_default())),
-        failed = storage_failed(data.blobs()) => Some(failed),
+        failed = storage_failed(data.blobs(), &consensus) => Some(failed),
     };
     // New commands must not find a node that is ending.
     let _ = std::fs::remove_file(&socket);
@@ -89,7 +91,7 @@ async fn live(home: &Path) -> Result<(), Failure> {
     }
     consensus.shutdown().await;
     match failure {
-        Some(detail) => Err(Failure::other(detail)),
+        Some(detail) => Err(Failure::storage(detail)),
         None => {
             info!("the node has ended");
             Ok(())
@@ -122,27 +124,35 @@ async fn start_tree(home: &Path, data: &DataDirectory, consensus: &Consensus) ->
 }
 
 async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
-    let running =
-        || consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running));
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        if activity.idle() > IDLE_MAX && !running() {
+        if activity.idle() > IDLE_MAX && !is_running(consensus) {
             info!("nobody has needed the node for 10 minutes");
             return;
         }
     }
 }
 
-/// Blobs cannot be written any more, and its runs have had the time to end for that reason: the next node opens the directory
+/// Blobs cannot be written any more, and the runs have had the time to end for that reason: the next node opens the directory
 /// anew, as soon as the disk is mended.
-async fn storage_failed(blobs: &BlobStore) -> String {
+async fn storage_failed(blobs: &BlobStore, consensus: &Consensus) -> String {
     loop {
-        tokio::time::sleep(FAILURE_GRACE).await;
-        if let Some(failure) = blobs.failure() {
-            tokio::time::sleep(FAILURE_GRACE).await;
-            return format!("results cannot be stored any more: {failure}");
-        }
+        tokio::time::sleep(FAILURE_LOOK_EVERY).await;
+        let Some(failure) = blobs.failure() else { continue };
+        let ended = async {
+            while is_running(consensus) {
+                tokio::time::sleep(FAILURE_LOOK_EVERY).await;
+            }
+        };
+        // A run that cannot be ended is interrupted by the next start.
+        let _ = tokio::time::timeout(FAILURE_GRACE, ended).await;
+        tokio::time::sleep(FAILURE_LOOK_EVERY).await;
+        return format!("results cannot be stored any more: {failure}");
     }
+}
+
+fn is_running(consensus: &Consensus) -> bool {
+    consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running))
 }
 
 async fn told_to_end() {

@@ -28,6 +28,11 @@ impl Failure {
         Self { reason: reason::DATA_DIRECTORY_CORRUPT, exit_code: UNREACHABLE, message: error.to_string() }
     }
 
+    /// The store of a node that ran takes no more writes.
+    pub(crate) fn storage(error: impl std::fmt::Display) -> Self {
+        Self { reason: reason::STORAGE_FAILED, exit_code: LIMIT, message: error.to_string() }
+    }
+
     /// Writes it for the command, and to the log.
     pub(crate) fn leave(&self, home: &Path) -> i32 {
         tracing::error!(reason = self.reason, "{}", self.message);

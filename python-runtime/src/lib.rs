@@ -5,7 +5,6 @@
 //! whoever owns a worker sends it frames and reads its events. The wire contract is `PROTOCOL.md`.
 
 pub mod environment;
-pub mod interpreter;
 mod output;
 pub mod package;
 mod process;
@@ -16,7 +15,6 @@ mod zygote;
 mod zygotes;
 
 pub use environment::{Environment, startup_environment};
-pub use interpreter::{Interpreter, NoInterpreter, Search};
 pub use output::{OutputLine, OutputTail};
 pub use package::Package;
 pub use process::{Fingerprint, boot_id, start_ticks};

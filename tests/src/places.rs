@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The program under test.
 ///
@@ -33,8 +34,12 @@ pub fn interpreter() -> PathBuf {
 
 /// The directory of the workspace.
 pub fn checkout() -> &'static Path {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests.parent().unwrap_or(tests)
+    // Asked when the test runs: checkouts that share a target directory share the compiled tests.
+    static CHECKOUT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let tests = env::var_os("CARGO_MANIFEST_DIR").expect("cargo and nextest tell a test where its package lies");
+        Path::new(&tests).join("..").canonicalize().expect("the workspace is there")
+    });
+    &CHECKOUT
 }
 
 /// This process is `TARGET/release/deps/SUITE-HASH`.

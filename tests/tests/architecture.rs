@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dspex_tests::places::checkout;
 use serde_json::Value;
 
 /// Every room, and the rooms that it may know. A new room is a decision: add it here and to ARCHITECTURE.md.
@@ -143,7 +143,7 @@ fn dependencies_by_room() -> BTreeMap<String, Vec<String>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["metadata", "--format-version", "1", "--no-deps", "--offline", "--manifest-path"])
-        .arg(root().join("Cargo.toml"))
+        .arg(checkout().join("Cargo.toml"))
         .output()
         .expect("cargo can be started");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
@@ -166,16 +166,11 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a string").to_owned()
 }
 
-/// The workspace's directory, wherever the test is started from.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests lies in the workspace").to_owned()
-}
-
 /// Every file of the project that is text: its path from the root, and its contents.
 fn text_files() -> Vec<(String, String)> {
-    let root = root();
+    let root = checkout();
     let mut found = Vec::new();
-    let mut directories = vec![root.clone()];
+    let mut directories = vec![root.to_owned()];
     while let Some(directory) = directories.pop() {
         for entry in fs::read_dir(&directory).expect("a readable directory").flatten() {
             let path = entry.path();
@@ -186,7 +181,7 @@ fn text_files() -> Vec<(String, String)> {
             } else if kind.is_file() {
                 // What is not UTF-8 is not text. What has gone since it was listed is nobody's file.
                 if let Ok(contents) = fs::read_to_string(&path) {
-                    let name = path.strip_prefix(&root).expect("below the root");
+                    let name = path.strip_prefix(root).expect("below the root");
                     found.push((name.to_string_lossy().into_owned(), contents));
                 }
             }

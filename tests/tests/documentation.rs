@@ -1,11 +1,10 @@
 //! The book must not fall behind the contract.
 
 use std::fs;
-use std::path::Path;
 
 #[test]
 fn every_error_reason_is_documented() {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/src/reference/errors.md");
+    let page = dspex_tests::places::checkout().join("docs/src/reference/errors.md");
     let page = fs::read_to_string(page).expect("the page is part of the book");
     let missing: Vec<&str> =
         dspex_api::reason::ALL.iter().copied().filter(|reason| !page.contains(&format!("| `{reason}` |"))).collect();

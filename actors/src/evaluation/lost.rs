@@ -35,6 +35,7 @@ pub(super) fn result(verdict: Verdict, spec: &RunSpec, end: &WorkerEnd) -> Examp
             ScoreKind::Integer => protocol::ScoreKind::Integral,
             ScoreKind::Float => protocol::ScoreKind::Float,
             ScoreKind::Object => protocol::ScoreKind::Object,
+            ScoreKind::Boolean => protocol::ScoreKind::Boolean,
         },
         prediction: None,
         canonical: None,

@@ -229,9 +229,14 @@ impl Plan {
         self.running_for(now_us, timeout_us)
     }
 
-    /// Whether the worker holds this example and nothing else.
+    /// Examples that the worker was given and has not reported.
+    pub(crate) fn held_by(&self, key: WorkerKey) -> usize {
+        self.workers.get(&key).map_or(0, |worker| worker.assigned.len())
+    }
+
+    /// Whether the worker holds one example and no other.
     pub(crate) fn is_alone(&self, key: WorkerKey) -> bool {
-        self.workers.get(&key).is_some_and(|worker| worker.assigned.len() == 1)
+        self.held_by(key) == 1
     }
 
     /// Workers with an example that has been running for so long, and the first such example of each.

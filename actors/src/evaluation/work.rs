@@ -20,6 +20,8 @@ use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 const UNRECORDED_MIN: usize = 256;
 /// An example without a deadline that runs longer is worth a word.
 const SLOW_US: u64 = 120_000_000;
+/// Deaths of workers that are told one by one.
+const DEATHS_TOLD_MAX: u32 = 5;
 /// Workers in a row that did not come up: the run fails instead of trying for ever.
 const FAILED_STARTS_MAX: u32 = 5;
 
@@ -36,6 +38,7 @@ pub(crate) struct Work {
     generation: u64,
     rows: Rows,
     warned: BTreeSet<u32>,
+    deaths_told: u32,
     started: Instant,
 }
 
@@ -82,6 +85,7 @@ impl Work {
             failed_starts: 0,
             rows,
             warned: BTreeSet::new(),
+            deaths_told: 0,
             started: Instant::now(),
         })
     }
@@ -192,7 +196,11 @@ impl Work {
             (_, EndedBy::Zygote) => Cause::Zygote,
             (_, EndedBy::Itself) => Cause::Crash,
         };
+        let held = self.plan.held_by(key);
         let verdicts = self.plan.worker_ended(key, cause);
+        if cause == Cause::Crash || cause == Cause::Zygote {
+            self.tell_of_death(end, held, verdicts.len());
+        }
         let lost = verdicts.iter().map(|verdict| {
             let result = lost::result(*verdict, &self.spec, end);
             self.recording(result, member.id.clone(), end.output.clone())
@@ -203,6 +211,17 @@ impl Work {
         Ok(Next::Go)
     }
 
+
+    /// People see that a worker died while it happens, not only what came of it.
+    fn tell_of_death(&mut self, end: &WorkerEnd, held: usize, failed: usize) {
+        self.deaths_told += 1;
+        let text = match self.deaths_told {
+            ..=DEATHS_TOLD_MAX => format!("{}; {} of its {held} examples run again", end.message, held - failed),
+            _ if self.deaths_told == DEATHS_TOLD_MAX + 1 => "more workers died; they are not told one by one".to_owned(),
+            _ => return,
+        };
+        self.arguments.board.publish(BoardEvent::Warning(text));
+    }
 
     pub(super) fn warn_of_slow_examples(&mut self) {
         if self.spec.timeout_ms.is_some() {

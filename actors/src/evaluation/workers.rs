@@ -115,7 +115,7 @@ pub(crate) fn load(spec: &RunSpec, threads: u32) -> Load {
         limit: None,
         text_cells: spec.dataset.text_cells,
         failure_score: match spec.failure_score.kind {
-            ScoreKind::Integer => Number::Integer(spec.failure_score.value as i64),
+            ScoreKind::Integer | ScoreKind::Boolean => Number::Integer(spec.failure_score.value as i64),
             ScoreKind::Float | ScoreKind::Object => Number::Float(spec.failure_score.value),
         },
     }

@@ -119,5 +119,6 @@ fn score_kind(kind: protocol::ScoreKind) -> ScoreKind {
         protocol::ScoreKind::Integral => ScoreKind::Integer,
         protocol::ScoreKind::Float => ScoreKind::Float,
         protocol::ScoreKind::Object => ScoreKind::Object,
+        protocol::ScoreKind::Boolean => ScoreKind::Boolean,
     }
 }

@@ -5,12 +5,21 @@ use serde::{Deserialize, Serialize};
 /// What kind of Python object a score was; `sum` treats them differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ScoreKind {
-    /// `int` or `bool`.
+    /// `int`.
     Integer,
     /// `float`.
     Float,
     /// An object with `__radd__`: `dspy.Prediction`, a NumPy scalar.
     Object,
+    /// `bool`, which adds up as an `int`.
+    Boolean,
+}
+
+impl ScoreKind {
+    /// Whether Python adds it exactly.
+    fn is_integral(self) -> bool {
+        matches!(self, Self::Integer | Self::Boolean)
+    }
 }
 
 /// One example's score.
@@ -45,7 +54,7 @@ fn python_sum(rule: SumRule, scores: &[Score]) -> f64 {
     let mut sum = 0.0;
     let mut compensation = 0.0;
     let mut position = scores.iter().peekable();
-    while let Some(score) = position.next_if(|score| score.kind == ScoreKind::Integer) {
+    while let Some(score) = position.next_if(|score| score.kind.is_integral()) {
         sum += score.value;
     }
     // The first float is added to the integers by `+`; compensation starts after it.

@@ -96,7 +96,7 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     match Duration::try_from_secs_f64(number) {
         // A century stands for "for ever" and keeps sums of times from overflowing.
         Ok(duration) if !duration.is_zero() && duration < Duration::from_secs(3_155_760_000) => Ok(duration),
-        _ => Err(format!("{text:?} is not a time limit: more than 0 seconds are needed")),
+        _ => Err(format!("{text:?} is not a time limit: more than 0 seconds and less than a century")),
     }
 }
 

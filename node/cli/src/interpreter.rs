@@ -74,7 +74,8 @@ pub fn choose(surroundings: &Surroundings<'_>) -> Result<Interpreter, CommandErr
             }
         }
     }
-    Err(missing("no Python interpreter was found".to_owned()))
+    let passed_over: String = passed_over.iter().map(|text| format!("; {text}")).collect();
+    Err(missing(format!("no Python interpreter was found{passed_over}")))
 }
 
 impl Surroundings<'_> {
@@ -214,7 +215,8 @@ mod tests {
         let error = check(Some("/none"), &[("VIRTUAL_ENV", "/venv")], &["/venv/bin/python"]).expect_err("refused");
         assert!(error.contains("--python names /none"), "{error}");
         assert!(check(None, &[("DSPEX_PYTHON", "/none")], &["/opt/dspex/bin/python"]).is_err());
-        assert!(check(None, &[], &[]).is_err());
+        let error = check(None, &[("VIRTUAL_ENV", "/gone")], &[]).expect_err("refused");
+        assert!(error.contains("VIRTUAL_ENV names /gone"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use dspex_api::v1::{ExampleResult, Failure, ResultBatch, RunResultsRequest};
+use dspex_api::v1::{self, ExampleResult, Failure, ResultBatch, RunResultsRequest};
 use dspex_model::{Digest, RunId, ScoreKind};
 use dspex_storage::BlobStore;
 use futures::Stream;
@@ -58,7 +58,7 @@ fn read(
             score: result.score.value,
             duration_us: result.duration_us,
             attempt: result.attempt,
-            integral: result.score.kind == ScoreKind::Integer,
+            score_kind: score_kind(result.score.kind).into(),
             ..ExampleResult::default()
         };
         if request.full {
@@ -115,5 +115,13 @@ fn describe(class: &str, detail: &[u8]) -> Failure {
         worker: text("worker"),
         node: detail["node"].as_u64().unwrap_or_default(),
         output_tail: text("output_tail"),
+    }
+}
+
+fn score_kind(kind: ScoreKind) -> v1::ScoreKind {
+    match kind {
+        ScoreKind::Integer => v1::ScoreKind::Integer,
+        ScoreKind::Boolean => v1::ScoreKind::Boolean,
+        ScoreKind::Float | ScoreKind::Object => v1::ScoreKind::Unspecified,
     }
 }

@@ -129,7 +129,7 @@ def test_threads_work_side_by_side(start: Callable[..., Worker]) -> None:
 
 def test_a_malformed_row_fails_its_example_only(start: Callable[..., Worker]) -> None:
     broken, fine = start().execute([b"{", {"action": "go"}])
-    assert broken[FAILURE]["type"] == "msgspec.DecodeError"
+    assert broken[FAILURE]["type"] == "json.decoder.JSONDecodeError"
     assert fine[FAILURE] is None
 
 

@@ -140,12 +140,14 @@ pub struct ExampleResult {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub enum ScoreKind {
-    /// An int or a bool.
+    /// An int.
     Integral,
     /// A float.
     Float,
     /// An object that sums through `__radd__`: dspy.Prediction, numpy.
     Object,
+    /// A bool, which sums as an int.
+    Boolean,
 }
 
 impl TryFrom<u8> for ScoreKind {
@@ -156,6 +158,7 @@ impl TryFrom<u8> for ScoreKind {
             0 => Ok(Self::Integral),
             1 => Ok(Self::Float),
             2 => Ok(Self::Object),
+            3 => Ok(Self::Boolean),
             other => Err(format!("unknown score kind {other}")),
         }
     }
@@ -167,6 +170,7 @@ impl From<ScoreKind> for u8 {
             ScoreKind::Integral => 0,
             ScoreKind::Float => 1,
             ScoreKind::Object => 2,
+            ScoreKind::Boolean => 3,
         }
     }
 }

@@ -84,7 +84,8 @@ async fn print(invocation: &Invocation, client: &Client, run: &Run, failures: &s
         }
         Format::Jsonl | Format::Csv => {
             result::print_results(client, run, all, invocation.format).await?;
-            invocation.console.raw(&format!("{}{failures}", summary(run)));
+            let shown = if invocation.console.is_quiet() { String::new() } else { summary(run) };
+            invocation.console.raw(&format!("{shown}{failures}"));
         }
     }
     Ok(())
@@ -94,11 +95,11 @@ fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
     match run.status() {
         RunStatus::Finished => gated(run, gate),
         RunStatus::Failed => {
-            let reason = match run.reason.as_str() {
-                "" => TOO_MANY_ERRORS,
-                reason => reason,
-            };
-            Err(CommandError::new(exit::FAILED, reason))
+            if !run.reason.is_empty() {
+                return Err(CommandError::new(exit::FAILED, run.reason.as_str()));
+            }
+            let hint = format!("{} of {} examples failed; --max-errors N bears more", run.failed, run.done);
+            Err(CommandError::new(exit::FAILED, TOO_MANY_ERRORS).hint(hint))
         }
         RunStatus::Cancelled => {
             let why = match run.reason.as_str() {

@@ -16,9 +16,12 @@ const GROUPS_KEPT: usize = 1000;
 #[derive(Debug, Default)]
 pub struct Failures {
     groups: Vec<Group>,
-    index: HashMap<(String, String, u32), usize>,
+    index: HashMap<Place, usize>,
     beyond: u32,
 }
+
+/// Exception, file and line; a failure without a place (a lost worker) is told by its message instead.
+type Place = (String, String, u32);
 
 #[derive(Debug)]
 struct Group {
@@ -43,7 +46,8 @@ impl Failures {
         let Some(failure) = &result.failure else {
             return;
         };
-        let key = (failure.r#type.clone(), failure.file.clone(), failure.line);
+        let place = if failure.file.is_empty() { cause(&failure.message) } else { &failure.file };
+        let key = (failure.r#type.clone(), place.to_owned(), failure.line);
         if let Some(&position) = self.index.get(&key) {
             self.groups[position].count += 1;
         } else if self.groups.len() < GROUPS_KEPT {
@@ -66,6 +70,12 @@ impl Failures {
         }
         text
     }
+}
+
+/// The message without what differs from example to example.
+fn cause(message: &str) -> &str {
+    let line = message.trim().lines().next().unwrap_or_default();
+    line.split("; ").next().unwrap_or(line)
 }
 
 fn describe(group: &Group) -> String {
@@ -124,6 +134,22 @@ mod tests {
         assert!(text.contains("1 x KeyError at qa.py:9"), "{text}");
         assert_eq!(text.matches("Traceback:").count(), 2);
         assert!(text.find("ValueError") < text.find("KeyError"));
+    }
+
+    #[test]
+    fn lost_workers_are_grouped_by_how_they_ended() {
+        let mut failures = Failures::default();
+        for (index, end) in [(0, "exited with code 3"), (1, "exited with code 3"), (2, "was ended by signal 9")] {
+            let failure = Failure {
+                r#type: "WorkerLost".into(),
+                message: format!("the worker {end}; attempt {} of this example", index + 1),
+                ..Failure::default()
+            };
+            failures.add(ExampleResult { index, failure: Some(failure), ..ExampleResult::default() });
+        }
+        let text = failures.text();
+        assert!(text.contains("2 x WorkerLost: the worker exited with code 3"), "{text}");
+        assert!(text.contains("1 x WorkerLost: the worker was ended by signal 9"), "{text}");
     }
 
     #[test]

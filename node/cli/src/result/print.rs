@@ -170,6 +170,8 @@ fn item(result: &ExampleResult) -> String {
 
 #[cfg(test)]
 mod tests {
+    use dspex_api::v1::ScoreKind;
+
     use super::*;
 
     #[test]
@@ -177,7 +179,7 @@ mod tests {
         let result = ExampleResult {
             index: 3,
             score: 1.0,
-            integral: true,
+            score_kind: ScoreKind::Integer.into(),
             example: "{\"q\":1.10}".into(),
             failure: Some(dspex_api::v1::Failure::default()),
             duration_us: 1500,

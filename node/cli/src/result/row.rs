@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use dspex_api::v1::ExampleResult;
+use dspex_api::v1::{ExampleResult, ScoreKind};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -106,10 +106,11 @@ pub fn score(result: &ExampleResult) -> String {
     if !result.score.is_finite() {
         return "null".to_owned();
     }
-    if result.integral && result.score.abs() < 9e15 {
-        return format!("{}", result.score as i64);
+    match result.score_kind() {
+        ScoreKind::Boolean => (result.score != 0.0).to_string(),
+        ScoreKind::Integer if result.score.abs() < 9e15 => format!("{}", result.score as i64),
+        _ => serde_json::Value::from(result.score).to_string(),
     }
-    serde_json::Value::from(result.score).to_string()
 }
 
 /// A text as a JSON string.
@@ -132,12 +133,12 @@ pub fn metric_column(metric: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn check(example: &str, prediction: &str, score: f64, integral: bool, expected: &str) {
+    fn check(example: &str, prediction: &str, score: f64, kind: ScoreKind, expected: &str) {
         let result = ExampleResult {
             example: example.to_owned().into(),
             prediction: prediction.to_owned().into(),
             score,
-            integral,
+            score_kind: kind.into(),
             ..ExampleResult::default()
         };
         assert_eq!(merged(&result, "exact").expect("JSON").json(), expected);
@@ -149,16 +150,17 @@ mod tests {
             r#"{"q":"a","answer":"b"}"#,
             r#"{"answer":"c","why":[1]}"#,
             1.0,
-            true,
+            ScoreKind::Integer,
             r#"{"q":"a","example_answer":"b","pred_answer":"c","why":[1],"exact":1}"#,
         );
-        check(r#"{"q":"a"}"#, "", 0.0, false, r#"{"q":"a","exact":0.0}"#);
-        check(r#"{"q":"a"}"#, "\"text\"", 0.5, false, r#"{"q":"a","prediction":"text","exact":0.5}"#);
+        check(r#"{"q":"a"}"#, "", 0.0, ScoreKind::Unspecified, r#"{"q":"a","exact":0.0}"#);
+        check(r#"{"q":"a"}"#, "\"text\"", 0.5, ScoreKind::Unspecified, r#"{"q":"a","prediction":"text","exact":0.5}"#);
+        check("{}", "{}", 1.0, ScoreKind::Boolean, r#"{"exact":true}"#);
         check(
             r#"{"q":12345678901234567890123}"#,
             r#"{"x":1.10}"#,
             f64::NAN,
-            false,
+            ScoreKind::Unspecified,
             r#"{"q":12345678901234567890123,"x":1.10,"exact":null}"#,
         );
     }

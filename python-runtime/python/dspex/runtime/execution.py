@@ -16,6 +16,7 @@ from dspex.runtime.outbox import Result
 INTEGRAL = 0
 FLOATING = 1
 OBJECT = 2
+BOOLEAN = 3
 
 
 class NoScore(Exception):
@@ -88,4 +89,4 @@ def _score(returned: Any) -> tuple[float, int]:
     except Exception as error:
         shown = f"{kind.__module__}.{kind.__qualname__}"
         raise NoScore(f"the metric returned {shown}, which is not a number: {failure.message_of(error)}") from error
-    return value, INTEGRAL if kind is bool or kind is int else OBJECT
+    return value, BOOLEAN if kind is bool else INTEGRAL if kind is int else OBJECT

@@ -22,7 +22,7 @@ def choose(
 ) -> Inputs:
     """The option, else what the dataset says, else `forward`'s parameters, else the signature's inputs."""
     if option is not None:
-        return Inputs(_from_option(option, columns), "option")
+        return Inputs(_from_option(program, option, columns), "option")
     declared = [example._input_keys for example in examples if getattr(example, "_input_keys", None) is not None]
     if declared:
         return Inputs([key for key in columns or () if key in declared[0]], "dataset")
@@ -39,12 +39,20 @@ def choose(
     return Inputs(_from_signature(program, columns, open_ended), "signature")
 
 
-def _from_option(option: list[str], columns: list[str] | None) -> list[str]:
+def _from_option(program: dspy.Module, option: list[str], columns: list[str] | None) -> list[str]:
     if not option:
         raise LoadFailure("inputs_missing", "--inputs names no field; write --inputs question,context")
     for name in option:
         if columns is not None and name not in columns:
             raise LoadFailure("inputs_missing", f"--inputs names {name!r}.{suggest(name, columns)}")
+    taken, _, open_ended = _parameters(program)
+    for name in option:
+        if name not in taken and not open_ended:
+            raise LoadFailure(
+                "inputs_missing",
+                f"--inputs names {name!r}, which {type(program).__name__}.forward does not take; "
+                f"it takes {_list(taken)}",
+            )
     return option
 
 

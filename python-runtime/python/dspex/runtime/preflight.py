@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import sys
 import time
 
@@ -69,7 +70,10 @@ def import_dspy() -> tuple[str, float]:
 
 
 def missing_dependency(name: str) -> str:
-    return f"{sys.executable} has no {name}. Install it: {sys.executable} -m pip install {name}"
+    # All at once: nobody wants to install one to hear of the next.
+    missing = [other for other in ("cloudpickle", "msgspec") if other != name and importlib.util.find_spec(other) is None]
+    names = " ".join([name, *missing])
+    return f"{sys.executable} has no {names.replace(' ', ' and no ')}. Install: {sys.executable} -m pip install {names}"
 
 
 def check_dspy_version() -> None:
