@@ -142,3 +142,11 @@ def test_a_broken_protocol_ends_the_worker(zygote: Zygote, start: Callable[..., 
     worker = start()
     worker.connection.send(77, {})
     assert zygote.expect(19, worker.name)["code"] == 4
+
+
+def test_an_order_of_another_protocol_is_refused(zygote: Zygote, project: Path) -> None:
+    worker = zygote.fork(project)
+    kind, body = worker.try_load("program.py:program", protocol=2)
+    assert (kind, body["kind"]) == (18, "arguments")
+    assert "the node speaks protocol 2, this worker 1" in body["message"]
+    worker.connection.close()

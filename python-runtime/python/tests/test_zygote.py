@@ -27,6 +27,18 @@ def test_ready_says_what_it_is(zygote: Zygote) -> None:
     assert ready["import_seconds"] > 0
 
 
+def test_a_node_of_another_protocol_is_refused_before_anything_is_forked() -> None:
+    zygote = Zygote()
+    zygote.connection.expect(16)
+    _, theirs = socket.socketpair()
+    body = {"protocol": 2, "worker": "worker-1", "environment": {}, "directory": "/"}
+    zygote.connection.send(1, body, [theirs.fileno(), theirs.fileno()])
+    refused = zygote.connection.expect(17)
+    assert refused == {"kind": "protocol", "message": "the node speaks protocol 2, this runtime 1"}
+    assert zygote.connection.receive() is None, "it ends"
+    zygote.stop()
+
+
 def test_it_is_one_thread_and_holds_only_its_own_descriptors(zygote: Zygote) -> None:
     pid = zygote.process.pid
     assert len(os.listdir(f"/proc/{pid}/task")) == 1

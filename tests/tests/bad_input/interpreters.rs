@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dspex_tests::places::interpreter;
 use dspex_tests::{Home, Project, python, skip};
 
 use crate::case::{Case, check};
@@ -13,6 +14,17 @@ class Program(dspy.Module):
 program = Program()
 def metric(example, prediction):
     return 1
+"#;
+
+/// Says that it is ready, in the words of a version to come.
+const OTHER_PROTOCOL: &str = r#"
+import struct, socket, msgspec
+ready = {"protocol": 99, "pid": 1, "python": "3.11.7", "executable": "other", "dspy": "3.4.1", "sum_rule": "plain",
+         "import_seconds": 0.1}
+frame = msgspec.msgpack.encode([16, ready])
+control = socket.socket(fileno=0)
+control.sendall(struct.pack("<I", len(frame)) + frame)
+control.recv(1)
 "#;
 
 /// An empty virtual environment, and its directory for packages.
@@ -47,6 +59,8 @@ fn a_python_that_cannot_serve_is_named_with_what_to_do() {
     let (bare, packages) = environment(&project, "bare");
     fake_dspy(&packages, "3.4.1", "");
     let text = project.path("data.jsonl").display().to_string();
+    project.executable("other", &format!("#!{}\n{OTHER_PROTOCOL}", interpreter().display()));
+    let other = project.path("other").display().to_string();
     project.executable("mute", "#!/bin/sh\nexit 7\n").executable("slow", "#!/bin/sh\nexec sleep 1000\n");
     let mute = project.path("mute").display().to_string();
     let choose = |python: &str| ["--python".to_owned(), python.to_owned()];
@@ -73,6 +87,11 @@ fn a_python_that_cannot_serve_is_named_with_what_to_do() {
                 what: "without msgspec",
                 change: &|eval| eval.args(choose(&bare)),
                 phrases: &[&bare, "has no msgspec", "pip install msgspec", "DEPENDENCY_MISSING"],
+            },
+            Case {
+                what: "a runtime of another protocol",
+                change: &|eval| eval.args(choose(&other)),
+                phrases: &["speaks protocol 99, this node 1", "other"],
             },
             Case { what: "a program that is no Python", change: &|eval| eval.args(choose(&mute)), phrases: &[&mute] },
             Case {

@@ -90,9 +90,6 @@ class Outbox:
     def _write(self, frame: bytes) -> None:
         self.leave_if_forked()
         try:
-            # User code may have closed our descriptor, and a connection of its own may have its number by now.
-            if _identity(self._connection) != self._identity:
-                self._lost()
             self._connection.sendall(frame)
         except BrokenPipeError:
             os._exit(0)  # The node is gone, which means stop.

@@ -71,8 +71,8 @@ def import_dspy() -> tuple[str, float]:
 
 def missing_dependency(name: str) -> str:
     # All at once: nobody wants to install one to hear of the next.
-    missing = [other for other in ("cloudpickle", "msgspec") if other != name and importlib.util.find_spec(other) is None]
-    names = " ".join([name, *missing])
+    others = [other for other in ("cloudpickle", "msgspec") if other != name]
+    names = " ".join([name, *(other for other in others if importlib.util.find_spec(other) is None)])
     return f"{sys.executable} has no {names.replace(' ', ' and no ')}. Install: {sys.executable} -m pip install {names}"
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import _thread
+import fcntl
 import gc
 import os
 import queue
 import random
+import resource
 import signal
 import socket
 import sys
@@ -22,6 +24,9 @@ from dspex.runtime.references import LoadFailure
 EXIT_PROTOCOL = 4
 EXIT_BROKEN = 70
 _STOP_GRACE_SECONDS = 0.2
+
+# Above what programs open, and low enough for a small table in the kernel.
+_HIGH_DESCRIPTOR = 900
 
 # An example, or None: stop.
 _Inbox = queue.SimpleQueue["tuple[int, int, bytes] | None"]
@@ -44,7 +49,7 @@ def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> 
     os.dup2(output, 1)
     os.dup2(output, 2)
     process.close_all_but({descriptor})
-    connection = socket.socket(fileno=descriptor)
+    connection = socket.socket(fileno=_out_of_the_way(descriptor))
     # New streams: the zygote's remember what their descriptors were. The encoding is fixed, because a program's print
     # must not fail when the node runs with LANG=C.
     sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
@@ -58,6 +63,20 @@ def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> 
     _seed()
     gc.enable()
     return connection
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """The same socket under a number that nothing else gets: once user code has closed it, no file takes it over.
+
+    Asking the kernel before each send what stands behind the number would let go of the GIL each time.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = _HIGH_DESCRIPTOR if soft == resource.RLIM_INFINITY else min(_HIGH_DESCRIPTOR, soft - 64)
+    if lowest <= descriptor:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, lowest)
+    os.close(descriptor)
+    return moved
 
 
 def _set_environment(wanted: dict[str, str]) -> None:
