@@ -10,8 +10,9 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$CACHE/target}"
 VENV="$ROOT/.venv"
 PROGRAM="$VENV/bin/dspex"
 
-# rustup's usual place, which `sudo` and fresh shells leave out of PATH.
-if ! command -v cargo >/dev/null 2>&1 && [[ -x "$HOME/.cargo/bin/cargo" ]]; then
+# rustup's usual place, which `sudo` and fresh shells leave out of PATH. Finding `cargo` says nothing: it may be
+# the distribution's, which is too old.
+if ! command -v rustup >/dev/null 2>&1 && [[ -x "$HOME/.cargo/bin/rustup" ]]; then
     PATH="$HOME/.cargo/bin:$PATH"
 fi
 

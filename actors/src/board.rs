@@ -66,7 +66,8 @@ impl Board {
             first_dispatch: None,
             last_commit: None,
             drivers: 0,
-            driverless_since: requested,
+            // Not when the request came: loading the program may take longer than a driver may be away.
+            driverless_since: Instant::now(),
             latest: VecDeque::new(),
         };
         Arc::new(Self { events: broadcast::Sender::new(EVENTS_MAX), inner: Mutex::new(inner) })

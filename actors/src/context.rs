@@ -14,7 +14,7 @@ use crate::freeing::Freeing;
 use crate::worker::WorkerView;
 
 /// Python processes of one node at the most, whatever runs ask for.
-const WORKERS_MAX: usize = 64;
+pub(crate) const WORKERS_MAX: usize = 64;
 
 /// What a tree is built on.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
     pub(crate) freeing: Freeing,
+    /// Held from the handover of a run until its proposal is answered.
+    pub(crate) starting: tokio::sync::Mutex<()>,
     pub(crate) views: Mutex<BTreeMap<String, WorkerView>>,
     /// One permit a worker process; waiters are served in order.
     pub(crate) capacity: Arc<Semaphore>,
@@ -48,6 +50,7 @@ impl NodeContext {
             parts,
             boards: Boards::default(),
             freeing: Freeing::default(),
+            starting: tokio::sync::Mutex::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
         })

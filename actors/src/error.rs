@@ -1,7 +1,8 @@
 //! Why a run was not started. Every message says what to do.
 
-use std::fmt;
+use std::{fmt, io};
 
+use dspex_consensus::ProposeError;
 use dspex_model::Rejection;
 use dspex_python::protocol::{LoadFailed, LoadFailedKind, RefusedKind};
 use dspex_python::{ForkError, StartError};
@@ -15,6 +16,8 @@ pub enum SubmitErrorKind {
     Python(RefusedKind),
     /// The interpreter did not come up.
     PythonBroken,
+    /// The machine gave no Python process, or not in time: the program is not at fault.
+    PythonUnavailable,
     /// The worker ended while it loaded the program.
     WorkerEnded,
     /// A file dataset has rows without an input, or none at all.
@@ -39,6 +42,12 @@ pub enum SubmitErrorKind {
     PoolFull,
     /// The log or the disk did not take it.
     Unavailable,
+    /// The disk is full.
+    StorageFull,
+    /// The log has too much to do, has no leader, or gave no answer: again in a moment.
+    TimedOut,
+    /// The node is stopping.
+    Stopping,
     /// A defect of this program.
     Internal,
 }
@@ -83,7 +92,9 @@ impl From<StartError> for SubmitError {
     fn from(error: StartError) -> Self {
         let kind = match &error {
             StartError::Refused { kind, .. } => SubmitErrorKind::Python(*kind),
-            StartError::Failed { .. } | StartError::TimedOut { .. } => SubmitErrorKind::PythonBroken,
+            StartError::Failed { .. } => SubmitErrorKind::PythonBroken,
+            StartError::TimedOut { .. } => SubmitErrorKind::PythonUnavailable,
+            StartError::Stopping => SubmitErrorKind::Stopping,
             StartError::TooMany(_) => SubmitErrorKind::PoolFull,
         };
         Self::new(kind, error)
@@ -92,7 +103,36 @@ impl From<StartError> for SubmitError {
 
 impl From<ForkError> for SubmitError {
     fn from(error: ForkError) -> Self {
-        Self::new(SubmitErrorKind::WorkerEnded, error)
+        let kind = match &error {
+            ForkError::Refused(_) | ForkError::ZygoteEnded(_) | ForkError::NoHello { .. } | ForkError::Io(_) => {
+                SubmitErrorKind::PythonUnavailable
+            }
+            ForkError::Directory(_) => SubmitErrorKind::Argument,
+            ForkError::Taken(_) | ForkError::Version(_) => SubmitErrorKind::Internal,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<ProposeError> for SubmitError {
+    fn from(error: ProposeError) -> Self {
+        let kind = match &error {
+            ProposeError::Encode(_) => SubmitErrorKind::TooLarge,
+            ProposeError::Stopped { .. } if error.is_storage_full() => SubmitErrorKind::StorageFull,
+            ProposeError::Stopped { .. } => SubmitErrorKind::Stopping,
+            _ => SubmitErrorKind::TimedOut,
+        };
+        Self::new(kind, error)
+    }
+}
+
+impl From<io::Error> for SubmitError {
+    fn from(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => SubmitErrorKind::StorageFull,
+            _ => SubmitErrorKind::Unavailable,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -106,5 +146,42 @@ impl From<Rejection> for SubmitError {
             _ => SubmitErrorKind::Internal,
         };
         Self::new(kind, rejection)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(error: impl Into<SubmitError>) -> SubmitErrorKind {
+        error.into().kind
+    }
+
+    #[test]
+    fn the_program_is_not_blamed_for_the_machine() {
+        for error in [
+            ForkError::Refused("no answer within 10 s".to_owned()),
+            ForkError::ZygoteEnded("killed".to_owned()),
+            ForkError::NoHello { message: "it ended".to_owned(), output: String::new() },
+            ForkError::Io(io::ErrorKind::WouldBlock.into()),
+        ] {
+            let text = error.to_string();
+            assert_eq!(kind(error), SubmitErrorKind::PythonUnavailable, "{text}");
+        }
+        let limit = std::time::Duration::from_secs(60);
+        let late = StartError::TimedOut { interpreter: "python".to_owned(), limit, output: String::new() };
+        assert_eq!(kind(late), SubmitErrorKind::PythonUnavailable);
+        assert_eq!(kind(StartError::Stopping), SubmitErrorKind::Stopping);
+    }
+
+    #[test]
+    fn a_busy_or_stopping_node_is_not_a_broken_disk() {
+        let stopped = |detail: &str| ProposeError::Stopped { detail: detail.to_owned() };
+        assert_eq!(kind(ProposeError::Busy), SubmitErrorKind::TimedOut);
+        assert_eq!(kind(ProposeError::NoLeader), SubmitErrorKind::TimedOut);
+        assert_eq!(kind(stopped("raft stopped")), SubmitErrorKind::Stopping);
+        assert_eq!(kind(stopped("No space left on device (os error 28)")), SubmitErrorKind::StorageFull);
+        assert_eq!(kind(io::Error::from(io::ErrorKind::StorageFull)), SubmitErrorKind::StorageFull);
+        assert_eq!(kind(io::Error::other("bad sector")), SubmitErrorKind::Unavailable);
     }
 }

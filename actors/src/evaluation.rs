@@ -13,10 +13,9 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, RequestId, RunId, RunStatus};
+use dspex_model::{Command, RunId, RunStatus};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
@@ -105,7 +104,11 @@ impl Actor for EvaluationActor {
     }
 
     async fn post_stop(&self, _: ActorRef<EvaluationMessage>, work: &mut Work) -> Result<(), ActorProcessingErr> {
-        work.stop_workers();
+        if work.finished {
+            work.finish_workers();
+        } else {
+            work.stop_workers();
+        }
         Ok(())
     }
 }
@@ -132,6 +135,7 @@ impl Work {
             }
             Ok(status) => {
                 self.arguments.board.committed();
+                self.finished = status == RunStatus::Finished;
                 info!(run = %self.arguments.run, status = status.name(), "run ended");
                 Next::Stop
             }
@@ -172,9 +176,8 @@ impl Work {
             reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         }
         // Fail and cancel are refused when the run has ended meanwhile, which is as good.
-        let request =
-            RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(self.arguments.context.parts.node.0) };
-        if let Err(error) = propose(&self.arguments.context.parts.consensus, Some(request), &command).await {
+        // Without a request id: a second one is refused as harmlessly, and no clock can make the end too old.
+        if let Err(error) = propose(&self.arguments.context.parts.consensus, None, &command).await {
             warn!(run = %self.arguments.run, %error, "the log did not take the end of a run");
         }
     }

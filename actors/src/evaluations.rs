@@ -5,10 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, RequestId, RunId, RunStatus};
+use dspex_model::{Command, RunId, RunStatus};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tracing::{error, warn};
-use uuid::Uuid;
 
 use crate::board::Board;
 use crate::context::NodeContext;
@@ -182,8 +181,7 @@ fn retry(
 }
 
 async fn cancel(context: &NodeContext, run: RunId, reason: String) {
-    let request = RequestId { request: Uuid::now_v7().as_u128(), client: u128::from(context.parts.node.0) };
-    if let Err(error) = propose(&context.parts.consensus, Some(request), &Command::CancelRun { run, reason }).await {
+    if let Err(error) = propose(&context.parts.consensus, None, &Command::CancelRun { run, reason }).await {
         error!(%run, %error, "the log did not take the cancel of an evaluation that keeps failing");
     }
 }

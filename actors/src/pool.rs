@@ -43,7 +43,7 @@ impl Actor for PoolActor {
         if let Ok(worker) = &spawned {
             state.owners.insert(worker.get_id(), (owner, key));
         }
-        // A caller that is gone leaves a worker whose owner is gone: it stops by itself when it has nobody to report to.
+        // A caller that is gone leaves a worker whose owner is gone: it is ended by its first report.
         if let Err(error) = reply.send(spawned) {
             warn!(%error, "a worker was spawned for nobody");
         }

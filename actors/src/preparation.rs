@@ -1,12 +1,11 @@
 //! From a request to a run in the log: the program is loaded once as a check, in the worker that will then execute it.
 
 mod check;
-mod sources;
+pub(crate) mod sources;
 mod specification;
 
 use std::sync::Arc;
 
-use dspex_consensus::ProposeError;
 use dspex_model::{Command, Outcome, RunId, RunStatus, RunSubmission};
 use ractor::ActorRef;
 use uuid::Uuid;
@@ -31,23 +30,25 @@ pub(crate) async fn submit(
     let checked = check::check(context, &caller, Checking::submission(&evaluation)?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
-    let Specified { spec, notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
+    let Specified { spec, mut notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
     let dataset = spec.dataset.digest;
-    let loaded = checked.into_loaded(&spec);
-    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     if resume {
-        let found =
-            context.parts.consensus.read_stale(|state| specification::newest_unfinished(state, spec.specification));
-        let (run, status) = found.ok_or_else(specification::nothing_to_resume)?;
-        if status == RunStatus::Running {
-            context.freeing.unpin(dataset);
-            return Ok(Submitted { run, resumed: true, notes });
-        }
+        let found = context.parts.consensus.read_stale(|state| {
+            let run = specification::newest_unfinished(state, spec.specification)?;
+            Some((run, state.run(run)?.spec.clone()))
+        });
+        let (run, stored) = found.ok_or_else(specification::nothing_to_resume)?;
+        notes.extend(specification::settings_kept(&stored, &spec));
+        // The stored run decides how it is executed, so this worker serves only where it fits that.
+        let loaded = checked.into_loaded(&stored);
+        let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
         start(context, evaluations, run, handover, id, command).await?;
         context.freeing.unpin(dataset);
         return Ok(Submitted { run, resumed: true, notes });
     }
+    let loaded = checked.into_loaded(&spec);
+    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     let run = RunId::from(Uuid::now_v7());
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
     let run = start(context, evaluations, run, handover, id, Command::SubmitRun(Box::new(submission))).await?;
@@ -81,11 +82,7 @@ pub(crate) async fn resume(
     let loaded = checked.into_loaded(&held.spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
-    match start(context, evaluations, run, handover, id, command).await {
-        // Somebody else resumed it in the meantime.
-        Err(_) if is_running(context, run) => {}
-        started => drop(started?),
-    }
+    start(context, evaluations, run, handover, id, command).await?;
     Ok(Submitted { run, resumed: true, notes })
 }
 
@@ -94,7 +91,8 @@ fn is_running(context: &NodeContext, run: RunId) -> bool {
     status == Some(RunStatus::Running)
 }
 
-/// Hands over what only the caller has, then proposes; the effect of the proposal starts the work.
+/// Hands over what only the caller has, then proposes; the effect of the proposal starts the work. One at a time: two
+/// resumes of one run must not take each other's handover away. The one that comes second joins the first.
 async fn start(
     context: &NodeContext,
     evaluations: &ActorRef<EvaluationsMessage>,
@@ -103,7 +101,11 @@ async fn start(
     request: dspex_model::RequestId,
     command: Command,
 ) -> Result<RunId, SubmitError> {
-    let gone = || SubmitError::new(SubmitErrorKind::Unavailable, "the node is stopping");
+    let _turn = context.starting.lock().await;
+    if matches!(command, Command::ResumeRun { .. }) && is_running(context, run) {
+        return Ok(run);
+    }
+    let gone = || SubmitError::new(SubmitErrorKind::Stopping, "the node is stopping");
     evaluations.cast(EvaluationsMessage::Expect(run, Box::new(handover))).map_err(|_| gone())?;
     let outcome = propose(&context.parts.consensus, Some(request), &command).await;
     let refused = match outcome {
@@ -117,8 +119,7 @@ async fn start(
         Ok(Outcome::RunResumed { .. }) => return Ok(run),
         Ok(Outcome::Rejected(rejection)) => rejection.into(),
         Ok(other) => SubmitError::new(SubmitErrorKind::Internal, format!("the log answered {other:?}")),
-        Err(error @ ProposeError::Encode(_)) => SubmitError::new(SubmitErrorKind::TooLarge, error),
-        Err(error) => SubmitError::new(SubmitErrorKind::Unavailable, error),
+        Err(error) => error.into(),
     };
     let _ = evaluations.cast(EvaluationsMessage::Forget(run));
     Err(refused)

@@ -90,9 +90,15 @@ impl Actor for RecorderActor {
             let context = Arc::clone(&state.context);
             tokio::spawn(async move {
                 let next = Instant::now() + FLUSH_EVERY;
+                let waiting: Vec<_> = batch.iter().map(|recording| recording.evaluation.clone()).collect();
                 let flush = tokio::spawn(async move { flush(&context, batch).await });
                 if let Err(error) = flush.await {
-                    error!(%error, "recording results failed; their run goes on after a resume");
+                    error!(%error, "recording results failed");
+                    for evaluation in waiting {
+                        // Told of one result more than once, it ends the run once.
+                        let recorded = Recorded { results: 1, status: Err(error.to_string()) };
+                        let _ = evaluation.cast(EvaluationMessage::Recorded(recorded));
+                    }
                 }
                 tokio::time::sleep_until(next).await;
                 // The recorder is gone only when its node stops.

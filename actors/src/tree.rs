@@ -23,7 +23,7 @@ use tracing::error;
 
 use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
-use crate::error::{SubmitError, SubmitErrorKind};
+use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::freeing;
 use crate::pool::PoolActor;
@@ -66,7 +66,7 @@ impl Tree {
     /// Checks, stores and starts a run, or continues one. Nothing is stored when the check fails.
     ///
     /// # Errors
-    /// See [`SubmitErrorKind`].
+    /// See [`SubmitErrorKind`](crate::SubmitErrorKind).
     pub async fn submit(&self, request: SubmitRequest) -> Result<Submitted, SubmitError> {
         preparation::submit(&self.context, &self.evaluations, request).await
     }
@@ -74,7 +74,7 @@ impl Tree {
     /// Continues a cancelled or interrupted run.
     ///
     /// # Errors
-    /// See [`SubmitErrorKind`].
+    /// See [`SubmitErrorKind`](crate::SubmitErrorKind).
     pub async fn resume(&self, request: ResumeRequest) -> Result<Submitted, SubmitError> {
         preparation::resume(&self.context, &self.evaluations, request).await
     }
@@ -106,7 +106,7 @@ impl Tree {
 
     async fn write(&self, request: RequestId, command: Command) -> Result<(), SubmitError> {
         let outcome = propose(&self.context.parts.consensus, Some(request), &command).await;
-        match outcome.map_err(|error| SubmitError::new(SubmitErrorKind::Unavailable, error))? {
+        match outcome? {
             Outcome::Rejected(rejection) => Err(rejection.into()),
             _ => Ok(()),
         }

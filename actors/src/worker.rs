@@ -2,11 +2,13 @@
 //!
 //! It decides nothing. When it dies its process dies with it, and its evaluation hears of one end, however it came.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use dspex_model::RunId;
-use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, LoadFailed, Ping, ToWorker};
+use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, ToWorker};
 use dspex_python::{EndReason, Ended, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
@@ -20,6 +22,11 @@ use crate::submission::Caller;
 
 /// Rows in one frame to a worker, unless a single one is longer; well below the limit of a frame.
 const FRAME_ROWS_BYTES: usize = 8 << 20;
+
+/// A program may load models while it is imported.
+pub(crate) const LOAD_LIMIT: Duration = Duration::from_secs(600);
+/// For what a program does at its end (`atexit`, files that are flushed), after its last example.
+const FINISH_LIMIT: Duration = Duration::from_secs(2);
 
 /// A worker as people see it.
 #[derive(Clone, Debug)]
@@ -54,10 +61,8 @@ pub enum WorkerState {
 /// What an evaluation hears of a worker.
 #[derive(Debug)]
 pub(crate) enum WorkerReport {
-    /// It has loaded the program.
-    Ready,
-    /// It cannot load the program.
-    LoadFailed(LoadFailed),
+    /// It has loaded the program, from these files where it was not the one that checked it: {path: sha256}.
+    Ready(Option<BTreeMap<String, String>>),
     /// Examples are done.
     Results(Vec<ExampleResult>),
     /// The run cannot have a score.
@@ -123,6 +128,10 @@ pub(crate) enum WorkerMessage {
     Event(WorkerEvent),
     /// Asks whether the interpreter answers.
     Ping,
+    /// The program has had its time to load.
+    LoadLimit,
+    /// There is no more work: what the program left for its end is done, then the process ends.
+    Finish,
     /// Ends the process at once; the end is reported.
     Kill,
 }
@@ -133,6 +142,10 @@ pub(crate) struct WorkerActorState {
     place: WorkerPlace,
     process: Option<RunningProcess>,
     in_flight: usize,
+    loaded: bool,
+    /// Why it is killed, where the process itself cannot say it.
+    failure: Option<String>,
+    finishing: bool,
     _view: ViewGuard,
 }
 
@@ -188,7 +201,15 @@ impl Actor for WorkerActor {
         });
         let guard = ViewGuard { context: Arc::clone(&place.context), id: place.id.clone() };
         myself.cast(WorkerMessage::Start(origin))?;
-        Ok(WorkerActorState { place, process: None, in_flight: 0, _view: guard })
+        Ok(WorkerActorState {
+            place,
+            process: None,
+            in_flight: 0,
+            loaded: false,
+            failure: None,
+            finishing: false,
+            _view: guard,
+        })
     }
 
     async fn handle(
@@ -202,11 +223,12 @@ impl Actor for WorkerActor {
             WorkerMessage::Execute(examples) => state.execute(examples).await,
             WorkerMessage::Event(event) => state.event(&myself, event),
             WorkerMessage::Ping => state.ping(),
-            WorkerMessage::Kill => {
-                if let Some(process) = &state.process {
-                    process.handle.kill();
-                }
+            WorkerMessage::LoadLimit if !state.loaded => {
+                state.give_up(format!("the program was still loading after {} s", LOAD_LIMIT.as_secs()));
             }
+            WorkerMessage::LoadLimit => {}
+            WorkerMessage::Finish => state.finish(&myself),
+            WorkerMessage::Kill => state.kill(),
         }
         Ok(())
     }
@@ -217,12 +239,13 @@ impl WorkerActorState {
         match origin {
             Origin::Loaded(LoadedProcess { process, permit, .. }) => {
                 self.adopt(myself, process, permit);
-                self.ready();
+                self.ready(None);
             }
             Origin::Launch { caller, load } => match self.launch(&caller, load).await {
                 Ok((process, permit)) => {
                     self.adopt(myself, process, permit);
                     self.show(|view| view.state = WorkerState::Loading);
+                    myself.send_after(LOAD_LIMIT, || WorkerMessage::LoadLimit);
                 }
                 Err(error) => {
                     let end = WorkerEnd { message: error.to_string(), output: String::new(), by: EndedBy::Node };
@@ -258,9 +281,32 @@ impl WorkerActorState {
         self.process = Some(RunningProcess { handle, _pumps: pumps, _permit: permit });
     }
 
-    fn ready(&self) {
+    fn ready(&mut self, sources: Option<BTreeMap<String, String>>) {
+        self.loaded = true;
         self.show(|view| view.state = WorkerState::Ready);
-        self.report(WorkerReport::Ready);
+        self.report(WorkerReport::Ready(sources));
+    }
+
+    fn kill(&self) {
+        if let Some(process) = &self.process {
+            process.handle.kill();
+        }
+    }
+
+    fn give_up(&mut self, why: String) {
+        self.failure = Some(why);
+        self.kill();
+    }
+
+    fn finish(&mut self, myself: &ActorRef<WorkerMessage>) {
+        self.finishing = true;
+        match &self.process {
+            Some(process) if process.handle.try_send(&ToWorker::Stop).is_ok() => {
+                myself.send_after(FINISH_LIMIT, || WorkerMessage::Kill);
+            }
+            Some(process) => process.handle.kill(),
+            None => myself.stop(None),
+        }
     }
 
     async fn execute(&mut self, examples: Vec<Example>) {
@@ -285,8 +331,8 @@ impl WorkerActorState {
 
     fn event(&mut self, myself: &ActorRef<WorkerMessage>, event: WorkerEvent) {
         match event {
-            WorkerEvent::Frame(FromWorker::Loaded(_)) => self.ready(),
-            WorkerEvent::Frame(FromWorker::LoadFailed(failed)) => self.report(WorkerReport::LoadFailed(failed)),
+            WorkerEvent::Frame(FromWorker::Loaded(loaded)) => self.ready(Some(loaded.sources)),
+            WorkerEvent::Frame(FromWorker::LoadFailed(failed)) => self.give_up(failed.message),
             WorkerEvent::Frame(FromWorker::Results(results)) => {
                 let count = results.results.len();
                 self.in_flight = self.in_flight.saturating_sub(count);
@@ -299,7 +345,11 @@ impl WorkerActorState {
             WorkerEvent::Frame(FromWorker::Hello(_) | FromWorker::Rows(_)) => {}
             WorkerEvent::Ended(ended) => {
                 let output = self.process.as_ref().map(|process| process.handle.output().text());
-                self.end(myself, WorkerEnd::new(&ended, output.unwrap_or_default()));
+                let mut end = WorkerEnd::new(&ended, output.unwrap_or_default());
+                if let Some(failure) = self.failure.take() {
+                    end = WorkerEnd { message: failure, by: EndedBy::Itself, ..end };
+                }
+                self.end(myself, end);
             }
         }
     }
@@ -310,8 +360,11 @@ impl WorkerActorState {
     }
 
     fn report(&self, report: WorkerReport) {
-        // An evaluation that is gone needs no report; its workers are stopped with it.
-        let _ = self.place.owner.cast(EvaluationMessage::Worker(self.place.key, report));
+        let told = self.place.owner.cast(EvaluationMessage::Worker(self.place.key, report));
+        if told.is_err() && !self.finishing {
+            // Its evaluation is gone without a word, so what it executes is for nobody.
+            self.kill();
+        }
     }
 
     fn show(&self, change: impl FnOnce(&mut WorkerView)) {

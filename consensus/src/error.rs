@@ -17,6 +17,14 @@ pub enum StartError {
         /// What was found.
         detail: String,
     },
+    /// The file system has no space left.
+    #[error(
+        "no space left for the log or the state ({detail}); free at least 64 MiB on its file system and start again"
+    )]
+    Full {
+        /// What was refused.
+        detail: String,
+    },
     /// The settings contradict each other.
     #[error("the consensus settings are not usable: {detail}")]
     Options {
@@ -29,6 +37,19 @@ pub enum StartError {
         /// The limit.
         limit: Duration,
     },
+}
+
+impl StartError {
+    /// A failed read or write.
+    pub(crate) fn storage(error: impl std::fmt::Display) -> Self {
+        let detail = error.to_string();
+        if is_disk_full(&detail) { Self::Full { detail } } else { Self::Storage { detail } }
+    }
+}
+
+/// openraft hands on the words of a failed read or write, not its kind; for a full disk they are those of `strerror`.
+fn is_disk_full(detail: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"].iter().any(|words| detail.contains(words))
 }
 
 /// Why a proposal has no outcome.
@@ -71,6 +92,11 @@ impl ProposeError {
     pub fn outcome_unknown(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::Stopped { .. })
     }
+
+    /// Whether the node has stopped because its disk is full.
+    pub fn is_storage_full(&self) -> bool {
+        matches!(self, Self::Stopped { detail } if is_disk_full(detail))
+    }
 }
 
 /// Why the state could not be read with certainty.
@@ -97,4 +123,22 @@ pub enum ReadError {
         /// Why it stopped.
         detail: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_taken_for_a_damaged_log() {
+        for words in
+            ["IO error: No space left on device: While appending to 7.log", "Disk quota exceeded (os error 122)"]
+        {
+            assert!(matches!(StartError::storage(words), StartError::Full { .. }), "{words}");
+        }
+        assert!(matches!(StartError::storage("log entry 7 is damaged"), StartError::Storage { .. }));
+        let stopped = |detail: &str| ProposeError::Stopped { detail: detail.to_owned() };
+        assert!(stopped("when Write Vote: No space left on device (os error 28)").is_storage_full());
+        assert!(!stopped("raft stopped").is_storage_full());
+    }
 }

@@ -20,17 +20,17 @@ use crate::types::{Member, Raft};
 pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> Result<(Raft, MachineView), StartError> {
     let node = data.identity().node_id.0;
     let config = config(data, options)?;
-    let (machine, view) = Machine::open(data, options.effect_backlog).map_err(storage)?;
+    let (machine, view) = Machine::open(data, options.effect_backlog).map_err(StartError::storage)?;
     complete(data, *view.progress.borrow())?;
     let log = RaftLog::new(data.log().clone(), data.state().clone());
-    let raft = Raft::new(node, config, NoPeers, log, machine).await.map_err(storage)?;
-    if !raft.is_initialized().await.map_err(storage)? {
+    let raft = Raft::new(node, config, NoPeers, log, machine).await.map_err(StartError::storage)?;
+    if !raft.is_initialized().await.map_err(StartError::storage)? {
         // Nothing was ever stored here, so nobody else can know of this cluster.
-        raft.initialize(BTreeMap::from([(node, Member::default())])).await.map_err(storage)?;
+        raft.initialize(BTreeMap::from([(node, Member::default())])).await.map_err(StartError::storage)?;
         tracing::info!(node, "made a cluster of one node");
     }
     let voters = raft.with_raft_state(|state| state.membership_state.effective().voter_ids().collect::<Vec<_>>());
-    if voters.await.map_err(storage)? == [node] {
+    if voters.await.map_err(StartError::storage)? == [node] {
         lead_alone(&raft, node, options.start_limit).await?;
     }
     Ok((raft, view))
@@ -38,8 +38,8 @@ pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> R
 
 /// The state is written after the log is synced, so a log that ends before the state has lost entries.
 fn complete(data: &DataDirectory, applied: u64) -> Result<(), StartError> {
-    let purged = data.log().last_purged().map_err(storage)?;
-    let purged = purged.as_deref().map(codec::decode_position).transpose().map_err(storage)?.flatten();
+    let purged = data.log().last_purged().map_err(StartError::storage)?;
+    let purged = purged.as_deref().map(codec::decode_position).transpose().map_err(StartError::storage)?.flatten();
     let last = data.log().bounds().last.max(purged.map(|id| id.index)).unwrap_or(0);
     if applied > last {
         let detail = format!("the log ends with entry {last}, the state with entry {applied}: entries are missing");
@@ -53,7 +53,7 @@ fn complete(data: &DataDirectory, applied: u64) -> Result<(), StartError> {
 /// openraft could restore the leadership of the last run without an election. An election is the safe way: its
 /// blank entry commits everything before it, whether or not the last commit pointer reached the disk.
 async fn lead_alone(raft: &Raft, node: u64, limit: Duration) -> Result<(), StartError> {
-    raft.trigger().elect(false).await.map_err(storage)?;
+    raft.trigger().elect(false).await.map_err(StartError::storage)?;
     let leads = |metrics: &openraft::RaftMetrics<crate::types::Types>| {
         let applied = metrics.last_applied;
         metrics.state == ServerState::Leader
@@ -62,7 +62,7 @@ async fn lead_alone(raft: &Raft, node: u64, limit: Duration) -> Result<(), Start
     };
     if raft.wait(Some(limit)).metrics(leads, "the only voter leads").await.is_err() {
         let failure = raft.metrics().borrow_watched().running_state.clone();
-        return Err(failure.err().map_or(StartError::TooSlow { limit }, storage));
+        return Err(failure.err().map_or(StartError::TooSlow { limit }, StartError::storage));
     }
     tracing::info!(node, "leads");
     Ok(())
@@ -84,8 +84,4 @@ fn config(data: &DataDirectory, options: &ConsensusOptions) -> Result<Arc<Config
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Options { detail: error.to_string() })
-}
-
-fn storage(error: impl std::fmt::Display) -> StartError {
-    StartError::Storage { detail: error.to_string() }
 }

@@ -9,6 +9,8 @@ use dspex_consensus::{Consensus, ConsensusOptions};
 use dspex_model::RunStatus;
 use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
 use dspex_storage::{BlobStore, DataDirectory, Options};
+use futures::FutureExt;
+use futures::future::FusedFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tracing::{info, warn};
@@ -22,6 +24,8 @@ use crate::start_error::Failure;
 
 /// Without calls and runs for so long, the node ends.
 const IDLE_MAX: Duration = Duration::from_secs(600);
+/// For the API server to answer what is under way.
+const SERVER_GRACE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
 const FAILURE_GRACE: Duration = Duration::from_secs(2);
@@ -54,7 +58,7 @@ pub(crate) fn run(home: &Path) -> i32 {
 
 async fn live(home: &Path) -> Result<(), Failure> {
     let data = open(home).await?;
-    let consensus = Consensus::start(&data, ConsensusOptions::default()).await.map_err(Failure::corrupt)?;
+    let consensus = Consensus::start(&data, ConsensusOptions::default()).await?;
     let tree = start_tree(home, &data, &consensus).await?;
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
@@ -70,33 +74,56 @@ async fn live(home: &Path) -> Result<(), Failure> {
     };
     let socket = home.join("node.sock");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(socket.clone(), Arc::new(node), async move {
+    let serving = server::serve(socket.clone(), Arc::new(node), async move {
         // A sender that is gone means the same.
         let _ = ended.await;
-    }));
+    });
+    let mut serving = tokio::spawn(serving).fuse();
     info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), "the node is ready");
     let failure = tokio::select! {
         () = wanted_no_more(&consensus, &activity) => None,
         () = stop.notified() => None,
         () = told_to_end() => None,
-        stopped = consensus.stopped() => Some(format!("the log stopped: {}", stopped.unwrap_or_default())),
-        failed = storage_failed(data.blobs(), &consensus) => Some(failed),
+        stopped = consensus.stopped() => Some(Failure::storage(log_stopped(stopped))),
+        failed = storage_failed(data.blobs(), &consensus) => Some(Failure::storage(failed)),
+        // A node that nobody can reach is of no use, and would hold the data directory.
+        served = &mut serving => Some(Failure::other(unreachable(&socket, served))),
     };
     // New commands must not find a node that is ending.
     let _ = std::fs::remove_file(&socket);
     drop(end);
     tree.stop().await;
-    if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(5), serving).await.unwrap_or(Ok(Ok(()))) {
+    // One that ended by itself was heard above.
+    if !serving.is_terminated()
+        && let Ok(Ok(Err(error))) = tokio::time::timeout(SERVER_GRACE, serving).await
+    {
         warn!(%error, "the API server ended badly");
     }
     consensus.shutdown().await;
     match failure {
-        Some(detail) => Err(Failure::storage(detail)),
+        Some(failure) => Err(failure),
         None => {
             info!("the node has ended");
             Ok(())
         }
     }
+}
+
+fn log_stopped(why: Option<String>) -> String {
+    format!("the log stopped: {}", why.unwrap_or_default())
+}
+
+/// What to say of an API server that ended while it was needed.
+fn unreachable(socket: &Path, served: Result<anyhow::Result<()>, tokio::task::JoinError>) -> String {
+    let why = match served {
+        Ok(Ok(())) => "it ended".to_owned(),
+        Ok(Err(error)) => format!("{error:#}"),
+        Err(error) => error.to_string(),
+    };
+    format!(
+        "no command can reach the node at {}: {why}; make its directory writable, or set DSPEX_HOME to another one",
+        socket.display()
+    )
 }
 
 async fn open(home: &Path) -> Result<DataDirectory, Failure> {
@@ -163,5 +190,17 @@ async fn told_to_end() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_ended_says_where_and_why() {
+        let told = unreachable(Path::new("/home/node.sock"), Ok(Err(anyhow::anyhow!("Permission denied"))));
+        assert!(told.contains("/home/node.sock: Permission denied; make"), "{told}");
+        assert!(unreachable(Path::new("/s"), Ok(Ok(()))).contains("it ended"));
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use dspex_api::reason;
 use dspex_cli::{START_ERROR_FILE, StartError};
+use dspex_consensus::StartError as ConsensusError;
 use dspex_storage::OpenError;
 
 /// Unreachable; `exit::UNREACHABLE` of the CLI.
@@ -22,10 +23,6 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn other(error: impl std::fmt::Display) -> Self {
         Self { reason: reason::NODE_START_FAILED, exit_code: UNREACHABLE, message: error.to_string() }
-    }
-
-    pub(crate) fn corrupt(error: impl std::fmt::Display) -> Self {
-        Self { reason: reason::DATA_DIRECTORY_CORRUPT, exit_code: UNREACHABLE, message: error.to_string() }
     }
 
     /// The store of a node that ran takes no more writes.
@@ -47,6 +44,18 @@ impl Failure {
     }
 }
 
+impl From<ConsensusError> for Failure {
+    fn from(error: ConsensusError) -> Self {
+        let (reason, exit_code) = match &error {
+            ConsensusError::Storage { .. } => (reason::DATA_DIRECTORY_CORRUPT, UNREACHABLE),
+            ConsensusError::Full { .. } => (reason::STORAGE_FULL, LIMIT),
+            // The log is whole: a slow disk or a setting is no damage.
+            _ => (reason::NODE_START_FAILED, UNREACHABLE),
+        };
+        Self { reason, exit_code, message: error.to_string() }
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let (reason, exit_code) = match &error {
@@ -58,5 +67,26 @@ impl From<OpenError> for Failure {
             _ => (reason::NODE_START_FAILED, UNREACHABLE),
         };
         Self { reason, exit_code, message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn told(error: ConsensusError) -> (&'static str, u8) {
+        let failure = Failure::from(error);
+        (failure.reason, failure.exit_code)
+    }
+
+    #[test]
+    fn only_what_cannot_be_read_is_called_damaged() {
+        let detail = || "log entry 7".to_owned();
+        assert_eq!(told(ConsensusError::Storage { detail: detail() }), (reason::DATA_DIRECTORY_CORRUPT, UNREACHABLE));
+        assert_eq!(told(ConsensusError::Full { detail: detail() }), (reason::STORAGE_FULL, LIMIT));
+        let slow = ConsensusError::TooSlow { limit: Duration::from_secs(10) };
+        assert_eq!(told(slow), (reason::NODE_START_FAILED, UNREACHABLE));
     }
 }

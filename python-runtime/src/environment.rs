@@ -65,6 +65,9 @@ const NAMES: [&str; 20] = [
     "MPLCONFIGDIR",
 ];
 
+/// How the names of secrets end, also those of the families above (`LITELLM_API_KEY`): they reach a worker after the fork.
+const SECRETS: [&str; 4] = ["KEY", "TOKEN", "SECRET", "PASSWORD"];
+
 /// What DSPex sets unless the caller did: one thread for each numeric library (workers are the parallelism), the same string
 /// hashes in every worker, and no download of prices during the import.
 const DEFAULTS: [(&str, &str); 4] = [
@@ -110,7 +113,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn matters_at_start(name: &str) -> bool {
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    let is_secret = || {
+        let name = name.to_ascii_uppercase();
+        SECRETS.iter().any(|end| name.ends_with(end))
+    };
+    NAMES.contains(&name) || (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !is_secret())
 }
 
 fn add_defaults(environment: &mut Environment) {
@@ -150,6 +157,22 @@ mod tests {
                 "PYTHONPATH"
             ]
         );
+    }
+
+    #[test]
+    fn secrets_stay_out_whatever_family_they_are_of() {
+        let full = environment(&[
+            ("LITELLM_API_KEY", "secret"),
+            ("LITELLM_MASTER_key", "secret"),
+            ("DSPY_TOKEN", "secret"),
+            ("DSP_CLIENT_SECRET", "secret"),
+            ("PYTHON_KEYRING_PASSWORD", "secret"),
+            ("DSPY_CACHEDIR", "/cache"),
+        ]);
+        let start = startup_environment(&full);
+        assert!(!start.values().any(|value| value == "secret"), "{start:?}");
+        assert_eq!(start["DSPY_CACHEDIR"], "/cache");
+        assert_eq!(worker_environment(&full)["LITELLM_API_KEY"], "secret");
     }
 
     #[test]

@@ -19,6 +19,6 @@ pub use output::{OutputLine, OutputTail};
 pub use package::Package;
 pub use process::{Fingerprint, boot_id, start_ticks};
 pub use registry::{Cleanup, Registry, clean_up_orphans};
-pub use worker::{EndReason, Ended, ForkError, SendError, WorkerEvent, WorkerHandle, WorkerOrder, WorkerProcess};
+pub use worker::{EndReason, Ended, ForkError, SendError, WorkerEvent, WorkerHandle, WorkerProcess};
 pub use zygote::{StartError, Zygote};
 pub use zygotes::{Limits, Zygotes};

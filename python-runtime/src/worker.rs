@@ -13,7 +13,7 @@ use std::fmt;
 
 use tokio::sync::mpsc;
 
-pub use control::{SendError, WorkerHandle, WorkerOrder};
+pub use control::{SendError, WorkerHandle};
 pub use fork::ForkError;
 
 use crate::output::OutputLine;

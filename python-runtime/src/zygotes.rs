@@ -80,13 +80,7 @@ impl Zygotes {
             Claim::Starting(outcome) => outcome,
         };
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
-        outcome.unwrap_or_else(|| {
-            Err(StartError::Failed {
-                interpreter: interpreter.display().to_string(),
-                message: "the node is stopping".to_owned(),
-                output: String::new(),
-            })
-        })
+        outcome.unwrap_or(Err(StartError::Stopping))
     }
 
     /// Those that run.

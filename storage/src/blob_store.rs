@@ -134,14 +134,6 @@ impl BlobStore {
         Ok(Some(bytes))
     }
 
-    /// Reads several values, in the order of the digests.
-    ///
-    /// # Errors
-    /// When one is damaged.
-    pub fn get_many(&self, digests: &[Digest]) -> io::Result<Vec<Option<Vec<u8>>>> {
-        digests.iter().map(|digest| self.get(digest)).collect()
-    }
-
     /// Reads a value chunk by chunk. The last chunk comes only if the whole matches the digest.
     ///
     /// # Errors
@@ -156,17 +148,6 @@ impl BlobStore {
     /// When the database cannot be read.
     pub fn contains(&self, digest: &Digest) -> io::Result<bool> {
         Ok(self.shared.db.get_pinned(value_key(digest)).map_err(from_rocksdb)?.is_some())
-    }
-
-    /// A value's length.
-    ///
-    /// # Errors
-    /// When its entry is damaged.
-    pub fn length(&self, digest: &Digest) -> io::Result<Option<u64>> {
-        Ok(self.stored(digest)?.map(|stored| match stored {
-            Stored::Inline(bytes) => bytes.len() as u64,
-            Stored::Chunked { length, .. } => length,
-        }))
     }
 
     /// Removes values with one sync; one that is not there is no error.

@@ -67,7 +67,7 @@ pub enum OpenError {
     },
     /// An embedded directory was opened as a cluster's, or the other way round.
     #[error(
-        "data directory {} belongs to {found} node, not to {expected} node; use another directory (`dspex run export` carries runs over)",
+        "data directory {} belongs to {found} node, not to {expected} node; use another directory",
         path.display()
     )]
     OtherKind {

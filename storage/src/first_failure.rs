@@ -21,6 +21,8 @@ impl FirstFailure {
 
     /// Fails once there was a failure.
     pub(crate) fn check(&self) -> io::Result<()> {
-        self.0.get().map_or(Ok(()), |(kind, text)| Err(io::Error::new(*kind, format!("an earlier write failed: {text}"))))
+        self.0
+            .get()
+            .map_or(Ok(()), |(kind, text)| Err(io::Error::new(*kind, format!("an earlier write failed: {text}"))))
     }
 }

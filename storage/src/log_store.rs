@@ -27,7 +27,6 @@ pub type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 const VOTE: &[u8] = b"m/vote";
 const COMMITTED: &[u8] = b"m/committed";
 const LAST_PURGED: &[u8] = b"m/last_purged";
-const META_PREFIX: &[u8] = b"m/meta/";
 
 /// The entries that the log holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,12 +149,11 @@ impl LogStore {
 
     /// Stores the vote.
     pub fn save_vote(&self, vote: &[u8], done: Done) {
-        self.put(VOTE, vote, done);
-    }
-
-    /// Stores a value under a name of its own, synced and in order with everything else.
-    pub fn put_meta(&self, name: &str, value: &[u8], done: Done) {
-        self.put(&meta_key(name), value, done);
+        let mut position = self.position();
+        let mut batch = WriteBatch::default();
+        batch.put(VOTE, vote);
+        let unchanged = *position;
+        self.commit(&mut position, unchanged, batch, done);
     }
 
     /// Notes how far the log is committed. Not synced by itself: the next sync carries it, and a lost note is found
@@ -191,14 +189,6 @@ impl LogStore {
     /// When it cannot be read.
     pub fn last_purged(&self) -> io::Result<Option<Vec<u8>>> {
         self.shared.db.get(LAST_PURGED).map_err(from_rocksdb)
-    }
-
-    /// A value stored by [`put_meta`](Self::put_meta).
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn meta(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        self.shared.db.get(meta_key(name)).map_err(from_rocksdb)
     }
 
     /// Reads the entries of a range that the log holds, in order, stopping after `most_bytes` (but never before the
@@ -264,14 +254,6 @@ impl LogStore {
     /// When the last sync fails.
     pub fn close(&self) -> io::Result<()> {
         self.shared.flusher.stop()
-    }
-
-    fn put(&self, key: &[u8], value: &[u8], done: Done) {
-        let mut position = self.position();
-        let mut batch = WriteBatch::default();
-        batch.put(key, value);
-        let unchanged = *position;
-        self.commit(&mut position, unchanged, batch, done);
     }
 
     /// Writes a batch and queues its acknowledgement while the order is held.
@@ -351,8 +333,4 @@ fn scan(db: &DB, range: Range<u64>) -> impl Iterator<Item = (u64, io::Result<Rec
         },
         Err(error) => (0, Err(error)),
     })
-}
-
-fn meta_key(name: &str) -> Vec<u8> {
-    [META_PREFIX, name.as_bytes()].concat()
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, WriteBatch, checkpoint::Checkpoint};
+use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, WriteBatch};
 
 use crate::database::{self, Creation, MIB};
 use crate::durable_file;
@@ -120,15 +120,6 @@ impl StateStore {
     /// When it cannot be read.
     pub fn membership(&self) -> io::Result<Option<Vec<u8>>> {
         self.db().get(MEMBERSHIP).map_err(from_rocksdb)
-    }
-
-    /// Copies the state to a directory that must not exist, by hard links where it can.
-    ///
-    /// # Errors
-    /// When the copy cannot be made.
-    pub fn checkpoint(&self, path: &Path) -> io::Result<()> {
-        let db = self.db();
-        Checkpoint::new(&db).and_then(|checkpoint| checkpoint.create_checkpoint(path)).map_err(from_rocksdb)
     }
 
     /// Fixes the state as it is now for a snapshot, while writes go on.

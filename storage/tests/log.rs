@@ -37,7 +37,6 @@ fn entries_and_pointers_are_there_after_reopening() {
     let data = open(directory.path());
     append(data.log(), 1..6);
     wait(|done| data.log().save_vote(b"vote", done)).expect("the vote is saved");
-    wait(|done| data.log().put_meta("other", b"value", done)).expect("the value is saved");
     data.log().save_committed(b"committed").expect("the pointer is saved");
     data.close().expect("the directory closes");
 
@@ -47,7 +46,6 @@ fn entries_and_pointers_are_there_after_reopening() {
     assert_eq!(entries, (1..6).map(|index| (index, payload(index))).collect::<Vec<_>>());
     assert_eq!(data.log().vote().expect("readable").as_deref(), Some(&b"vote"[..]));
     assert_eq!(data.log().committed().expect("readable").as_deref(), Some(&b"committed"[..]));
-    assert_eq!(data.log().meta("other").expect("readable").as_deref(), Some(&b"value"[..]));
 }
 
 #[test]

@@ -141,14 +141,3 @@ fn only_the_newest_snapshot_is_kept_and_unfinished_ones_go() {
     let current = data.snapshots().current().expect("readable").expect("there is a snapshot");
     assert!(current.path().ends_with("00000000000000000027.snapshot"));
 }
-
-#[test]
-fn a_checkpoint_is_a_copy_of_the_state() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let data = open(directory.path());
-    fill(data.state(), 0, 10);
-    let path = directory.path().join("copy");
-    data.state().checkpoint(&path).expect("copied");
-    let copy = rocksdb::DB::open_for_read_only(&rocksdb::Options::default(), &path, false).expect("opened");
-    assert!(copy.get(b"dkey 00009").expect("readable").is_some());
-}

@@ -37,17 +37,12 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(commands.len() >= 6, "the README shows how to evaluate, resume, list and read: {commands:?}");
     let mut run = String::new();
     for command in commands {
-        let offline = command.replace("openai/gpt-4o-mini", "offline.py:lm");
-        let own = offline.contains("qa.py:program") && !offline.contains("--lm");
-        let mut arguments: Vec<String> = offline.split_whitespace().skip(1).map(str::to_owned).collect();
-        if own {
-            arguments.extend(["--lm".to_owned(), "offline.py:lm".to_owned()]);
-        }
         if command.contains("resume") {
             run = unfinished_run(&home, &project);
         }
-        let arguments: Vec<&str> =
-            arguments.iter().map(|word| if word == "01a1fda7" { run.as_str() } else { word.as_str() }).collect();
+        let offline = command.replace("openai/gpt-4o-mini", "offline.py:lm");
+        let words = offline.split_whitespace().skip(1);
+        let arguments: Vec<&str> = words.map(|word| if word == "01a1fda7" { run.as_str() } else { word }).collect();
         let output = home
             .dspex(&arguments)
             .directory(project.directory())

@@ -15,7 +15,7 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Cuts JSON Lines into rows; empty lines are no rows.
+    /// Cuts JSON Lines into rows: each newline ends one, also an empty one; the last row may lack its newline.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let bytes = Bytes::from(bytes);
         let mut ends: Vec<usize> =

@@ -13,6 +13,7 @@ use super::rows::Rows;
 use super::workers::{Deadline, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
 use crate::board::BoardEvent;
+use crate::preparation::sources;
 use crate::recorder::{RecorderMessage, Recording};
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
@@ -35,8 +36,11 @@ pub(crate) struct Work {
     pub(super) next_key: WorkerKey,
     pub(super) backoff: Backoff,
     pub(super) failed_starts: u32,
+    pub(super) finished: bool,
     generation: u64,
     rows: Rows,
+    /// The program's files when it was checked.
+    sources: BTreeMap<String, String>,
     warned: BTreeSet<u32>,
     deaths_told: u32,
     started: Instant,
@@ -53,8 +57,9 @@ impl Work {
         let held = parts.consensus.read_stale(|state| state.run(run).cloned());
         let held = held.ok_or_else(|| format!("run {run} is not in the state"))?;
         let digest = held.spec.dataset.digest;
-        let blobs = parts.blobs.clone();
-        let rows = tokio::task::spawn_blocking(move || blobs.get(&digest)).await??;
+        let (blobs, sources) = (parts.blobs.clone(), held.spec.sources);
+        let read = move || Ok::<_, std::io::Error>((blobs.get(&digest)?, sources::stored(&blobs, &sources)?));
+        let (rows, sources) = tokio::task::spawn_blocking(read).await??;
         let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
         if rows.len() != held.spec.dataset.examples as usize {
             return Err(format!(
@@ -83,7 +88,9 @@ impl Work {
             next_key: 1,
             backoff: Backoff::default(),
             failed_starts: 0,
+            finished: false,
             rows,
+            sources,
             warned: BTreeSet::new(),
             deaths_told: 0,
             started: Instant::now(),
@@ -118,16 +125,19 @@ impl Work {
 
     pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
         match report {
-            WorkerReport::Ready => {
+            WorkerReport::Ready(sources) => {
+                if let Some(path) = self.changed(&sources.unwrap_or_default()) {
+                    return Ok(Next::Cancel(format!(
+                        "{path} changed while the run was under way, so a new worker would run another program; put the \
+                         file back and resume, or start a new run"
+                    )));
+                }
                 self.failed_starts = 0;
                 if let Some(member) = self.members.get_mut(&key) {
                     member.ready = true;
                     self.plan.worker_joined(key, member.threads as usize);
                 }
                 Ok(Next::Go)
-            }
-            WorkerReport::LoadFailed(failed) => {
-                Ok(Next::Fail(format!("a worker could not load the program: {}", failed.message)))
             }
             WorkerReport::Results(results) => {
                 self.results(key, results);
@@ -183,11 +193,7 @@ impl Work {
         if !member.ready {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS_MAX {
-                let output = lost::shown_tail(&end.output);
-                return Ok(Next::Fail(format!(
-                    "{} workers in a row did not start: {}{output}",
-                    self.failed_starts, end.message
-                )));
+                return Ok(self.too_many_failed_starts(end));
             }
         }
         let cause = match (member.deadline, end.by) {
@@ -211,13 +217,34 @@ impl Work {
         Ok(Next::Go)
     }
 
+    /// The program could be loaded once, so what fails now may pass: the run can be resumed, or goes on with fewer workers.
+    fn too_many_failed_starts(&self, end: &WorkerEnd) -> Next {
+        let ready = self.members.values().filter(|member| member.ready).count();
+        let why = format!("{FAILED_STARTS_MAX} workers in a row did not start: {}", end.message);
+        if ready > 0 {
+            let text = format!(
+                "{why}; the run goes on with {ready}. A program that cannot be loaded twice at once needs --workers 1"
+            );
+            self.arguments.board.publish(BoardEvent::Warning(text));
+            return Next::Go;
+        }
+        Next::Cancel(format!("{why}{}", lost::shown_tail(&end.output)))
+    }
+
+    /// A file of the program that is not what it was when the run started.
+    fn changed(&self, sources: &BTreeMap<String, String>) -> Option<String> {
+        let differs = |path: &&String| self.sources.get(*path).is_some_and(|known| *known != sources[*path]);
+        sources.keys().find(differs).cloned()
+    }
 
     /// People see that a worker died while it happens, not only what came of it.
     fn tell_of_death(&mut self, end: &WorkerEnd, held: usize, failed: usize) {
         self.deaths_told += 1;
         let text = match self.deaths_told {
             ..=DEATHS_TOLD_MAX => format!("{}; {} of its {held} examples run again", end.message, held - failed),
-            _ if self.deaths_told == DEATHS_TOLD_MAX + 1 => "more workers died; they are not told one by one".to_owned(),
+            _ if self.deaths_told == DEATHS_TOLD_MAX + 1 => {
+                "more workers died; they are not told one by one".to_owned()
+            }
             _ => return,
         };
         self.arguments.board.publish(BoardEvent::Warning(text));

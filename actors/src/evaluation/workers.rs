@@ -84,6 +84,19 @@ impl Work {
         Ok(())
     }
 
+    /// After the last example: a program may have something to do at its end.
+    pub(super) fn finish_workers(&mut self) {
+        for member in self.members.values() {
+            if member.ready {
+                // One that is gone has nothing left to do.
+                let _ = member.actor.cast(WorkerMessage::Finish);
+            } else {
+                member.actor.kill();
+            }
+        }
+        self.members.clear();
+    }
+
     /// At once: nobody waits for what they still execute.
     pub(super) fn stop_workers(&mut self) {
         for member in self.members.values() {

@@ -1,5 +1,6 @@
 //! Loads a program in a worker of its own, before anything is stored.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,18 +9,16 @@ use dspex_python::protocol::{FromWorker, Load, Loaded, Number, PROTOCOL_VERSION,
 use dspex_python::{EndReason, Ended, WorkerEvent, WorkerProcess};
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::context::NodeContext;
+use crate::context::{NodeContext, WORKERS_MAX};
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{self, threads_of};
 use crate::submission::{Caller, DatasetSource, EvaluationRequest};
-use crate::worker::LoadedProcess;
+use crate::worker::{LOAD_LIMIT, LoadedProcess};
 
 /// DSPy's default.
 pub(super) const NUM_THREADS: u32 = 8;
 /// For a free worker; who waits longer is told.
 const CAPACITY_LIMIT: Duration = Duration::from_secs(60);
-/// A program may load models while it is imported.
-const LOAD_LIMIT: Duration = Duration::from_secs(600);
 /// Bytes of a Python dataset's rows.
 const ROWS_BYTES_MAX: usize = 1 << 30;
 
@@ -103,14 +102,15 @@ pub(super) async fn check(
 
 /// As many processes as there are CPUs, but none without a thread.
 pub(super) fn default_workers(context: &NodeContext, num_threads: u32) -> u32 {
-    u32::try_from(context.parts.cpus).unwrap_or(1).clamp(1, num_threads)
+    u32::try_from(context.parts.cpus.min(WORKERS_MAX)).unwrap_or(1).clamp(1, num_threads)
 }
 
 async fn capacity(context: &NodeContext) -> Result<OwnedSemaphorePermit, SubmitError> {
     let permit = Arc::clone(&context.capacity).acquire_owned();
     match tokio::time::timeout(CAPACITY_LIMIT, permit).await {
         Ok(Ok(permit)) => Ok(permit),
-        Ok(Err(closed)) => Err(SubmitError::new(SubmitErrorKind::Unavailable, closed)),
+        // Nobody closes it while the node serves.
+        Ok(Err(closed)) => Err(SubmitError::new(SubmitErrorKind::Stopping, closed)),
         Err(_) => Err(SubmitError::new(
             SubmitErrorKind::PoolFull,
             "all workers of this node are in use: wait for a run to end, or cancel one (dspex run list)",
@@ -163,10 +163,12 @@ fn ended_while_loading(ended: &Ended, output: &str) -> SubmitError {
 }
 
 async fn store(context: &NodeContext, bytes: Vec<u8>) -> Result<Digest, SubmitError> {
+    // An equal blob of a run that is being deleted must not be taken away between its write and its pin.
+    let _held = context.freeing.hold().await;
     let blobs = context.parts.blobs.clone();
     let stored = tokio::task::spawn_blocking(move || blobs.put(&bytes)).await;
     let digest = stored.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?.map_err(|error| {
-        SubmitError::new(SubmitErrorKind::Unavailable, format!("the dataset could not be stored: {error}"))
+        SubmitError::from(io::Error::new(error.kind(), format!("the dataset could not be stored: {error}")))
     })?;
     context.freeing.pin(digest);
     Ok(digest)

@@ -1,8 +1,10 @@
 //! The program's own files: a run goes on only with those it started with. Anything else would be a silent mixture.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use dspex_model::{Digest, RunSpec};
+use dspex_storage::BlobStore;
 
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
@@ -12,9 +14,13 @@ pub(super) async fn store(context: &NodeContext, sources: &BTreeMap<String, Stri
     let json = serde_json::to_vec(sources).map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?;
     let blobs = context.parts.blobs.clone();
     let stored = tokio::task::spawn_blocking(move || blobs.put(&json)).await;
-    stored
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Unavailable, error))
+    Ok(stored.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))??)
+}
+
+/// The files that a run started with: {path: sha256}.
+pub(crate) fn stored(blobs: &BlobStore, digest: &Digest) -> io::Result<BTreeMap<String, String>> {
+    let json = blobs.get(digest)?.ok_or_else(|| io::Error::other("the list of the run's files is gone"))?;
+    Ok(serde_json::from_slice(&json)?)
 }
 
 /// Refuses when a file of the run has changed or is gone, naming it.
@@ -22,17 +28,13 @@ pub(super) async fn unchanged(context: &NodeContext, spec: &RunSpec) -> Result<(
     let blobs = context.parts.blobs.clone();
     let digest = spec.sources;
     let compared = tokio::task::spawn_blocking(move || {
-        let json = blobs.get(&digest)?.ok_or_else(|| std::io::Error::other("the list of the run's files is gone"))?;
-        let sources: BTreeMap<String, String> = serde_json::from_slice(&json)?;
+        let sources = stored(&blobs, &digest)?;
         let differs = |(path, known): &(String, String)| {
             std::fs::read(path).map_or(true, |bytes| Digest::of(&bytes).to_string() != *known)
         };
-        Ok::<Vec<String>, std::io::Error>(sources.into_iter().filter(differs).map(|(path, _)| path).collect())
+        Ok::<Vec<String>, io::Error>(sources.into_iter().filter(differs).map(|(path, _)| path).collect())
     });
-    let changed = compared
-        .await
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?
-        .map_err(|error| SubmitError::new(SubmitErrorKind::Unavailable, error))?;
+    let changed = compared.await.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))??;
     if changed.is_empty() {
         return Ok(());
     }

@@ -6,12 +6,10 @@ use serde_json::json;
 
 use super::check::{Checked, NUM_THREADS, default_workers};
 use super::sources;
-use crate::context::NodeContext;
+use crate::context::{NodeContext, WORKERS_MAX};
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::submission::{Caller, Column, DatasetSource, EvaluationRequest};
 
-/// DSPy's default, for settings that hold something else than a number of errors.
-const MAX_ERRORS: u32 = 10;
 /// Once after a crash.
 const RETRIES: u32 = 1;
 /// More threads than this are a typing error.
@@ -37,8 +35,13 @@ pub(super) async fn specify(
         let message = format!("--num-threads {num_threads} is more than {NUM_THREADS_MAX}");
         return Err(SubmitError::new(SubmitErrorKind::Argument, message));
     }
-    let workers = request.workers.unwrap_or_else(|| default_workers(context, num_threads)).min(num_threads);
-    let configured_errors = u32::try_from(loaded.max_errors).unwrap_or(MAX_ERRORS);
+    let asked = request.workers.unwrap_or_else(|| default_workers(context, num_threads)).min(num_threads);
+    let workers = asked.min(WORKERS_MAX as u32);
+    let mut notes = notes(caller, checked);
+    if workers < asked {
+        notes.push(format!("{workers} workers: a node has no more, whatever is asked for ({asked})"));
+    }
+    let configured_errors = u32::try_from(loaded.max_errors.max(0)).unwrap_or(u32::MAX);
     let mut spec = RunSpec {
         program: request.program.clone(),
         program_class: loaded.program.clone(),
@@ -69,7 +72,7 @@ pub(super) async fn specify(
         specification: Digest([0; 32]),
     };
     spec.specification = specification(&spec);
-    Ok(Specified { spec, notes: notes(caller, checked) })
+    Ok(Specified { spec, notes })
 }
 
 async fn dataset(
@@ -155,13 +158,28 @@ fn specification(spec: &RunSpec) -> Digest {
 }
 
 /// The newest run with this specification that can be continued or is running.
-pub(super) fn newest_unfinished(state: &State, specification: Digest) -> Option<(RunId, RunStatus)> {
+pub(super) fn newest_unfinished(state: &State, specification: Digest) -> Option<RunId> {
+    let unfinished = |status: RunStatus| status == RunStatus::Running || status.is_resumable();
     state
         .runs()
         .rev()
-        .filter(|(_, run)| run.spec.specification == specification)
-        .map(|(id, run)| (id, run.progress.status))
-        .find(|(_, status)| *status == RunStatus::Running || status.is_resumable())
+        .find(|(_, run)| run.spec.specification == specification && unfinished(run.progress.status))
+        .map(|(id, _)| id)
+}
+
+/// What a resume does not change, where something else was asked for: these decide how fast a run is, and how careful.
+pub(super) fn settings_kept(stored: &RunSpec, asked: &RunSpec) -> Option<String> {
+    let settings = [
+        ("--num-threads", stored.num_threads, asked.num_threads),
+        ("--workers", stored.workers, asked.workers),
+        ("--retries", stored.retries, asked.retries),
+    ];
+    let kept: Vec<String> = settings
+        .into_iter()
+        .filter(|(_, stored, asked)| stored != asked)
+        .map(|(option, stored, _)| format!("{option} {stored}"))
+        .collect();
+    (!kept.is_empty()).then(|| format!("The run goes on with the settings it was started with: {}", kept.join(" ")))
 }
 
 pub(super) fn nothing_to_resume() -> SubmitError {

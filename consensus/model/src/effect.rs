@@ -1,7 +1,8 @@
 //! What someone has to do after a command was applied.
 //!
-//! An effect is a hint that makes things quick; [`crate::State::pending`] derives the same set from the state alone, so a
-//! lost effect costs time, never work. Performing one twice is harmless.
+//! An effect is a hint that makes things quick. [`crate::State::pending`] derives each open [`Effect::OwnRun`] from the state
+//! alone; the others are not derived: after a lost stop results are refused, and what was not freed goes with a later sweep.
+//! So a lost effect costs time, never a result. Performing one twice is harmless.
 
 use crate::{NodeId, RunId};
 

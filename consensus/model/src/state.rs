@@ -60,21 +60,22 @@ impl State {
 
     /// Applies a proposal: deterministic, a function of the state and the proposal alone.
     pub fn apply(&mut self, proposal: &Proposal) -> Applied {
-        let log_time_ms = self.log_time_ms.max(proposal.stamp_ms);
+        let before_ms = self.log_time_ms;
+        let log_time_ms = before_ms.max(proposal.stamp_ms);
         let mut changes = Vec::new();
         self.write(Record::LogTime(log_time_ms), &mut changes);
         let known = proposal.request.and_then(|id| request::known_outcome(self, id));
         let (outcome, mut effects) = match known {
             Some(outcome) => (outcome, Vec::new()),
-            None => self.execute(proposal, &mut changes),
+            None => self.execute(proposal, before_ms, &mut changes),
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
         Applied { outcome, effects, changes }
     }
 
-    fn execute(&mut self, proposal: &Proposal, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
-        let decision = self.decide(&proposal.command);
+    fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
+        let decision = self.decide(&proposal.command, before_ms);
         for record in decision.written {
             self.write(record, changes);
         }
@@ -87,7 +88,7 @@ impl State {
         (decision.outcome, decision.effects)
     }
 
-    fn decide(&self, command: &Command) -> Decision {
+    fn decide(&self, command: &Command, before_ms: u64) -> Decision {
         match command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
@@ -96,7 +97,7 @@ impl State {
             }
             Command::FailRun { run, epoch, reason } => transition::fail_run(self, *run, *epoch, reason),
             Command::CancelRun { run, reason } => transition::cancel_run(self, *run, reason),
-            Command::InterruptRuns { node } => transition::interrupt_runs(self, *node),
+            Command::InterruptRuns { node } => transition::interrupt_runs(self, *node, before_ms),
             Command::ResumeRun { run, owner, detached } => transition::resume_run(self, *run, *owner, *detached),
             Command::DeleteRun { run } => transition::delete_run(self, *run),
         }
@@ -142,7 +143,7 @@ impl State {
         Digest::of(&bytes)
     }
 
-    /// What `node` has to do, derived from the state alone; the effects of the log give the same set.
+    /// The runs that `node` has to execute, derived from the state alone: of the effects of the log only `OwnRun`s.
     pub fn pending(&self, node: NodeId) -> Vec<Effect> {
         let owned = |(&run, held): (&RunId, &Run)| {
             let progress = &held.progress;

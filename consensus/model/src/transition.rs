@@ -36,7 +36,10 @@ fn running(state: &State, id: RunId) -> Result<&Run, Rejection> {
 
 /// The progress of a run whose stretch of execution ends now.
 fn ended(state: &State, run: &Run, status: RunStatus, reason: &str) -> RunProgress {
-    let now_ms = state.log_time_ms();
+    ended_at(state.log_time_ms(), run, status, reason)
+}
+
+fn ended_at(now_ms: u64, run: &Run, status: RunStatus, reason: &str) -> RunProgress {
     let mut progress = run.progress.clone();
     progress.executed_ms = run.executed_ms(now_ms);
     progress.status = status;

@@ -75,13 +75,6 @@ impl Client {
     pub fn socket(&self) -> &Path {
         &self.socket
     }
-
-    /// The same connection with other time limits.
-    #[must_use]
-    pub fn with_limits(mut self, limits: TimeLimits) -> Self {
-        self.limits = limits;
-        self
-    }
 }
 
 /// Waits for `call`, but not longer than `limit`.

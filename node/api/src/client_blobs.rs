@@ -4,10 +4,10 @@ use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
 
+use crate::ApiError;
 use crate::client::{Client, bounded, message_limit};
 use crate::v1::blobs_client::BlobsClient;
 use crate::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
-use crate::{ApiError, CHUNK_LIMIT_BYTES};
 
 /// A part of an upload.
 #[derive(Debug, Clone)]
@@ -57,24 +57,6 @@ impl Client {
     pub async fn put_blob_stream(&self, parts: mpsc::Receiver<Part>) -> Result<PutBlobResponse, ApiError> {
         let chunks = Chunks { parts, has_ended: false };
         bounded("upload", self.limits.load, self.blobs().put(chunks)).await
-    }
-
-    /// Uploads bytes that are in memory.
-    pub async fn put_blob(&self, data: Bytes) -> Result<PutBlobResponse, ApiError> {
-        let (sender, receiver) = mpsc::channel(4);
-        let feed = async move {
-            let mut rest = data;
-            while !rest.is_empty() {
-                let chunk = rest.split_to(rest.len().min(CHUNK_LIMIT_BYTES));
-                if sender.send(Part::Chunk(chunk)).await.is_err() {
-                    return;
-                }
-            }
-            // The call itself says why when nobody takes it.
-            let _ = sender.send(Part::End).await;
-        };
-        let (answer, ()) = tokio::join!(self.put_blob_stream(receiver), feed);
-        answer
     }
 
     /// Downloads a blob into memory.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -26,10 +25,6 @@ pub mod key {
     pub const LINE: &str = "line";
     /// What to do about it, a sentence.
     pub const HINT: &str = "hint";
-    /// The request's field at fault.
-    pub const FIELD: &str = "field";
-    /// The run that it is about.
-    pub const RUN_ID: &str = "run_id";
 }
 
 /// A refusal or failure, as a caller sees it.
@@ -44,14 +39,12 @@ pub struct ApiError {
     pub message: String,
     /// For programs: see [`key`].
     pub metadata: BTreeMap<String, String>,
-    /// Present where waiting helps.
-    pub retry_after: Option<Duration>,
 }
 
 impl ApiError {
     /// An error without metadata.
     pub fn new(code: Code, reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), message: message.into(), metadata: BTreeMap::new(), retry_after: None }
+        Self { code, reason: reason.into(), message: message.into(), metadata: BTreeMap::new() }
     }
 
     /// The caller's input is at fault.
@@ -89,13 +82,6 @@ impl ApiError {
         self
     }
 
-    /// Says when trying again makes sense.
-    #[must_use]
-    pub fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
-        self
-    }
-
     /// A metadata value.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.metadata.get(key).map(String::as_str)
@@ -108,9 +94,6 @@ impl From<ApiError> for Status {
             error.metadata.into_iter().map(|(key, value)| (key, keep_end(value))).collect();
         let mut details = ErrorDetails::new();
         details.set_error_info(error.reason, DOMAIN, metadata);
-        if let Some(wait) = error.retry_after {
-            details.set_retry_info(Some(wait));
-        }
         Status::with_error_details(error.code, keep_start(error.message), details)
     }
 }
@@ -124,13 +107,7 @@ impl From<Status> for ApiError {
             }
             _ => (Cow::Borrowed(reason_without_details(&status)), BTreeMap::new()),
         };
-        Self {
-            code: status.code(),
-            reason,
-            message: status.message().to_owned(),
-            metadata,
-            retry_after: details.retry_info().and_then(|info| info.retry_delay),
-        }
+        Self { code: status.code(), reason, message: status.message().to_owned(), metadata }
     }
 }
 
@@ -171,8 +148,7 @@ mod tests {
     fn an_error_survives_the_wire() {
         let error = ApiError::invalid(reason::PROGRAM_RAISED, "importing qa.py raised NameError: x")
             .with(key::TRACEBACK, "Traceback (most recent call last):\n  ...")
-            .with(key::LINE, "3")
-            .retry_after(Duration::from_millis(1500));
+            .with(key::LINE, "3");
         assert_eq!(ApiError::from(Status::from(error.clone())), error);
     }
 

@@ -16,7 +16,7 @@ reasons! {
     NAME_MISSING;
     /// The name is not a `dspy.Module`, nor anything that yields one.
     NOT_A_PROGRAM;
-    /// The program's code raised while it was imported or built; metadata `traceback`, `file`, `line`.
+    /// The program's code raised while it was imported or built, or ended its process then (no metadata).
     PROGRAM_RAISED;
     /// The file calls an LM, evaluates or compiles while it is imported.
     EVALUATES_AT_IMPORT;
@@ -30,11 +30,11 @@ reasons! {
     LM_INVALID;
     /// The dataset's file or name does not exist.
     DATASET_MISSING;
-    /// The dataset cannot be read; metadata `line`.
+    /// The dataset cannot be read, or a row is longer than 16 MiB.
     DATASET_INVALID;
     /// The dataset has no example.
     DATASET_EMPTY;
-    /// A column that the program takes as an input is missing; metadata `line`.
+    /// A column that the program takes as an input is missing.
     INPUTS_MISSING;
     /// The file of `--load` does not exist.
     STATE_MISSING;
@@ -50,8 +50,10 @@ reasons! {
     DSPY_UNSUPPORTED;
     /// A package that workers need besides dspy is missing.
     DEPENDENCY_MISSING;
-    /// Importing dspy itself failed; metadata `traceback`.
+    /// Importing dspy itself failed.
     DSPY_BROKEN;
+    /// The machine gave no Python process, or not in time: try again when it has less to do.
+    PYTHON_UNAVAILABLE;
     /// No run has this id.
     RUN_NOT_FOUND;
     /// Several runs start with these characters.
@@ -82,13 +84,13 @@ reasons! {
     DATA_DIRECTORY_CORRUPT;
     /// The data directory was written by a newer version.
     DATA_DIRECTORY_NEWER;
-    /// A request lacks a field or carries a bad one; metadata `field`.
+    /// A request lacks a field or carries a bad one.
     REQUEST_INVALID;
     /// The node is stopping.
     NODE_STOPPING;
     /// No node answers at the address.
     NODE_UNREACHABLE;
-    /// The node did not answer in time.
+    /// The node did not answer in time, or its log is busy: try again.
     NODE_TIMED_OUT;
     /// The embedded node could not be started.
     NODE_START_FAILED;

@@ -89,8 +89,12 @@ async fn blobs_travel_in_chunks() {
     let socket = directory.path().join("node.sock");
     let mut uploads = serve(&socket).await;
     let client = Client::connect(&socket, limits()).await.expect("connected");
-    let data = Bytes::from(vec![7; 5_000_000]);
-    assert_eq!(client.put_blob(data).await.expect("stored").bytes, 5_000_000);
+    let (sender, receiver) = mpsc::channel(6);
+    for _ in 0..5 {
+        sender.send(Part::Chunk(Bytes::from(vec![7; 1_000_000]))).await.expect("room");
+    }
+    sender.send(Part::End).await.expect("room");
+    assert_eq!(client.put_blob_stream(receiver).await.expect("stored").bytes, 5_000_000);
     assert_eq!(uploads.recv().await, Some(Some(5_000_000)));
     assert_eq!(client.get_blob("d").await.expect("there"), b"ab");
 }

@@ -64,9 +64,6 @@ impl From<ApiError> for CommandError {
         if error.reason == reason::NODE_UNREACHABLE && !message.starts_with("no node") {
             message = format!("the connection to the node broke: {message}");
         }
-        if let Some(wait) = error.retry_after {
-            message.push_str(&format!("; try again in {} s", wait.as_secs_f64()));
-        }
         Self {
             exit: exit::of(error.code, &error.reason),
             traceback: error.get(key::TRACEBACK).map(str::to_owned),

@@ -55,7 +55,8 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_FULL | reason::TOO_LARGE | reason::STORAGE_FULL => LIMIT,
-        reason::NODE_STOPPING
+        reason::PYTHON_UNAVAILABLE
+        | reason::NODE_STOPPING
         | reason::NODE_UNREACHABLE
         | reason::NODE_TIMED_OUT
         | reason::NODE_START_FAILED
@@ -90,6 +91,7 @@ mod tests {
             (reason::PYTHON_MISSING, USAGE),
             (reason::RUN_AMBIGUOUS, NOT_FOUND),
             (reason::NO_RUN_TO_RESUME, NOT_FOUND),
+            (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
             (reason::POOL_FULL, LIMIT),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
         ] {

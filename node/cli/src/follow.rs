@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::error::CommandError;
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
+use conclude::is_disk_full;
 use progress::Progress;
 
 /// How long a cancelled run may take to end.
@@ -65,6 +66,7 @@ pub async fn follow(
         reconnections: 0,
         progress: Progress::new(&invocation.console, run),
         left_out: 0,
+        disk_full: false,
     };
     let mut stream = follower.watch().await?;
     loop {
@@ -113,6 +115,8 @@ struct Follower<'a> {
     progress: Progress<'a>,
     /// Bytes that the program printed beyond what is shown.
     left_out: u64,
+    /// The node has said that its disk is full: that is why it ends, if it ends.
+    disk_full: bool,
 }
 
 enum Picked {
@@ -141,7 +145,10 @@ impl Follower<'_> {
                 invocation.console.line(&output.text);
                 self.left_out += output.dropped_bytes;
             }
-            run_event::Event::Warning(text) => invocation.console.warning(&text),
+            run_event::Event::Warning(text) => {
+                self.disk_full |= is_disk_full(&text);
+                invocation.console.warning(&text);
+            }
             run_event::Event::Ended(run) => {
                 self.progress.end(&run);
                 if self.left_out > 0 {
@@ -181,12 +188,7 @@ impl Follower<'_> {
             }
         }
         self.progress.clear();
-        let done = format!("{} of {} examples were done", self.run.done, self.run.examples);
-        Err(CommandError::because(
-            reason::NODE_UNREACHABLE,
-            format!("the node ended while it executed run {} ({done}); their results are kept", self.run.run_id),
-        )
-        .hint(format!("go on with: {}", resume_command(&self.run))))
+        Err(node_ended(&self.run, self.disk_full))
     }
 
     /// Cancels as the driver and waits for the end, so that what is printed is what is kept.
@@ -223,6 +225,16 @@ impl Follower<'_> {
     }
 }
 
+fn node_ended(run: &Run, disk_full: bool) -> CommandError {
+    let why = if disk_full { reason::STORAGE_FULL } else { reason::NODE_UNREACHABLE };
+    let done = format!("{} of {} examples were done", run.done, run.examples);
+    CommandError::because(
+        why,
+        format!("the node ended while it executed run {} ({done}); their results are kept", run.run_id),
+    )
+    .hint(format!("go on with: {}", resume_command(run)))
+}
+
 /// The command that continues a run.
 pub fn resume_command(run: &Run) -> String {
     format!("dspex run resume {}", run.run_id)
@@ -231,4 +243,17 @@ pub fn resume_command(run: &Run) -> String {
 /// A request id that nobody has used.
 pub fn new_request_id() -> RequestId {
     RequestId { client: Uuid::now_v7().to_string(), request: Uuid::now_v7().to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit;
+
+    #[test]
+    fn a_node_that_ends_for_its_full_disk_reached_a_limit() {
+        let run = Run::default();
+        assert_eq!(node_ended(&run, true).exit, exit::LIMIT);
+        assert_eq!(node_ended(&run, false).exit, exit::UNREACHABLE);
+    }
 }

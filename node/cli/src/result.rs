@@ -8,6 +8,7 @@ mod row;
 mod save;
 mod shape;
 mod summary;
+mod survey;
 
 pub use failures::Failures;
 pub use object::{evaluation, run, status_name};

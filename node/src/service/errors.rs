@@ -31,6 +31,7 @@ pub(super) fn submit(error: SubmitError) -> Status {
         .with(key::TRACEBACK, error.traceback.unwrap_or_default())
         .with(key::FILE, error.file.unwrap_or_default())
         .with(key::LINE, line)
+        .with(key::HINT, hint(error.kind))
         .into()
 }
 
@@ -39,6 +40,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::Load(kind) => (Code::InvalidArgument, load(kind)),
         SubmitErrorKind::Python(kind) => (Code::InvalidArgument, python(kind)),
         SubmitErrorKind::PythonBroken => (Code::InvalidArgument, reason::DSPY_BROKEN),
+        SubmitErrorKind::PythonUnavailable => (Code::Unavailable, reason::PYTHON_UNAVAILABLE),
         SubmitErrorKind::WorkerEnded => (Code::InvalidArgument, reason::PROGRAM_RAISED),
         SubmitErrorKind::InputsMissing => (Code::InvalidArgument, reason::INPUTS_MISSING),
         SubmitErrorKind::DatasetNotUploaded => (Code::NotFound, reason::BLOB_NOT_FOUND),
@@ -51,7 +53,20 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::TooLarge => (Code::ResourceExhausted, reason::TOO_LARGE),
         SubmitErrorKind::PoolFull => (Code::ResourceExhausted, reason::POOL_FULL),
         SubmitErrorKind::Unavailable => (Code::Unavailable, reason::STORAGE_FAILED),
+        SubmitErrorKind::StorageFull => (Code::ResourceExhausted, reason::STORAGE_FULL),
+        SubmitErrorKind::TimedOut => (Code::Unavailable, reason::NODE_TIMED_OUT),
+        SubmitErrorKind::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
         SubmitErrorKind::Internal => (Code::Internal, reason::INTERNAL),
+    }
+}
+
+/// What to do where the message, which comes from far below, does not say it. Empty: it does.
+fn hint(kind: SubmitErrorKind) -> &'static str {
+    match kind {
+        SubmitErrorKind::PythonUnavailable => "the program is not at fault: try again when the machine has less to do",
+        SubmitErrorKind::Stopping => "try again: the next command starts a new node",
+        SubmitErrorKind::StorageFull => "make room on the file system of the node's home, then try again",
+        _ => "",
     }
 }
 
@@ -83,5 +98,23 @@ fn python(kind: RefusedKind) -> &'static str {
         RefusedKind::DspyUnsupported => reason::DSPY_UNSUPPORTED,
         RefusedKind::DependencyMissing => reason::DEPENDENCY_MISSING,
         RefusedKind::DspyBroken | RefusedKind::Protocol | RefusedKind::Threads => reason::DSPY_BROKEN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_passes_is_unavailable() {
+        for (kind, expected) in [
+            (SubmitErrorKind::PythonUnavailable, reason::PYTHON_UNAVAILABLE),
+            (SubmitErrorKind::TimedOut, reason::NODE_TIMED_OUT),
+            (SubmitErrorKind::Stopping, reason::NODE_STOPPING),
+        ] {
+            assert_eq!(class(kind), (Code::Unavailable, expected));
+        }
+        assert!(hint(SubmitErrorKind::Stopping).contains("try again"));
+        assert_eq!(class(SubmitErrorKind::StorageFull), (Code::ResourceExhausted, reason::STORAGE_FULL));
     }
 }

@@ -109,7 +109,7 @@ impl Watcher {
 
     /// What was printed before the end.
     async fn rest(&mut self, prints: &mut Option<broadcast::Receiver<BoardEvent>>) -> Result<(), Gone> {
-        while let Some(Ok(event)) = prints.as_mut().map(broadcast::Receiver::try_recv) {
+        while let Some(event) = prints.as_mut().and_then(waiting) {
             self.print(event).await?;
         }
         Ok(())
@@ -149,9 +149,37 @@ async fn next_print(prints: &mut Option<broadcast::Receiver<BoardEvent>>) -> Boa
         match receiver.recv().await {
             Ok(event) => return event,
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                return BoardEvent::Warning(format!("{missed} lines of output were left out: they came too fast"));
+                return left_out(missed);
             }
             Err(broadcast::error::RecvError::Closed) => *prints = None,
         }
+    }
+}
+
+/// An event that is there already. A reader that fell behind hears so, and then of what is left.
+fn waiting(prints: &mut broadcast::Receiver<BoardEvent>) -> Option<BoardEvent> {
+    match prints.try_recv() {
+        Ok(event) => Some(event),
+        Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(left_out(missed)),
+        Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
+    }
+}
+
+fn left_out(missed: u64) -> BoardEvent {
+    BoardEvent::Warning(format!("{missed} lines of output were left out: they came too fast"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_fell_behind_is_told_and_gets_the_rest() {
+        let (sender, mut prints) = broadcast::channel(2);
+        for line in 0..5 {
+            sender.send(BoardEvent::Warning(line.to_string())).expect("somebody listens");
+        }
+        let rest: Vec<BoardEvent> = std::iter::from_fn(|| waiting(&mut prints)).collect();
+        assert_eq!(rest, [left_out(3), BoardEvent::Warning("3".to_owned()), BoardEvent::Warning("4".to_owned())]);
     }
 }

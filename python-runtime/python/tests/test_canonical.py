@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import dspy
@@ -81,6 +82,60 @@ def test_a_value_that_holds_itself_ends() -> None:
     assert digest_form is not None
     assert b'{"$lossy":"list"}' in digest_form
     assert len(shown) < 10_000
+
+
+def test_a_value_on_its_own_path_is_lost_where_it_comes_again() -> None:
+    root: dict[str, Any] = {"name": "root"}
+    root["children"] = [{"parent": root}]
+    lost = '{"$lossy":"dict","repr":"..."}'
+    shown, digest_form = canonical(dspy.Prediction(root=root))
+    assert shown.decode() == f'{{"root":{{"children":[{{"parent":{lost}}}],"name":"root"}}}}'
+    assert digest_form == shown.replace(b',"repr":"..."', b"")
+
+    shared = [1]
+    assert canonical(dspy.Prediction(a=shared, b=[shared])) == (b'{"a":[1],"b":[[1]]}', None), "twice is no circle"
+
+
+def test_a_tree_with_links_to_parents_takes_no_longer_than_its_size() -> None:
+    def grow(parent: dict[str, Any] | None, depth: int) -> dict[str, Any]:
+        node: dict[str, Any] = {"parent": parent}
+        node["children"] = [grow(node, depth - 1) for _ in range(4)] if depth else []
+        return node
+
+    started = time.process_time()
+    shown, digest_form = canonical(dspy.Prediction(root=grow(None, 6)))
+    assert time.process_time() - started < 5
+    assert digest_form is not None
+    assert shown.count(b"$lossy") == (4**7 - 1) // 3 - 1, "each node's parent but the root's"
+
+
+def test_values_without_end_are_lost_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_VALUES", 1000)
+    value: list[Any] = []
+    for _ in range(60):
+        value = [value, value]
+    shown, digest_form = canonical(dspy.Prediction(value=value))
+    assert digest_form == b'{"$lossy":"dspy.primitives.prediction.Prediction"}'
+    assert b"more than 1000 values" in shown
+    assert canonical(dspy.Prediction(value=list(range(900))))[1] is None
+
+
+class Proxy:
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        raise LookupError("not connected")
+
+
+class Restless(dict[str, Any]):
+    def items(self) -> Any:
+        raise RuntimeError("dictionary changed size during iteration")
+
+
+@pytest.mark.parametrize(("kind", "error"), [(Proxy, "LookupError"), (Restless, "RuntimeError")])
+def test_a_value_that_cannot_be_read_loses_the_prediction_and_raises_nothing(kind: Any, error: str) -> None:
+    shown, digest_form = canonical(dspy.Prediction(value=kind()))
+    assert digest_form == b'{"$lossy":"dspy.primitives.prediction.Prediction"}'
+    assert error.encode() in shown
 
 
 def test_a_huge_prediction_still_fits_into_a_frame() -> None:

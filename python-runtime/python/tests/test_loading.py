@@ -101,6 +101,44 @@ def test_an_exception_at_import_comes_with_the_users_frames(zygote: Zygote, proj
     assert "dspex" not in body["traceback"]
 
 
+@pytest.mark.parametrize("error", ["RuntimeError('no predictors')", "SystemExit(3)"])
+def test_an_exception_of_the_program_while_it_is_looked_at_is_told(zygote: Zygote, project: Path, error: str) -> None:
+    (project / "shy.py").write_text(
+        "import dspy\nclass Shy(dspy.Module):\n    def forward(self, action):\n        pass\n"
+        f"    def named_predictors(self):\n        raise {error}\n"
+    )
+    worker = zygote.fork(project)
+    kind, body = worker.try_load("shy.py:Shy", metric="program.py:metric", columns=["action"])
+    worker.connection.close()
+    assert (kind, body["kind"]) == (18, "program_raised"), body
+    assert error.partition("(")[0] in body["message"]
+    assert "loading shy.py:Shy" in body["message"]
+    assert (body["file"], body["line"]) == (str(project / "shy.py"), 6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "max_errors", "num_threads"),
+    [
+        ("max_errors=float('inf'), num_threads=None", 2**32 - 1, 8),
+        ("max_errors=10**30, num_threads=0", 2**32 - 1, 8),
+        ("max_errors=-1, num_threads=10**30", 0, 4096),
+        ("max_errors=None, num_threads='many'", 10, 8),
+        ("max_errors='few', num_threads=float('nan')", 10, 8),
+        ("max_errors=float('nan'), num_threads=float('inf')", 10, 4096),
+        ("max_errors=0, num_threads=-1", 0, 1),
+        ("max_errors=5, num_threads=3", 5, 3),
+    ],
+)
+def test_settings_come_as_numbers_that_the_node_can_use(
+    zygote: Zygote, project: Path, settings: str, max_errors: int, num_threads: int
+) -> None:
+    (project / "set.py").write_text(f"from program import program, metric, dspy\ndspy.configure({settings})\n")
+    worker = zygote.fork(project)
+    report = worker.load("set.py:program", **ALWAYS)
+    worker.connection.close()
+    assert (report["max_errors"], report["num_threads"]) == (max_errors, num_threads)
+
+
 @pytest.mark.parametrize(
     ("program", "name"),
     [
@@ -129,7 +167,7 @@ def test_a_dataset_becomes_rows_that_another_worker_reads(zygote: Zygote, projec
     assert report["columns"] == ["action", "tag", "n"]
     assert (report["inputs"], report["inputs_from"]) == (["action"], "dataset")
     assert b"$pickle" in first.rows[0]
-    assert json.loads(first.rows[1]) == {"$fields": {"action": "b", "n": 1}, "$inputs": None}
+    assert json.loads(first.rows[1]) == {"$fields": {"action": "b", "n": 1}, "$inputs": ["action"]}
     second = zygote.fork(project)
     second.load("program.py:program", metric="metric", inputs=["action"])
     assert [result[4] for result in second.execute(first.rows)] == [b'{"answer":"a"}', b'{"answer":"b"}']

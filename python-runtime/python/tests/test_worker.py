@@ -43,7 +43,7 @@ def test_an_exception_fails_its_example_only(
     start: Callable[..., Worker], project: Path, action: str, kind: str, message: str
 ) -> None:
     failed, fine = start(failure_score=-1).execute([{"action": action}, {"action": "go"}])
-    assert (failed[SCORE], failed[KIND], failed[PREDICTION]) == (-1.0, 0, None)
+    assert (failed[SCORE], failed[PREDICTION]) == (-1.0, None)
     failure = failed[FAILURE]
     assert (failure["type"], failure["message"]) == (kind, message)
     assert failure["file"] == str(project / "program.py")
@@ -57,6 +57,63 @@ def test_an_exception_of_the_metric_is_a_failure_too(start: Callable[..., Worker
     (result,) = start(metric="fails", failure_score=0.5).execute([{"action": "go"}])
     assert (result[SCORE], result[KIND], result[PREDICTION]) == (0.5, 1, None)
     assert result[FAILURE]["type"] == "KeyError"
+
+
+@pytest.mark.parametrize(("given", "kind"), [(-1, 0), (0, 0), (-1.0, 1), (0.0, 1), (0.5, 1)])
+def test_a_failure_score_adds_up_as_it_was_given(start: Callable[..., Worker], given: float, kind: int) -> None:
+    (failed,) = start(failure_score=given).execute([{"action": "raise"}])
+    assert (failed[SCORE], failed[KIND]) == (given, kind)
+
+
+def test_a_prediction_that_cannot_be_read_keeps_its_score(zygote: Zygote, project: Path) -> None:
+    (project / "proxies.py").write_text(
+        "import dspy\n"
+        "class Proxy:\n    @property\n    def __class__(self):\n        raise LookupError('not connected')\n"
+        "class P(dspy.Module):\n    def forward(self, action):\n        return dspy.Prediction(value=Proxy())\n"
+        "def metric(example, prediction):\n    return 0.75\n"
+    )
+    worker = zygote.fork(project)
+    worker.load("proxies.py:P", metric="metric", columns=["action"])
+    (result,) = worker.execute([{"action": "go"}])
+    assert (result[SCORE], result[KIND], result[FAILURE]) == (0.75, 1, None)
+    assert result[CANONICAL] == b'{"$lossy":"dspy.primitives.prediction.Prediction"}'
+    worker.connection.close()
+
+
+def test_configure_in_an_example_does_not_reach_the_next(zygote: Zygote, project: Path) -> None:
+    (project / "configures.py").write_text(
+        "import dspy\n"
+        "dspy.configure(lm=dspy.LM('openai/first'))\n"
+        "class P(dspy.Module):\n"
+        "    def forward(self, action):\n"
+        "        if action == 'configure':\n"
+        "            dspy.configure(lm=dspy.LM('openai/second'), max_errors=3)\n"
+        "        return dspy.Prediction(lm=dspy.settings.lm.model, max_errors=dspy.settings.max_errors)\n"
+        "def metric(example, prediction):\n    return 1\n"
+    )
+    worker = zygote.fork(project)
+    worker.load("configures.py:P", metric="metric", columns=["action"])
+    results = worker.execute([{"action": action} for action in ("go", "configure", "go")])
+    assert [json.loads(result[PREDICTION]) for result in results] == [{"lm": "openai/first", "max_errors": 10}] * 3
+    worker.connection.close()
+
+
+def test_a_failure_of_the_runtime_does_not_read_as_an_exit_of_the_program(zygote: Zygote, project: Path) -> None:
+    (project / "breaks.py").write_text(
+        "from dspex.runtime import execution\n"
+        "def broken(*arguments):\n    raise SystemExit('the runtime is broken')\n"
+        "execution.Execution = broken\nfrom program import program, metric\n"
+    )
+    worker = zygote.fork(project)
+    worker.load("breaks.py:program", metric="metric", columns=["action"])
+    assert zygote.expect(19, worker.name)["code"] == 70
+    assert "SystemExit: the runtime is broken" in worker.printed()
+
+
+def test_a_worker_that_does_not_come_up_does_not_read_as_an_exit_either(zygote: Zygote, project: Path) -> None:
+    with pytest.raises(AssertionError, match="ended before a frame of kind 16"):
+        zygote.fork(project, {"NOT=A=NAME": "x"})
+    assert zygote.expect(19, f"worker-{zygote._forks}")["code"] == 70
 
 
 @pytest.mark.parametrize(("metric", "says"), [("none", "returned None"), ("text", "not a number")])

@@ -224,3 +224,30 @@ def test_without_dspy_the_refusal_is_a_frame_and_without_msgspec_a_line(tmp_path
     assert line.startswith('dspex-refused {"kind": "dspy_missing"')
     assert bare.process.wait(10) == 3
     bare.stop()
+
+
+def test_what_a_worker_started_in_a_session_of_its_own_dies_with_it(zygote: Zygote, tmp_path: Path) -> None:
+    detach = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "open('child', 'w').write(str(child.pid))\n"
+        "raise ValueError('enough')\n"
+    )
+    (tmp_path / "detach.py").write_text(detach)
+    worker, other = zygote.fork(tmp_path), zygote.fork(tmp_path)
+    kept = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    worker.try_load("detach.py:program")
+    child = int((tmp_path / "child").read_text())
+    assert not gone(child)
+    os.kill(worker.pid, signal.SIGKILL)
+    zygote.expect(19, worker.name)
+    deadline = time.monotonic() + 10
+    while not gone(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert gone(child), "it outlived its worker"
+    assert kept.poll() is None, "what is not the worker's is left alone"
+    kept.kill()
+    kept.wait()
+    other.connection.send(4, {"payload": b"x"})
+    other.connection.expect(22)
+    other.connection.close()

@@ -16,17 +16,6 @@ use crate::zygote::{Order, Zygote};
 /// Frames waiting to be written to a worker.
 pub(super) const QUEUED_FRAMES: usize = 64;
 
-/// A frame for a worker, encoded: encode once, send to many.
-#[derive(Debug, Clone)]
-pub struct WorkerOrder(Bytes);
-
-impl WorkerOrder {
-    /// Encodes a message.
-    pub fn new(message: &ToWorker) -> Result<Self, FrameError> {
-        message.encode().map(Self)
-    }
-}
-
 /// Why nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
@@ -71,18 +60,12 @@ impl WorkerHandle {
 
     /// Sends a message, waiting for room in the queue.
     pub async fn send(&self, message: &ToWorker) -> Result<(), SendError> {
-        self.send_order(WorkerOrder::new(message)?).await
-    }
-
-    /// Sends an encoded message, waiting for room in the queue.
-    pub async fn send_order(&self, order: WorkerOrder) -> Result<(), SendError> {
-        self.frames.send(order.0).await.map_err(|_| SendError::Ended)
+        self.frames.send(message.encode()?).await.map_err(|_| SendError::Ended)
     }
 
     /// Sends a message now or not at all.
     pub fn try_send(&self, message: &ToWorker) -> Result<(), SendError> {
-        let WorkerOrder(frame) = WorkerOrder::new(message)?;
-        self.frames.try_send(frame).map_err(|error| match error {
+        self.frames.try_send(message.encode()?).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => SendError::Full,
             mpsc::error::TrySendError::Closed(_) => SendError::Ended,
         })

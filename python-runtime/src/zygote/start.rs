@@ -76,6 +76,9 @@ pub enum StartError {
         /// The end of what it printed.
         output: String,
     },
+    /// Nobody starts it any more.
+    #[error("the node is stopping")]
+    Stopping,
     /// As many zygotes as are allowed are all in use.
     #[error("{0} Python environments are in use, which is the limit: try again when one of them is done")]
     TooMany(usize),

@@ -11,9 +11,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The interpreter that has dspy.
 pub fn interpreter() -> PathBuf {
-    let path = std::env::var_os("DSPEX_TEST_PYTHON")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo")).join("../.venv/bin/python"));
+    let path = std::env::var_os("DSPEX_TEST_PYTHON").map(PathBuf::from).unwrap_or_else(|| {
+        Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo")).join("../.venv/bin/python")
+    });
     assert!(
         path.exists(),
         "{} is missing: run `make build`, or set DSPEX_TEST_PYTHON to a Python with dspy",

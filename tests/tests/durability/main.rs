@@ -3,6 +3,7 @@
 mod driver;
 mod node;
 mod random;
+mod resumes;
 mod runs;
 mod sources;
 mod subject;

@@ -24,7 +24,7 @@ def close_descriptors(n):
 
 def shut_down_sockets(n):
     import socket
-    for descriptor in range(3, 64):
+    for descriptor in range(3, 1024):
         try:
             socket.socket(fileno=os.dup(descriptor)).shutdown(socket.SHUT_RDWR)
         except OSError:

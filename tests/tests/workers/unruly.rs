@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use dspex_tests::{holds_within, process};
+
 use crate::subject::Subject;
 
 #[test]
@@ -115,7 +117,7 @@ def meddle_with_settings(n):
     // The threads that still sleep keep neither the run nor the worker.
     assert!(output.took < Duration::from_secs(30), "{}", output.describe());
     let gone = || subject.home.workers().is_empty();
-    assert!(dspex_tests::holds_within(Duration::from_secs(5), gone), "workers stay after their run");
+    assert!(holds_within(Duration::from_secs(5), gone), "workers stay after their run");
 }
 
 #[test]
@@ -160,4 +162,52 @@ Program.forward = forward
     assert!(prediction(7).to_string().len() < 100_000, "a prediction beyond the limit is named, not kept");
     // Addresses in a repr do not reach the digest.
     assert_eq!(subject.eval().result()["digest"], first.object()["digest"]);
+}
+
+#[test]
+fn what_a_program_leaves_for_its_end_is_done() {
+    const LEAVES: &str = r#"
+import atexit
+log = open("log.txt", "a")
+
+@atexit.register
+def last_words():
+    with open("ends.txt", "a") as ends:
+        ends.write("end\n")
+
+def write(n):
+    log.write(f"{n}\n")
+"#;
+    let all: Vec<(u32, &str)> = (0..20).map(|n| (n, "write")).collect();
+    let subject = Subject::new(20, &all, LEAVES);
+    subject.eval().run().expect(0);
+    let lines = |name: &str| subject.project.read(name).lines().count();
+    let written = || subject.project.path("ends.txt").exists() && lines("ends.txt") == 2 && lines("log.txt") == 20;
+    assert!(holds_within(Duration::from_secs(10), written), "two workers wrote {} lines", lines("log.txt"));
+}
+
+#[test]
+fn a_program_that_only_one_process_can_load_goes_on_with_one_worker() {
+    const EXCLUSIVE: &str =
+        "\nimport fcntl\nheld = open('lock', 'w')\nfcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)\n";
+    let subject = Subject::new(200, &[], EXCLUSIVE);
+    let output = subject.eval().env("PAUSE", "0.05").run().expect(0);
+    output.says("5 workers in a row did not start").says("the run goes on with 1").says("--workers 1");
+    subject.expect_failures(&output, &[]);
+}
+
+#[test]
+fn a_new_worker_never_runs_another_program_than_the_run_began_with() {
+    let subject = Subject::new(400, &[], "");
+    let eval = subject.eval().env("PAUSE", "0.05").start();
+    subject.home.wait_for_results(20);
+    let first = subject.project.read("program.py");
+    subject.project.file("program.py", first.clone() + "\nanother = True\n");
+    let victim = subject.home.workers().into_iter().find(|worker| worker.pid > 0).expect("a worker");
+    process::kill(victim.pid);
+    eval.finish().expect(1).says("program.py changed while the run was under way").says("dspex run resume");
+    // With the file as it was the run goes on.
+    subject.project.file("program.py", first);
+    let output = subject.eval().env("PAUSE", "0.05").args(["--resume"]).run().expect(0);
+    subject.expect_failures(&output, &[]);
 }

@@ -6,11 +6,12 @@ use crate::{Effect, NodeId, Outcome, RunStatus, State};
 
 const REASON: &str = "the node restarted";
 
-pub(crate) fn interrupt_runs(state: &State, node: NodeId) -> Decision {
+/// `before_ms` is the log's time before this proposal: while the node was down nothing was executed.
+pub(crate) fn interrupt_runs(state: &State, node: NodeId, before_ms: u64) -> Decision {
     let mut decision = Decision::new(Outcome::Done);
     for (id, run) in state.runs() {
         if run.progress.status == RunStatus::Running && run.progress.owner == node {
-            let progress = super::ended(state, run, RunStatus::Interrupted, REASON);
+            let progress = super::ended_at(before_ms, run, RunStatus::Interrupted, REASON);
             decision = decision.write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id });
         }
     }

@@ -12,6 +12,12 @@ use crate::{
 /// DSPy's own words, which its users search for.
 const TOO_MANY_ERRORS: &str = "Execution cancelled due to errors or interruption.";
 
+/// Names of models that a run keeps apart, and kinds of tokens over all of them.
+const MODELS_MAX: usize = 256;
+const KINDS_MAX: usize = 1024;
+/// Where the tokens of all further names are counted.
+const OTHER: &str = "other";
+
 pub(crate) fn record_results(
     state: &State,
     id: RunId,
@@ -81,8 +87,16 @@ fn count(progress: &mut RunProgress, recorded: &RecordedResult, names: &[String]
 fn add_usage(usage: &mut Usage, entry: UsageEntry, names: &[String]) {
     let (model, kind) = (names.get(usize::from(entry.model)), names.get(usize::from(entry.kind)));
     if let (Some(model), Some(kind)) = (model, kind) {
-        let kinds = usage.entry(model.clone()).or_default();
-        let tokens = kinds.entry(kind.clone()).or_default();
+        let (models, kinds) = (usage.len(), usage.values().map(|kinds| kinds.len()).sum::<usize>());
+        let known = usage.get(model).map(|kinds| kinds.contains_key(kind));
+        // Names that a program makes up must not let a record grow without end: their tokens are counted together.
+        let (model, kind) = match known {
+            Some(true) => (model.as_str(), kind.as_str()),
+            None if models >= MODELS_MAX => (OTHER, OTHER),
+            _ if kinds >= KINDS_MAX => (OTHER, OTHER),
+            _ => (model.as_str(), kind.as_str()),
+        };
+        let tokens = usage.entry(model.to_owned()).or_default().entry(kind.to_owned()).or_default();
         *tokens = tokens.saturating_add(entry.tokens);
     }
 }

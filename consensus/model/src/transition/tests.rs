@@ -183,6 +183,30 @@ fn an_interrupted_run_waits_for_a_resume_and_keeps_its_results() {
 }
 
 #[test]
+fn the_time_that_a_node_was_down_is_not_time_under_execution() {
+    let mut story = Story::with_run(2, 10);
+    story.record(1, vec![result(0, 1.0)]);
+    story.now_ms += 12 * 3_600_000;
+    story.apply(Command::InterruptRuns { node: NODE });
+    let progress = &story.state.run(RUN).expect("exists").progress;
+    assert!(progress.executed_ms < 1_000, "{} ms", progress.executed_ms);
+}
+
+#[test]
+fn names_of_models_and_tokens_that_a_program_makes_up_do_not_grow_a_record_without_end() {
+    let mut story = Story::with_run(3_000, 10);
+    for index in 0..3_000 {
+        let names = vec![format!("model {index}"), format!("tokens {index}")];
+        let results = vec![result(index, 1.0)];
+        story.apply(Command::RecordResults { run: RUN, generation: 1, names, results });
+    }
+    let usage = &story.state.run(RUN).expect("exists").progress.usage;
+    assert_eq!(usage.len(), 257, "with the one for all others");
+    let total: u64 = usage.values().flat_map(|kinds| kinds.values()).sum();
+    assert_eq!(total, 15_000, "no token is lost");
+}
+
+#[test]
 fn the_digest_is_that_of_the_undisturbed_run() {
     let mut undisturbed = Story::with_run(3, 10);
     undisturbed.record(1, vec![result(0, 1.0), failed(1), result(2, 0.5)]);

@@ -1,7 +1,7 @@
 //! What a command prints and exits with once its run has ended.
 
-use dspex_api::Client;
 use dspex_api::v1::{Run, RunStatus};
+use dspex_api::{Client, reason};
 use serde_json::Value;
 
 use super::{Ending, resume_command};
@@ -14,6 +14,11 @@ use crate::result::{self, Failures, Selection, Target, summary};
 
 /// DSPy's words for a run that reached `max_errors`.
 const TOO_MANY_ERRORS: &str = "Execution cancelled due to errors or interruption.";
+
+/// How the node begins its reason for a run that it had to end because nothing could be stored.
+const NOT_STORED: &str = "results could not be stored: ";
+/// What the operating system says of a full disk.
+const DISK_FULL: [&str; 2] = ["No space left", "quota"];
 
 /// What is wanted of the result.
 #[derive(Debug, Default)]
@@ -101,19 +106,30 @@ fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
             let hint = format!("{} of {} examples failed; --max-errors N bears more", run.failed, run.done);
             Err(CommandError::new(exit::FAILED, TOO_MANY_ERRORS).hint(hint))
         }
-        RunStatus::Cancelled => {
-            let why = match run.reason.as_str() {
-                "" => String::new(),
-                reason => format!(" ({reason})"),
-            };
-            Err(CommandError::new(exit::FAILED, format!("run {} was cancelled{why}", run.run_id))
-                .hint(format!("go on with: {}", resume_command(run))))
-        }
+        RunStatus::Cancelled => Err(cancelled(run)),
         RunStatus::Interrupted | RunStatus::Running | RunStatus::Unspecified => {
             Err(CommandError::new(exit::UNREACHABLE, format!("run {} was interrupted: its node ended", run.run_id))
                 .hint(format!("go on with: {}", resume_command(run))))
         }
     }
+}
+
+fn cancelled(run: &Run) -> CommandError {
+    let why = match run.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    let message = format!("run {} was cancelled{why}", run.run_id);
+    let error = match is_disk_full(&run.reason) {
+        true => CommandError::because(reason::STORAGE_FULL, message),
+        false => CommandError::new(exit::FAILED, message),
+    };
+    error.hint(format!("go on with: {}", resume_command(run)))
+}
+
+/// Whether these are the words of a node whose disk is full.
+pub(super) fn is_disk_full(reason: &str) -> bool {
+    reason.starts_with(NOT_STORED) && DISK_FULL.iter().any(|words| reason.contains(words))
 }
 
 fn gated(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
@@ -149,6 +165,21 @@ mod tests {
         assert_eq!(code(RunStatus::Failed, 90.0, Some(80.0)), exit::FAILED);
         assert_eq!(code(RunStatus::Cancelled, 0.0, None), exit::FAILED);
         assert_eq!(code(RunStatus::Interrupted, 0.0, None), exit::UNREACHABLE);
+    }
+
+    #[test]
+    fn a_run_that_a_full_disk_ended_reached_a_limit() {
+        let exit = |reason: &str| {
+            let run = Run { status: RunStatus::Cancelled.into(), reason: reason.to_owned(), ..Run::default() };
+            verdict(&run, None).expect_err("cancelled").exit
+        };
+        assert_eq!(
+            exit("results could not be stored: IO error: No space left on device: While appending"),
+            exit::LIMIT
+        );
+        assert_eq!(exit("results could not be stored: Disk quota exceeded (os error 122)"), exit::LIMIT);
+        assert_eq!(exit("results could not be stored: Input/output error (os error 5)"), exit::FAILED);
+        assert_eq!(exit("my quota"), exit::FAILED, "a person's own words");
     }
 
     #[test]

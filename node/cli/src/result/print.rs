@@ -7,11 +7,10 @@ use dspex_api::v1::{ExampleResult, Run, RunResultsRequest};
 use serde_json::{Value, json};
 
 use super::for_each;
-use super::row::{merged, metric_column, score};
+use super::row::{metric_column, score};
 use super::save::cells;
-use super::shape::Shape;
+use super::survey::{self, Survey};
 use crate::error::CommandError;
-use crate::exit;
 use crate::listing::{Listing, csv_failed};
 use crate::output::{self, Format};
 
@@ -84,24 +83,16 @@ async fn print_json(
 
 async fn print_csv(client: &Client, run: &Run, request: RunResultsRequest) -> Result<(), CommandError> {
     let column = metric_column(&run.metric);
-    let row_of = |result: &ExampleResult| {
-        merged(result, column).map_err(|error| {
-            CommandError::new(exit::FAILED, format!("the node sent a result that is not JSON: {error}"))
-        })
-    };
-    let mut shape = Shape::default();
-    for_each(client, request.clone(), |result| {
-        shape.add(&row_of(&result)?);
-        Ok(true)
-    })
-    .await?;
-    let names: Vec<String> = shape.columns.into_iter().map(|(name, _)| name).collect();
+    let survey = Survey::of(client, request.clone(), column).await?;
+    let names: Vec<String> = survey.shape.columns.iter().map(|(name, _)| name.clone()).collect();
     let mut writer = csv::Writer::from_writer(output::writer());
     if !names.is_empty() {
         writer.write_record(&names).map_err(csv_failed)?;
     }
     for_each(client, request, |result| {
-        writer.write_record(cells(&row_of(&result)?, &names)).map_err(csv_failed)?;
+        if survey.has(result.index) {
+            writer.write_record(cells(&survey::row(&result, column)?, &names)).map_err(csv_failed)?;
+        }
         Ok(true)
     })
     .await?;

@@ -10,8 +10,9 @@ use dspex_api::v1::{Run, RunResultsRequest};
 
 use super::for_each;
 use super::parquet;
-use super::row::{Row, merged, metric_column};
+use super::row::{Row, metric_column};
 use super::shape::Shape;
+use super::survey::{self, Survey};
 use crate::error::CommandError;
 use crate::exit;
 use crate::listing::csv_failed;
@@ -87,22 +88,21 @@ fn parent(path: &Path) -> &Path {
 pub async fn save(client: &Client, run: &Run, target: &Target) -> Result<u64, CommandError> {
     let request = RunResultsRequest { run_id: run.run_id.clone(), failed_only: false, full: true };
     let column = metric_column(&run.metric);
-    let mut shape = Shape::default();
-    if matches!(target.kind, Kind::Csv | Kind::Parquet) {
-        for_each(client, request.clone(), |result| {
-            shape.add(&merged(&result, column).map_err(|error| unreadable(&error))?);
-            Ok(true)
-        })
-        .await?;
-    }
+    let mut survey = match target.kind {
+        Kind::Csv | Kind::Parquet => Some(Survey::of(client, request.clone(), column).await?),
+        Kind::Json | Kind::Jsonl => None,
+    };
+    let shape = survey.as_mut().map(|survey| std::mem::take(&mut survey.shape)).unwrap_or_default();
     let failed = |error: std::io::Error| cannot_save(target, &error.to_string());
     let temporary = tempfile::NamedTempFile::new_in(parent(&target.path)).map_err(failed)?;
     let mut writer = Writer::new(temporary.reopen().map_err(failed)?, target.kind, shape)
         .map_err(|error| cannot_save(target, &error.message))?;
     let mut rows = 0;
     for_each(client, request, |result| {
-        let row = merged(&result, column).map_err(|error| unreadable(&error))?;
-        writer.write(row).map_err(|error| cannot_save(target, &error.message))?;
+        if survey.as_ref().is_some_and(|survey| !survey.has(result.index)) {
+            return Ok(true);
+        }
+        writer.write(survey::row(&result, column)?).map_err(|error| cannot_save(target, &error.message))?;
         rows += 1;
         Ok(true)
     })
@@ -121,10 +121,6 @@ fn usual_mode() -> std::fs::Permissions {
     let mask = rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::umask(mask);
     std::fs::Permissions::from_mode(0o666 & !mask.bits())
-}
-
-fn unreadable(error: &serde_json::Error) -> CommandError {
-    CommandError::new(exit::FAILED, format!("the node sent a result that is not JSON: {error}"))
 }
 
 fn cannot_save(target: &Target, why: &str) -> CommandError {

@@ -1,8 +1,8 @@
 """Predictions as canonical JSON: keys sorted, no spaces, UTF-8.
 
-What has no JSON form (NaN, sets, objects, keys that are not strings) is shown by `{"$lossy": type, "repr": ...}`; the
-form for the digest leaves the repr out, because a repr may hold an address. The bytes are stored and hashed: the
-rules here never change.
+What has no JSON form (NaN, sets, objects, keys that are not strings, values that hold themselves) is shown by
+`{"$lossy": type, "repr": ...}`; the form for the digest leaves the repr out, because a repr may hold an address. The
+bytes are stored and hashed: the rules here never change.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import dspy
 import pydantic
 
 MAX_DEPTH = 100
+# Values that hold each other in many ways would take for ever otherwise.
+MAX_VALUES = 1_000_000
 MAX_REPR = 16 * 1024
 # A frame holds 32 MiB; a single prediction must fit beside its digest form.
 MAX_BYTES = 12 * 1024 * 1024
@@ -26,8 +28,22 @@ _encode = json.JSONEncoder(
 _LEAVES = frozenset((str, int, bool, type(None)))
 
 
+class _TooManyValues(Exception):
+    pass
+
+
 def canonical(value: Any) -> tuple[bytes, bytes | None]:
-    """(what is shown, what the digest reads where that differs)."""
+    """(what is shown, what the digest reads where that differs). Never raises: the score is valid without it."""
+    try:
+        return _canonical(value)
+    except _TooManyValues:
+        return _all_lost(value, f"<a prediction of more than {MAX_VALUES} values>")
+    except BaseException as error:
+        # Looking at values runs user code, and another thread may be changing them.
+        return _all_lost(value, f"<reading the prediction raised {type_name(error)}>")
+
+
+def _canonical(value: Any) -> tuple[bytes, bytes | None]:
     fields = _fields(value) if isinstance(value, dspy.Example) else value
     if _is_flat(fields):
         try:
@@ -40,7 +56,7 @@ def canonical(value: Any) -> tuple[bytes, bytes | None]:
     plain = _Plain(shown=True)
     shown = _encode(plain.convert(fields)).encode("utf-8")
     if len(shown) > MAX_BYTES:
-        return _too_large(value)
+        return _all_lost(value, f"<a prediction of more than {MAX_BYTES} bytes>")
     if not plain.lossy:
         return shown, None
     return shown, _encode(_Plain(shown=False).convert(fields)).encode("utf-8")
@@ -63,9 +79,9 @@ def _is_flat(fields: Any) -> bool:
     return True
 
 
-def _too_large(value: Any) -> tuple[bytes, bytes]:
+def _all_lost(value: Any, why: str) -> tuple[bytes, bytes]:
     name = type_name(value)
-    shown = {"$lossy": name, "repr": f"<a prediction of more than {MAX_BYTES} bytes>"}
+    shown = {"$lossy": name, "repr": why}
     return _encode(shown).encode("utf-8"), _encode({"$lossy": name}).encode("utf-8")
 
 
@@ -75,8 +91,13 @@ class _Plain:
     def __init__(self, *, shown: bool) -> None:
         self.lossy = False
         self._shown = shown
+        self._left = MAX_VALUES
+        self._path: set[int] = set()
 
     def convert(self, value: Any, depth: int = 0) -> Any:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyValues
         kind = type(value)
         if kind is bool or kind is type(None):
             return value
@@ -88,7 +109,14 @@ class _Plain:
             return float(value) if math.isfinite(value) else self._lose(value)
         if depth >= MAX_DEPTH:
             return self._lose(value)
-        return self._compound(value, depth + 1)
+        key = id(value)
+        if key in self._path:
+            # No repr: that of a parent would show the whole tree again for each of its children.
+            return self._lose(value, "...")
+        self._path.add(key)
+        converted = self._compound(value, depth + 1)
+        self._path.remove(key)
+        return converted
 
     def _compound(self, value: Any, depth: int) -> Any:
         if isinstance(value, dspy.Example):
@@ -116,11 +144,11 @@ class _Plain:
             return self._lose(value)
         return int(value)
 
-    def _lose(self, value: Any) -> dict[str, str]:
+    def _lose(self, value: Any, shown: str | None = None) -> dict[str, str]:
         self.lossy = True
         lost = {"$lossy": type_name(value)}
         if self._shown:
-            lost["repr"] = _safe_repr(value)
+            lost["repr"] = _safe_repr(value) if shown is None else shown
         return lost
 
 

@@ -6,7 +6,7 @@ import base64
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import cloudpickle
@@ -15,7 +15,7 @@ import msgspec
 import pydantic
 
 from dspex.runtime import failure, protocol, references, sources
-from dspex.runtime.references import LoadFailure
+from dspex.runtime.references import LoadFailure, an_instance
 
 _decode = msgspec.json.Decoder().decode
 
@@ -42,14 +42,14 @@ def load(importer: references.Importer, written: str, limit: int | None) -> list
     if not isinstance(found, (list, tuple)):
         raise LoadFailure(
             "dataset_invalid",
-            f"{written} is {_a(found)}; a dataset is a list of dspy.Example or a function that returns one",
+            f"{written} is {an_instance(found)}; a dataset is a list of dspy.Example or a function that returns one",
         )
     examples = list(found if limit is None else found[:limit])
     for index, example in enumerate(examples):
         if not isinstance(example, dspy.Example):
             raise LoadFailure(
                 "dataset_invalid",
-                f"{written}[{index}] is {_a(example)}; every element must be a dspy.Example, "
+                f"{written}[{index}] is {an_instance(example)}; every element must be a dspy.Example, "
                 "for instance dspy.Example(question=..., answer=...).with_inputs('question')",
             )
     if not examples:
@@ -64,12 +64,17 @@ def columns_of(examples: list[dspy.Example]) -> list[str]:
     return list(columns)
 
 
-def row_frames(examples: list[dspy.Example]) -> Iterator[list[bytes]]:
-    """The examples as rows, grouped for frames."""
+def row_frames(examples: list[dspy.Example], inputs: list[str], *, override: bool) -> Iterator[list[bytes]]:
+    """The examples as rows, grouped for frames.
+
+    Each row says which of its fields are inputs, so that every worker that ever reads it does the same: what the
+    example itself marks, as under dspy.Evaluate, and `inputs` where it marks nothing or they go before (`override`).
+    """
     group: list[bytes] = []
     size = 0
     for index, example in enumerate(examples):
-        row = _row(example, index)
+        own = None if override else getattr(example, "_input_keys", None)
+        row = _row(example, index, inputs if own is None else own, marked=own is not None)
         if group and size + len(row) > protocol.BATCH_BYTES - 64 * len(group):
             yield group
             group, size = [], 0
@@ -79,15 +84,15 @@ def row_frames(examples: list[dspy.Example]) -> Iterator[list[bytes]]:
         yield group
 
 
-def _row(example: dspy.Example, index: int) -> bytes:
+def _row(example: dspy.Example, index: int, inputs: Collection[str], *, marked: bool) -> bytes:
     fields = dict(example.items(include_dspy=True))
-    inputs = getattr(example, "_input_keys", None)
     if type(example) is dspy.Example and _is_json(fields, 0):
-        ordered = None if inputs is None else [key for key in fields if key in inputs]
+        ordered = [key for key in fields if key in inputs]
         row = json.dumps({"$fields": fields, "$inputs": ordered}, ensure_ascii=False, separators=(",", ":")).encode()
     else:
         try:
-            pickled = base64.b64encode(cloudpickle.dumps(example)).decode()
+            sent = example if marked else example.with_inputs(*inputs)
+            pickled = base64.b64encode(cloudpickle.dumps(sent)).decode()
         except Exception as error:
             raise LoadFailure(
                 "dataset_invalid",
@@ -126,12 +131,10 @@ class RowReader:
         self,
         inputs: list[str],
         *,
-        from_option: bool,
         from_python: bool,
         converters: dict[str, Callable[[str], Any]],
     ) -> None:
         self._inputs = frozenset(inputs)
-        self._from_option = from_option
         # Only a Python dataset may carry pickles; the same text in a file is an ordinary field.
         self._from_python = from_python
         self._converters = converters
@@ -148,11 +151,11 @@ class RowReader:
     def _from_envelope(self, envelope: dict[str, Any]) -> dspy.Example:
         if "$pickle" in envelope:
             example: dspy.Example = cloudpickle.loads(base64.b64decode(envelope["$pickle"]))
-            if self._from_option or getattr(example, "_input_keys", None) is None:
+            if getattr(example, "_input_keys", None) is None:
                 example = example.with_inputs(*self._inputs)
             return example
-        fields, own = envelope["$fields"], envelope["$inputs"]
-        return _example(fields, self._inputs if self._from_option or own is None else own)
+        own = envelope["$inputs"]  # None in rows that were stored before each said its own.
+        return _example(envelope["$fields"], self._inputs if own is None else own)
 
 
 def _example(fields: dict[str, Any], inputs: Any) -> dspy.Example:
@@ -195,7 +198,3 @@ def _converter(name: str, annotation: Any) -> Callable[[str], Any]:
                 raise ValueError(f"column {name!r}: {cell!r} is not {annotation}") from first
 
     return convert
-
-
-def _a(value: Any) -> str:
-    return f"an instance of {type(value).__module__}.{type(value).__qualname__}"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import dspy
+from dspy.dsp.utils.settings import thread_local_overrides
 
 from dspex.runtime import accounting, failure, loading
 from dspex.runtime.canonical import canonical
@@ -38,10 +39,12 @@ class Execution:
         self._read = loaded.reader.read
         self._process = process
         self._threads = loaded.threads
-        self._failure_score = loaded.failure_score
-        self._failure_kind = INTEGRAL if loaded.failure_score.is_integer() else FLOATING
+        self._failure_score = float(loaded.failure_score)
+        self._failure_kind = INTEGRAL if isinstance(loaded.failure_score, int) else FLOATING
         # Each example starts from what the imports left, whatever thread it runs on and whatever ran before it.
         self._context = contextvars.copy_context()
+        # The same of dspy's settings: as overrides they go before what `dspy.configure` in an example changes for all.
+        self._context.run(thread_local_overrides.set, dspy.settings.copy())
 
     def run(self, index: int, attempt: int, row: bytes) -> Result:
         """The result; NoScore when there can be none."""

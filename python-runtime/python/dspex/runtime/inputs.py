@@ -22,7 +22,8 @@ def choose(
 ) -> Inputs:
     """The option, else what the dataset says, else `forward`'s parameters, else the signature's inputs."""
     if option is not None:
-        return Inputs(_from_option(program, option, columns), "option")
+        # Without columns this is a stored run: its inputs were checked when it began, and its rows say their own.
+        return Inputs(option if columns is None else _from_option(program, option, columns), "option")
     declared = [example._input_keys for example in examples if getattr(example, "_input_keys", None) is not None]
     if declared:
         return Inputs([key for key in columns or () if key in declared[0]], "dataset")
@@ -39,11 +40,11 @@ def choose(
     return Inputs(_from_signature(program, columns, open_ended), "signature")
 
 
-def _from_option(program: dspy.Module, option: list[str], columns: list[str] | None) -> list[str]:
+def _from_option(program: dspy.Module, option: list[str], columns: list[str]) -> list[str]:
     if not option:
         raise LoadFailure("inputs_missing", "--inputs names no field; write --inputs question,context")
     for name in option:
-        if columns is not None and name not in columns:
+        if name not in columns:
             raise LoadFailure("inputs_missing", f"--inputs names {name!r}.{suggest(name, columns)}")
     taken, _, open_ended = _parameters(program)
     for name in option:

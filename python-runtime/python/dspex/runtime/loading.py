@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 import dspy
 
 from dspex.runtime import datasets, failure, inputs, language_models, protocol, references, sources
-from dspex.runtime.references import LoadFailure
+from dspex.runtime.references import LoadFailure, an_instance
+
+# What the node counts with, and what it takes for a typing error.
+MAX_ERRORS = 2**32 - 1
+MAX_THREADS = 4096
 
 
 @dataclass
@@ -22,9 +27,9 @@ class Loaded:
     program: dspy.Module
     metric: Callable[..., Any] | None
     reader: datasets.RowReader
-    rows: list[dspy.Example]
+    rows: Iterable[list[bytes]]
     threads: int
-    failure_score: float
+    failure_score: float | int
     report: dict[str, Any] = field(default_factory=dict)
 
 
@@ -47,10 +52,10 @@ def load(order: protocol.Load) -> Loaded:
     chosen = inputs.choose(program, order.inputs, columns, examples)
     reader = datasets.RowReader(
         chosen.names,
-        from_option=chosen.origin == "option",
         from_python=order.columns is None,
         converters=datasets.converters(program, order.columns or []) if order.text_cells else {},
     )
+    rows = datasets.row_frames(examples, chosen.names, override=chosen.origin == "option")
     report = {
         "program": type(program).__name__,
         "metric": metric_name(metric),
@@ -59,11 +64,20 @@ def load(order: protocol.Load) -> Loaded:
         "columns": columns if order.dataset is not None else None,
         "lm": answering.description,
         "notes": [protocol.printable(note) for note in importer.notes + answering.notes],
-        "max_errors": int(dspy.settings.max_errors),
-        "num_threads": int(dspy.settings.num_threads or 8),
+        "max_errors": _count(dspy.settings.max_errors, 0, MAX_ERRORS, default=10),
+        "num_threads": _count(dspy.settings.num_threads or None, 1, MAX_THREADS, default=8),
         "sources": sources.digest(importer.modules, mark, order.state),
     }
-    return Loaded(program, metric, reader, examples, order.threads, float(order.failure_score), report)
+    return Loaded(program, metric, reader, rows, order.threads, order.failure_score, report)
+
+
+def _count(setting: Any, least: int, most: int, *, default: int) -> int:
+    """A setting of dspy's as a number that the node can use: `float("inf")` and None are common ways of no limit."""
+    try:
+        count: int = math.ceil(min(max(setting, least), most))
+    except Exception:  # Not a number.
+        return default
+    return count
 
 
 def _check(order: protocol.Load) -> None:
@@ -88,8 +102,8 @@ def _program(importer: references.Importer, reference: references.Reference) -> 
         returned = "returns" if made is not found else "is"
         raise LoadFailure(
             "not_a_program",
-            f"{reference.written} {returned} {_a(made)}. PROGRAM is a dspy.Module, a Module class without required "
-            f"arguments, or a function without arguments that returns a Module.{_other_programs(importer)}",
+            f"{reference.written} {returned} {an_instance(made)}. PROGRAM is a dspy.Module, a Module class without "
+            f"required arguments, or a function without arguments that returns a Module.{_other_programs(importer)}",
         )
     return _with_forward(made, reference.written, "not_a_program")
 
@@ -182,7 +196,9 @@ def _metric(
     if isinstance(metric, dspy.Module):
         metric = _with_forward(metric, written, "metric_invalid")
     if not callable(metric):
-        raise LoadFailure("metric_invalid", f"{written} is {_a(metric)}; METRIC is a callable or a dspy.Module")
+        raise LoadFailure(
+            "metric_invalid", f"{written} is {an_instance(metric)}; METRIC is a callable or a dspy.Module"
+        )
     _takes_two(metric, written)
     return metric  # type: ignore[no-any-return]
 
@@ -211,7 +227,3 @@ def metric_name(metric: Any) -> str:
         return ""
     name = metric.__name__ if isinstance(metric, types.FunctionType) else type(metric).__name__
     return protocol.printable(name)
-
-
-def _a(value: Any) -> str:
-    return f"an instance of {type(value).__module__}.{type(value).__qualname__}"

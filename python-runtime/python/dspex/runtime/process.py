@@ -7,6 +7,9 @@ import os
 import signal
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+# In the environment of a worker and of what it starts.
+WORKER_VARIABLE = "DSPEX_WORKER"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -17,6 +20,34 @@ def die_with_parent(parent: int) -> bool:
         raise OSError(number, os.strerror(number))
     # The parent may have died before the call: then no signal will ever come.
     return os.getppid() == parent
+
+
+def adopt_orphans() -> None:
+    """Become the parent of what dead children leave behind, instead of init."""
+    if _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def children() -> list[int]:
+    """Of this process's only thread; none where the kernel does not tell."""
+    own = os.getpid()
+    try:
+        with open(f"/proc/{own}/task/{own}/children", "rb") as listed:
+            return [int(pid) for pid in listed.read().split()]
+    except OSError:
+        return []
+
+
+def worker_of(pid: int) -> str | None:
+    """The worker that started a process, by the environment that it was started with."""
+    mark = f"{WORKER_VARIABLE}=".encode()
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            found = [entry for entry in environ.read().split(b"\0") if entry.startswith(mark)]
+    except OSError:
+        return None
+    return found[0][len(mark) :].decode("utf-8", "replace") if found else None
 
 
 def start_ticks(pid: int) -> int:

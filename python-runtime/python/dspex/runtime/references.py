@@ -188,6 +188,11 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def an_instance(value: Any) -> str:
+    """What a message says of a value that is of no use."""
+    return f"an instance of {type(value).__module__}.{type(value).__qualname__}"
+
+
 def suggest(name: str, names: list[str]) -> str:
     """` Did you mean ...?` or what there is to choose from."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)

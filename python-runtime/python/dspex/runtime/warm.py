@@ -67,7 +67,7 @@ def _predict() -> None:
     program.demos = [dspy.Example(question="a?", answer="no"), dspy.Example(question="b?", answer="yes")]
     columns = ["question", "answer"]
     chosen = inputs.choose(program, None, columns, [])
-    reader = RowReader(chosen.names, from_option=False, from_python=False, converters={})
+    reader = RowReader(chosen.names, from_python=False, converters={})
     loaded = loading.Loaded(program, _metric, reader, [], 1, 0.0)
     runner = execution.Execution(loaded, _NoOutbox())
     row = msgspec.json.encode({"question": "c?", "answer": "yes"})

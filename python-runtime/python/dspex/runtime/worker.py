@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _thread
+import atexit
 import fcntl
 import gc
+import io
+import logging
 import os
 import queue
 import random
@@ -15,15 +18,18 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from typing import Any, NoReturn, TextIO
 
-from dspex.runtime import accounting, execution, loading, process, protocol
+from dspex.runtime import accounting, execution, loading, process, protocol, references
 from dspex.runtime.outbox import Outbox
-from dspex.runtime.references import LoadFailure
 
 EXIT_PROTOCOL = 4
 EXIT_BROKEN = 70
-_STOP_GRACE_SECONDS = 0.2
+# For what the program left for its end; the node waits a little longer.
+_STOP_GRACE_SECONDS = 1.5
+# The node is gone, and nobody waits.
+_LOST_GRACE_SECONDS = 0.2
 
 # Above what programs open, and low enough for a small table in the kernel.
 _HIGH_DESCRIPTOR = 900
@@ -54,13 +60,15 @@ def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> 
     # must not fail when the node runs with LANG=C.
     sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc, assignment]
     sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc, assignment]
-    _set_environment({**order.environment, "DSPEX_INSTANCE": os.environ["DSPEX_INSTANCE"]})
+    own = {"DSPEX_INSTANCE": os.environ["DSPEX_INSTANCE"], process.WORKER_VARIABLE: order.worker}
+    _set_environment({**order.environment, **own})
     try:
         os.chdir(order.directory)
     except OSError as error:
         print(f"dspex worker: {order.directory}: {error.strerror}", file=sys.stderr, flush=True)
         os._exit(EXIT_BROKEN)
     _seed()
+    _forget_exit_functions()
     gc.enable()
     return connection
 
@@ -94,6 +102,27 @@ def _stream(descriptor: int) -> TextIO:
     return open(descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
+def _forget_exit_functions() -> None:
+    """What was registered before the fork is the zygote's: a worker must not clean up after it."""
+    atexit._clear()
+    atexit.register(logging.shutdown)
+    for inherited in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        inherited.atexit = False
+    if weakref.finalize._registered_with_atexit:  # type: ignore[attr-defined]
+        atexit.register(weakref.finalize._exitfunc)  # type: ignore[attr-defined]
+
+
+def _flush_files() -> None:
+    """What the program's open files hold: the process ends without the interpreter's own clean-up."""
+    files = [each for each in gc.get_objects() if isinstance(each, (io.TextIOWrapper, io.BufferedWriter))]
+    # A text file's lines go through its buffer, so the buffers come last.
+    for each in sorted(files, key=lambda file: isinstance(file, io.BufferedWriter)):
+        try:
+            each.flush()
+        except (OSError, ValueError):
+            pass
+
+
 def _seed() -> None:
     """Workers must not draw the same numbers: a fork copies the generators."""
     random.seed()
@@ -113,6 +142,12 @@ class Worker:
         self._threads = 1
 
     def run(self) -> NoReturn:
+        try:
+            self._run()
+        except BaseException:
+            self._broken()
+
+    def _run(self) -> NoReturn:
         # Not a threading.Thread: starting one waits for it, and `threading.enumerate()` shows the user's threads only.
         _thread.start_new_thread(self._read, ())
         order = self._loads.get()
@@ -135,17 +170,17 @@ class Worker:
         self._leave()
 
     def _load(self, order: protocol.Load) -> loading.Loaded | None:
-        from dspex.runtime import datasets
-
         accounting.install()
         sys.argv = [order.program.rpartition(":")[0]]
         try:
             loaded = loading.load(order)
-            for rows in datasets.row_frames(loaded.rows):
+            for rows in loaded.rows:
                 self._outbox.send(protocol.ROWS, {"rows": rows})
-            loaded.rows.clear()
             self._outbox.send(protocol.LOADED, loaded.report)
-        except LoadFailure as failed:
+        except BaseException as error:
+            # Much of what loading looks at is the user's: properties, signatures, settings.
+            self._outbox.leave_if_forked()
+            failed = references.raised(error, f"loading {order.program}")
             self._outbox.send(protocol.LOAD_FAILED, failed.body())
             return None
         return loaded
@@ -163,7 +198,15 @@ class Worker:
                     self._outbox.result(result)
         except BaseException:
             # Ours, not the user's: a worker that has lost a thread must not look alive.
+            self._broken()
+
+    def _broken(self) -> NoReturn:
+        """End for a failure of the runtime's own, which must not read as if the program had exited."""
+        self._outbox.leave_if_forked()
+        try:
             traceback.print_exc()
+            sys.stderr.flush()
+        finally:
             os._exit(EXIT_BROKEN)
 
     def _read(self) -> NoReturn:
@@ -178,7 +221,7 @@ class Worker:
             os._exit(EXIT_PROTOCOL)
         except OSError:
             pass  # The end of the connection, however it came, means stop.
-        self._stop()
+        self._stop(_LOST_GRACE_SECONDS)
 
     def _obey(self, message: Any) -> None:
         if isinstance(message, protocol.Execute):
@@ -189,17 +232,23 @@ class Worker:
         elif isinstance(message, protocol.Load):
             self._loads.put(message)
         else:
-            self._stop()
+            self._stop(_STOP_GRACE_SECONDS)
 
-    def _stop(self) -> NoReturn:
+    def _stop(self, grace: float) -> NoReturn:
         """Let idle threads end the process in good order; a busy one is not waited for."""
         self._loads.put(None)
         for _ in range(self._threads):
             self._inbox.put(None)
-        time.sleep(_STOP_GRACE_SECONDS)
+        time.sleep(grace)
         os._exit(0)
 
     def _leave(self) -> NoReturn:
+        try:
+            # As a script's end would: a program's exporters send their last batch, its log files get their last lines.
+            atexit._run_exitfuncs()
+        except BaseException:
+            traceback.print_exc()
+        _flush_files()
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()

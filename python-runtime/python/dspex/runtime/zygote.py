@@ -68,6 +68,7 @@ def _prepare(parent: int) -> dict[str, Any]:
         raise preflight.Refusal("dependency_missing", preflight.missing_dependency(name)) from error
     if not process.die_with_parent(parent):
         os._exit(0)  # Nobody is left to read a refusal.
+    process.adopt_orphans()
     version, seconds = preflight.import_dspy()
     try:
         # The worker's own code is shared by the fork, too.
@@ -247,7 +248,7 @@ class Zygote:
             sys.excepthook(*sys.exc_info())
         finally:
             # Whatever happens, a worker never returns into the zygote's loop.
-            os._exit(1)
+            os._exit(worker.EXIT_BROKEN)
 
     def _fork_failed(self, order: protocol.Fork, message: str) -> None:
         self.send("FORK_FAILED", {"worker": order.worker, "message": message})
@@ -265,12 +266,22 @@ class Zygote:
             _kill_group(pid)
             _, status = os.waitpid(pid, 0)
             worker = self._workers.pop(pid, None)
+            if worker is not None:
+                del self._pids[worker]
+            self._kill_orphans()
             if worker is None:
                 continue
-            del self._pids[worker]
             code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
             killer = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
             self.send("EXITED", {"worker": worker, "pid": pid, "code": code, "signal": killer})
+
+    def _kill_orphans(self) -> None:
+        """What a dead worker started in sessions of their own has become ours; it goes, too."""
+        from dspex.runtime import process
+
+        for pid in process.children():
+            if pid not in self._workers and (worker := process.worker_of(pid)) and worker not in self._pids:
+                _kill_group(pid)
 
     def _fail(self, message: str) -> NoReturn:
         print(f"dspex zygote: {message}", file=sys.stderr, flush=True)
@@ -284,6 +295,9 @@ class Zygote:
                 os.waitpid(pid, 0)
             except ChildProcessError:
                 pass
+        self._pids.clear()
+        self._workers.clear()
+        self._kill_orphans()
         os._exit(code)
 
 

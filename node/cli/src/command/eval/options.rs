@@ -12,6 +12,11 @@ use crate::error::CommandError;
 use crate::gate::Gate;
 use crate::setting;
 
+/// The node refuses more, but only after it has imported the program.
+const NUM_THREADS_MAX: i64 = 4096;
+/// A node has no more Python processes, whatever runs ask for.
+const WORKERS_MAX: i64 = 64;
+
 /// The arguments of `dspex eval`.
 #[derive(Debug, Args)]
 #[command(
@@ -43,15 +48,15 @@ pub struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     pub(super) limit: Option<u32>,
     /// Examples in flight [default: 8, as in DSPy]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=NUM_THREADS_MAX), allow_negative_numbers = true)]
     pub(super) num_threads: Option<u32>,
     /// Python processes [default: usable CPUs, at most num-threads]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096), allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX), allow_negative_numbers = true)]
     pub(super) workers: Option<u32>,
     /// Time limit of an example [default: none, with a warning after 120 s]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) timeout: Option<Duration>,
-    /// Executions more after a worker crashed; 0 never executes an example twice [default: 1]
+    /// Executions more after a worker crashed; 0: none, but a resume executes again what was in flight [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1000), allow_negative_numbers = true)]
     pub(super) retries: Option<u32>,
     /// End the run at this many failed examples [default: 10, as in DSPy]
@@ -183,7 +188,9 @@ mod tests {
         for line in [
             "a:b --limit 0",
             "a:b --num-threads 0",
+            "a:b --num-threads 4097",
             "a:b --workers 0",
+            "a:b --workers 65",
             "a:b --timeout 0",
             "a:b --failure-score nan",
             "a:b --fail-under 0.8",
@@ -199,6 +206,12 @@ mod tests {
         {
             assert_eq!(parse(line).expect(line).check().err().expect(line).exit, 2, "{line}");
         }
+    }
+
+    #[test]
+    fn the_most_that_a_node_takes_is_taken() {
+        let most = parse("a:b --num-threads 4096 --workers 64").expect("valid");
+        assert_eq!((most.num_threads, most.workers), (Some(4096), Some(64)));
     }
 
     #[test]
