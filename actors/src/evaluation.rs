@@ -104,7 +104,8 @@ impl Actor for EvaluationActor {
     }
 
     async fn post_stop(&self, _: ActorRef<EvaluationMessage>, work: &mut Work) -> Result<(), ActorProcessingErr> {
-        if work.finished {
+        // The log's word: its effect may stop this actor before the recorder's answer is read.
+        if work.is_finished() {
             work.finish_workers();
         } else {
             work.stop_workers();
@@ -135,7 +136,6 @@ impl Work {
             }
             Ok(status) => {
                 self.arguments.board.committed();
-                self.finished = status == RunStatus::Finished;
                 info!(run = %self.arguments.run, status = status.name(), "run ended");
                 Next::Stop
             }
@@ -146,6 +146,12 @@ impl Work {
                 Next::Cancel(text)
             }
         }
+    }
+
+    fn is_finished(&self) -> bool {
+        let EvaluationArguments { context, run, .. } = &self.arguments;
+        let status = context.parts.consensus.read_stale(|state| state.run(*run).map(|held| held.progress.status));
+        status == Some(RunStatus::Finished)
     }
 
     fn tick(&mut self) -> Next {

@@ -36,7 +36,6 @@ pub(crate) struct Work {
     pub(super) next_key: WorkerKey,
     pub(super) backoff: Backoff,
     pub(super) failed_starts: u32,
-    pub(super) finished: bool,
     generation: u64,
     rows: Rows,
     /// The program's files when it was checked.
@@ -88,7 +87,6 @@ impl Work {
             next_key: 1,
             backoff: Backoff::default(),
             failed_starts: 0,
-            finished: false,
             rows,
             sources,
             warned: BTreeSet::new(),

@@ -84,7 +84,7 @@ async fn exit_in_the_users_code_shows_its_code() {
 /// Finds the worker's socket as hostile or careless code would.
 const SOCKETS: &str = "
 import os, stat, time
-sockets = [n for n in range(3, 256) if os.path.exists(f'/proc/self/fd/{n}') and stat.S_ISSOCK(os.stat(n).st_mode)]
+sockets = [n for n in range(3, 1024) if os.path.exists(f'/proc/self/fd/{n}') and stat.S_ISSOCK(os.stat(n).st_mode)]
 assert sockets
 ";
 

@@ -69,7 +69,7 @@ fn a_failed_example_is_a_row_with_dspys_empty_prediction() {
     home.eval(&project).args(["--save", "ours.json", "--failure-score", "-1"]).run().expect(0);
     let rows: Vec<Value> = serde_json::from_str(&project.read("ours.json")).expect("a list");
     assert_eq!(rows.len(), 4);
-    assert_eq!(rows[1], json!({"question": "q", "n": 5, "metric": -1}));
+    assert_eq!(rows[1], json!({"question": "q", "n": 5, "metric": -1.0}), "a float, as DSPy's failure_score is");
     assert_eq!(rows[0]["example_n"], 4);
     assert_eq!(rows[0]["pred_n"], 5);
 }
