@@ -78,7 +78,9 @@ pub(crate) async fn resume(
     let caller = Caller { directory: held.spec.directory.clone().into(), ..caller.with(&held.spec.environment) };
     let checked = check::check(context, &caller, Checking::stored(&held.spec)).await?;
     specification::same_python(&held.spec, &checked)?;
-    let notes = specification::notes(&caller, &checked);
+    let mut notes = specification::notes(&caller, &checked);
+    // They were told when the run began, and where they came from then.
+    notes.retain(|note| !note.starts_with("Inputs: "));
     let loaded = checked.into_loaded(&held.spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };

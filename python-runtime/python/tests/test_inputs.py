@@ -36,8 +36,6 @@ foreign = [dspy.Example(q="1", other="a").with_inputs("q", "other")]
 nothing = [dspy.Example(q="1").with_inputs(), dspy.Example(q="2").with_inputs("q")]
 """
 
-MARKED = ["1, no hint", "2, b", "3, no hint", "4, d", "5, no hint"]
-
 
 @pytest.fixture(autouse=True)
 def told(project: Path) -> None:
@@ -65,7 +63,6 @@ def _answers(results: list[list[Any]]) -> list[str]:
 @pytest.mark.parametrize(
     ("dataset", "option", "answers"),
     [
-        ("devset", None, MARKED),
         ("devset", ["q"], [f"{number}, no hint" for number in range(1, 6)]),
         ("unmarked", None, [f"{number}, {hint}" for number, hint in enumerate("abcde", 1)]),
         ("unmarked", ["q"], [f"{number}, no hint" for number in range(1, 6)]),
@@ -106,8 +103,15 @@ def test_the_option_is_checked_at_submission(zygote: Zygote, project: Path) -> N
         worker.connection.close()
 
 
-def test_a_row_that_was_stored_without_inputs_is_read_with_those_of_the_run(zygote: Zygote, project: Path) -> None:
-    worker = _later(zygote, project, ["q"])
-    row = {"$fields": {"q": "1", "hint": "a"}, "$inputs": None}
-    assert _answers(worker.execute([row])) == ["1, no hint"]
-    worker.connection.close()
+def test_an_example_that_marks_nothing_among_others_fails_in_all_workers_as_under_dspy(
+    zygote: Zygote, project: Path
+) -> None:
+    first, inputs = _first(zygote, project, "devset")
+    later = _later(zygote, project, inputs)
+    for worker in (first, later):
+        results = worker.execute(first.rows)
+        assert _answers([results[index] for index in (0, 1, 3)]) == ["1, no hint", "2, b", "4, d"]
+        for index in (2, 4):
+            assert results[index][6]["type"] == "ValueError"
+            assert "with_inputs" in results[index][6]["message"]
+        worker.connection.close()

@@ -30,6 +30,11 @@ const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_millis(300);
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
     let wanted = Wanted { gate: options.fail_under, target: target(&options)? };
     if let Some(id) = options.run_to_resume() {
+        let unused = options.unused_in_a_resume();
+        if !unused.is_empty() {
+            let text = format!("a named run goes on as it was started: not applied here: {}", unused.join(", "));
+            invocation.console.warning(&text);
+        }
         let target = resume::Target {
             id,
             detach: options.detach,

@@ -46,16 +46,17 @@ impl Home {
     /// anybody's (DSPEX_HOME=/tmp).
     pub fn create(&self) -> Result<(), CommandError> {
         let failed = |what: String| CommandError::because(reason::NODE_START_FAILED, what);
+        let refused = |error: &std::io::Error| refused(self, error);
         let shown = self.0.display();
         if let Some(parent) = self.0.parent() {
-            std::fs::create_dir_all(parent).map_err(|error| failed(format!("{shown} cannot be made: {error}")))?;
+            std::fs::create_dir_all(parent).map_err(|error| refused(&error))?;
         }
         match DirBuilder::new().mode(0o700).create(&self.0) {
             Ok(()) => return Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(format!("{shown} cannot be made: {error}"))),
+            Err(error) => return Err(refused(&error)),
         }
-        let metadata = std::fs::metadata(&self.0).map_err(|error| failed(format!("{shown}: {error}")))?;
+        let metadata = std::fs::metadata(&self.0).map_err(|error| refused(&error))?;
         if !metadata.is_dir() {
             return Err(failed(format!("{shown} is not a directory")));
         }
@@ -75,6 +76,19 @@ impl Home {
         std::fs::set_permissions(&self.0, Permissions::from_mode(0o700))
             .map_err(|error| failed(format!("{shown}: {error}")))
     }
+}
+
+/// What a person has to change is not to be tried again: permissions and read-only disks have a reason of their own.
+fn refused(home: &Home, error: &std::io::Error) -> CommandError {
+    let reason = match error.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            reason::DATA_DIRECTORY_READ_ONLY
+        }
+        std::io::ErrorKind::StorageFull => reason::STORAGE_FULL,
+        _ => reason::NODE_START_FAILED,
+    };
+    CommandError::because(reason, format!("the home directory {} cannot be made: {error}", home.0.display()))
+        .hint("set DSPEX_HOME to a directory that you may write to")
 }
 
 fn locate(variable: &dyn Fn(&str) -> Option<PathBuf>, directory: &Path) -> Option<Home> {

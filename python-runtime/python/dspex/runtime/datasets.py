@@ -68,13 +68,14 @@ def row_frames(examples: list[dspy.Example], inputs: list[str], *, override: boo
     """The examples as rows, grouped for frames.
 
     Each row says which of its fields are inputs, so that every worker that ever reads it does the same: what the
-    example itself marks, as under dspy.Evaluate, and `inputs` where it marks nothing or they go before (`override`).
+    example itself marks, as under dspy.Evaluate, and `inputs` where no example marks any, or where they go before
+    (`override`). An example that marks nothing among others that do fails when it is executed, as there.
     """
+    marked = not override and any(getattr(example, "_input_keys", None) is not None for example in examples)
     group: list[bytes] = []
     size = 0
     for index, example in enumerate(examples):
-        own = None if override else getattr(example, "_input_keys", None)
-        row = _row(example, index, inputs if own is None else own, marked=own is not None)
+        row = _row(example, index, None if marked else inputs)
         if group and size + len(row) > protocol.BATCH_BYTES - 64 * len(group):
             yield group
             group, size = [], 0
@@ -84,14 +85,16 @@ def row_frames(examples: list[dspy.Example], inputs: list[str], *, override: boo
         yield group
 
 
-def _row(example: dspy.Example, index: int, inputs: Collection[str], *, marked: bool) -> bytes:
+def _row(example: dspy.Example, index: int, inputs: Collection[str] | None) -> bytes:
+    """`inputs` are the example's own where None is given."""
+    keys = getattr(example, "_input_keys", None) if inputs is None else inputs
     fields = dict(example.items(include_dspy=True))
     if type(example) is dspy.Example and _is_json(fields, 0):
-        ordered = [key for key in fields if key in inputs]
+        ordered = None if keys is None else [key for key in fields if key in keys]
         row = json.dumps({"$fields": fields, "$inputs": ordered}, ensure_ascii=False, separators=(",", ":")).encode()
     else:
         try:
-            sent = example if marked else example.with_inputs(*inputs)
+            sent = example if inputs is None else example.with_inputs(*inputs)
             pickled = base64.b64encode(cloudpickle.dumps(sent)).decode()
         except Exception as error:
             raise LoadFailure(
@@ -151,17 +154,14 @@ class RowReader:
     def _from_envelope(self, envelope: dict[str, Any]) -> dspy.Example:
         if "$pickle" in envelope:
             example: dspy.Example = cloudpickle.loads(base64.b64decode(envelope["$pickle"]))
-            if getattr(example, "_input_keys", None) is None:
-                example = example.with_inputs(*self._inputs)
             return example
-        own = envelope["$inputs"]  # None in rows that were stored before each said its own.
-        return _example(envelope["$fields"], self._inputs if own is None else own)
+        return _example(envelope["$fields"], envelope["$inputs"])
 
 
 def _example(fields: dict[str, Any], inputs: Any) -> dspy.Example:
     # As with_inputs(), which would copy the example first.
     example = dspy.Example(fields)
-    example._input_keys = set(inputs)
+    example._input_keys = None if inputs is None else set(inputs)
     return example
 
 

@@ -65,11 +65,16 @@ def _parameters(program: dspy.Module) -> tuple[list[str], list[str], bool]:
         signature = inspect.signature(own if own is not None else function)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return [], [], True
+    parameters = list(signature.parameters.values())
+    # A function of the class takes the program first, whatever it calls it; one of the instance does not.
+    of_instance = "forward" in vars(program) and not _is_syncified(function)
+    if not of_instance and parameters and parameters[0].kind is not parameters[0].VAR_POSITIONAL:
+        parameters = parameters[1:]
     names, required, open_ended = [], [], False
-    for parameter in signature.parameters.values():
+    for parameter in parameters:
         if parameter.kind is parameter.VAR_KEYWORD:
             open_ended = True
-        elif parameter.name != "self" and parameter.kind in (
+        elif parameter.kind in (
             parameter.POSITIONAL_OR_KEYWORD,
             parameter.KEYWORD_ONLY,
         ):

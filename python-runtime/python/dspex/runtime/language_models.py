@@ -99,6 +99,10 @@ def _describe(program: dspy.Module, *, given_by_option: bool) -> Answering:
         description = f"{_models(list(own.values()))} (program's own)"
     else:
         description = "none"
+        if predictors:
+            notes.append(
+                "predictors without an LM fail: name one with --lm, or call dspy.configure in the program's file"
+            )
     return Answering(description, notes)
 
 

@@ -107,6 +107,26 @@ impl Options {
         self.resume.as_deref().filter(|id| !id.is_empty() && !id.contains(':'))
     }
 
+    /// Options that were given and that a run which is resumed by its id does not follow.
+    pub fn unused_in_a_resume(&self) -> Vec<&'static str> {
+        let given = [
+            ("--devset", self.devset.is_some()),
+            ("--metric", self.metric.is_some()),
+            ("--lm", self.lm.is_some()),
+            ("--inputs", !self.inputs.is_empty()),
+            ("--load", self.load.is_some()),
+            ("--limit", self.limit.is_some()),
+            ("--num-threads", self.num_threads.is_some()),
+            ("--workers", self.workers.is_some()),
+            ("--timeout", self.timeout.is_some()),
+            ("--retries", self.retries.is_some()),
+            ("--max-errors", self.max_errors.is_some()),
+            ("--failure-score", self.failure_score.is_some()),
+            ("--env", !self.env.is_empty()),
+        ];
+        given.into_iter().filter(|(_, given)| *given).map(|(option, _)| option).collect()
+    }
+
     /// PROGRAM, also when it was taken for the value of `--resume`.
     pub fn program(&self) -> Option<&str> {
         let behind_resume = self.resume.as_deref().filter(|id| id.contains(':'));
