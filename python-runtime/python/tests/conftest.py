@@ -288,7 +288,10 @@ async def asynchronous(example, prediction):
     return 1
 
 
-devset = [dspy.Example(action="a", tag={"x"}).with_inputs("action"), dspy.Example(action="b", n=1).with_inputs("action")]
+devset = [
+    dspy.Example(action="a", tag={"x"}).with_inputs("action"),
+    dspy.Example(action="b", n=1).with_inputs("action"),
+]
 empty = []
 wrong = [{"action": "a"}]
 
