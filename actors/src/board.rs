@@ -2,12 +2,13 @@
 //!
 //! None of it is replicated: a client that misses it has missed nothing that counts.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use dspex_model::RunId;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, mpsc};
 
 /// Events a slow watcher may be behind before it misses some.
 const EVENTS_MAX: usize = 1024;
@@ -32,6 +33,19 @@ pub enum BoardEvent {
     Warning(String),
 }
 
+/// A question of user code in a worker to the driver of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Which worker.
+    pub worker: String,
+    /// Which of its questions.
+    pub id: u64,
+    /// The example that asks.
+    pub index: u64,
+    /// For the driver alone.
+    pub body: Bytes,
+}
+
 /// How long the last stretch of execution took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timing {
@@ -49,6 +63,9 @@ struct Inner {
     drivers: usize,
     driverless_since: Instant,
     latest: VecDeque<BoardEvent>,
+    /// Without an answer yet. A thread waits for each, so there are as many as the run has threads at the most.
+    questions: BTreeMap<(String, u64), Question>,
+    asked: Option<mpsc::UnboundedSender<Question>>,
 }
 
 /// The board of one run.
@@ -69,6 +86,8 @@ impl Board {
             // Not when the request came: loading the program may take longer than a driver may be away.
             driverless_since: Instant::now(),
             latest: VecDeque::new(),
+            questions: BTreeMap::new(),
+            asked: None,
         };
         Arc::new(Self { events: broadcast::Sender::new(EVENTS_MAX), inner: Mutex::new(inner) })
     }
@@ -99,6 +118,38 @@ impl Board {
     pub(crate) fn driverless(&self) -> Duration {
         let inner = self.lock();
         if inner.drivers > 0 { Duration::ZERO } else { inner.driverless_since.elapsed() }
+    }
+
+    /// Questions to the driver: those without an answer, then those that follow. The latest to ask for them gets them.
+    pub fn questions(&self) -> mpsc::UnboundedReceiver<Question> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut inner = self.lock();
+        for question in inner.questions.values() {
+            // The receiver is in hand.
+            let _ = sender.send(question.clone());
+        }
+        inner.asked = Some(sender);
+        receiver
+    }
+
+    /// The question has its answer. `false`: it had one already, or its worker is gone.
+    pub(crate) fn answered(&self, worker: &str, id: u64) -> bool {
+        self.lock().questions.remove(&(worker.to_owned(), id)).is_some()
+    }
+
+    pub(crate) fn ask(&self, question: Question) {
+        let mut inner = self.lock();
+        inner.questions.insert((question.worker.clone(), question.id), question.clone());
+        if let Some(asked) = &inner.asked
+            && asked.send(question).is_err()
+        {
+            // Nobody answers now; whoever comes is told all of them.
+            inner.asked = None;
+        }
+    }
+
+    pub(crate) fn forget_questions(&self, worker: &str) {
+        self.lock().questions.retain(|(asking, _), _| asking != worker);
     }
 
     pub(crate) fn publish(&self, event: BoardEvent) {

@@ -7,11 +7,13 @@ use dspex_consensus::Consensus;
 use dspex_model::NodeId;
 use dspex_python::Zygotes;
 use dspex_storage::BlobStore;
+use ractor::ActorRef;
 use tokio::sync::Semaphore;
 
 use crate::board::Boards;
 use crate::freeing::Freeing;
-use crate::worker::WorkerView;
+use crate::pools::PoolsSettings;
+use crate::worker::{WorkerMessage, WorkerView};
 
 /// Python processes of one node at the most, whatever runs ask for.
 pub(crate) const WORKERS_MAX: usize = 64;
@@ -29,7 +31,12 @@ pub struct NodeParts {
     pub zygotes: Zygotes,
     /// CPUs that may be used: the default number of workers of a run.
     pub cpus: usize,
+    /// The pools' settings.
+    pub pools: PoolsSettings,
 }
+
+/// The workers of a node, by id: how people see them, and their actors.
+pub(crate) type Views = BTreeMap<String, (WorkerView, ActorRef<WorkerMessage>)>;
 
 /// Shared by the actors of a node.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ pub struct NodeContext {
     pub(crate) freeing: Freeing,
     /// Held from the handover of a run until its proposal is answered.
     pub(crate) starting: tokio::sync::Mutex<()>,
-    pub(crate) views: Mutex<BTreeMap<String, WorkerView>>,
+    pub(crate) views: Mutex<Views>,
     /// One permit a worker process; waiters are served in order.
     pub(crate) capacity: Arc<Semaphore>,
 }
@@ -56,7 +63,7 @@ impl NodeContext {
         })
     }
 
-    pub(crate) fn view(&self, change: impl FnOnce(&mut BTreeMap<String, WorkerView>)) {
+    pub(crate) fn view(&self, change: impl FnOnce(&mut Views)) {
         change(&mut self.views.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -22,6 +22,8 @@ pub enum SubmitErrorKind {
     WorkerEnded,
     /// A file dataset has rows without an input, or none at all.
     InputsMissing,
+    /// The payload's blob was not uploaded.
+    PayloadMissing,
     /// The dataset's blob was not uploaded.
     DatasetNotUploaded,
     /// No run to resume.

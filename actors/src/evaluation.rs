@@ -19,12 +19,14 @@ use tracing::{info, warn};
 
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
-use crate::pool::PoolMessage;
+use crate::run_workers::RunWorkersMessage;
 use crate::proposing::propose;
 use crate::recorder::{Recorded, RecorderMessage};
 use crate::submission::Caller;
 use crate::worker::{LoadedProcess, WorkerReport};
 
+pub(crate) use backoff::Backoff;
+pub(crate) use lost::shown_tail;
 pub(crate) use plan::WorkerKey;
 use work::Work;
 pub(crate) use workers::{load, threads_of, worker_id};
@@ -54,7 +56,7 @@ pub(crate) struct EvaluationArguments {
     pub epoch: u64,
     pub caller: Arc<Caller>,
     pub board: Arc<Board>,
-    pub pool: ActorRef<PoolMessage>,
+    pub run_workers: ActorRef<RunWorkersMessage>,
     pub recorder: ActorRef<RecorderMessage>,
 }
 

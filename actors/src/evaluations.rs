@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use crate::board::Board;
 use crate::context::NodeContext;
 use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
-use crate::pool::PoolMessage;
+use crate::run_workers::RunWorkersMessage;
 use crate::proposing::propose;
 use crate::recorder::RecorderMessage;
 use crate::submission::Caller;
@@ -44,7 +44,7 @@ pub(crate) struct EvaluationsActor;
 
 pub(crate) struct EvaluationsArguments {
     pub context: Arc<NodeContext>,
-    pub pool: ActorRef<PoolMessage>,
+    pub run_workers: ActorRef<RunWorkersMessage>,
     pub recorder: ActorRef<RecorderMessage>,
 }
 
@@ -115,7 +115,7 @@ impl Actor for EvaluationsActor {
 impl EvaluationsState {
     /// Idempotent: an effect, a re-derivation and a restart may all say the same.
     async fn own(&mut self, myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64) {
-        let EvaluationsArguments { context, pool, recorder } = &self.arguments;
+        let EvaluationsArguments { context, run_workers, recorder } = &self.arguments;
         // Without a caller (a node that has just restarted) the run waits for a resume.
         let Some(entry) = self.runs.get_mut(&run) else { return };
         if entry.actor.as_ref().is_some_and(|(_, running)| *running >= epoch) {
@@ -134,7 +134,7 @@ impl EvaluationsState {
             epoch,
             caller: Arc::clone(&entry.handover.caller),
             board: Arc::clone(&entry.handover.board),
-            pool: pool.clone(),
+            run_workers: run_workers.clone(),
             recorder: recorder.clone(),
         };
         let loaded = entry.handover.loaded.take();

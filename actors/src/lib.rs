@@ -5,23 +5,32 @@
 //! plain function decide (`evaluation/plan.rs`), and sends.
 
 mod board;
+mod container;
 mod context;
 mod error;
 mod evaluation;
 mod evaluations;
 mod freeing;
+mod payload;
 mod pool;
+mod pools;
 mod preparation;
 mod proposing;
 mod reconcile;
 mod recorder;
+mod run_workers;
 mod submission;
 mod tree;
 mod worker;
 
-pub use board::{Board, BoardEvent, DriverGuard, Timing};
+pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
+pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
+pub use pool::{
+    CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
+};
+pub use pools::{Pools, PoolsSettings};
 pub use submission::{Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted};
 pub use tree::Tree;
-pub use worker::{WorkerState, WorkerView};
+pub use worker::{WorkerService, WorkerState, WorkerView};

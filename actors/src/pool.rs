@@ -1,75 +1,270 @@
-//! The pool: spawns Worker actors and supervises them. It never hands a worker from one run to another: forking is cheaper
-//! than cleaning. Its capacity is a semaphore in the context, so that a run that waits for a worker blocks nobody.
+//! A pool: a Pool actor for each workload class and environment in use. It queues calls, gives them to its workers, and keeps
+//! its workers alive.
+//!
+//! A call takes the way caller → Pool → Worker → process and back. Nobody gathers calls by waiting: what has come in while the
+//! actors were busy travels together, so an idle pool answers at once and a busy one in large batches.
 
-use std::collections::HashMap;
+mod call;
+mod members;
+mod plan;
+mod service;
+mod settings;
+mod window;
 
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
-use tracing::warn;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::evaluation::{EvaluationMessage, WorkerKey};
-use crate::worker::{EndedBy, Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerPlace, WorkerReport};
+use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::context::NodeContext;
+use crate::submission::Caller;
+use crate::worker::{EndedBy, WorkerEnd, WorkerReport};
+
+pub use call::{CallError, CallReply, CallRequest};
+pub use settings::{PoolClass, PoolSettings};
+pub use window::{Health, HealthStatus};
+
+pub(crate) use plan::WorkerKey;
+use service::Service;
+
+/// Arguments of one call; a frame holds 32 MiB.
+const ARGUMENTS_MAX: usize = 16 << 20;
+/// Deadlines are judged this often while there is something to judge.
+const TICK_EVERY: Duration = Duration::from_millis(5);
+
+/// How many workers do what, and what became of the requests.
+#[derive(Clone, Debug)]
+pub struct PoolStats {
+    /// Its class.
+    pub class: PoolClass,
+    /// Its Python.
+    pub interpreter: String,
+    /// Where its workers start.
+    pub directory: String,
+    /// Ready ones.
+    pub workers: usize,
+    /// On their way.
+    pub starting: usize,
+    /// Of the ready ones, those that would take a call at once.
+    pub available: usize,
+    /// Of the ready ones, those that execute.
+    pub busy: usize,
+    /// Places that were emptied by `drain`.
+    pub drained: usize,
+    /// Calls that wait.
+    pub queued: usize,
+    /// Calls that workers hold.
+    pub in_flight: usize,
+    /// Calls since the pool began.
+    pub requests: u64,
+    /// Of these, failed: raised, lost or too slow.
+    pub errors: u64,
+    /// Of these, no worker in time.
+    pub queue_timeouts: u64,
+    /// Refused because the queue was full; not counted as requests.
+    pub refused: u64,
+    /// Workers that were started in place of others.
+    pub restarts: u64,
+    /// How it is.
+    pub health: Health,
+}
+
+#[derive(Debug)]
 pub(crate) enum PoolMessage {
-    /// A worker for a run; it reports to the place's owner.
-    Spawn(WorkerPlace, Origin, RpcReplyPort<Result<ActorRef<WorkerMessage>, SpawnErr>>),
+    /// A call that has its place in the queue.
+    Call(Box<Pending>),
+    /// Calls have come: sent by the pool to itself, so that it lands behind all that have.
+    Dispatch,
+    /// From one of its workers.
+    Worker(WorkerKey, WorkerReport),
+    /// Start the workers now.
+    Start,
+    /// Time to look at deadlines.
+    Tick,
+    /// A replacement's back-off is over.
+    SpawnWorker,
+    /// Nobody may have called for a while.
+    IdleCheck,
+    /// How it is.
+    Stats(oneshot::Sender<PoolStats>),
+    /// Fill the place of a drained worker; whether there is one of this id.
+    Refill(String, oneshot::Sender<bool>),
+    /// The ids of drained workers.
+    Drained(oneshot::Sender<Vec<String>>),
+}
+
+/// A call on its way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub request: CallRequest,
+    pub reply: oneshot::Sender<Result<CallReply, CallError>>,
+    pub since: Instant,
+    /// Its place in the queue.
+    pub _place: OwnedSemaphorePermit,
+}
+
+/// What a pool is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct PoolArguments {
+    pub context: Arc<NodeContext>,
+    pub class: PoolClass,
+    pub settings: PoolSettings,
+    pub caller: Arc<Caller>,
+    pub refused: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// A handle to a pool; clones are the same one.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    actor: ActorRef<PoolMessage>,
+    class: PoolClass,
+    settings: Arc<PoolSettings>,
+    places: Arc<Semaphore>,
+    refused: Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Pool {
+    pub(crate) async fn spawn(
+        arguments: PoolArguments,
+        supervisor: ractor::ActorCell,
+    ) -> Result<Self, ractor::SpawnErr> {
+        let PoolArguments { class, ref settings, ref refused, .. } = arguments;
+        let places = settings.queue_max as usize + settings.workers as usize * settings.threads as usize;
+        let (settings, refused) = (Arc::new(settings.clone()), Arc::clone(refused));
+        let (actor, _) = Actor::spawn_linked(None, PoolActor, arguments, supervisor).await?;
+        Ok(Self { actor, class, settings, places: Arc::new(Semaphore::new(places)), refused })
+    }
+
+    /// Calls a command, waits for the answer. Dropping the future gives the call up as long as it waits in the queue.
+    ///
+    /// # Errors
+    /// See [`CallError`]. At once when the queue is full, and never later than the call's two limits allow.
+    pub async fn call(&self, request: CallRequest) -> Result<CallReply, CallError> {
+        if request.arguments.len() > ARGUMENTS_MAX {
+            return Err(CallError::TooLong(request.arguments.len()));
+        }
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refused.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return Err(CallError::Full { pool: self.class.name().to_owned(), queued: self.settings.queue_max });
+        };
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending { request, reply, since: Instant::now(), _place: place };
+        self.actor.cast(PoolMessage::Call(Box::new(pending))).map_err(|_| CallError::Stopping)?;
+        answer.await.unwrap_or(Err(CallError::Stopping))
+    }
+
+    /// How it is.
+    ///
+    /// # Errors
+    /// When the pool is stopping.
+    pub async fn stats(&self) -> Result<PoolStats, CallError> {
+        self.ask(PoolMessage::Stats).await
+    }
+
+    /// Starts its workers without waiting for a call.
+    pub fn start(&self) {
+        // A pool that is gone is started anew when it is asked for again.
+        let _ = self.actor.cast(PoolMessage::Start);
+    }
+
+    /// What was set for it.
+    pub fn settings(&self) -> &PoolSettings {
+        &self.settings
+    }
+
+    /// Its class.
+    pub fn class(&self) -> PoolClass {
+        self.class
+    }
+
+    pub(crate) fn id(&self) -> ractor::ActorId {
+        self.actor.get_id()
+    }
+
+    pub(crate) async fn refill(&self, worker: String) -> bool {
+        self.ask(|reply| PoolMessage::Refill(worker, reply)).await.unwrap_or(false)
+    }
+
+    pub(crate) async fn drained(&self) -> Vec<String> {
+        self.ask(PoolMessage::Drained).await.unwrap_or_default()
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> PoolMessage) -> Result<T, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.actor.cast(message(reply)).map_err(|_| CallError::Stopping)?;
+        answer.await.map_err(|_| CallError::Stopping)
+    }
 }
 
 pub(crate) struct PoolActor;
 
-#[derive(Default)]
-pub(crate) struct PoolState {
-    owners: HashMap<ActorId, (ActorRef<EvaluationMessage>, WorkerKey)>,
-}
-
 impl Actor for PoolActor {
     type Msg = PoolMessage;
-    type State = PoolState;
-    type Arguments = ();
+    type State = Service;
+    type Arguments = PoolArguments;
 
-    async fn pre_start(&self, _: ActorRef<PoolMessage>, (): ()) -> Result<PoolState, ActorProcessingErr> {
-        Ok(PoolState::default())
+    async fn pre_start(
+        &self,
+        myself: ActorRef<PoolMessage>,
+        arguments: PoolArguments,
+    ) -> Result<Service, ActorProcessingErr> {
+        if let Some(idle) = arguments.settings.idle_timeout {
+            myself.send_interval((idle / 4).max(Duration::from_millis(100)), || PoolMessage::IdleCheck);
+        }
+        Ok(Service::new(arguments, myself))
     }
 
     async fn handle(
         &self,
-        myself: ActorRef<PoolMessage>,
+        _: ActorRef<PoolMessage>,
         message: PoolMessage,
-        state: &mut PoolState,
+        service: &mut Service,
     ) -> Result<(), ActorProcessingErr> {
-        let PoolMessage::Spawn(place, origin, reply) = message;
-        let (owner, key) = (place.owner.clone(), place.key);
-        let spawned = Actor::spawn_linked(None, WorkerActor, (place, origin), myself.get_cell()).await;
-        let spawned = spawned.map(|(worker, _)| worker);
-        if let Ok(worker) = &spawned {
-            state.owners.insert(worker.get_id(), (owner, key));
-        }
-        // A caller that is gone leaves a worker whose owner is gone: it is ended by its first report.
-        if let Err(error) = reply.send(spawned) {
-            warn!(%error, "a worker was spawned for nobody");
+        match message {
+            PoolMessage::Call(pending) => service.enqueue(*pending).await,
+            PoolMessage::Dispatch => service.dispatch(),
+            PoolMessage::Worker(key, report) => service.hear(key, report).await,
+            PoolMessage::Start | PoolMessage::SpawnWorker => service.start_workers().await,
+            PoolMessage::Tick => service.tick(),
+            PoolMessage::IdleCheck => service.end_idle_workers(),
+            PoolMessage::Stats(reply) => {
+                // Whoever asked may be gone.
+                let _ = reply.send(service.stats());
+            }
+            PoolMessage::Refill(worker, reply) => {
+                let _ = reply.send(service.refill(&worker).await);
+            }
+            PoolMessage::Drained(reply) => {
+                let _ = reply.send(service.drained.clone());
+            }
         }
         Ok(())
     }
 
-    /// A worker that stopped has reported its end; one that panicked or was killed has not, so the pool does.
+    /// A worker that stopped has reported its end; one that panicked or was killed has not. This news overtakes messages, so it
+    /// goes to the end of the queue: behind the worker's own report, after which it is for an unknown key, and ignored.
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<PoolMessage>,
+        myself: ActorRef<PoolMessage>,
         event: SupervisionEvent,
-        state: &mut PoolState,
+        service: &mut Service,
     ) -> Result<(), ActorProcessingErr> {
         let (cell, message) = match event {
             SupervisionEvent::ActorTerminated(cell, ..) => (cell, "the worker's actor stopped".to_owned()),
-            SupervisionEvent::ActorFailed(cell, error) => {
-                warn!(%error, "a worker's actor failed");
-                (cell, format!("the worker's actor failed: {error}"))
-            }
+            SupervisionEvent::ActorFailed(cell, error) => (cell, format!("the worker's actor failed: {error}")),
             _ => return Ok(()),
         };
-        if let Some((owner, key)) = state.owners.remove(&cell.get_id()) {
-            let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node };
-            // After the worker's own report this one is for an unknown key, and ignored.
-            let _ = owner.cast(EvaluationMessage::Worker(key, WorkerReport::Ended(end)));
+        if let Some(key) = service.key_of(cell.get_id()) {
+            let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node, refused: None };
+            // Fails only when this actor is stopping.
+            let _ = myself.cast(PoolMessage::Worker(key, WorkerReport::Ended(end)));
         }
+        Ok(())
+    }
+
+    async fn post_stop(&self, _: ActorRef<PoolMessage>, service: &mut Service) -> Result<(), ActorProcessingErr> {
+        service.stop_workers();
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(crate) async fn submit(
 ) -> Result<Submitted, SubmitError> {
     let SubmitRequest { request: id, received, caller, evaluation, detach, resume } = request;
     let caller = caller.with(&evaluation.environment);
-    let checked = check::check(context, &caller, Checking::submission(&evaluation)?).await?;
+    let checked = check::check(context, &caller, Checking::submission(context, &evaluation).await?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
     let Specified { spec, mut notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
@@ -76,7 +76,7 @@ pub(crate) async fn resume(
     sources::unchanged(context, &held.spec).await?;
     // The run's own directory: relative names keep their meaning wherever the resume is typed.
     let caller = Caller { directory: held.spec.directory.clone().into(), ..caller.with(&held.spec.environment) };
-    let checked = check::check(context, &caller, Checking::stored(&held.spec)).await?;
+    let checked = check::check(context, &caller, Checking::stored(context, &held.spec).await?).await?;
     specification::same_python(&held.spec, &checked)?;
     let mut notes = specification::notes(&caller, &checked);
     // They were told when the run began, and where they came from then.

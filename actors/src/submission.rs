@@ -77,6 +77,8 @@ pub enum DatasetSource {
         columns: Vec<Column>,
         /// Cells are text (CSV).
         text_cells: bool,
+        /// The rows say themselves what their inputs are: those of a driver's payload.
+        envelopes: bool,
     },
     /// "path.py:name".
     Python(String),

@@ -4,8 +4,10 @@
 //! Tree (a handle)
 //! └─ node                 NodeActor: its children's supervisor; a child that fails ends the node's process, loudly
 //!    ├─ recorder          RecorderActor: results -> blobs and log
-//!    ├─ pool general      PoolActor
-//!    │  └─ workers        a WorkerActor for each Python process
+//!    ├─ pools             PoolsActor
+//!    │  └─ pool           a PoolActor for each workload class and environment in use
+//!    │     └─ workers     a WorkerActor for each Python process
+//!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
 //!    └─ reconcile         a task: effects of the log -> evaluations
@@ -17,6 +19,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
+use dspex_python::protocol::Answer;
 use dspex_model::{Command, Digest, NodeId, Outcome, RequestId, RunId};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tracing::error;
@@ -26,13 +29,14 @@ use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::freeing;
-use crate::pool::PoolActor;
+use crate::pools::{Pools, PoolsActor, PoolsMessage};
+use crate::run_workers::RunWorkersActor;
 use crate::preparation;
 use crate::proposing::{propose, stamp_ms};
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
-use crate::worker::WorkerView;
+use crate::worker::{WorkerMessage, WorkerView};
 
 /// A handle to the actors of this node.
 #[derive(Clone, Debug)]
@@ -40,6 +44,7 @@ pub struct Tree {
     context: Arc<NodeContext>,
     node: ActorRef<()>,
     evaluations: ActorRef<EvaluationsMessage>,
+    pools: Pools,
 }
 
 impl Tree {
@@ -57,10 +62,10 @@ impl Tree {
         }
         let effects = consensus.effects();
         let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
-        let evaluations = spawn_children(&context, &root).await?;
+        let (evaluations, pools) = spawn_children(&context, &root).await?;
         tokio::spawn(reconcile(Arc::clone(&context), effects, evaluations.clone()));
         tokio::spawn(sweep(Arc::clone(&context)));
-        Ok(Self { context, node: root, evaluations })
+        Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
     }
 
     /// Checks, stores and starts a run, or continues one. Nothing is stored when the check fails.
@@ -117,6 +122,13 @@ impl Tree {
         self.context.boards.get(run)
     }
 
+    /// The driver's answer to a question of one of its run's workers.
+    pub fn answer(&self, run: RunId, worker: &str, answer: Answer) {
+        if self.board(run).is_some_and(|board| board.answered(worker, answer.id)) {
+            self.tell_worker(worker, WorkerMessage::Answer(answer));
+        }
+    }
+
     /// No blob is freed while the guard lives: taken from an upload's last byte until it is pinned.
     pub async fn keep_blobs(&self) -> impl Drop + use<'_> {
         self.context.freeing.hold().await
@@ -127,9 +139,30 @@ impl Tree {
         self.context.freeing.pin(digest);
     }
 
+    /// The pools of this node.
+    pub fn pools(&self) -> &Pools {
+        &self.pools
+    }
+
     /// The Python processes of this node.
     pub fn workers(&self) -> Vec<WorkerView> {
-        self.context.views.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        let views = self.context.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.values().map(|(view, _)| view.clone()).collect()
+    }
+
+    /// A worker finishes what it has and ends; whether another one takes its place. `false`: there is none of this id.
+    pub fn let_worker_go(&self, id: &str, replace: bool) -> bool {
+        self.tell_worker(id, WorkerMessage::Leave { replace })
+    }
+
+    /// Ends a worker at once: what it executes runs again on another one. `false`: there is none of this id.
+    pub fn kill_worker(&self, id: &str) -> bool {
+        self.tell_worker(id, WorkerMessage::Kill)
+    }
+
+    fn tell_worker(&self, id: &str, message: WorkerMessage) -> bool {
+        let views = self.context.views.lock().unwrap_or_else(PoisonError::into_inner);
+        views.get(id).is_some_and(|(_, actor)| actor.cast(message).is_ok())
     }
 
     /// The Python environments of this node.
@@ -158,13 +191,15 @@ impl Tree {
 async fn spawn_children(
     context: &Arc<NodeContext>,
     node: &ActorRef<()>,
-) -> Result<ActorRef<EvaluationsMessage>, SpawnErr> {
+) -> Result<(ActorRef<EvaluationsMessage>, ActorRef<PoolsMessage>), SpawnErr> {
     let cell = node.get_cell();
     let (recorder, _) = Actor::spawn_linked(None, RecorderActor, Arc::clone(context), cell.clone()).await?;
-    let (pool, _) = Actor::spawn_linked(None, PoolActor, (), cell.clone()).await?;
-    let arguments = EvaluationsArguments { context: Arc::clone(context), pool, recorder };
+    let of_pools = (Arc::clone(context), context.parts.pools.clone());
+    let (pools, _) = Actor::spawn_linked(None, PoolsActor, of_pools, cell.clone()).await?;
+    let (run_workers, _) = Actor::spawn_linked(None, RunWorkersActor, (), cell.clone()).await?;
+    let arguments = EvaluationsArguments { context: Arc::clone(context), run_workers, recorder };
     let (evaluations, _) = Actor::spawn_linked(None, EvaluationsActor, arguments, cell).await?;
-    Ok(evaluations)
+    Ok((evaluations, pools))
 }
 
 /// The root. Its children restart what fails below them; that one of them fails itself is a defect of this program.

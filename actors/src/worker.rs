@@ -1,23 +1,29 @@
-//! A Worker actor for each Python process: forks it, tells it what to load, passes orders down and reports up.
+//! A Worker actor for each Python process: forks it, tells it what to serve, passes orders down and reports up.
 //!
-//! It decides nothing. When it dies its process dies with it, and its evaluation hears of one end, however it came.
+//! It decides nothing. When it dies its process dies with it, and its owner (an evaluation or a pool) hears of one end,
+//! however it came.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dspex_model::RunId;
-use dspex_python::protocol::{Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, ToWorker};
+use dspex_python::protocol::{
+    Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
+    ToWorker,
+};
 use dspex_python::{EndReason, Ended, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
-use tracing::error;
+use tracing::{error, info};
 
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
+use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
+use crate::pool::{PoolClass, PoolMessage};
 use crate::submission::Caller;
 
 /// Rows in one frame to a worker, unless a single one is longer; well below the limit of a frame.
@@ -35,14 +41,27 @@ pub struct WorkerView {
     pub worker: String,
     /// Its process; 0 before there is one.
     pub pid: u32,
-    /// The run it serves.
-    pub run: RunId,
+    /// What it serves.
+    pub service: WorkerService,
     /// What it does.
     pub state: WorkerState,
-    /// Examples it was given and has not reported.
+    /// Examples or calls it was given and has not reported.
     pub in_flight: usize,
-    /// Examples it has reported.
+    /// Examples or calls it has reported.
     pub completed: u64,
+    /// When it was asked for.
+    pub since: Instant,
+    /// Its limit of memory, in bytes.
+    pub memory_limit: Option<u64>,
+}
+
+/// What a worker serves: never more than one of these in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WorkerService {
+    /// A run.
+    Run(RunId),
+    /// The anonymous calls of a pool.
+    Pool(PoolClass),
 }
 
 /// What a worker does.
@@ -56,6 +75,8 @@ pub enum WorkerState {
     Ready,
     /// Executes.
     Busy,
+    /// Gets nothing more, and ends when it has finished what it has.
+    Draining,
 }
 
 /// What an evaluation hears of a worker.
@@ -69,6 +90,16 @@ pub(crate) enum WorkerReport {
     Fatal(Fatal),
     /// Its interpreter answers.
     Answers,
+    /// User code asks the driver.
+    Ask(Ask),
+    /// It serves calls.
+    Serving,
+    /// Calls are done.
+    Replies(Vec<Reply>),
+    /// It gives these calls back, not started.
+    Returned(Vec<u64>),
+    /// An operator wants it to finish what it has and end; whether another one is to take its place.
+    Leave { replace: bool },
     /// It is gone. Exactly once, and last.
     Ended(WorkerEnd),
 }
@@ -82,6 +113,8 @@ pub(crate) struct WorkerEnd {
     pub output: String,
     /// Whose doing it was.
     pub by: EndedBy,
+    /// Why it could not serve, where it did not come to that.
+    pub refused: Option<SubmitError>,
 }
 
 /// Whose doing the end of a worker was.
@@ -108,6 +141,33 @@ pub(crate) struct LoadedProcess {
 pub(crate) enum Origin {
     Loaded(LoadedProcess),
     Launch { caller: Arc<Caller>, load: Load },
+    Serve { caller: Arc<Caller>, serve: Serve, limit: Duration },
+}
+
+/// Who gives a worker its orders.
+#[derive(Clone, Debug)]
+pub(crate) enum WorkerOwner {
+    Evaluation(ActorRef<EvaluationMessage>, Arc<Board>),
+    Pool(ActorRef<PoolMessage>),
+}
+
+impl WorkerOwner {
+    /// `false`: the owner is gone.
+    pub(crate) fn tell(&self, key: WorkerKey, report: WorkerReport) -> bool {
+        match self {
+            Self::Evaluation(owner, _) => owner.cast(EvaluationMessage::Worker(key, report)).is_ok(),
+            Self::Pool(owner) => owner.cast(PoolMessage::Worker(key, report)).is_ok(),
+        }
+    }
+
+    fn printed(&self, worker: &str, text: String, dropped_bytes: u64) {
+        match self {
+            Self::Evaluation(_, board) => {
+                board.publish(BoardEvent::Output { worker: worker.to_owned(), text, dropped_bytes });
+            }
+            Self::Pool(_) => info!(target: "dspex::output", worker, dropped_bytes, "{text}"),
+        }
+    }
 }
 
 /// Where a worker belongs.
@@ -115,9 +175,9 @@ pub(crate) struct WorkerPlace {
     pub context: Arc<NodeContext>,
     pub key: WorkerKey,
     pub id: String,
-    pub run: RunId,
-    pub owner: ActorRef<EvaluationMessage>,
-    pub board: Arc<Board>,
+    pub service: WorkerService,
+    pub owner: WorkerOwner,
+    pub memory_limit: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -125,11 +185,19 @@ pub(crate) enum WorkerMessage {
     /// First, sent by the actor to itself: starting takes time, and its pool must not wait for it.
     Start(Origin),
     Execute(Vec<Example>),
+    Calls(Vec<Call>),
+    Define(Define),
+    /// The driver's answer to a question.
+    Answer(Answer),
+    /// Give back the calls that were not started.
+    Recall,
     Event(WorkerEvent),
+    /// Finish what it has, then end; whether another one is to take its place.
+    Leave { replace: bool },
     /// Asks whether the interpreter answers.
     Ping,
-    /// The program has had its time to load.
-    LoadLimit,
+    /// It has had its time to load.
+    LoadLimit(Duration),
     /// There is no more work: what the program left for its end is done, then the process ends.
     Finish,
     /// Ends the process at once; the end is reported.
@@ -144,7 +212,8 @@ pub(crate) struct WorkerActorState {
     in_flight: usize,
     loaded: bool,
     /// Why it is killed, where the process itself cannot say it.
-    failure: Option<String>,
+    failure: Option<(String, Option<SubmitError>)>,
+    leaving: bool,
     finishing: bool,
     _view: ViewGuard,
 }
@@ -191,13 +260,15 @@ impl Actor for WorkerActor {
         let view = WorkerView {
             worker: place.id.clone(),
             pid: 0,
-            run: place.run,
+            service: place.service,
             state: WorkerState::Starting,
             in_flight: 0,
             completed: 0,
+            since: Instant::now(),
+            memory_limit: place.memory_limit,
         };
         place.context.view(|views| {
-            views.insert(place.id.clone(), view);
+            views.insert(place.id.clone(), (view, myself.clone()));
         });
         let guard = ViewGuard { context: Arc::clone(&place.context), id: place.id.clone() };
         myself.cast(WorkerMessage::Start(origin))?;
@@ -207,6 +278,7 @@ impl Actor for WorkerActor {
             in_flight: 0,
             loaded: false,
             failure: None,
+            leaving: false,
             finishing: false,
             _view: guard,
         })
@@ -221,12 +293,17 @@ impl Actor for WorkerActor {
         match message {
             WorkerMessage::Start(origin) => state.start(&myself, origin).await,
             WorkerMessage::Execute(examples) => state.execute(examples).await,
+            WorkerMessage::Calls(calls) => state.call(calls).await,
+            WorkerMessage::Define(define) => state.send(&ToWorker::Define(define)).await,
+            WorkerMessage::Answer(answer) => state.send(&ToWorker::Answer(answer)).await,
+            WorkerMessage::Recall => state.send(&ToWorker::Recall).await,
             WorkerMessage::Event(event) => state.event(&myself, event),
             WorkerMessage::Ping => state.ping(),
-            WorkerMessage::LoadLimit if !state.loaded => {
-                state.give_up(format!("the program was still loading after {} s", LOAD_LIMIT.as_secs()));
+            WorkerMessage::Leave { replace } => state.leave(replace),
+            WorkerMessage::LoadLimit(limit) if !state.loaded => {
+                state.give_up(format!("the worker was still loading after {} s", limit.as_secs_f64()), None);
             }
-            WorkerMessage::LoadLimit => {}
+            WorkerMessage::LoadLimit(_) => {}
             WorkerMessage::Finish => state.finish(&myself),
             WorkerMessage::Kill => state.kill(),
         }
@@ -241,31 +318,50 @@ impl WorkerActorState {
                 self.adopt(myself, process, permit);
                 self.ready(None);
             }
-            Origin::Launch { caller, load } => match self.launch(&caller, load).await {
-                Ok((process, permit)) => {
-                    self.adopt(myself, process, permit);
-                    self.show(|view| view.state = WorkerState::Loading);
-                    myself.send_after(LOAD_LIMIT, || WorkerMessage::LoadLimit);
-                }
-                Err(error) => {
-                    let end = WorkerEnd { message: error.to_string(), output: String::new(), by: EndedBy::Node };
-                    self.end(myself, end);
-                }
-            },
+            Origin::Launch { caller, load } => {
+                let launched = self.launch(&caller, ToWorker::Load(Box::new(load))).await;
+                self.launched(myself, launched, LOAD_LIMIT);
+            }
+            Origin::Serve { caller, serve, limit } => {
+                let launched = self.launch(&caller, ToWorker::Serve(serve)).await;
+                self.launched(myself, launched, limit);
+            }
         }
     }
 
-    /// Waits for capacity, behind those that asked before, then forks and says what to load.
+    fn launched(
+        &mut self,
+        myself: &ActorRef<WorkerMessage>,
+        launched: Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError>,
+        limit: Duration,
+    ) {
+        match launched {
+            Ok((process, permit)) => {
+                self.adopt(myself, process, permit);
+                self.show(|view| view.state = WorkerState::Loading);
+                myself.send_after(limit, move || WorkerMessage::LoadLimit(limit));
+            }
+            Err(error) => {
+                let message = error.to_string();
+                let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node, refused: Some(error) };
+                self.end(myself, end);
+            }
+        }
+    }
+
+    /// Waits for capacity, behind those that asked before, then forks and says what to serve.
     async fn launch(
         &self,
         caller: &Caller,
-        load: Load,
-    ) -> Result<(WorkerProcess, OwnedSemaphorePermit), Box<dyn std::error::Error + Send + Sync>> {
+        first: ToWorker,
+    ) -> Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError> {
         let context = &self.place.context;
-        let permit = Arc::clone(&context.capacity).acquire_owned().await?;
+        let permit = Arc::clone(&context.capacity).acquire_owned().await;
+        let permit = permit.map_err(|closed| SubmitError::new(SubmitErrorKind::Stopping, closed))?;
         let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
         let process = zygote.fork(&self.place.id, &caller.environment, &caller.directory, "worker").await?;
-        process.handle.send(&ToWorker::Load(Box::new(load))).await?;
+        let sent = process.handle.send(&first).await;
+        sent.map_err(|error| SubmitError::new(SubmitErrorKind::WorkerEnded, error))?;
         Ok((process, permit))
     }
 
@@ -273,10 +369,9 @@ impl WorkerActorState {
         let WorkerProcess { handle, events, lines } = process;
         let pid = handle.pid();
         self.show(|view| view.pid = pid);
-        let board = Arc::clone(&self.place.board);
         let pumps = [
             AbortOnDrop(tokio::spawn(pump_events(myself.clone(), events))),
-            AbortOnDrop(tokio::spawn(pump_lines(handle.clone(), board, lines))),
+            AbortOnDrop(tokio::spawn(pump_lines(handle.clone(), self.place.owner.clone(), lines))),
         ];
         self.process = Some(RunningProcess { handle, _pumps: pumps, _permit: permit });
     }
@@ -287,14 +382,26 @@ impl WorkerActorState {
         self.report(WorkerReport::Ready(sources));
     }
 
+    fn serving(&mut self) {
+        self.loaded = true;
+        self.show(|view| view.state = WorkerState::Ready);
+        self.report(WorkerReport::Serving);
+    }
+
+    fn leave(&mut self, replace: bool) {
+        self.leaving = true;
+        self.show(|view| view.state = WorkerState::Draining);
+        self.report(WorkerReport::Leave { replace });
+    }
+
     fn kill(&self) {
         if let Some(process) = &self.process {
             process.handle.kill();
         }
     }
 
-    fn give_up(&mut self, why: String) {
-        self.failure = Some(why);
+    fn give_up(&mut self, why: String, refused: Option<SubmitError>) {
+        self.failure = Some((why, refused));
         self.kill();
     }
 
@@ -312,13 +419,25 @@ impl WorkerActorState {
     async fn execute(&mut self, examples: Vec<Example>) {
         self.in_flight += examples.len();
         self.show_load(0);
+        for examples in frames(examples, |example| example.row.len()) {
+            self.send(&ToWorker::Execute(Execute { examples })).await;
+        }
+    }
+
+    async fn call(&mut self, calls: Vec<Call>) {
+        self.in_flight += calls.len();
+        self.show_load(0);
+        for calls in frames(calls, |call| call.arguments.len()) {
+            self.send(&ToWorker::Calls(Calls { calls })).await;
+        }
+    }
+
+    async fn send(&self, message: &ToWorker) {
         let Some(process) = &self.process else { return };
-        for examples in frames(examples) {
-            // A worker that has ended: its end is an event on its way.
-            if let Err(SendError::Frame(error)) = process.handle.send(&ToWorker::Execute(Execute { examples })).await {
-                error!(worker = %self.place.id, %error, "an example cannot be sent; its worker is replaced");
-                process.handle.kill();
-            }
+        // A worker that has ended: its end is an event on its way.
+        if let Err(SendError::Frame(error)) = process.handle.send(message).await {
+            error!(worker = %self.place.id, %error, "a message cannot be sent; its worker is replaced");
+            process.handle.kill();
         }
     }
 
@@ -332,13 +451,24 @@ impl WorkerActorState {
     fn event(&mut self, myself: &ActorRef<WorkerMessage>, event: WorkerEvent) {
         match event {
             WorkerEvent::Frame(FromWorker::Loaded(loaded)) => self.ready(Some(loaded.sources)),
-            WorkerEvent::Frame(FromWorker::LoadFailed(failed)) => self.give_up(failed.message),
+            WorkerEvent::Frame(FromWorker::LoadFailed(failed)) => {
+                self.give_up(failed.message.clone(), Some(failed.into()));
+            }
             WorkerEvent::Frame(FromWorker::Results(results)) => {
-                let count = results.results.len();
-                self.in_flight = self.in_flight.saturating_sub(count);
-                self.show_load(count);
+                self.done(results.results.len());
                 self.report(WorkerReport::Results(results.results));
             }
+            WorkerEvent::Frame(FromWorker::Replies(replies)) => {
+                self.done(replies.replies.len());
+                self.report(WorkerReport::Replies(replies.replies));
+            }
+            WorkerEvent::Frame(FromWorker::Returned(returned)) => {
+                self.in_flight = self.in_flight.saturating_sub(returned.calls.len());
+                self.show_load(0);
+                self.report(WorkerReport::Returned(returned.calls));
+            }
+            WorkerEvent::Frame(FromWorker::Serving(_)) => self.serving(),
+            WorkerEvent::Frame(FromWorker::Ask(ask)) => self.report(WorkerReport::Ask(ask)),
             WorkerEvent::Frame(FromWorker::Fatal(fatal)) => self.report(WorkerReport::Fatal(fatal)),
             WorkerEvent::Frame(FromWorker::Pong(_)) => self.report(WorkerReport::Answers),
             // Said before the load.
@@ -346,8 +476,8 @@ impl WorkerActorState {
             WorkerEvent::Ended(ended) => {
                 let output = self.process.as_ref().map(|process| process.handle.output().text());
                 let mut end = WorkerEnd::new(&ended, output.unwrap_or_default());
-                if let Some(failure) = self.failure.take() {
-                    end = WorkerEnd { message: failure, by: EndedBy::Itself, ..end };
+                if let Some((message, refused)) = self.failure.take() {
+                    end = WorkerEnd { message, by: EndedBy::Itself, refused, ..end };
                 }
                 self.end(myself, end);
             }
@@ -360,27 +490,36 @@ impl WorkerActorState {
     }
 
     fn report(&self, report: WorkerReport) {
-        let told = self.place.owner.cast(EvaluationMessage::Worker(self.place.key, report));
-        if told.is_err() && !self.finishing {
-            // Its evaluation is gone without a word, so what it executes is for nobody.
+        let told = self.place.owner.tell(self.place.key, report);
+        if !told && !self.finishing {
+            // Its owner is gone without a word, so what it executes is for nobody.
             self.kill();
         }
     }
 
+    fn done(&mut self, count: usize) {
+        self.in_flight = self.in_flight.saturating_sub(count);
+        self.show_load(count);
+    }
+
     fn show(&self, change: impl FnOnce(&mut WorkerView)) {
         self.place.context.view(|views| {
-            if let Some(view) = views.get_mut(&self.place.id) {
+            if let Some((view, _)) = views.get_mut(&self.place.id) {
                 change(view);
             }
         });
     }
 
     fn show_load(&self, completed: usize) {
-        let in_flight = self.in_flight;
+        let (in_flight, leaving) = (self.in_flight, self.leaving);
         self.show(|view| {
             view.in_flight = in_flight;
             view.completed += completed as u64;
-            view.state = if in_flight == 0 { WorkerState::Ready } else { WorkerState::Busy };
+            view.state = match (leaving, in_flight) {
+                (true, _) => WorkerState::Draining,
+                (false, 0) => WorkerState::Ready,
+                (false, _) => WorkerState::Busy,
+            };
         });
     }
 }
@@ -392,21 +531,21 @@ impl WorkerEnd {
             EndReason::ZygoteEnded(_) => EndedBy::Zygote,
             EndReason::Exited | EndReason::ClosedSocket | EndReason::Malformed(_) => EndedBy::Itself,
         };
-        Self { message: ended.to_string(), output, by }
+        Self { message: ended.to_string(), output, by, refused: None }
     }
 }
 
-/// Long rows go in several frames: each frame has a limit.
-fn frames(examples: Vec<Example>) -> Vec<Vec<Example>> {
-    let mut frames: Vec<Vec<Example>> = Vec::new();
+/// Long orders go in several frames: each frame has a limit.
+fn frames<T>(orders: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let mut frames: Vec<Vec<T>> = Vec::new();
     let mut bytes = FRAME_ROWS_BYTES;
-    for example in examples {
-        bytes += example.row.len();
+    for order in orders {
+        bytes += length(&order);
         match frames.last_mut() {
-            Some(frame) if bytes <= FRAME_ROWS_BYTES => frame.push(example),
+            Some(frame) if bytes <= FRAME_ROWS_BYTES => frame.push(order),
             _ => {
-                bytes = example.row.len();
-                frames.push(vec![example]);
+                bytes = length(&order);
+                frames.push(vec![order]);
             }
         }
     }
@@ -421,12 +560,12 @@ async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver
     }
 }
 
-async fn pump_lines(handle: WorkerHandle, board: Arc<Board>, mut lines: mpsc::Receiver<OutputLine>) {
+async fn pump_lines(handle: WorkerHandle, owner: WorkerOwner, mut lines: mpsc::Receiver<OutputLine>) {
     let mut told = 0;
     while let Some(OutputLine(text)) = lines.recv().await {
         let dropped = handle.output().dropped_bytes();
         let dropped_bytes = dropped.saturating_sub(told);
         told = dropped;
-        board.publish(BoardEvent::Output { worker: handle.id().to_owned(), text, dropped_bytes });
+        owner.printed(handle.id(), text, dropped_bytes);
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{NodeParts, Tree};
+use dspex_actors::{NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions};
 use dspex_model::RunStatus;
 use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
@@ -71,6 +71,7 @@ async fn live(home: &Path) -> Result<(), Failure> {
         zygotes: tree.zygotes(),
         activity: activity.clone(),
         stop: Arc::clone(&stop),
+        is_embedded: true,
     };
     let socket = home.join("node.sock");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -140,12 +141,14 @@ async fn start_tree(home: &Path, data: &DataDirectory, consensus: &Consensus) ->
     }
     let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
     let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let parts = NodeParts {
         node: data.identity().node_id,
         consensus: consensus.clone(),
         blobs: data.blobs().clone(),
         zygotes: Zygotes::new(package, registry, Limits::default()),
-        cpus: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        cpus,
+        pools: PoolsSettings::embedded(cpus),
     };
     Tree::start(parts).await.map_err(Failure::other)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use dspex_api::v1::admin_server::AdminServer;
 use dspex_api::v1::blobs_server::BlobsServer;
+use dspex_api::v1::pools_server::PoolsServer;
 use dspex_api::v1::runs_server::RunsServer;
 use dspex_api::{FILE_DESCRIPTOR_SET, SocketPath};
 use tokio::net::{UnixListener, UnixStream};
@@ -14,7 +15,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tracing::warn;
 
-use crate::service::{AdminService, BlobsService, Node, RunsService};
+use crate::service::{AdminService, BlobsService, Node, PoolsService, RunsService};
 
 /// A submission carries a whole environment; rows come in chunks of 1 MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -30,10 +31,14 @@ pub(crate) async fn serve(socket: PathBuf, node: Arc<Node>, end: impl Future<Out
     let runs = RunsServer::new(RunsService::new(Arc::clone(&node)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let pools = PoolsServer::new(PoolsService::new(Arc::clone(&node)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     Server::builder()
         .add_service(health_service)
         .add_service(reflection)
         .add_service(runs)
+        .add_service(pools)
         .add_service(
             BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX),
         )

@@ -3,10 +3,13 @@
 mod admin;
 mod blobs;
 mod errors;
+mod pools;
 mod results;
 mod runs;
+mod serve;
 mod translate;
 mod watch;
+mod workers;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use tokio::sync::Notify;
 
 pub(crate) use admin::AdminService;
 pub(crate) use blobs::BlobsService;
+pub(crate) use pools::PoolsService;
 pub(crate) use runs::RunsService;
 
 use crate::activity::Activity;
@@ -34,4 +38,6 @@ pub(crate) struct Node {
     pub(crate) zygotes: Zygotes,
     pub(crate) activity: Activity,
     pub(crate) stop: Arc<Notify>,
+    /// Each caller brings its own environment.
+    pub(crate) is_embedded: bool,
 }

@@ -5,6 +5,7 @@
 //! whoever owns a worker sends it frames and reads its events. The wire contract is `PROTOCOL.md`.
 
 pub mod environment;
+mod memory;
 mod output;
 pub mod package;
 mod process;
@@ -15,6 +16,7 @@ mod zygote;
 mod zygotes;
 
 pub use environment::{Environment, startup_environment};
+pub use memory::memory_of;
 pub use output::{OutputLine, OutputTail};
 pub use package::Package;
 pub use process::{Fingerprint, boot_id, start_ticks};

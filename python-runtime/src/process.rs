@@ -137,7 +137,14 @@ pub(crate) fn kill_groups(groups: &[OwnedGroup]) -> Vec<u32> {
     killed
 }
 
-fn processes() -> Vec<u32> {
+/// The parent of a process; `None` when it is gone.
+pub(crate) fn parent_of(pid: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    text.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Every process of the machine that is visible.
+pub(crate) fn processes() -> Vec<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }

@@ -2,11 +2,13 @@
 //!
 //! Kinds are never reused. The golden bytes in the tests pin this end to `python/dspex/runtime/protocol.py`.
 
+mod calls;
 mod framing;
 mod load;
 mod worker;
 mod zygote;
 
+pub use calls::{Answer, Ask, Call, Calls, Define, Outcome, Replies, Reply, Returned, Serve, Serving};
 pub use framing::{FrameError, FrameReader, MAXIMUM_FRAME_BYTES};
 pub use load::{InputsFrom, Load, LoadFailed, LoadFailedKind, Loaded, Number};
 pub use worker::{

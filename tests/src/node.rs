@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dspex_api::v1::{ListRunsRequest, Run, RunStatus, StatusResponse, Worker, Zygote};
-use dspex_api::{ApiError, Client, TimeLimits};
+use dspex_api::{ApiError, Client, TimeLimits, Token};
 
 use crate::home::Home;
 use crate::process;
@@ -20,7 +20,7 @@ impl Home {
     pub fn ask<T>(&self, call: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let client = Client::connect(&self.path().join("node.sock"), TimeLimits::default()).await?;
+            let client = Client::connect(self.path().join("node.sock").as_path(), Token::default(), TimeLimits::default()).await?;
             call(client).await
         })
     }

@@ -48,12 +48,13 @@ pub(super) fn result(verdict: Verdict, spec: &RunSpec, end: &WorkerEnd) -> Examp
         }),
         usage: None,
         cost_usd: None,
+        returned: None,
         duration_us,
     }
 }
 
 /// The last lines a worker printed, as the end of a message; nothing when it printed nothing.
-pub(super) fn shown_tail(output: &str) -> String {
+pub(crate) fn shown_tail(output: &str) -> String {
     let lines: Vec<&str> = output.trim_end().lines().collect();
     if lines.is_empty() {
         return String::new();

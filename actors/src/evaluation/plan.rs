@@ -75,6 +75,8 @@ struct Worker {
     assigned: VecDeque<Running>,
     /// It executes an example alone; nothing is added.
     solo: bool,
+    /// It gets nothing more.
+    leaving: bool,
 }
 
 impl Worker {
@@ -119,7 +121,14 @@ impl Plan {
     /// A worker is ready for work.
     pub(crate) fn worker_joined(&mut self, key: WorkerKey, threads: usize) {
         let threads = threads.max(1);
-        self.workers.insert(key, Worker { threads, assigned: VecDeque::new(), solo: false });
+        self.workers.insert(key, Worker { threads, assigned: VecDeque::new(), solo: false, leaving: false });
+    }
+
+    /// It gets nothing more.
+    pub(crate) fn worker_leaving(&mut self, key: WorkerKey) {
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.leaving = true;
+        }
     }
 
     /// Gives out what can be given out: to the least loaded worker first, so that the last examples are spread evenly.
@@ -143,7 +152,7 @@ impl Plan {
     /// and while they wait no worker is filled up.
     fn next(&mut self) -> Option<(WorkerKey, u32)> {
         if !self.solo.is_empty() {
-            let (&key, worker) = self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty())?;
+            let (&key, worker) = self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
             worker.solo = true;
             return Some((key, self.solo.pop_front()?));
         }
@@ -153,7 +162,7 @@ impl Plan {
         let (mean, retries) = (self.duration, self.rules.retries);
         let room = |worker: &Worker| {
             let waiting = if retries == 0 { 0 } else { prefetch::examples(worker.threads, mean) };
-            !worker.solo && worker.assigned.len() < worker.threads + waiting
+            !worker.solo && !worker.leaving && worker.assigned.len() < worker.threads + waiting
         };
         let load = |worker: &Worker| worker.assigned.len() * 1000 / worker.threads;
         let open = self.workers.iter().filter(|(_, worker)| room(worker));

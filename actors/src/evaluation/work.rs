@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use dspex_model::RunSpec;
-use dspex_python::protocol::{Example, ExampleResult};
+use dspex_python::protocol::{Ask, Example, ExampleResult};
 use ractor::{ActorProcessingErr, ActorRef};
 
 use super::backoff::Backoff;
@@ -12,7 +13,8 @@ use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
 use super::rows::Rows;
 use super::workers::{Deadline, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
-use crate::board::BoardEvent;
+use crate::board::{BoardEvent, Question};
+use crate::payload;
 use crate::preparation::sources;
 use crate::recorder::{RecorderMessage, Recording};
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
@@ -30,6 +32,8 @@ pub(crate) struct Work {
     pub(super) arguments: EvaluationArguments,
     pub(super) myself: ActorRef<EvaluationMessage>,
     pub(super) spec: RunSpec,
+    /// The program, where a driver sent it.
+    pub(super) payload: Option<Bytes>,
     pub(super) detached: bool,
     pub(super) plan: Plan,
     pub(super) members: BTreeMap<WorkerKey, Member>,
@@ -41,6 +45,8 @@ pub(crate) struct Work {
     /// The program's files when it was checked.
     sources: BTreeMap<String, String>,
     warned: BTreeSet<u32>,
+    /// Places of workers that an operator drained: they stay empty.
+    pub(super) drained: usize,
     deaths_told: u32,
     started: Instant,
 }
@@ -60,6 +66,7 @@ impl Work {
         let read = move || Ok::<_, std::io::Error>((blobs.get(&digest)?, sources::stored(&blobs, &sources)?));
         let (rows, sources) = tokio::task::spawn_blocking(read).await??;
         let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
+        let payload = payload::read(&parts.blobs, &held.spec.program).await?;
         if rows.len() != held.spec.dataset.examples as usize {
             return Err(format!(
                 "the dataset {digest} has {} rows instead of {}",
@@ -81,6 +88,7 @@ impl Work {
             generation: held.progress.generation,
             detached: held.progress.detached,
             spec: held.spec,
+            payload,
             arguments,
             myself,
             members: BTreeMap::new(),
@@ -90,6 +98,7 @@ impl Work {
             rows,
             sources,
             warned: BTreeSet::new(),
+            drained: 0,
             deaths_told: 0,
             started: Instant::now(),
         })
@@ -149,7 +158,25 @@ impl Work {
                 self.answers(key);
                 Ok(Next::Go)
             }
+            WorkerReport::Leave { replace } => {
+                self.leaving(key, replace);
+                Ok(Next::Go)
+            }
             WorkerReport::Ended(end) => self.worker_ended(key, &end),
+            // Said by workers of pools only.
+            WorkerReport::Serving | WorkerReport::Replies(_) | WorkerReport::Returned(_) => Ok(Next::Go),
+            WorkerReport::Ask(ask) => {
+                self.ask(key, ask);
+                Ok(Next::Go)
+            }
+        }
+    }
+
+    /// User code asks the driver: the answer goes to the worker directly.
+    fn ask(&self, key: WorkerKey, ask: Ask) {
+        if let Some(member) = self.members.get(&key) {
+            let Ask { id, index, body } = ask;
+            self.arguments.board.ask(Question { worker: member.id.clone(), id, index, body });
         }
     }
 
@@ -166,6 +193,7 @@ impl Work {
             }
         }
         self.record(recordings);
+        self.let_go(key);
     }
 
     fn recording(&self, result: ExampleResult, worker: String, output_tail: String) -> Recording {
@@ -188,6 +216,7 @@ impl Work {
 
     fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) -> Result<Next, ActorProcessingErr> {
         let Some(member) = self.members.remove(&key) else { return Ok(Next::Go) };
+        self.arguments.board.forget_questions(&member.id);
         if !member.ready {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS_MAX {

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dspex_model::{RunSpec, ScoreKind};
 use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
-use super::plan::Cause;
+use super::plan::{Cause, WorkerKey};
+use super::EvaluationMessage;
 use super::work::Work;
-use crate::pool::PoolMessage;
-use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerPlace};
+use crate::run_workers::RunWorkersMessage;
+use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};
 
 /// A worker of the run.
 pub(crate) struct Member {
@@ -18,6 +20,8 @@ pub(crate) struct Member {
     pub(super) id: String,
     pub(super) threads: u32,
     pub(super) ready: bool,
+    /// An operator wants it to end; whether another one is to take its place.
+    pub(super) leaving: Option<bool>,
     pub(super) deadline: Deadline,
 }
 
@@ -54,7 +58,7 @@ impl Work {
     pub(super) async fn spawn_worker(&mut self, loaded: Option<LoadedProcess>) -> Result<(), ActorProcessingErr> {
         let taken: u32 = self.members.values().map(|member| member.threads).sum();
         let free = self.spec.num_threads.saturating_sub(taken);
-        if free == 0 || self.members.len() >= self.spec.workers as usize || self.plan.waiting() == 0 {
+        if free == 0 || self.members.len() + self.drained >= self.spec.workers as usize || self.plan.waiting() == 0 {
             return Ok(());
         }
         let key = self.next_key;
@@ -68,20 +72,45 @@ impl Work {
             None => {
                 let threads = free.div_ceil(places_left.max(1));
                 let caller = Arc::clone(&self.arguments.caller);
-                (threads, Origin::Launch { caller, load: load(&self.spec, threads) }, worker_id())
+                (threads, Origin::Launch { caller, load: load(&self.spec, threads, self.payload.clone()) }, worker_id())
             }
         };
         let place = WorkerPlace {
             context: Arc::clone(&self.arguments.context),
             key,
             id: id.clone(),
-            run: self.arguments.run,
-            owner: self.myself.clone(),
-            board: Arc::clone(&self.arguments.board),
+            service: WorkerService::Run(self.arguments.run),
+            owner: WorkerOwner::Evaluation(self.myself.clone(), Arc::clone(&self.arguments.board)),
+            memory_limit: None,
         };
-        let actor = ractor::call!(self.arguments.pool, |reply| PoolMessage::Spawn(place, origin, reply))??;
-        self.members.insert(key, Member { actor, id, threads, ready: false, deadline: Deadline::Met });
+        let actor = ractor::call!(self.arguments.run_workers, |reply| RunWorkersMessage::Spawn(place, origin, reply))??;
+        self.members.insert(key, Member { actor, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         Ok(())
+    }
+
+    /// An operator asked: the worker gets no more examples, and ends when it has finished those it has.
+    pub(super) fn leaving(&mut self, key: WorkerKey, replace: bool) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        member.leaving.get_or_insert(replace);
+        self.plan.worker_leaving(key);
+        self.let_go(key);
+    }
+
+    /// Ends a worker that is to leave and has nothing left to do.
+    pub(super) fn let_go(&mut self, key: WorkerKey) {
+        let Some(member) = self.members.get(&key) else { return };
+        let Some(replace) = member.leaving.filter(|_| member.ready && self.plan.held_by(key) == 0) else { return };
+        // One that is gone has nothing left to do.
+        let _ = member.actor.cast(WorkerMessage::Finish);
+        self.plan.worker_ended(key, Cause::Node);
+        self.members.remove(&key);
+        // A run without any worker would wait for ever.
+        if replace || self.members.is_empty() {
+            // Fails only when this actor is stopping.
+            let _ = self.myself.cast(EvaluationMessage::SpawnWorker);
+        } else {
+            self.drained += 1;
+        }
     }
 
     /// After the last example: a program may have something to do at its end.
@@ -113,7 +142,7 @@ pub(crate) fn worker_id() -> String {
 }
 
 /// What a worker of a stored run loads. The rows come with the orders, so the dataset is not loaded again.
-pub(crate) fn load(spec: &RunSpec, threads: u32) -> Load {
+pub(crate) fn load(spec: &RunSpec, threads: u32, payload: Option<Bytes>) -> Load {
     Load {
         protocol: PROTOCOL_VERSION,
         threads,
@@ -127,6 +156,7 @@ pub(crate) fn load(spec: &RunSpec, threads: u32) -> Load {
         dataset: None,
         limit: None,
         text_cells: spec.dataset.text_cells,
+        payload,
         failure_score: match spec.failure_score.kind {
             ScoreKind::Integer | ScoreKind::Boolean => Number::Integer(spec.failure_score.value as i64),
             ScoreKind::Float | ScoreKind::Object => Number::Float(spec.failure_score.value),

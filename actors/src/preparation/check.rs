@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::context::{NodeContext, WORKERS_MAX};
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{self, threads_of};
+use crate::payload;
 use crate::submission::{Caller, DatasetSource, EvaluationRequest};
 use crate::worker::{LOAD_LIMIT, LoadedProcess};
 
@@ -31,8 +32,14 @@ pub(super) struct Checking {
 
 impl Checking {
     /// A new submission: the dataset of a Python file is loaded with it.
-    pub(super) fn submission(request: &EvaluationRequest) -> Result<Self, SubmitError> {
+    pub(super) async fn submission(context: &NodeContext, request: &EvaluationRequest) -> Result<Self, SubmitError> {
+        let payload = payload::read(&context.parts.blobs, &request.program).await?;
         let (columns, dataset, text_cells) = match &request.dataset {
+            DatasetSource::File { envelopes: true, .. } if payload.is_none() => {
+                let message = "rows in envelopes may hold pickles: they are for a payload's run only";
+                return Err(SubmitError::new(SubmitErrorKind::Argument, message));
+            }
+            DatasetSource::File { envelopes: true, .. } => (None, None, false),
             DatasetSource::File { columns, text_cells, .. } => {
                 (Some(columns.iter().map(|column| column.name.clone()).collect()), None, *text_cells)
             }
@@ -56,14 +63,16 @@ impl Checking {
             dataset,
             limit: request.limit.map(u64::from),
             text_cells,
+            payload,
             failure_score: Number::Float(request.failure_score.unwrap_or(0.0)),
         };
         Ok(Self { load, num_threads: request.num_threads, workers: request.workers })
     }
 
     /// A stored run: its rows are there.
-    pub(super) fn stored(spec: &RunSpec) -> Self {
-        Self { load: evaluation::load(spec, 1), num_threads: Some(spec.num_threads), workers: Some(spec.workers) }
+    pub(super) async fn stored(context: &NodeContext, spec: &RunSpec) -> Result<Self, SubmitError> {
+        let payload = payload::read(&context.parts.blobs, &spec.program).await?;
+        Ok(Self { load: evaluation::load(spec, 1, payload), num_threads: Some(spec.num_threads), workers: Some(spec.workers) })
     }
 }
 

@@ -81,12 +81,16 @@ async fn dataset(
     checked: &Checked,
 ) -> Result<Dataset, SubmitError> {
     match &request.dataset {
-        DatasetSource::File { digest, name, examples, columns, text_cells } => {
+        DatasetSource::File { digest, name, examples, columns, text_cells, envelopes } => {
             let (blobs, blob) = (context.parts.blobs.clone(), *digest);
             let present = tokio::task::spawn_blocking(move || blobs.contains(&blob)).await;
             if !matches!(present, Ok(Ok(true))) {
                 let message = format!("the rows of {name} were not uploaded (Blobs.Put), or not kept: send them again");
                 return Err(SubmitError::new(SubmitErrorKind::DatasetNotUploaded, message));
+            }
+            if *envelopes {
+                let (digest, name) = (*digest, name.clone());
+                return Ok(Dataset { digest, name, examples: *examples, columns: None, text_cells: false });
             }
             inputs_present(name, columns, &checked.loaded.inputs)?;
             let names = columns.iter().map(|column| column.name.clone()).collect();

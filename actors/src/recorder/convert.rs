@@ -7,6 +7,7 @@ use dspex_python::protocol::{self, ExampleFailure};
 use serde_json::json;
 
 use super::Recording;
+use crate::container;
 
 /// A command's results take at most this; with its envelope it stays below the limit of a log entry.
 const COMMAND_BYTES: usize = 48 * 1024;
@@ -85,17 +86,20 @@ fn stored_result(recording: &Recording, node: NodeId, blobs: &mut Vec<Vec<u8>>) 
         blobs.push(bytes);
         digest
     };
-    let prediction = result.prediction.as_ref().map(|json| store(json.to_vec()));
+    let returned = result.returned.as_deref();
+    let prediction = result.prediction.as_ref().map(|json| store(container::join(json.to_vec(), returned)));
     let failure = result.failure.as_ref().map(|failure| FailureReference {
         class: failure.exception[..failure.exception.floor_char_boundary(CLASS_BYTES)].to_owned(),
-        detail: store(failure_json(failure, recording, node)),
+        detail: store(container::join(failure_json(failure, recording, node), returned)),
     });
+    // What was returned to the driver is no part of the result.
+    let canonical = result.canonical.as_ref().or(result.prediction.as_ref().filter(|_| returned.is_some()));
     ExampleResult {
         score: Score { value: result.score, kind: score_kind(result.score_kind) },
         attempt: result.attempt,
         duration_us: result.duration_us,
         prediction,
-        canonical: result.canonical.as_ref().map(|canonical| Digest::of(canonical)),
+        canonical: canonical.map(|canonical| Digest::of(canonical)),
         failure,
     }
 }

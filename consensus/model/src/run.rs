@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, NodeId, Score, SumRule};
+use crate::{Digest, NodeId, Score, SumRule, payload_of};
 
 /// How long a run is kept after its end, in milliseconds of log time: 30 days.
 pub const RUN_RETENTION_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -12,7 +12,7 @@ pub const RUN_RETENTION_MS: u64 = 30 * 24 * 3600 * 1000;
 /// What was asked for. Written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
-    /// "path.py:name" or "module:name", as given.
+    /// "path.py:name" or "module:name", as given, or "pickle:DIGEST", a driver's payload.
     pub program: String,
     /// The program's class.
     pub program_class: String,
@@ -251,6 +251,7 @@ impl Run {
             let detail = result.failure.as_ref().map(|failure| failure.detail);
             [result.prediction, detail].into_iter().flatten()
         });
-        [self.spec.dataset.digest, self.spec.sources].into_iter().chain(results)
+        let payload = payload_of(&self.spec.program);
+        [self.spec.dataset.digest, self.spec.sources].into_iter().chain(payload).chain(results)
     }
 }

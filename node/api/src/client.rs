@@ -1,14 +1,15 @@
-//! A typed client over a Unix socket. Every wait has a time limit; the calls stand in `client_*.rs`.
+//! A typed client over a Unix socket or TCP. Every wait has a time limit; the calls stand in `client_*.rs`.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
+use crate::address::{Address, Token};
 use crate::socket::SocketPath;
 use crate::{ApiError, Code, reason};
 
@@ -39,42 +40,72 @@ impl Default for TimeLimits {
 pub struct Client {
     pub(crate) channel: Channel,
     pub(crate) limits: TimeLimits,
-    socket: PathBuf,
+    pub(crate) token: Token,
+    address: Address,
 }
+
+/// What the generated clients speak through.
+pub(crate) type Transport = InterceptedService<Channel, Token>;
 
 impl Client {
     /// Connects now, so that an absent node is noticed here and not at the first call.
-    pub async fn connect(socket: &Path, limits: TimeLimits) -> Result<Self, ApiError> {
-        let path = socket.to_owned();
-        // The address is never resolved: the connector below ignores it.
-        let endpoint = Endpoint::from_static("http://dspex.local")
+    pub async fn connect(
+        address: impl Into<Address>,
+        token: Token,
+        limits: TimeLimits,
+    ) -> Result<Self, ApiError> {
+        let address = address.into();
+        let uri = match &address {
+            // Never resolved: the connector below ignores it.
+            Address::Unix(_) => "http://dspex.local".to_owned(),
+            Address::Tcp(authority) => format!("http://{authority}"),
+        };
+        let endpoint = Endpoint::from_shared(uri)
+            .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("the address {address}: {error}")))?
+            .tcp_nodelay(true)
             .http2_max_header_list_size(HEADER_LIMIT_BYTES)
             // A node that hangs, or a machine that slept, ends the stream instead of stalling it for ever.
             .http2_keep_alive_interval(Duration::from_secs(20))
             .keep_alive_timeout(Duration::from_secs(60))
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20);
-        let connecting = endpoint.connect_with_connector(tower::service_fn(move |_: Uri| {
-            let path = path.clone();
-            async move {
-                let address = SocketPath::new(&path)?;
-                Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(address.as_path()).await?))
+        let connecting = async {
+            match &address {
+                Address::Tcp(_) => endpoint.connect().await,
+                Address::Unix(path) => endpoint.connect_with_connector(unix_connector(path.clone())).await,
             }
-        }));
+        };
         match tokio::time::timeout(limits.connect, connecting).await {
-            Ok(Ok(channel)) => Ok(Self { channel, limits, socket: socket.to_owned() }),
+            Ok(Ok(channel)) => Ok(Self { channel, limits, token, address }),
             Ok(Err(error)) => Err(ApiError::unavailable(
                 reason::NODE_UNREACHABLE,
-                format!("no node answers at {}: {}", socket.display(), innermost(&error)),
+                format!("no node answers at {address}: {}", innermost(&error)),
             )),
             Err(_) => Err(timed_out("connecting", limits.connect)),
         }
     }
 
     /// Where it is connected to.
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn address(&self) -> &Address {
+        &self.address
     }
+
+    /// Another connection to the same node.
+    pub async fn reconnect(&self) -> Result<Self, ApiError> {
+        Self::connect(self.address.clone(), self.token.clone(), self.limits).await
+    }
+}
+
+fn unix_connector(
+    path: std::path::PathBuf,
+) -> impl tower::Service<Uri, Response = TokioIo<UnixStream>, Error = io::Error, Future: Send> + Send {
+    tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move {
+            let address = SocketPath::new(&path)?;
+            Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(address.as_path()).await?))
+        }
+    })
 }
 
 /// Waits for `call`, but not longer than `limit`.

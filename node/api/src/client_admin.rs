@@ -1,13 +1,13 @@
 //! The calls of the service Admin.
 
 use crate::ApiError;
-use crate::client::{Client, bounded, message_limit};
+use crate::client::{Client, Transport, bounded, message_limit};
 use crate::v1::admin_client::AdminClient;
 use crate::v1::{StatusRequest, StatusResponse, StopRequest, Worker, WorkersRequest};
 
 impl Client {
-    fn admin(&self) -> AdminClient<tonic::transport::Channel> {
-        AdminClient::new(self.channel.clone()).max_decoding_message_size(message_limit())
+    fn admin(&self) -> AdminClient<Transport> {
+        AdminClient::with_interceptor(self.channel.clone(), self.token.clone()).max_decoding_message_size(message_limit())
     }
 
     /// What the node is and does.

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
 
 use crate::ApiError;
-use crate::client::{Client, bounded, message_limit};
+use crate::client::{Client, Transport, bounded, message_limit};
 use crate::v1::blobs_client::BlobsClient;
 use crate::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
 
@@ -48,8 +48,8 @@ impl Stream for Chunks {
 }
 
 impl Client {
-    fn blobs(&self) -> BlobsClient<tonic::transport::Channel> {
-        BlobsClient::new(self.channel.clone()).max_decoding_message_size(message_limit())
+    fn blobs(&self) -> BlobsClient<Transport> {
+        BlobsClient::with_interceptor(self.channel.clone(), self.token.clone()).max_decoding_message_size(message_limit())
     }
 
     /// Uploads what arrives on `parts` until [`Part::End`]. To give up half-way, drop this future: the node then discards

@@ -1,18 +1,19 @@
 //! The calls of the service Runs.
 
 use tonic::Streaming;
+use tonic::codegen::tokio_stream::Stream;
 
 use crate::ApiError;
-use crate::client::{Client, bounded, message_limit};
+use crate::client::{Client, Transport, bounded, message_limit};
 use crate::v1::runs_client::RunsClient;
 use crate::v1::{
-    CancelRunRequest, DeleteRunRequest, GetRunRequest, ListRunsRequest, ListRunsResponse, ResultBatch,
+    CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse, ResultBatch,
     ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 
 impl Client {
-    fn runs(&self) -> RunsClient<tonic::transport::Channel> {
-        RunsClient::new(self.channel.clone())
+    fn runs(&self) -> RunsClient<Transport> {
+        RunsClient::with_interceptor(self.channel.clone(), self.token.clone())
             .max_decoding_message_size(message_limit())
             .max_encoding_message_size(message_limit())
     }
@@ -41,6 +42,14 @@ impl Client {
     /// Results in example order.
     pub async fn results(&self, request: RunResultsRequest) -> Result<Streaming<ResultBatch>, ApiError> {
         bounded("results", self.limits.call, self.runs().results(request)).await
+    }
+
+    /// Answers what the workers of a payload's run ask their driver.
+    pub async fn serve_run(
+        &self,
+        answers: impl Stream<Item = DriverAnswer> + Send + 'static,
+    ) -> Result<Streaming<DriverQuestion>, ApiError> {
+        bounded("serve", self.limits.call, self.runs().serve(answers)).await
     }
 
     /// Cancels; what is there stays.

@@ -3,14 +3,17 @@
 //! Everything outside a node (the CLI, the tests, other programs) speaks to it through this crate only.
 //! It knows no other crate of the workspace.
 
+mod address;
 mod client;
 mod client_admin;
 mod client_blobs;
+mod client_pools;
 mod client_runs;
 mod error;
 pub mod reason;
 mod socket;
 
+pub use address::{Address, Token};
 pub use client::{Client, TimeLimits};
 pub use client_blobs::Part;
 pub use error::{ApiError, DOMAIN, MESSAGE_LIMIT_BYTES, METADATA_LIMIT_BYTES, key};

@@ -68,8 +68,28 @@ reasons! {
     NO_RUN_TO_RESUME;
     /// No blob has this digest.
     BLOB_NOT_FOUND;
-    /// Workers or runs are at their limit: wait.
+    /// Workers or runs are at their limit, or a pool's queue is: wait.
     POOL_FULL;
+    /// There is no pool of this name.
+    POOL_NOT_FOUND;
+    /// The node does not know this pool id, or no longer: open the pool again.
+    POOL_NOT_OPEN;
+    /// No worker of the pool was free in time.
+    QUEUE_TIMEOUT;
+    /// The call ran longer than it may; its worker was ended.
+    CALL_TIMED_OUT;
+    /// The command raised (metadata: type, traceback, file, line).
+    CALL_FAILED;
+    /// The worker died, and the call may not run again.
+    WORKER_LOST;
+    /// No worker has this id.
+    WORKER_NOT_FOUND;
+    /// Nothing is defined under the name that the call gives.
+    NOT_DEFINED;
+    /// The payload of a program was not uploaded.
+    PAYLOAD_MISSING;
+    /// The call carries no token, or one that the node does not know.
+    UNAUTHENTICATED;
     /// A value exceeds its limit.
     TOO_LARGE;
     /// The disk is full.

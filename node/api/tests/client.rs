@@ -10,7 +10,7 @@ use dspex_api::v1::{
     BlobChunk, GetBlobRequest, PutBlobResponse, StatusRequest, StatusResponse, StopRequest, StopResponse,
     WorkersRequest, WorkersResponse,
 };
-use dspex_api::{ApiError, Bytes, Client, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, key, reason};
+use dspex_api::{ApiError, Bytes, Client, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -88,7 +88,7 @@ async fn blobs_travel_in_chunks() {
     let directory = tempfile::tempdir().expect("directory");
     let socket = directory.path().join("node.sock");
     let mut uploads = serve(&socket).await;
-    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected");
     let (sender, receiver) = mpsc::channel(6);
     for _ in 0..5 {
         sender.send(Part::Chunk(Bytes::from(vec![7; 1_000_000]))).await.expect("room");
@@ -104,7 +104,7 @@ async fn an_upload_that_is_given_up_is_never_complete() {
     let directory = tempfile::tempdir().expect("directory");
     let socket = directory.path().join("node.sock");
     let mut uploads = serve(&socket).await;
-    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected");
     let (sender, receiver) = mpsc::channel(4);
     sender.send(Part::Chunk(Bytes::from_static(b"half"))).await.expect("open");
     let giving_up = tokio::time::timeout(Duration::from_millis(100), client.put_blob_stream(receiver));
@@ -118,7 +118,7 @@ async fn errors_keep_reason_hint_and_traceback() {
     let directory = tempfile::tempdir().expect("directory");
     let socket = directory.path().join("node.sock");
     let _uploads = serve(&socket).await;
-    let client = Client::connect(&socket, limits()).await.expect("connected");
+    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected");
     let error = client.stop(false).await.expect_err("refused");
     assert_eq!(error.reason, reason::RUN_RUNNING);
     assert_eq!(error.get(key::HINT), Some("wait"));
@@ -131,7 +131,7 @@ async fn every_wait_has_a_limit() {
     let socket = directory.path().join("s".repeat(100)).join("node.sock");
     std::fs::create_dir(socket.parent().expect("parent")).expect("created");
     let _uploads = serve(&socket).await;
-    let client = Client::connect(&socket, limits()).await.expect("connected through a long path");
+    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected through a long path");
     let error = client.status().await.expect_err("too slow");
     assert_eq!(error.reason, reason::NODE_TIMED_OUT);
 }
@@ -139,6 +139,6 @@ async fn every_wait_has_a_limit() {
 #[tokio::test]
 async fn nobody_there_is_unreachable() {
     let directory = tempfile::tempdir().expect("directory");
-    let error = Client::connect(&directory.path().join("node.sock"), limits()).await.expect_err("nobody");
+    let error = Client::connect(directory.path().join("node.sock").as_path(), Token::default(), limits()).await.expect_err("nobody");
     assert_eq!(error.reason, reason::NODE_UNREACHABLE);
 }

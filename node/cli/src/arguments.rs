@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{completion, eval, local, run};
+use crate::command::{completion, eval, local, pool, run, worker};
 use crate::demo;
 use crate::output::Format;
 
@@ -46,9 +46,12 @@ pub struct Global {
     /// Give up after this many seconds; a run that the command follows is cancelled and can be resumed
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub command_timeout: Option<Duration>,
-    /// The node to talk to: unix:PATH [default: the embedded node, started on demand]
+    /// The node to talk to: HOST:PORT or unix:PATH [default: the embedded node, started on demand]
     #[arg(long, global = true, env = "DSPEX_ADDRESS", hide_env_values = true)]
     pub address: Option<String>,
+    /// The file with the token of that node [default: what a node on this machine left for its user]
+    #[arg(long, global = true, value_name = "FILE", env = "DSPEX_TOKEN_FILE", hide_env_values = true)]
+    pub token_file: Option<PathBuf>,
 }
 
 impl Global {
@@ -68,12 +71,19 @@ pub enum Command {
     Eval(Box<eval::Options>),
     /// List, follow, resume and delete runs
     Run(run::Options),
+    /// Call commands and programs on warm workers, and show how their pools are
+    Pool(pool::Options),
+    /// List, drain and restart the Python processes of a node
+    Worker(worker::Options),
     /// Show or stop the embedded node
     Local(local::Options),
     /// Watch an evaluation lose a worker and its node, and reach the same score
     Demo(demo::Options),
     /// Print a completion script for a shell
     Completion(completion::Options),
+    /// Speaks gRPC for the Python package, on the socket that is its stdin
+    #[command(hide = true)]
+    Client,
     /// One node
     #[command(hide = true)]
     Node(NodeArguments),

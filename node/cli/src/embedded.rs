@@ -11,7 +11,7 @@ pub use start::{START_ERROR_FILE, StartError};
 use std::time::Duration;
 
 use dspex_api::v1::StatusResponse;
-use dspex_api::{ApiError, Client, TimeLimits, reason};
+use dspex_api::{ApiError, Client, TimeLimits, Token, reason};
 
 use crate::console::Console;
 use crate::error::CommandError;
@@ -64,7 +64,7 @@ pub async fn running(home: &Home, limits: TimeLimits) -> Result<Option<Client>, 
     if !home.socket().exists() {
         return Ok(None);
     }
-    match Client::connect(&home.socket(), limits).await {
+    match Client::connect(home.socket().as_path(), Token::default(), limits).await {
         Ok(client) => Ok(Some(client)),
         // The socket's file outlives a node that was killed.
         Err(error) if error.reason == reason::NODE_UNREACHABLE => Ok(None),

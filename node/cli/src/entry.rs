@@ -6,8 +6,9 @@ use std::time::Duration;
 use clap::Parser;
 use dspex_api::reason;
 
-use crate::arguments::{Arguments, Command, NodeArguments};
-use crate::command::{completion, eval, local, run};
+use crate::arguments::{Arguments, Command, Global, NodeArguments};
+use crate::bridge;
+use crate::command::{completion, eval, local, pool, run, worker};
 use crate::console::Console;
 use crate::demo;
 use crate::error::CommandError;
@@ -52,7 +53,7 @@ fn as_client(arguments: Arguments) -> u8 {
     let result = Invocation::new(&arguments.global).and_then(|invocation| {
         // One thread: a second one would cost more at the start than a client can gain.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let result = runtime.block_on(within_limits(&invocation, arguments.command));
+        let result = runtime.block_on(within_limits(&invocation, &arguments.global, arguments.command));
         // A reader of a dataset may still wait for a pipe.
         runtime.shutdown_background();
         result
@@ -66,13 +67,13 @@ fn as_client(arguments: Arguments) -> u8 {
     }
 }
 
-async fn within_limits(invocation: &Invocation, command: Command) -> Result<u8, CommandError> {
+async fn within_limits(invocation: &Invocation, global: &Global, command: Command) -> Result<u8, CommandError> {
     let follows = match &command {
         Command::Eval(_) => true,
         Command::Run(options) => options.follows(),
         _ => false,
     };
-    let work = Box::pin(dispatch(invocation, command));
+    let work = Box::pin(dispatch(invocation, global, command));
     let Some(deadline) = invocation.deadline else {
         return work.await;
     };
@@ -85,13 +86,16 @@ async fn within_limits(invocation: &Invocation, command: Command) -> Result<u8, 
     }
 }
 
-async fn dispatch(invocation: &Invocation, command: Command) -> Result<u8, CommandError> {
+async fn dispatch(invocation: &Invocation, global: &Global, command: Command) -> Result<u8, CommandError> {
     match command {
         Command::Eval(options) => eval::execute(invocation, *options).await,
         Command::Run(options) => run::execute(invocation, options).await,
+        Command::Pool(options) => pool::execute(invocation, options).await,
+        Command::Worker(options) => worker::execute(invocation, options).await,
         Command::Local(options) => local::execute(invocation, options).await,
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),
+        Command::Client => bridge::serve(global).await,
         Command::Node(_) => Err(CommandError::usage("a node is not started from here")),
     }
 }

@@ -52,14 +52,19 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::RUN_ENDED
         | reason::RUN_RUNNING
         | reason::SOURCES_CHANGED
+        | reason::PAYLOAD_MISSING
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
-        reason::POOL_FULL | reason::TOO_LARGE | reason::STORAGE_FULL => LIMIT,
+        reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
+        reason::UNAUTHENTICATED => PERMISSION,
+        reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
+        reason::POOL_FULL | reason::QUEUE_TIMEOUT | reason::TOO_LARGE | reason::STORAGE_FULL => LIMIT,
         reason::PYTHON_UNAVAILABLE
         | reason::NODE_STOPPING
         | reason::NODE_UNREACHABLE
         | reason::NODE_TIMED_OUT
         | reason::NODE_START_FAILED
+        | reason::POOL_NOT_OPEN
         | reason::NODE_VERSION_DIFFERS => UNREACHABLE,
         _ => return None,
     })

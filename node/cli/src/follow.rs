@@ -9,7 +9,7 @@ pub use conclude::{Wanted, conclude};
 use std::time::Duration;
 
 use dspex_api::v1::{CancelRunRequest, RequestId, Run, RunEvent, RunStatus, WatchRunRequest, run_event};
-use dspex_api::{ApiError, Client, Streaming, TimeLimits, reason};
+use dspex_api::{ApiError, Client, Streaming, reason};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -172,7 +172,7 @@ impl Follower<'_> {
         while self.reconnections < RECONNECTIONS {
             self.reconnections += 1;
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let Ok(client) = Client::connect(self.client.socket(), TimeLimits::default()).await else {
+            let Ok(client) = self.client.reconnect().await else {
                 continue;
             };
             self.client = client;

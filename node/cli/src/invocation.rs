@@ -1,9 +1,8 @@
 //! One invocation of the program: its global options, and the node it talks to.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use dspex_api::{Client, TimeLimits};
+use dspex_api::{Address, Client, TimeLimits, Token};
 use tokio::time::Instant;
 
 use crate::arguments::Global;
@@ -11,6 +10,7 @@ use crate::console::Console;
 use crate::embedded::{self, Home};
 use crate::error::CommandError;
 use crate::output::Format;
+use crate::token;
 
 /// What every command is given.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct Invocation {
     pub format: Format,
     /// `--command-timeout` as a moment.
     pub deadline: Option<Instant>,
-    address: Option<PathBuf>,
+    address: Option<(Address, Token)>,
 }
 
 impl Invocation {
@@ -31,7 +31,7 @@ impl Invocation {
             console: Console::new(global.quiet, global.verbose),
             format: global.format(),
             deadline: global.command_timeout.map(|limit| Instant::now() + limit),
-            address: global.address.as_deref().map(socket_of).transpose()?,
+            address: named(global)?,
         })
     }
 
@@ -39,7 +39,7 @@ impl Invocation {
     pub async fn node(&self) -> Result<Client, CommandError> {
         let limits = self.limits();
         match &self.address {
-            Some(socket) => Ok(Client::connect(socket, limits).await?),
+            Some((address, token)) => Ok(Client::connect(address.clone(), token.clone(), limits).await?),
             None => embedded::connect(&Home::of_this_process()?, limits, &self.console).await,
         }
     }
@@ -47,7 +47,9 @@ impl Invocation {
     /// A connection to a node that runs already, whatever its version; nothing is started.
     pub async fn running_node(&self) -> Result<Option<Client>, CommandError> {
         match &self.address {
-            Some(socket) => Ok(Some(Client::connect(socket, self.limits()).await?)),
+            Some((address, token)) => {
+                Ok(Some(Client::connect(address.clone(), token.clone(), self.limits()).await?))
+            }
             None => Ok(embedded::running(&Home::of_this_process()?, self.limits()).await?),
         }
     }
@@ -59,27 +61,13 @@ impl Invocation {
     }
 }
 
-fn socket_of(address: &str) -> Result<PathBuf, CommandError> {
-    match address.strip_prefix("unix:") {
-        Some(path) if !path.is_empty() => {
-            // unix:///path is what gRPC writes for an absolute path.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            Ok(std::path::absolute(path)?)
-        }
-        _ => Err(CommandError::usage(format!("the address {address:?} is not unix:PATH"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_name_a_socket() {
-        assert_eq!(socket_of("unix:/a/b"), Ok("/a/b".into()));
-        assert_eq!(socket_of("unix:///a/b"), Ok("/a/b".into()));
-        for address in ["localhost:7400", "unix:", ""] {
-            assert_eq!(socket_of(address).expect_err(address).exit, 2);
-        }
-    }
+/// The node that the options name, and the token for it.
+fn named(global: &Global) -> Result<Option<(Address, Token)>, CommandError> {
+    let Some(written) = &global.address else { return Ok(None) };
+    let address = match written.parse().map_err(CommandError::usage)? {
+        Address::Unix(path) => Address::Unix(std::path::absolute(path)?),
+        tcp @ Address::Tcp(_) => tcp,
+    };
+    let token = token::find(global.token_file.as_deref(), &address)?;
+    Ok(Some((address, token)))
 }

@@ -2,6 +2,7 @@
 //! workspace: whatever the CLI can do, another program can do over gRPC.
 
 mod arguments;
+mod bridge;
 mod command;
 mod confirm;
 mod console;
@@ -23,6 +24,7 @@ mod process;
 mod result;
 mod run_id;
 mod setting;
+pub mod token;
 
 pub use arguments::NodeArguments;
 pub use embedded::{Home, START_ERROR_FILE, StartError};

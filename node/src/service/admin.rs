@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dspex_actors::WorkerState;
+use dspex_actors::WorkerService;
 use dspex_api::v1::admin_server::Admin;
 use dspex_api::v1::{
     StatusRequest, StatusResponse, StopRequest, StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote,
@@ -11,7 +11,7 @@ use dspex_api::{ApiError, reason};
 use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
 
-use super::Node;
+use super::{Node, workers};
 
 pub(crate) struct AdminService {
     node: Arc<Node>,
@@ -57,6 +57,7 @@ impl Admin for AdminService {
             applied_index: status.applied_index.unwrap_or_default(),
             uptime_ms: u64::try_from(self.node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             zygotes: zygotes.collect(),
+            embedded: self.node.is_embedded,
         }))
     }
 
@@ -74,14 +75,11 @@ impl Admin for AdminService {
         let items = self.node.tree.workers().into_iter().map(|view| Worker {
             worker_id: view.worker,
             pid: view.pid,
-            run_id: view.run.to_string(),
-            state: match view.state {
-                WorkerState::Starting => "starting",
-                WorkerState::Loading => "loading",
-                WorkerState::Ready => "ready",
-                WorkerState::Busy => "busy",
-            }
-            .to_owned(),
+            run_id: match view.service {
+                WorkerService::Run(run) => run.to_string(),
+                WorkerService::Pool(_) => String::new(),
+            },
+            state: workers::state(view.state).to_owned(),
             in_flight: u32::try_from(view.in_flight).unwrap_or(u32::MAX),
             completed: view.completed,
         });

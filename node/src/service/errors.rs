@@ -25,6 +25,10 @@ pub(super) fn storage(error: &io::Error) -> Status {
 
 /// A submission that was refused.
 pub(super) fn submit(error: SubmitError) -> Status {
+    refusal(error).into()
+}
+
+pub(super) fn refusal(error: SubmitError) -> ApiError {
     let (code, reason) = class(error.kind);
     let line = error.line.map(|line| line.to_string()).unwrap_or_default();
     ApiError::new(code, reason, error.message)
@@ -32,7 +36,6 @@ pub(super) fn submit(error: SubmitError) -> Status {
         .with(key::FILE, error.file.unwrap_or_default())
         .with(key::LINE, line)
         .with(key::HINT, hint(error.kind))
-        .into()
 }
 
 fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
@@ -43,6 +46,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::PythonUnavailable => (Code::Unavailable, reason::PYTHON_UNAVAILABLE),
         SubmitErrorKind::WorkerEnded => (Code::InvalidArgument, reason::PROGRAM_RAISED),
         SubmitErrorKind::InputsMissing => (Code::InvalidArgument, reason::INPUTS_MISSING),
+        SubmitErrorKind::PayloadMissing => (Code::NotFound, reason::PAYLOAD_MISSING),
         SubmitErrorKind::DatasetNotUploaded => (Code::NotFound, reason::BLOB_NOT_FOUND),
         SubmitErrorKind::NothingToResume => (Code::NotFound, reason::NO_RUN_TO_RESUME),
         SubmitErrorKind::RunNotFound => (Code::NotFound, reason::RUN_NOT_FOUND),

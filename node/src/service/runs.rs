@@ -8,16 +8,16 @@ use std::time::Instant;
 use dspex_actors::{ResumeRequest, SubmitRequest, Submitted};
 use dspex_api::v1::runs_server::Runs;
 use dspex_api::v1::{
-    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, GetRunRequest, ListRunsRequest, ListRunsResponse,
+    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
     ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse,
     WatchRunRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunId;
 use futures::Stream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
-use super::{Node, errors, results, translate, watch};
+use super::{Node, errors, results, serve, translate, watch};
 
 /// A list shows this many unless all are asked for.
 const LIST_MAX: usize = 100;
@@ -55,7 +55,7 @@ impl Runs for RunsService {
     async fn submit(&self, request: Request<SubmitRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
         let received = Instant::now();
         let _call = self.node.activity.enter();
-        let SubmitRunRequest { request_id, caller, evaluation, detach, resume } = request.into_inner();
+        let SubmitRunRequest { request_id, caller, evaluation, detach, resume, traceparent: _ } = request.into_inner();
         let request = SubmitRequest {
             request: translate::request_id(request_id)?,
             received,
@@ -114,6 +114,16 @@ impl Runs for RunsService {
         self.node.run(id)?;
         let batches = results::batches(Arc::clone(&self.node), id, request);
         Ok(Response::new(Box::pin(batches)))
+    }
+
+    type ServeStream = Events<DriverQuestion>;
+
+    async fn serve(
+        &self,
+        request: Request<Streaming<DriverAnswer>>,
+    ) -> Result<Response<Self::ServeStream>, Status> {
+        let questions = serve::questions(Arc::clone(&self.node), request.into_inner()).await?;
+        Ok(Response::new(Box::pin(questions)))
     }
 
     async fn cancel(&self, request: Request<CancelRunRequest>) -> Result<Response<Run>, Status> {

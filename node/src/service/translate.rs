@@ -7,7 +7,7 @@ use dspex_actors::{Caller, Column, DatasetSource, EvaluationRequest, Timing};
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, reason};
-use dspex_model::{RequestId, Run, RunId, RunStatus, State};
+use dspex_model::{payload_of, RequestId, Run, RunId, RunStatus, State};
 use uuid::Uuid;
 
 fn invalid(message: impl Into<String>) -> ApiError {
@@ -60,6 +60,7 @@ pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationReque
                 .map(|column| Column { name: column.name, first_row_without: column.first_row_without })
                 .collect(),
             text_cells: file.text_cells,
+            envelopes: file.envelopes,
         },
         Some(Dataset::PythonDataset(reference)) => DatasetSource::Python(reference),
         None => return Err(ApiError::invalid(reason::DATASET_MISSING, "dataset is missing")),
@@ -107,7 +108,7 @@ pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u
         score: progress.score,
         score_sum: progress.score_sum,
         metric: spec.metric_name.clone(),
-        program: spec.program.clone(),
+        program: if payload_of(&spec.program).is_some() { &spec.program_class } else { &spec.program }.clone(),
         dataset: spec.dataset.name.clone(),
         lm: spec.lm_answers.clone(),
         inputs: spec.inputs.clone(),

@@ -178,6 +178,21 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What dspex.Evaluate talks to: the program that DSPEX_PROGRAM names, else the double in this directory."""
+    if "DSPEX_PROGRAM" in os.environ:
+        yield
+        return
+    program = tmp_path_factory.mktemp("double") / "dspex"
+    double = Path(__file__).with_name("client_double.py")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {double} "$@"\n')
+    program.chmod(0o755)
+    os.environ["DSPEX_PROGRAM"] = str(program)
+    yield
+    del os.environ["DSPEX_PROGRAM"]
+
+
 def gone(pid: int, seconds: float = 5) -> bool:
     """Whether the process ends within this time."""
     deadline = time.monotonic() + seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -59,6 +60,26 @@ def test_a_worker_scores_as_dspy_does(zygote: Zygote, program: str) -> None:
     assert _score(results) == expected.score == SCORES[program]
     predictions = [json.loads(result[4]) for result in results]
     assert predictions == [prediction.toDict() for _, prediction, _ in expected.results]
+
+
+@pytest.mark.parametrize(("program", "score"), SCORES.items())
+def test_every_dspy_has_the_same_scores(program: str, score: float) -> None:
+    """Without a worker: this holds under each dspy, whatever its kind of LM."""
+    assert _evaluate(program).score == score
+
+
+def test_async_programs_have_the_same_answers() -> None:
+    program = digits.few_shot_16()
+
+    async def read(example: dspy.Example) -> str:
+        return str((await program.read.acall(image=example.image)).digit)
+
+    async def read_all() -> list[str]:
+        with dspy.context(lm=digits.lm):
+            return list(await asyncio.gather(*map(read, digits.devset[:20])))
+
+    with dspy.context(lm=digits.lm):
+        assert asyncio.run(read_all()) == [program(image=example.image).digit for example in digits.devset[:20]]
 
 
 def test_usage_is_what_dspy_counts(zygote: Zygote) -> None:

@@ -17,14 +17,19 @@ GOLDEN = [
     ),
     (protocol.PONG, {"payload": b"\x00\xff"}, "0f000000921681a77061796c6f6164c40200ff"),
     (
+        protocol.ASK,
+        {"id": 1, "index": 7, "body": b"\x80"},
+        "16000000921783a2696401a5696e64657807a4626f6479c40180",
+    ),
+    (
         protocol.RESULTS,
-        {"results": [(3, 1, 1.0, 0, b"{}", None, None, {"m": {"total_tokens": 2}}, None, 77)]},
-        "33000000"
+        {"results": [(3, 1, 1.0, 0, b"{}", None, None, {"m": {"total_tokens": 2}}, None, 77, None)]},
+        "34000000"
         "9214"
         "81"
         "a7726573756c7473"
         "91"
-        "9a"
+        "9b"
         "03"
         "01"
         "cb3ff0000000000000"
@@ -34,7 +39,8 @@ GOLDEN = [
         "c0"
         "81a16d81ac746f74616c5f746f6b656e7302"
         "c0"
-        "4d",
+        "4d"
+        "c0",
     ),
 ]
 
@@ -59,6 +65,14 @@ def test_an_order_is_read_however_it_is_cut() -> None:
             protocol.Ping(b"x"),
             protocol.StopWorker(),
         ]
+
+
+def test_replies_and_payloads_are_read() -> None:
+    reply = {"id": 7, "body": b"\x80", "error": None}
+    load = {"threads": 1, "program": "pickle:x", "payload": b"\x81"}
+    read = list(protocol.FrameReader(protocol.TO_WORKER).feed(_frame([5, reply]) + _frame([1, load])))
+    assert read[0] == protocol.Answer(7, b"\x80", None)
+    assert read[1].payload == b"\x81"
 
 
 def test_load_keeps_whether_the_failure_score_was_an_integer() -> None:

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// What a worker serves: one program with its metric, LM and settings. Exactly once, as the first frame.
@@ -31,6 +32,8 @@ pub struct Load {
     pub text_cells: bool,
     /// The score recorded for a failed example.
     pub failure_score: Number,
+    /// What a driver has shipped: then `program` and `metric` are names for people.
+    pub payload: Option<Bytes>,
     /// This side's version, [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION): a load is the first frame that a worker sees.
     pub protocol: u32,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::calls::{Answer, Ask, Calls, Define, Replies, Returned, Serve, Serving};
 use super::framing::{self, FrameError};
 use super::load::{Load, LoadFailed, Loaded};
 
@@ -19,6 +20,16 @@ pub enum ToWorker {
     Stop,
     /// Answer with the same payload.
     Ping(Ping),
+    /// The driver's answer to a question.
+    Answer(Answer),
+    /// Serve a pool's calls. The first frame, exactly once, in place of `Load`.
+    Serve(Serve),
+    /// Execute calls.
+    Calls(Calls),
+    /// Know a name, or forget it.
+    Define(Define),
+    /// Give back the calls that were not started.
+    Recall,
 }
 
 /// Examples to execute.
@@ -63,6 +74,11 @@ impl ToWorker {
             Self::Execute(body) => framing::encode(2, body),
             Self::Stop => framing::encode(3, &Empty {}),
             Self::Ping(body) => framing::encode(4, body),
+            Self::Answer(body) => framing::encode(5, body),
+            Self::Serve(body) => framing::encode(6, body),
+            Self::Calls(body) => framing::encode(7, body),
+            Self::Define(body) => framing::encode(8, body),
+            Self::Recall => framing::encode(9, &Empty {}),
         }
     }
 }
@@ -84,6 +100,14 @@ pub enum FromWorker {
     Fatal(Fatal),
     /// The answer to a ping.
     Pong(Pong),
+    /// A question to the driver.
+    Ask(Ask),
+    /// It serves a pool's calls.
+    Serving(Serving),
+    /// Calls that are done.
+    Replies(Replies),
+    /// Calls that it gives back.
+    Returned(Returned),
 }
 
 /// A worker's introduction.
@@ -134,6 +158,9 @@ pub struct ExampleResult {
     pub cost_usd: Option<f64>,
     /// How long it took in the worker.
     pub duration_us: u64,
+    /// For the driver of a run whose program came as a payload, and opened by it only.
+    #[serde(default)]
+    pub returned: Option<Bytes>,
 }
 
 /// What a score is in Python: it decides how scores are summed.
@@ -219,6 +246,10 @@ impl FromWorker {
             20 => Self::Results(framing::body(body)?),
             21 => Self::Fatal(framing::body(body)?),
             22 => Self::Pong(framing::body(body)?),
+            23 => Self::Ask(framing::body(body)?),
+            24 => Self::Serving(framing::body(body)?),
+            25 => Self::Replies(framing::body(body)?),
+            26 => Self::Returned(framing::body(body)?),
             other => return Err(FrameError::UnknownKind(other)),
         })
     }

@@ -54,6 +54,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         evaluation: Some(evaluation),
         detach: options.detach,
         resume: options.resume.is_some(),
+        traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
     };
     let interrupts = Interrupts::listen()?;
     let submitted = submit(&client, request, &interrupts).await?;

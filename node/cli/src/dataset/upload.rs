@@ -45,5 +45,6 @@ pub async fn upload(
         examples: read.examples,
         columns: read.columns,
         text_cells: read.text_cells,
+        envelopes: false,
     })
 }

@@ -37,6 +37,7 @@ pub async fn print_results(
         run_id: run.run_id.clone(),
         failed_only: selection.failed_only,
         full: format != Format::Table,
+        ..RunResultsRequest::default()
     };
     match format {
         Format::Table => print_table(client, selection, request).await,

@@ -7,46 +7,50 @@ leaves `usage_tracker` alone: a program that tracks usage itself sees what it se
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import dspy
-from dspy.clients import base_lm, execution
-from dspy.utils.usage_tracker import UsageTracker
+import pydantic
+from dspy.clients import base_lm
+
+from dspex.runtime import dspy_seams
 
 CONTEXT_KEY = "_dspex_account"
 
 _DSPY_HISTORY = 10_000
 
-_finalize = execution.finalize
-_account_failed_call = execution._account_failed_call
+_stop: Callable[[], None] | None = None
+
+
+class Answer:
+    """One answer that was paid for."""
+
+    __slots__ = ("cost", "model", "usage")
+
+    def __init__(self, model: str, usage: Any, cost: Any) -> None:
+        self.model = model
+        self.usage = usage
+        self.cost = cost
 
 
 class Account:
     """The calls of one example, from any of its threads."""
 
-    __slots__ = ("_calls", "_cost", "_price_unknown", "_tracker", "histories")
+    __slots__ = ("_answers", "_calls", "histories")
 
     # The most calls that any example of this worker has made so far, those under way included.
     most_calls: ClassVar[int] = 1
 
     def __init__(self) -> None:
         self._calls = itertools.count(1)
-        self._tracker: UsageTracker | None = None
-        self._cost = 0.0
-        self._price_unknown = False
+        self._answers: list[Answer] = []
         self.histories: list[list[Any]] = []
 
-    def add(self, model: str, result: Any) -> None:
-        if result.cache_hit:
-            return  # dspy keeps the historical cost of a cached answer; it was not paid again.
-        if result.usage:
-            if self._tracker is None:
-                self._tracker = UsageTracker()
-            self._tracker.add_usage(model, result.usage)
-        if result.cost is None:
-            self._price_unknown = True
-        else:
-            self._cost += result.cost
+    def answered(self, model: str, usage: Any, cost: Any) -> Answer:
+        answer = Answer(model, usage, cost)
+        self._answers.append(answer)
+        return answer
 
     def remember(self, history: list[Any], modules: Any) -> None:
         """One more call, which dspy enters into these histories."""
@@ -58,44 +62,44 @@ class Account:
             self.histories.append(module.history)
 
     def usage(self) -> dict[str, dict[str, int]] | None:
-        if self._tracker is None:
+        totals: dict[str, dict[str, float]] = {}
+        for answer in self._answers:
+            if answer.usage and isinstance(answer.usage, dict):
+                _add(answer.usage, totals.setdefault(str(answer.model), {}))
+        if not totals:
             return None
-        return {str(model): _flatten(total) for model, total in self._tracker.get_total_tokens().items()}
+        return {
+            model: {key: int(total) for key, total in counts.items() if abs(total) < 2**63}
+            for model, counts in totals.items()
+        }
 
     def cost(self) -> float | None:
-        return None if self._price_unknown else float(self._cost)
+        total = 0.0
+        for answer in self._answers:
+            if not _is_count(answer.cost):
+                return None  # An unknown price is not zero.
+            total += answer.cost
+        return total
 
 
 def install() -> None:
     """Count calls from here on."""
-    execution.finalize = _counting_finalize
-    execution._account_failed_call = _counting_failed_call
+    global _stop
+    if _stop is None:
+        _stop = dspy_seams.watch(_current)
 
 
 def uninstall() -> None:
     """Leave dspy as it was."""
-    execution.finalize = _finalize
-    execution._account_failed_call = _account_failed_call
+    global _stop
+    if _stop is not None:
+        _stop()
+        _stop = None
 
 
-def _counting_finalize(lm: Any, call: Any, result: Any) -> Any:
-    account = dspy.settings.get(CONTEXT_KEY)
-    if account is not None:
-        account.add(lm.model, result)
-        account.remember(lm.history, dspy.settings.caller_modules or ())
-    return _finalize(lm, call, result)
-
-
-def _counting_failed_call(lm: Any, results: Any, primary: BaseException) -> None:
-    """A call may fail when parts of it have been answered, and paid: the second of two candidates, a closing stream."""
-    account = dspy.settings.get(CONTEXT_KEY)
-    if account is not None:
-        for result in results:
-            try:
-                account.add(lm.model, result)
-            except Exception:
-                pass  # As in dspy: what cannot be counted must not hide why the call failed.
-    _account_failed_call(lm, results, primary)
+def _current() -> Account | None:
+    account: Account | None = dspy.settings.get(CONTEXT_KEY)
+    return account
 
 
 def trim_histories(account: Account, threads: int) -> None:
@@ -112,12 +116,19 @@ def trim_histories(account: Account, threads: int) -> None:
             del history[:-kept]
 
 
-def _flatten(usage: dict[str, Any], prefix: str = "") -> dict[str, int]:
-    """Counts only, nested ones under dotted keys. Flags and texts that providers mix in are no sums."""
-    flat: dict[str, int] = {}
+def _add(usage: dict[str, Any], counts: dict[str, float], prefix: str = "") -> None:
+    """Counts only, nested ones under dotted keys. Flags and texts that providers mix in are no sums.
+
+    Not by dspy's UsageTracker: that of dspy 3.3 adds up flags, too, and fails where two answers differ in form.
+    """
     for key, value in usage.items():
+        if isinstance(value, pydantic.BaseModel):
+            value = dict(value)  # litellm's details of tokens.
         if isinstance(value, dict):
-            flat.update(_flatten(value, f"{prefix}{key}."))
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63:
-            flat[f"{prefix}{key}"] = int(value)
-    return flat
+            _add(value, counts, f"{prefix}{key}.")
+        elif _is_count(value):
+            counts[f"{prefix}{key}"] = counts.get(f"{prefix}{key}", 0) + value
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 2**63

@@ -75,7 +75,7 @@ def row_frames(examples: list[dspy.Example], inputs: list[str], *, override: boo
     group: list[bytes] = []
     size = 0
     for index, example in enumerate(examples):
-        row = _row(example, index, None if marked else inputs)
+        row = row_of(example, index, None if marked else inputs)
         if group and size + len(row) > protocol.BATCH_BYTES - 64 * len(group):
             yield group
             group, size = [], 0
@@ -85,7 +85,12 @@ def row_frames(examples: list[dspy.Example], inputs: list[str], *, override: boo
         yield group
 
 
-def _row(example: dspy.Example, index: int, inputs: Collection[str] | None) -> bytes:
+def row_of(
+    example: dspy.Example,
+    index: int,
+    inputs: Collection[str] | None,
+    pickled: Callable[[Any], bytes] = cloudpickle.dumps,
+) -> bytes:
     """`inputs` are the example's own where None is given."""
     keys = getattr(example, "_input_keys", None) if inputs is None else inputs
     fields = dict(example.items(include_dspy=True))
@@ -95,13 +100,13 @@ def _row(example: dspy.Example, index: int, inputs: Collection[str] | None) -> b
     else:
         try:
             sent = example if inputs is None else example.with_inputs(*inputs)
-            pickled = base64.b64encode(cloudpickle.dumps(sent)).decode()
+            encoded = base64.b64encode(pickled(sent)).decode()
         except Exception as error:
             raise LoadFailure(
                 "dataset_invalid",
                 f"example {index} has no JSON form and cannot be pickled: {failure.message_of(error)}",
             ) from error
-        row = json.dumps({"$pickle": pickled}).encode()
+        row = json.dumps({"$pickle": encoded}).encode()
     if len(row) > protocol.MAX_FRAME // 2:
         raise LoadFailure("dataset_invalid", f"example {index} takes {len(row)} bytes; the limit is 16 MiB")
     return row
@@ -136,11 +141,13 @@ class RowReader:
         *,
         from_python: bool,
         converters: dict[str, Callable[[str], Any]],
+        unpickle: Callable[[bytes], Any] = cloudpickle.loads,
     ) -> None:
         self._inputs = frozenset(inputs)
         # Only a Python dataset may carry pickles; the same text in a file is an ordinary field.
         self._from_python = from_python
         self._converters = converters
+        self._unpickle = unpickle
 
     def read(self, row: bytes) -> dspy.Example:
         fields = _parse(row)
@@ -153,7 +160,7 @@ class RowReader:
 
     def _from_envelope(self, envelope: dict[str, Any]) -> dspy.Example:
         if "$pickle" in envelope:
-            example: dspy.Example = cloudpickle.loads(base64.b64decode(envelope["$pickle"]))
+            example: dspy.Example = self._unpickle(base64.b64decode(envelope["$pickle"]))
             return example
         return _example(envelope["$fields"], envelope["$inputs"])
 

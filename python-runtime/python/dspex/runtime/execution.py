@@ -38,6 +38,7 @@ class Execution:
         self._metric: Callable[..., Any] = loaded.metric or _no_metric
         self._read = loaded.reader.read
         self._process = process
+        self._collect = loaded.collecting
         self._threads = loaded.threads
         self._failure_score = float(loaded.failure_score)
         self._failure_kind = INTEGRAL if isinstance(loaded.failure_score, int) else FLOATING
@@ -52,11 +53,17 @@ class Execution:
 
     def _run(self, index: int, attempt: int, row: bytes) -> Result:
         account = accounting.Account()
+        overrides: dict[str, Any] = {"trace": [], accounting.CONTEXT_KEY: account}
+        collected = None
+        if self._collect is not None:
+            collected = self._collect.begin(index)
+            overrides.update(collected.overrides())
+        prediction = returned = raised = None
         started = time.perf_counter_ns()
         score, kind = self._failure_score, self._failure_kind
         shown = digest_form = failed = None
         try:
-            with dspy.context(trace=[], **{accounting.CONTEXT_KEY: account}):
+            with dspy.context(**overrides):
                 example = self._read(row)
                 prediction = self._program(**example.inputs())
                 returned = self._metric(example, prediction)
@@ -70,10 +77,15 @@ class Execution:
             score, kind = self._failure_score, self._failure_kind
             shown = digest_form = None
             failed = failure.describe(error)
+            raised = error
         duration = (time.perf_counter_ns() - started) // 1000
+        back = None
+        if self._collect is not None and collected is not None:
+            back = self._collect.returned(collected, prediction, returned, raised)
         if account.histories:
             accounting.trim_histories(account, self._threads)
-        return index, attempt, score, kind, shown, digest_form, failed, account.usage(), account.cost(), duration
+        usage, cost = account.usage(), account.cost()
+        return index, attempt, score, kind, shown, digest_form, failed, usage, cost, duration, back
 
 
 def _no_metric(example: Any, prediction: Any) -> Any:

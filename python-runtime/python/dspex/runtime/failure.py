@@ -22,6 +22,14 @@ _STANDARD = tuple(
 )
 
 
+class RaisedThere(Exception):
+    """What another process was asked to do raised; `failure` tells it as if it had been raised here."""
+
+    def __init__(self, failure: dict[str, Any]) -> None:
+        super().__init__(failure["message"])
+        self.failure = failure
+
+
 def is_user_file(filename: str) -> bool:
     """Whether a source file is the user's own: no library, not the standard one, not this runtime."""
     if filename.startswith("<") or filename.startswith(_OURS):
@@ -33,6 +41,8 @@ def is_user_file(filename: str) -> bool:
 
 def describe(error: BaseException) -> dict[str, Any]:
     """The `failure` map of PROTOCOL.md."""
+    if isinstance(error, RaisedThere):
+        return error.failure
     text, file, line = locate(error)
     return {
         "type": bounded(class_name(error), MAX_MESSAGE),

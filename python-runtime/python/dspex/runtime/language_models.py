@@ -55,10 +55,19 @@ def _settings(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     return settings
 
 
+def named(importer: references.Importer, written: str, settings: list[tuple[str, str]]) -> Any:
+    """The LM that a model string or a reference names, with these settings (JSON texts)."""
+    return _named(importer, written, _settings(settings))
+
+
 def _named(importer: references.Importer, written: str, settings: dict[str, Any]) -> Any:
     """A model string is anything that is neither `path.py:name` nor `module:name` ("ollama/llama3:8b" is one)."""
     left = written.rpartition(":")[0]
     if not (left.endswith(".py") or written.endswith(".py") or _REFERENCE.fullmatch(written)):
+        provider, slash, model = written.partition("/")
+        if not (model if slash else provider):
+            # dspy 3.3 says so at the first call only.
+            raise LoadFailure("lm_invalid", f"--lm {written}: there is no model id; write it as in openai/gpt-4o-mini")
         try:
             return dspy.LM(written, **settings)
         except Exception as error:
@@ -78,6 +87,11 @@ def _named(importer: references.Importer, written: str, settings: dict[str, Any]
         return lm.copy(**settings)
     except Exception as error:
         raise LoadFailure("lm_invalid", f"--lm-set on {written}: {failure.message_of(error)}") from error
+
+
+def describe(program: dspy.Module) -> str:
+    """What will answer, with the settings as they are."""
+    return _describe(program, given_by_option=False).description
 
 
 def _describe(program: dspy.Module, *, given_by_option: bool) -> Answering:

@@ -8,12 +8,15 @@ import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dspy
 
 from dspex.runtime import datasets, failure, inputs, language_models, protocol, references, sources
 from dspex.runtime.references import LoadFailure, an_instance
+
+if TYPE_CHECKING:
+    from dspex.runtime import shipped
 
 # What the node counts with, and what it takes for a typing error.
 MAX_ERRORS = 2**32 - 1
@@ -31,15 +34,17 @@ class Loaded:
     threads: int
     failure_score: float | int
     report: dict[str, Any] = field(default_factory=dict)
+    # Only of a payload: its driver wants more back than a score.
+    collecting: shipped.Collecting | None = None
 
 
 def load(order: protocol.Load) -> Loaded:
     """Everything in `order`, or LoadFailure. Runs user code; must be called on the main thread."""
-    _check(order)
+    check(order)
     mark = sources.latest_module()
     importer = references.Importer()
     reference = references.parse(order.program, "PROGRAM")
-    program = _program(importer, reference)
+    program = program_of(importer, reference)
     if order.state is not None:
         _load_state(program, order.state)
     metric = _metric(importer, order.metric, reference)
@@ -80,7 +85,7 @@ def _count(setting: Any, least: int, most: int, *, default: int) -> int:
     return count
 
 
-def _check(order: protocol.Load) -> None:
+def check(order: protocol.Load) -> None:
     if order.protocol != protocol.VERSION:
         raise LoadFailure(
             "arguments", f"the node speaks protocol {order.protocol}, this worker {protocol.VERSION}: restart the node"
@@ -91,12 +96,12 @@ def _check(order: protocol.Load) -> None:
         raise LoadFailure("arguments", f"--limit must be at least 1, not {order.limit}")
 
 
-def _program(importer: references.Importer, reference: references.Reference) -> dspy.Module:
+def program_of(importer: references.Importer, reference: references.Reference) -> dspy.Module:
     found = importer.find(reference, "program_missing", "name_missing")
     made = found
     is_class = isinstance(found, type) and issubclass(found, dspy.Module)
     if is_class or inspect.isroutine(found):
-        _needs_no_arguments(found, reference.name, "not_a_program")
+        needs_no_arguments(found, reference.name, "not_a_program")
         made = _make(found, reference.name)
     if not isinstance(made, dspy.Module):
         returned = "returns" if made is not found else "is"
@@ -115,7 +120,7 @@ def _make(function: Callable[[], Any], name: str) -> Any:
         raise references.raised(error, f"calling {name}()") from error
 
 
-def _needs_no_arguments(function: Callable[..., Any], name: str, kind: str) -> None:
+def needs_no_arguments(function: Callable[..., Any], name: str, kind: str) -> None:
     called, arguments = function, []
     if isinstance(function, type):
         # dspy's metaclass hides what a Module's constructor takes.
@@ -191,7 +196,7 @@ def _metric(
         reference = references.Reference(written, written, program.path, program.module)
     metric = importer.find(reference, "metric_missing", "metric_missing")
     if isinstance(metric, type) and issubclass(metric, dspy.Module):
-        _needs_no_arguments(metric, reference.name, "metric_invalid")
+        needs_no_arguments(metric, reference.name, "metric_invalid")
         metric = references.call(metric, "metric_invalid", f"calling {reference.name}()")
     if isinstance(metric, dspy.Module):
         metric = _with_forward(metric, written, "metric_invalid")

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from dspex.runtime import protocol
 
-# index, attempt, score, score_kind, prediction, canonical, failure, usage, cost_usd, duration_us
+# index, attempt, score, score_kind, prediction, canonical, failure, usage, cost_usd, duration_us, returned
 Result = tuple[
     int,
     int,
@@ -27,7 +27,11 @@ Result = tuple[
     "dict[str, dict[str, int]] | None",
     "float | None",
     int,
+    "bytes | None",
 ]
+
+# id, status, body, duration_us
+Reply = tuple[int, int, bytes, int]
 
 EXIT_CONNECTION_LOST = 5
 
@@ -41,6 +45,8 @@ class Outbox:
         self._identity = _identity(connection)
         self._frames: deque[bytes] = deque()
         self._results: deque[Result] = deque()
+        # Replies to calls. The reader looks at it to see whether any are kept back.
+        self.gathered: deque[Reply] = deque()
         self._sending = threading.Lock()
         os.register_at_fork(after_in_child=self._disown)
 
@@ -50,6 +56,19 @@ class Outbox:
 
     def result(self, result: Result) -> None:
         self._results.append(result)
+        self._drain()
+
+    def gather(self, reply: Reply) -> None:
+        """Keep a reply back: more will follow at once."""
+        self.gathered.append(reply)
+
+    def reply(self, reply: Reply) -> None:
+        """Send a reply with those that were kept back."""
+        self.gathered.append(reply)
+        self._drain()
+
+    def flush(self) -> None:
+        """Send what was kept back."""
         self._drain()
 
     def leave_if_forked(self) -> None:
@@ -69,12 +88,14 @@ class Outbox:
 
     def _drain(self) -> None:
         # The check is repeated after the release: what another thread adds while we hold the lock is ours to send.
-        while (self._frames or self._results) and self._sending.acquire(blocking=False):
+        while (self._frames or self._results or self.gathered) and self._sending.acquire(blocking=False):
             try:
                 while self._frames:
                     self._write(self._frames.popleft())
                 if self._results:
                     self._write(protocol.encode_frame(protocol.RESULTS, {"results": self._batch()}))
+                if self.gathered:
+                    self._write(protocol.encode_frame(protocol.REPLIES, {"replies": self._replies()}))
             finally:
                 self._sending.release()
 
@@ -83,8 +104,17 @@ class Outbox:
         size = 0
         while self._results and size < protocol.BATCH_BYTES:
             result = self._results.popleft()
-            size += 512 + len(result[4] or b"") + len(result[5] or b"")
+            size += 512 + len(result[4] or b"") + len(result[5] or b"") + len(result[10] or b"")
             batch.append(result)
+        return batch
+
+    def _replies(self) -> list[Reply]:
+        batch: list[Reply] = []
+        size = 0
+        while self.gathered and size < protocol.BATCH_BYTES:
+            reply = self.gathered.popleft()
+            size += 64 + len(reply[2])
+            batch.append(reply)
         return batch
 
     def _write(self, frame: bytes) -> None:

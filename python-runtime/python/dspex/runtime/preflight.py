@@ -9,12 +9,13 @@ import sys
 import time
 
 MIN_PYTHON = (3, 10)
-MIN_DSPY = (3, 4)
+MIN_DSPY = (3, 3, 1)
 END_DSPY = (3, 5)
-SUPPORTED_DSPY = ">=3.4,<3.5"
+SUPPORTED_DSPY = ">=3.3.1,<3.5"
 
 # What a first prediction imports in dspy 3.4 beyond `import dspy`. Imported before the fork it is shared by all
-# workers; a worker would otherwise pay for it in time and private memory. Absence of one is not an error.
+# workers; a worker would otherwise pay for it in time and private memory. Absence of one is not an error: dspy 3.3 has
+# few of these. Its LM needs litellm, which is left to the workers: it reads the environment when it is imported.
 _WARM = (
     "dspy.clients.call_result",
     "dspy.clients.costs",
@@ -87,7 +88,7 @@ def check_dspy_version() -> None:
             f"{sys.executable} -m pip install 'dspy{SUPPORTED_DSPY}' cloudpickle msgspec, "
             "or choose the Python of your project with --python.",
         ) from None
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if not MIN_DSPY <= numbers < END_DSPY:
         raise Refusal(
             "dspy_unsupported",

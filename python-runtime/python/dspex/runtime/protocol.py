@@ -55,6 +55,7 @@ class Load(msgspec.Struct):
     text_cells: bool = False
     # int | float, not float: whether the score was given as an integer is part of DSPy's arithmetic.
     failure_score: Union[int, float] = 0.0
+    payload: Union[bytes, None] = None
     protocol: int = VERSION
 
 
@@ -72,8 +73,41 @@ class Ping(msgspec.Struct):
     payload: bytes
 
 
+class Answer(msgspec.Struct):
+    """`reply` in PROTOCOL.md: to a question of the worker's."""
+
+    KIND = 5
+    id: int
+    body: Union[bytes, None] = None
+    error: Union[str, None] = None
+
+
+class Serve(msgspec.Struct):
+    KIND = 6
+    pool: str
+    threads: int
+    commands: list[str] = []
+    lm: Union[str, None] = None
+    protocol: int = VERSION
+
+
+class Calls(msgspec.Struct):
+    KIND = 7
+    calls: list[tuple[int, str, bytes, Union[str, None]]]
+
+
+class Define(msgspec.Struct):
+    KIND = 8
+    name: str
+    body: Union[bytes, None] = None
+
+
+class Recall(msgspec.Struct):
+    KIND = 9
+
+
 TO_ZYGOTE: tuple[type[msgspec.Struct], ...] = (Fork, Kill, StopZygote)
-TO_WORKER: tuple[type[msgspec.Struct], ...] = (Load, Execute, StopWorker, Ping)
+TO_WORKER: tuple[type[msgspec.Struct], ...] = (Load, Execute, StopWorker, Ping, Answer, Serve, Calls, Define, Recall)
 
 # Zygote -> node.
 READY = 16
@@ -90,8 +124,13 @@ ROWS = 19
 RESULTS = 20
 FATAL = 21
 PONG = 22
+ASK = 23
+SERVING = 24
+REPLIES = 25
+RETURNED = 26
 
 _encoder = msgspec.msgpack.Encoder()
+pack = _encoder.encode
 
 
 def encode_frame(kind: int, body: dict[str, Any]) -> bytes:

@@ -1,7 +1,7 @@
 """Runs the machinery once in the zygote, so that its workers share what a first prediction leaves behind.
 
 Imports that dspy puts off, pydantic's caches, specialised bytecode: without this every worker does that work by itself
-and needs longer for its first answer (its memory is about the same). The model here is a function in this file:
+and needs longer for its first answer (its memory is about the same). The model here is a scripted one:
 nothing is called, opened or configured, and nothing that user code can see is left.
 """
 
@@ -13,27 +13,13 @@ from typing import Any
 import dspy
 import msgspec
 from dspy.clients import base_lm
-from dspy.lm15 import Message, Request, Response, TextPart, Usage
 
-from dspex.runtime import accounting, execution, guard, inputs, loading, protocol
+from dspex.runtime import accounting, dspy_seams, execution, guard, inputs, loading, protocol
 from dspex.runtime.datasets import RowReader
 
 # CPython specialises a piece of bytecode after a handful of executions.
 _ROUNDS = 24
-
-
-class _Scripted:
-    def complete(self, request: Request) -> Response:
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message.assistant([TextPart("[[ ## answer ## ]]\nyes\n\n[[ ## completed ## ]]")]),
-            finish_reason="stop",
-            usage=Usage(input_tokens=1, output_tokens=1, total_tokens=2),
-        )
-
-    def close(self) -> None:
-        pass
+_ANSWER = "[[ ## answer ## ]]\nyes\n\n[[ ## completed ## ]]"
 
 
 class _NoOutbox:
@@ -51,8 +37,7 @@ def run() -> None:
     logging.disable(logging.CRITICAL)
     accounting.install()
     try:
-        lm = dspy.LM("dspex/warm", engine=_Scripted(), cache=False)
-        with dspy.context(lm=lm):
+        with dspy_seams.lazy_modules_asleep(), dspy.context(lm=dspy_seams.scripted_lm(_ANSWER)):
             _predict()
     finally:
         accounting.uninstall()

@@ -12,6 +12,7 @@ import os
 import queue
 import random
 import resource
+import select
 import signal
 import socket
 import sys
@@ -19,9 +20,10 @@ import threading
 import time
 import traceback
 import weakref
+from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from dspex.runtime import accounting, execution, loading, process, protocol, references
+from dspex.runtime import accounting, asking, execution, loading, process, protocol, references, serving, shipped
 from dspex.runtime.outbox import Outbox
 
 EXIT_PROTOCOL = 4
@@ -34,8 +36,13 @@ _LOST_GRACE_SECONDS = 0.2
 # Above what programs open, and low enough for a small table in the kernel.
 _HIGH_DESCRIPTOR = 900
 
-# An example, or None: stop.
-_Inbox = queue.SimpleQueue["tuple[int, int, bytes] | None"]
+# How long the reply of a quick call may wait for those behind it, in microseconds of their execution.
+_GATHER_MICROSECONDS = 500
+# The same when the next call turns out to be slow, in milliseconds.
+_GATHER_LIMIT_MILLISECONDS = 2
+
+# An example or a call, or None: stop.
+_Inbox = queue.SimpleQueue[Any]
 
 
 def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoReturn:
@@ -137,9 +144,11 @@ class Worker:
     def __init__(self, connection: socket.socket, outbox: Outbox) -> None:
         self._connection = connection
         self._outbox = outbox
-        self._loads: queue.SimpleQueue[protocol.Load | None] = queue.SimpleQueue()
+        self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
         self._inbox: _Inbox = queue.SimpleQueue()
         self._threads = 1
+        self._serving: serving.Serving | None = None
+        self._questions = asking.Questions(outbox)
 
     def run(self) -> NoReturn:
         try:
@@ -153,27 +162,60 @@ class Worker:
         order = self._loads.get()
         if order is None:
             self._leave()
-        loaded = self._load(order)
-        if loaded is None:
-            self._loads.get()  # Nothing can be executed; the node will stop us.
-            self._leave()
-        runner = execution.Execution(loaded, self._outbox)
-        if loaded.threads == 1:
-            self._execute(runner)
+        if isinstance(order, protocol.Serve):
+            self._serve(order)
         else:
-            self._threads = loaded.threads
-            for number in range(loaded.threads):
-                threading.Thread(
-                    target=self._execute, args=(runner,), name=f"dspex-example-{number}", daemon=True
-                ).start()
-            self._loads.get()
+            loaded = self._load(order)
+            if loaded is None:
+                self._loads.get()  # Nothing can be executed; the node will stop us.
+                self._leave()
+            runner = execution.Execution(loaded, self._outbox)
+            self._on_threads(loaded.threads, lambda: self._execute(runner), "dspex-example")
         self._leave()
+
+    def _on_threads(self, threads: int, work: Callable[[], None], name: str) -> None:
+        if threads == 1:
+            work()
+            return
+        self._threads = threads
+        for number in range(threads):
+            threading.Thread(target=work, name=f"{name}-{number}", daemon=True).start()
+        self._loads.get()
+
+    def _serve(self, order: protocol.Serve) -> None:
+        try:
+            served = serving.Serving(order, self._outbox)
+        except BaseException as error:
+            self._outbox.leave_if_forked()
+            failed = references.raised(error, f"loading the commands of the pool {order.pool}")
+            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            self._loads.get()
+            return
+        self._serving = served
+        self._outbox.send(protocol.SERVING, {"commands": served.names})
+        self._on_threads(order.threads, lambda: self._answer(served), "dspex-call")
+
+    def _answer(self, served: serving.Serving) -> None:
+        inbox, outbox = self._inbox, self._outbox
+        try:
+            gathered = 0
+            while (call := inbox.get()) is not None:
+                reply = served.call(call)
+                gathered += reply[3]
+                # Quick calls come many at once, and a system call for each reply would cost as much as the call.
+                if inbox.empty() or gathered > _GATHER_MICROSECONDS:
+                    gathered = 0
+                    outbox.reply(reply)
+                else:
+                    outbox.gather(reply)
+        except BaseException:
+            self._broken()
 
     def _load(self, order: protocol.Load) -> loading.Loaded | None:
         accounting.install()
         sys.argv = [order.program.rpartition(":")[0]]
         try:
-            loaded = loading.load(order)
+            loaded = loading.load(order) if order.payload is None else shipped.load(order, self._questions)
             for rows in loaded.rows:
                 self._outbox.send(protocol.ROWS, {"rows": rows})
             self._outbox.send(protocol.LOADED, loaded.report)
@@ -212,8 +254,16 @@ class Worker:
     def _read(self) -> NoReturn:
         reader = protocol.FrameReader(protocol.TO_WORKER)
         connection = self._connection
+        incoming = select.poll()
+        incoming.register(connection, select.POLLIN)
         try:
-            while data := connection.recv(1 << 18):
+            while True:
+                # A reply that was kept back for company must not wait for a slow call.
+                while self._outbox.gathered and not incoming.poll(_GATHER_LIMIT_MILLISECONDS):
+                    self._outbox.flush()
+                data = connection.recv(1 << 18)
+                if not data:
+                    break
                 for message in reader.feed(data):
                     self._obey(message)
         except protocol.ProtocolError as error:
@@ -227,12 +277,32 @@ class Worker:
         if isinstance(message, protocol.Execute):
             for example in message.examples:
                 self._inbox.put(example)
+        elif isinstance(message, protocol.Calls):
+            for call in message.calls:
+                self._inbox.put(call)
         elif isinstance(message, protocol.Ping):
             self._outbox.send(protocol.PONG, {"payload": message.payload})
-        elif isinstance(message, protocol.Load):
+        elif isinstance(message, protocol.Answer):
+            self._questions.answer(message)
+        elif isinstance(message, (protocol.Load, protocol.Serve)):
             self._loads.put(message)
+        elif isinstance(message, protocol.Define):
+            if self._serving is not None:
+                self._serving.define(message.name, message.body)
+        elif isinstance(message, protocol.Recall):
+            self._outbox.send(protocol.RETURNED, {"calls": self._take_back()})
         else:
             self._stop(_STOP_GRACE_SECONDS)
+
+    def _take_back(self) -> list[int]:
+        calls: list[int] = []
+        try:
+            while (call := self._inbox.get_nowait()) is not None:
+                calls.append(call[0])
+        except queue.Empty:
+            return calls
+        self._inbox.put(None)
+        return calls
 
     def _stop(self, grace: float) -> NoReturn:
         """Let idle threads end the process in good order; a busy one is not waited for."""

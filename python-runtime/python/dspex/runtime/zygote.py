@@ -72,8 +72,9 @@ def _prepare(parent: int) -> dict[str, Any]:
     version, seconds = preflight.import_dspy()
     try:
         # The worker's own code is shared by the fork, too.
-        from dspex.runtime import warm, worker  # noqa: F401
+        from dspex.runtime import dspy_seams, warm, worker  # noqa: F401
 
+        dspy_seams.put_off_cache()
         warm.run()
     except BaseException as error:
         message = f"dspy {version} lacks what DSPex uses: {type(error).__name__}: {error}"

@@ -8,12 +8,18 @@ The programs score 9.5, 60.5 and 95.5 with 0, 16 and 200 demos on the 200 images
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import dspy
 
 from dspex.samples.digits import data
-from dspex.samples.digits.engine import AsyncNearestDemo, NearestDemo
+
+# dspy 3.4 brought engines, and its 3.5 is announced to take the older way away.
+if find_spec("dspy.lm15") is not None:
+    from dspex.samples.digits.engine import make_lm
+else:
+    from dspex.samples.digits.base_lm import make_lm
 
 __all__ = ["ReadDigit", "devset", "exact", "few_shot_16", "few_shot_200", "lm", "trainset", "zero_shot"]
 
@@ -37,8 +43,7 @@ class ReadDigit(dspy.Module):  # type: ignore[misc]
         return self.read(image=image)
 
 
-# The cache is off: what is measured with this model is the work, and its latency is meant to be waited for.
-lm = dspy.LM("digits/nearest-demo", engine=NearestDemo(), async_engine=AsyncNearestDemo(), cache=False)
+lm = make_lm("digits/nearest-demo")
 
 
 def zero_shot() -> ReadDigit:

@@ -1,0 +1,110 @@
+//! A call of a pool, and what may become of it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dspex_python::protocol::ExampleFailure;
+
+use crate::error::SubmitError;
+
+/// A call as its caller gives it.
+#[derive(Clone, Debug, Default)]
+pub struct CallRequest {
+    /// `ping`, `create_program`, `execute_program`, a name that a command module defines, "path.py:name" or "module:name".
+    pub command: String,
+    /// JSON text; empty: none.
+    pub arguments: Bytes,
+    /// How long it may wait for a worker.
+    pub queue_timeout: Option<Duration>,
+    /// How long it may take.
+    pub execution_timeout: Option<Duration>,
+    /// Executions after a charged death. 0: never again, so an execution that may have begun counts as failed.
+    pub retries: Option<u32>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug)]
+pub struct CallReply {
+    /// JSON text.
+    pub result: Bytes,
+    /// The worker that gave it.
+    pub worker: String,
+    /// How long it waited for a worker.
+    pub queued: Duration,
+    /// How long it took in the worker.
+    pub executed: Duration,
+    /// Which execution it was, from 1.
+    pub attempt: u32,
+}
+
+/// Why a call has no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError {
+    /// As many wait as may.
+    #[error("{queued} calls already wait for the pool {pool}: try again in a moment, raise queue_max, or give it more workers")]
+    Full {
+        /// The pool's class.
+        pool: String,
+        /// How many.
+        queued: u32,
+    },
+    /// No worker was free in time.
+    #[error(
+        "no worker of the pool {pool} was free within {} s: {busy} of {workers} workers are busy; try again, wait longer \
+         (--queue-timeout), or give it more workers", .limit.as_secs_f64()
+    )]
+    QueueTimeout {
+        /// The pool's class.
+        pool: String,
+        /// How long it waited.
+        limit: Duration,
+        /// Workers that execute.
+        busy: usize,
+        /// Workers.
+        workers: usize,
+    },
+    /// It took too long; its worker was ended.
+    #[error(
+        "the call was still running after {} s and was ended with its worker; --timeout gives it longer", .limit.as_secs_f64()
+    )]
+    TimedOut {
+        /// What it had.
+        limit: Duration,
+    },
+    /// Its worker died, and it may not run again.
+    #[error("{message}")]
+    WorkerLost {
+        /// How, and what was tried.
+        message: String,
+        /// The end of what the worker printed.
+        output: String,
+    },
+    /// The command raised.
+    #[error("{}", told(.0))]
+    Failed(ExampleFailure),
+    /// It names something that nobody defined.
+    #[error("there is no {0} in this pool: create it first (create_program)")]
+    NotDefined(String),
+    /// As many names as the pool holds.
+    #[error("the pool holds {0} definitions, no more: restart the pool's workers to begin anew, or use fewer ids")]
+    TooManyDefinitions(usize),
+    /// The pool's workers cannot be started.
+    #[error("{0}")]
+    NotStarted(SubmitError),
+    /// It does not fit a frame.
+    #[error("the arguments take {0} bytes; the limit is 16 MiB: pass a file name, or fewer values")]
+    TooLong(usize),
+    /// The node or the pool ends.
+    #[error("the pool is stopping: try again")]
+    Stopping,
+}
+
+/// A refusal of the runtime speaks for itself; what the user's code raised is named.
+fn told(failure: &ExampleFailure) -> String {
+    if failure.traceback.is_none() {
+        return failure.message.clone();
+    }
+    format!("{}: {}", failure.exception, failure.message)
+}

@@ -1,0 +1,197 @@
+//! The workers of a pool: started all at once, replaced when they die, drained and restarted on request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_python::protocol::{PROTOCOL_VERSION, Serve};
+use ractor::{Actor, ActorId, ActorRef};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::PoolMessage;
+use super::call::CallError;
+use super::plan::{CallId, Cause, WorkerKey};
+use super::service::Service;
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};
+
+/// Workers in a row that did not come up: who waits is told, instead of waiting for ever.
+const FAILED_STARTS_MAX: u32 = 3;
+
+/// A worker of the pool.
+pub(super) struct Member {
+    pub actor: ActorRef<WorkerMessage>,
+    pub id: String,
+    pub ready: bool,
+    /// The call that passed its limit, when it was killed for one.
+    pub killed_for: Option<CallId>,
+    leaving: Option<Leaving>,
+}
+
+/// A worker that gets no more calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// Its place stays empty.
+    Drained,
+    /// Another one takes its place.
+    Restarted,
+    /// Nobody calls any more.
+    Idle,
+}
+
+impl Service {
+    /// As many workers as the pool is to have, all at once: one that hangs keeps no other from starting.
+    pub(super) async fn start_workers(&mut self) {
+        let staying = |member: &Member| member.leaving.is_none();
+        let have = self.members.values().filter(|member| staying(member)).count() + self.drained.len();
+        for _ in have..self.arguments.settings.workers as usize {
+            self.spawn_worker().await;
+        }
+    }
+
+    async fn spawn_worker(&mut self) {
+        let key = self.next_key;
+        self.next_key += 1;
+        let unique = Uuid::now_v7().simple().to_string();
+        let id = format!("python_worker_{key}_{}", &unique[unique.len() - 8..]);
+        let settings = &self.arguments.settings;
+        let serve = Serve {
+            protocol: PROTOCOL_VERSION,
+            pool: self.arguments.class.name().to_owned(),
+            threads: settings.threads,
+            commands: settings.commands.clone(),
+            lm: settings.lm.clone(),
+        };
+        let place = WorkerPlace {
+            context: Arc::clone(&self.arguments.context),
+            key,
+            id: id.clone(),
+            service: WorkerService::Pool(self.arguments.class),
+            owner: WorkerOwner::Pool(self.myself.clone()),
+            memory_limit: settings.memory_limit,
+        };
+        let origin =
+            Origin::Serve { caller: Arc::clone(&self.arguments.caller), serve, limit: settings.startup_timeout };
+        match Actor::spawn_linked(None, WorkerActor, (place, origin), self.myself.get_cell()).await {
+            Ok((actor, _)) => {
+                let member = Member { actor, id, ready: false, killed_for: None, leaving: None };
+                self.members.insert(key, member);
+            }
+            Err(error) => warn!(%error, "a worker's actor did not start"),
+        }
+    }
+
+    pub(super) fn key_of(&self, actor: ActorId) -> Option<WorkerKey> {
+        self.members.iter().find(|(_, member)| member.actor.get_id() == actor).map(|(&key, _)| key)
+    }
+
+    pub(super) fn joined(&mut self, key: WorkerKey) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.ready = true;
+            self.failed_starts = 0;
+            self.plan.worker_joined(key, self.arguments.settings.threads as usize);
+            if member.leaving.is_some() {
+                self.plan.worker_leaving(key);
+                self.let_go(key);
+            }
+        }
+    }
+
+    /// An operator asked: it finishes what it has and ends.
+    pub(super) async fn leaving(&mut self, key: WorkerKey, replace: bool) {
+        let Some(member) = self.members.get_mut(&key) else { return };
+        if member.leaving.is_some() {
+            return;
+        }
+        member.leaving = Some(if replace { Leaving::Restarted } else { Leaving::Drained });
+        if !replace {
+            self.drained.push(member.id.clone());
+        }
+        self.plan.worker_leaving(key);
+        self.let_go(key);
+        // The new one comes up while the old one finishes.
+        self.start_workers().await;
+    }
+
+    /// Ends a worker that is to leave and has nothing left to do.
+    pub(super) fn let_go(&self, key: WorkerKey) {
+        if let Some(member) = self.members.get(&key)
+            && member.leaving.is_some()
+            && member.ready
+            && self.plan.held_by(key) == 0
+        {
+            // One that is gone has nothing left to do.
+            let _ = member.actor.cast(WorkerMessage::Finish);
+        }
+    }
+
+    /// The place of a drained worker is filled again.
+    pub(super) async fn refill(&mut self, worker: &str) -> bool {
+        let Some(position) = self.drained.iter().position(|id| id == worker) else { return false };
+        self.drained.remove(position);
+        self.start_workers().await;
+        true
+    }
+
+    /// What follows the end of a worker.
+    pub(super) async fn replace(&mut self, member: &Member, cause: Cause, end: &WorkerEnd) {
+        if member.leaving == Some(Leaving::Restarted) {
+            self.restarts += 1;
+        }
+        if member.leaving.is_some() {
+            info!(worker = %member.id, pool = %self.arguments.class, "a worker has left");
+            return;
+        }
+        warn!(worker = %member.id, pool = %self.arguments.class, reason = %end.message, "a worker ended and is replaced");
+        self.restarts += 1;
+        if !member.ready {
+            self.failed_starts += 1;
+            // What was refused once will be refused again.
+            let hopeless = end.refused.is_some() || self.failed_starts >= FAILED_STARTS_MAX;
+            if hopeless && !self.members.values().any(|member| member.ready) {
+                self.failed_starts = 0;
+                let error = end.refused.clone().unwrap_or_else(|| not_started(self.arguments.class.name(), end));
+                self.give_up_waiting(&CallError::NotStarted(error));
+            }
+        }
+        // Nobody waits and none is ready: the next call tries again, instead of a loop without a purpose.
+        if !member.ready && !self.has_calls() && !self.arguments.settings.eager {
+            return;
+        }
+        let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
+        self.myself.send_after(Duration::from_millis(wait_ms), || PoolMessage::SpawnWorker);
+    }
+
+    /// Without calls the workers end; the next call starts them again.
+    pub(super) fn end_idle_workers(&mut self) {
+        let Some(idle) = self.arguments.settings.idle_timeout else { return };
+        if self.has_calls() || self.last_call.elapsed() < idle {
+            return;
+        }
+        let keys: Vec<WorkerKey> = self.members.keys().copied().collect();
+        for key in keys {
+            if let Some(member) = self.members.get_mut(&key)
+                && member.leaving.is_none()
+            {
+                member.leaving = Some(Leaving::Idle);
+                self.plan.worker_leaving(key);
+                self.let_go(key);
+            }
+        }
+    }
+
+    pub(super) fn stop_workers(&mut self) {
+        for member in self.members.values() {
+            // Not a message: it must also reach a worker that waits for capacity.
+            member.actor.kill();
+        }
+    }
+}
+
+fn not_started(pool: &str, end: &WorkerEnd) -> SubmitError {
+    let shown = crate::evaluation::shown_tail(&end.output);
+    SubmitError::new(
+        SubmitErrorKind::WorkerEnded,
+        format!("the workers of the pool {pool} do not start: {}{shown}", end.message),
+    )
+}

@@ -1,0 +1,420 @@
+//! Which worker executes which call, and what a death means: decided here, over plain data. No actor, no clock, no process.
+//!
+//! ```text
+//! queue --assign--> in a worker --finished--> gone
+//!   ^  \-- too late: expired      |
+//!   +---- solo <------------------+ the worker died: its calls run again one to a worker
+//!   +-----------------------------+ the worker gives back what waits behind a slow call
+//! ```
+//!
+//! A worker with a free thread gets the next call. When there is none, quick calls wait inside a worker, where they cost no
+//! round trip; a call whose command has not been measured, or that may not run again, never does.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+/// Names a worker within a pool; never used twice.
+pub(crate) type WorkerKey = u64;
+/// Names a call within a pool; never used twice.
+pub(crate) type CallId = u64;
+
+/// What may wait inside a worker takes at most this long.
+const BACKLOG_MAX_US: f64 = 1_000.0;
+/// And it is at most so many calls.
+const BACKLOG_MAX: usize = 64;
+/// A call that others wait behind and that runs longer gives them back, when another worker is free.
+const STALLED_US: u64 = 5_000;
+/// Commands whose duration is remembered.
+const COMMANDS_MAX: usize = 1024;
+/// So many ends of its zygote are bad luck for a call that was alone each time.
+const ZYGOTE_DEATHS_MAX: u32 = 3;
+
+/// What the plan must know of a call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Of its command, see [`Plan::command`].
+    pub command: u32,
+    /// When it has waited too long.
+    pub queue_deadline_us: u64,
+    /// How long it may take.
+    pub limit_us: u64,
+    /// Executions after a charged death.
+    pub retries: u32,
+}
+
+/// An order to a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub call: CallId,
+    /// From 1; every execution counts, charged or not.
+    pub attempt: u32,
+}
+
+/// Why a worker is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It ended by itself: a call may be to blame.
+    Crash,
+    /// It was killed because this call passed its limit.
+    Deadline { call: CallId },
+    /// The node's doing: never charged.
+    Node,
+    /// Its zygote ended. Not charged, until the same call has seen too many of them alone.
+    Zygote,
+}
+
+/// A call that ends without a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    WorkerLost { call: CallId, attempt: u32 },
+    TimedOut { call: CallId, limit_us: u64 },
+}
+
+#[derive(Clone, Debug)]
+struct Call {
+    terms: Terms,
+    attempts: u32,
+    charged: u32,
+    zygote_deaths: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    call: CallId,
+    /// When it became one of the first `threads`; `None` while it waits in the worker.
+    since_us: Option<u64>,
+    expected_us: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    threads: usize,
+    assigned: VecDeque<Running>,
+    /// What is expected of all that is assigned.
+    backlog_us: f64,
+    /// It executes a call alone; nothing is added.
+    solo: bool,
+    /// It gets no more.
+    leaving: bool,
+    /// It was asked to give back what it has not started.
+    recalled: bool,
+}
+
+impl Worker {
+    fn is_open(&self) -> bool {
+        !self.solo && !self.leaving && !self.recalled
+    }
+
+    fn has_free_thread(&self) -> bool {
+        self.is_open() && self.assigned.len() < self.threads
+    }
+
+    fn start_next(&mut self, now_us: u64) {
+        for running in self.assigned.iter_mut().take(self.threads) {
+            running.since_us.get_or_insert(now_us);
+        }
+    }
+
+    fn remove(&mut self, position: usize, now_us: u64) {
+        if let Some(running) = self.assigned.remove(position) {
+            self.backlog_us = if self.assigned.is_empty() { 0.0 } else { self.backlog_us - running.expected_us };
+        }
+        self.solo &= !self.assigned.is_empty();
+        self.start_next(now_us);
+    }
+}
+
+/// How many workers do what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Occupancy {
+    pub ready: usize,
+    pub available: usize,
+    pub busy: usize,
+    pub queued: usize,
+    pub in_flight: usize,
+}
+
+/// The state of a pool's calls.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    calls: HashMap<CallId, Call>,
+    queue: VecDeque<CallId>,
+    solo: VecDeque<CallId>,
+    deadlines: BTreeSet<(u64, CallId)>,
+    workers: BTreeMap<WorkerKey, Worker>,
+    commands: HashMap<String, u32>,
+    /// The mean duration of each command, weighted towards the recent ones.
+    expected_us: Vec<Option<f64>>,
+}
+
+impl Plan {
+    /// The number of a command; those beyond the limit share one that is never expected to be quick.
+    pub(crate) fn command(&mut self, name: &str) -> u32 {
+        if let Some(&known) = self.commands.get(name) {
+            return known;
+        }
+        if self.commands.len() >= COMMANDS_MAX {
+            return u32::MAX;
+        }
+        let number = u32::try_from(self.commands.len()).unwrap_or(u32::MAX);
+        self.commands.insert(name.to_owned(), number);
+        self.expected_us.push(None);
+        number
+    }
+
+    /// A call waits for a worker.
+    pub(crate) fn enqueue(&mut self, call: CallId, terms: Terms) {
+        self.calls.insert(call, Call { terms, attempts: 0, charged: 0, zygote_deaths: 0 });
+        self.deadlines.insert((terms.queue_deadline_us, call));
+        self.queue.push_back(call);
+    }
+
+    /// A worker serves.
+    pub(crate) fn worker_joined(&mut self, key: WorkerKey, threads: usize) {
+        let worker = Worker {
+            threads: threads.max(1),
+            assigned: VecDeque::new(),
+            backlog_us: 0.0,
+            solo: false,
+            leaving: false,
+            recalled: false,
+        };
+        self.workers.insert(key, worker);
+    }
+
+    /// It gets no more calls.
+    pub(crate) fn worker_leaving(&mut self, key: WorkerKey) {
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.leaving = true;
+        }
+    }
+
+    /// Gives out what can be given out, in the order in which it came. `wanted`: somebody still waits for the call.
+    pub(crate) fn assign(
+        &mut self,
+        now_us: u64,
+        mut wanted: impl FnMut(CallId) -> bool,
+    ) -> BTreeMap<WorkerKey, Vec<Assignment>> {
+        let mut orders: BTreeMap<WorkerKey, Vec<Assignment>> = BTreeMap::new();
+        while let Some(&id) = self.solo.front().or_else(|| self.queue.front()) {
+            let alone = !self.solo.is_empty();
+            if !wanted(id) {
+                self.forget(id, alone);
+                continue;
+            }
+            let Some(call) = self.calls.get_mut(&id) else {
+                self.forget(id, alone);
+                continue;
+            };
+            let expected_us = self.expected_us.get(call.terms.command as usize).copied().flatten();
+            let Some(key) = place(&self.workers, alone, expected_us.filter(|_| call.terms.retries > 0)) else { break };
+            call.attempts += 1;
+            let attempt = call.attempts;
+            self.deadlines.remove(&(call.terms.queue_deadline_us, id));
+            if alone { self.solo.pop_front() } else { self.queue.pop_front() };
+            if let Some(worker) = self.workers.get_mut(&key) {
+                let expected_us = expected_us.unwrap_or(BACKLOG_MAX_US);
+                worker.solo = alone;
+                worker.backlog_us += expected_us;
+                worker.assigned.push_back(Running { call: id, since_us: None, expected_us });
+                worker.start_next(now_us);
+            }
+            orders.entry(key).or_default().push(Assignment { call: id, attempt });
+        }
+        orders
+    }
+
+    /// A worker has executed a call. `false`: it was not given this call, the reply counts for nothing.
+    pub(crate) fn finished(&mut self, key: WorkerKey, call: CallId, duration_us: u64, now_us: u64) -> bool {
+        if !self.release(key, call, now_us) {
+            return false;
+        }
+        if let Some(held) = self.calls.remove(&call)
+            && let Some(expected) = self.expected_us.get_mut(held.terms.command as usize)
+        {
+            let sample = duration_us as f64;
+            *expected = Some(expected.map_or(sample, |mean| mean + (sample - mean) / 16.0));
+        }
+        true
+    }
+
+    /// The worker could not execute the call yet: the same worker gets it again. Its place in the worker is kept.
+    pub(crate) fn is_held(&self, key: WorkerKey, call: CallId) -> bool {
+        self.workers.get(&key).is_some_and(|worker| worker.assigned.iter().any(|running| running.call == call))
+    }
+
+    /// Takes a call out: it has been answered otherwise.
+    pub(crate) fn abandon(&mut self, key: WorkerKey, call: CallId, now_us: u64) {
+        self.release(key, call, now_us);
+        self.calls.remove(&call);
+    }
+
+    fn release(&mut self, key: WorkerKey, call: CallId, now_us: u64) -> bool {
+        let Some(worker) = self.workers.get_mut(&key) else { return false };
+        let Some(position) = worker.assigned.iter().position(|running| running.call == call) else { return false };
+        worker.remove(position, now_us);
+        true
+    }
+
+    /// A worker gives calls back that it has not started; they go where they came from.
+    pub(crate) fn returned(&mut self, key: WorkerKey, calls: &[CallId], now_us: u64) {
+        for &call in calls.iter().rev() {
+            if self.release(key, call, now_us)
+                && let Some(held) = self.calls.get_mut(&call)
+            {
+                held.attempts -= 1;
+                self.deadlines.insert((held.terms.queue_deadline_us, call));
+                self.queue.push_front(call);
+            }
+        }
+        if let Some(worker) = self.workers.get_mut(&key) {
+            worker.recalled = false;
+        }
+    }
+
+    /// A worker is gone. The calls it held run again alone, or have failed: the verdicts.
+    pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause) -> Vec<Verdict> {
+        let Some(worker) = self.workers.remove(&key) else { return Vec::new() };
+        let alone = worker.assigned.len() == 1;
+        let mut verdicts = Vec::new();
+        for Running { call: id, .. } in worker.assigned {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if matches!(cause, Cause::Deadline { call: late } if late == id) {
+                verdicts.push(Verdict::TimedOut { call: id, limit_us: call.terms.limit_us });
+            } else if call.may_run_again(alone, cause) {
+                self.solo.push_back(id);
+                continue;
+            } else {
+                verdicts.push(Verdict::WorkerLost { call: id, attempt: call.attempts });
+            }
+            self.calls.remove(&id);
+        }
+        verdicts
+    }
+
+    /// Calls that have waited too long; they are gone.
+    pub(crate) fn expired(&mut self, now_us: u64) -> Vec<CallId> {
+        let mut expired = Vec::new();
+        while let Some(&(deadline_us, call)) = self.deadlines.first()
+            && deadline_us <= now_us
+        {
+            self.deadlines.pop_first();
+            self.calls.remove(&call);
+            expired.push(call);
+        }
+        if !expired.is_empty() {
+            self.queue.retain(|call| self.calls.contains_key(call));
+        }
+        expired
+    }
+
+    /// Every call that waits; they are gone.
+    pub(crate) fn give_up_waiting(&mut self) -> Vec<CallId> {
+        let waiting: Vec<CallId> = self.solo.drain(..).chain(self.queue.drain(..)).collect();
+        self.deadlines.clear();
+        waiting.iter().for_each(|call| {
+            self.calls.remove(call);
+        });
+        waiting
+    }
+
+    /// Workers with a call that has passed its limit: to be killed with `Cause::Deadline`.
+    pub(crate) fn overdue(&self, now_us: u64) -> Vec<(WorkerKey, CallId)> {
+        let late = |running: &&Running| {
+            let limit_us = self.calls.get(&running.call).map_or(u64::MAX, |call| call.terms.limit_us);
+            running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= limit_us)
+        };
+        let first = |(&key, worker): (&WorkerKey, &Worker)| {
+            worker.assigned.iter().find(late).map(|running| (key, running.call))
+        };
+        self.workers.iter().filter_map(first).collect()
+    }
+
+    /// Workers in which calls wait behind a slow one while another worker is free: they are to give them back.
+    pub(crate) fn recall(&mut self, now_us: u64) -> Vec<WorkerKey> {
+        if !self.workers.values().any(Worker::has_free_thread) {
+            return Vec::new();
+        }
+        let stalled = |worker: &Worker| {
+            let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
+            !worker.recalled && worker.assigned.len() > worker.threads && worker.assigned.iter().any(slow)
+        };
+        let mut keys = Vec::new();
+        for (&key, worker) in &mut self.workers {
+            if stalled(worker) {
+                worker.recalled = true;
+                keys.push(key);
+            }
+        }
+        keys
+    }
+
+    /// How many workers do what.
+    pub(crate) fn occupancy(&self) -> Occupancy {
+        let workers = || self.workers.values();
+        Occupancy {
+            ready: self.workers.len(),
+            available: workers().filter(|worker| worker.has_free_thread()).count(),
+            busy: workers().filter(|worker| !worker.assigned.is_empty()).count(),
+            queued: self.queue.len() + self.solo.len(),
+            in_flight: workers().map(|worker| worker.assigned.len()).sum(),
+        }
+    }
+
+    /// Calls that a worker was given and has not answered.
+    pub(crate) fn held_by(&self, key: WorkerKey) -> usize {
+        self.workers.get(&key).map_or(0, |worker| worker.assigned.len())
+    }
+
+    /// Nothing waits and nothing runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    fn forget(&mut self, call: CallId, alone: bool) {
+        if alone { self.solo.pop_front() } else { self.queue.pop_front() };
+        if let Some(held) = self.calls.remove(&call) {
+            self.deadlines.remove(&(held.terms.queue_deadline_us, call));
+        }
+    }
+}
+
+impl Call {
+    fn may_run_again(&mut self, alone: bool, cause: Cause) -> bool {
+        if self.terms.retries == 0 {
+            return false;
+        }
+        let charge = alone
+            && match cause {
+                Cause::Crash => true,
+                Cause::Deadline { .. } | Cause::Node => false,
+                Cause::Zygote => {
+                    self.zygote_deaths += 1;
+                    self.zygote_deaths > ZYGOTE_DEATHS_MAX
+                }
+            };
+        self.charged += u32::from(charge);
+        self.charged <= self.terms.retries
+    }
+}
+
+/// The worker that gets the next call: an empty one for a call that must run alone, else one with a free thread, else the one
+/// that will be through soonest, if that is soon. `expected_us` is `None` for a call that must not wait inside a worker.
+fn place(workers: &BTreeMap<WorkerKey, Worker>, alone: bool, expected_us: Option<f64>) -> Option<WorkerKey> {
+    let open = || workers.iter().filter(|(_, worker)| worker.is_open());
+    if alone {
+        return open().find(|(_, worker)| worker.assigned.is_empty()).map(|(&key, _)| key);
+    }
+    let free = open().filter(|(_, worker)| worker.has_free_thread());
+    if let Some((&key, _)) = free.min_by_key(|(_, worker)| worker.assigned.len() * 1000 / worker.threads) {
+        return Some(key);
+    }
+    let expected_us = expected_us?;
+    let room = |worker: &Worker| {
+        worker.assigned.len() < worker.threads + BACKLOG_MAX && worker.backlog_us + expected_us <= BACKLOG_MAX_US
+    };
+    let with_room = open().filter(|(_, worker)| room(worker));
+    with_room.min_by(|(_, one), (_, other)| one.backlog_us.total_cmp(&other.backlog_us)).map(|(&key, _)| key)
+}
+
+#[cfg(test)]
+mod tests;

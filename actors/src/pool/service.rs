@@ -1,0 +1,375 @@
+//! What a Pool actor does: calls in, orders to workers, replies out. What happens next is decided by the plan.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use dspex_python::protocol::{Call, Define, Outcome, Reply};
+use ractor::ActorRef;
+
+use super::call::{CallError, CallReply};
+use super::members::Member;
+use super::plan::{Assignment, CallId, Cause, Plan, Terms, Verdict, WorkerKey};
+use super::window::{Counts, Window};
+use super::{Pending, PoolArguments, PoolMessage, PoolStats, TICK_EVERY};
+use crate::evaluation::Backoff;
+use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
+
+/// Names that a pool's workers may share.
+const DEFINITIONS_MAX: usize = 1000;
+/// How often a worker may ask for the same definition for one call.
+const NEEDS_MAX: u32 = 3;
+
+/// The state of a Pool actor.
+pub(crate) struct Service {
+    pub(super) arguments: PoolArguments,
+    pub(super) myself: ActorRef<PoolMessage>,
+    pub(super) plan: Plan,
+    pub(super) members: BTreeMap<WorkerKey, Member>,
+    pub(super) next_key: WorkerKey,
+    pub(super) backoff: Backoff,
+    pub(super) failed_starts: u32,
+    /// Ids of workers whose places stay empty.
+    pub(super) drained: Vec<String>,
+    pub(super) restarts: u64,
+    pub(super) window: Window,
+    pub(super) last_call: Instant,
+    calls: HashMap<CallId, Held>,
+    next_call: CallId,
+    definitions: HashMap<String, Bytes>,
+    totals: Counts,
+    began: Instant,
+    dispatching: bool,
+    ticking: bool,
+}
+
+struct Held {
+    pending: Pending,
+    queue_limit: Duration,
+    assigned: Option<Instant>,
+    attempt: u32,
+    needs: u32,
+}
+
+impl Service {
+    pub(super) fn new(arguments: PoolArguments, myself: ActorRef<PoolMessage>) -> Self {
+        Self {
+            arguments,
+            myself,
+            plan: Plan::default(),
+            members: BTreeMap::new(),
+            next_key: 1,
+            backoff: Backoff::default(),
+            failed_starts: 0,
+            drained: Vec::new(),
+            restarts: 0,
+            window: Window::new(0),
+            last_call: Instant::now(),
+            calls: HashMap::new(),
+            next_call: 1,
+            definitions: HashMap::new(),
+            totals: Counts::default(),
+            began: Instant::now(),
+            dispatching: false,
+            ticking: false,
+        }
+    }
+
+    pub(super) fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        self.now_us() / 1000
+    }
+
+    /// A call takes its place in the queue.
+    pub(super) async fn enqueue(&mut self, pending: Pending) {
+        self.last_call = Instant::now();
+        let settings = &self.arguments.settings;
+        let request = &pending.request;
+        let mut queue_limit = request.queue_timeout.unwrap_or(settings.queue_timeout);
+        if self.plan.occupancy().ready == 0 {
+            // Nobody can have answered yet: the interpreter is being started.
+            queue_limit += settings.startup_timeout + COLD_START;
+        }
+        let limit = request.execution_timeout.unwrap_or(settings.execution_timeout);
+        let terms = Terms {
+            command: self.plan.command(&request.command),
+            queue_deadline_us: self.now_us() + micros(queue_limit),
+            limit_us: micros(limit),
+            retries: request.retries.unwrap_or(settings.retries),
+        };
+        let id = self.next_call;
+        self.next_call += 1;
+        self.plan.enqueue(id, terms);
+        self.calls.insert(id, Held { pending, queue_limit, assigned: None, attempt: 0, needs: 0 });
+        if self.members.is_empty() {
+            self.start_workers().await;
+        }
+        if !self.dispatching {
+            self.dispatching = true;
+            // Fails only when this actor is stopping.
+            let _ = self.myself.cast(PoolMessage::Dispatch);
+        }
+        self.keep_ticking();
+    }
+
+    pub(super) fn dispatch(&mut self) {
+        self.dispatching = false;
+        let now_us = self.now_us();
+        let calls = &self.calls;
+        let mut dropped = Vec::new();
+        let orders = self.plan.assign(now_us, |id| {
+            let wanted = calls.get(&id).is_some_and(|held| !held.pending.reply.is_closed());
+            if !wanted {
+                dropped.push(id);
+            }
+            wanted
+        });
+        dropped.iter().for_each(|id| {
+            self.calls.remove(id);
+        });
+        if self.plan.occupancy().available > 0 {
+            self.window.available(now_us / 1000);
+        }
+        for (key, assignments) in orders {
+            let calls = assignments.iter().filter_map(|one| self.order(*one)).collect();
+            self.send(key, WorkerMessage::Calls(calls));
+        }
+    }
+
+    fn order(&mut self, Assignment { call, attempt }: Assignment) -> Option<Call> {
+        let held = self.calls.get_mut(&call)?;
+        held.assigned = Some(Instant::now());
+        held.attempt = attempt;
+        let request = &held.pending.request;
+        Some(Call {
+            id: call,
+            command: request.command.clone(),
+            arguments: request.arguments.clone(),
+            traceparent: request.traceparent.clone(),
+        })
+    }
+
+    pub(super) fn send(&self, key: WorkerKey, message: WorkerMessage) {
+        if let Some(member) = self.members.get(&key) {
+            // A worker that is gone reports its end, and the plan takes its calls back.
+            let _ = member.actor.cast(message);
+        }
+    }
+
+    pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) {
+        match report {
+            WorkerReport::Replies(replies) => {
+                self.backoff.success();
+                replies.into_iter().for_each(|reply| self.reply(key, reply));
+                self.let_go(key);
+            }
+            WorkerReport::Returned(calls) => self.plan.returned(key, &calls, self.now_us()),
+            WorkerReport::Serving => self.joined(key),
+            WorkerReport::Leave { replace } => self.leaving(key, replace).await,
+            WorkerReport::Ended(end) => self.worker_ended(key, &end).await,
+            // Not said by a worker that serves calls.
+            WorkerReport::Ready(_)
+            | WorkerReport::Results(_)
+            | WorkerReport::Fatal(_)
+            | WorkerReport::Ask(_)
+            | WorkerReport::Answers => {}
+        }
+        self.dispatch();
+    }
+
+    fn reply(&mut self, key: WorkerKey, reply: Reply) {
+        let Reply { id, outcome, duration_us } = reply;
+        let result = match outcome {
+            Outcome::Done(result) => Ok(result),
+            Outcome::Failed(failure) => Err(CallError::Failed(failure)),
+            Outcome::Defined { result, name, body } => self.define(key, name, body).map(|()| result),
+            Outcome::Needs(name) => match self.tell(key, id, &name) {
+                None => return,
+                Some(error) => {
+                    self.plan.abandon(key, id, self.now_us());
+                    self.answer(id, key, Err(error), Duration::ZERO);
+                    return;
+                }
+            },
+        };
+        if self.plan.finished(key, id, duration_us, self.now_us()) {
+            self.answer(id, key, result, Duration::from_micros(duration_us));
+        }
+    }
+
+    /// Tells a worker what it needs for a call, and gives it the call again.
+    fn tell(&mut self, key: WorkerKey, id: CallId, name: &str) -> Option<CallError> {
+        if !self.plan.is_held(key, id) {
+            return None;
+        }
+        let Some(body) = self.definitions.get(name) else { return Some(CallError::NotDefined(name.to_owned())) };
+        let held = self.calls.get_mut(&id)?;
+        held.needs += 1;
+        if held.needs > NEEDS_MAX {
+            return Some(CallError::NotDefined(name.to_owned()));
+        }
+        let request = &held.pending.request;
+        let call = Call {
+            id,
+            command: request.command.clone(),
+            arguments: request.arguments.clone(),
+            traceparent: request.traceparent.clone(),
+        };
+        let define = Define { name: name.to_owned(), body: Some(body.clone()) };
+        self.send(key, WorkerMessage::Define(define));
+        self.send(key, WorkerMessage::Calls(vec![call]));
+        None
+    }
+
+    /// All workers of the pool know the name from here on: what is sent to them later comes behind this.
+    fn define(&mut self, from: WorkerKey, name: String, body: Bytes) -> Result<(), CallError> {
+        if self.definitions.len() >= DEFINITIONS_MAX && !self.definitions.contains_key(&name) {
+            return Err(CallError::TooManyDefinitions(DEFINITIONS_MAX));
+        }
+        self.definitions.insert(name.clone(), body.clone());
+        for (&key, member) in &self.members {
+            if key != from && member.ready {
+                let define = Define { name: name.clone(), body: Some(body.clone()) };
+                self.send(key, WorkerMessage::Define(define));
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, id: CallId, key: WorkerKey, result: Result<Bytes, CallError>, executed: Duration) {
+        let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
+        let Some(held) = self.calls.remove(&id) else { return };
+        let assigned = held.assigned.unwrap_or(held.pending.since);
+        let reply = result.map(|result| CallReply {
+            result,
+            worker,
+            queued: assigned.saturating_duration_since(held.pending.since),
+            executed,
+            attempt: held.attempt,
+        });
+        self.conclude(held, reply);
+    }
+
+    fn fail(&mut self, id: CallId, error: CallError) {
+        if let Some(held) = self.calls.remove(&id) {
+            self.conclude(held, Err(error));
+        }
+    }
+
+    fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>) {
+        let late = matches!(reply, Err(CallError::QueueTimeout { .. }));
+        let counts = Counts {
+            requests: 1,
+            errors: u64::from(reply.is_err() && !late),
+            queue_timeouts: u64::from(late),
+        };
+        self.totals.requests += counts.requests;
+        self.totals.errors += counts.errors;
+        self.totals.queue_timeouts += counts.queue_timeouts;
+        self.window.add(self.now_ms(), counts);
+        // The caller may have gone away.
+        let _ = held.pending.reply.send(reply);
+    }
+
+    async fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) {
+        let Some(member) = self.members.remove(&key) else { return };
+        let cause = match (member.killed_for, end.by) {
+            (Some(call), _) => Cause::Deadline { call },
+            (None, EndedBy::Node) => Cause::Node,
+            (None, EndedBy::Zygote) => Cause::Zygote,
+            (None, EndedBy::Itself) => Cause::Crash,
+        };
+        for verdict in self.plan.worker_ended(key, cause) {
+            match verdict {
+                Verdict::TimedOut { call, limit_us } => {
+                    self.fail(call, CallError::TimedOut { limit: Duration::from_micros(limit_us) });
+                }
+                Verdict::WorkerLost { call, attempt } => {
+                    let message = format!("{} (execution {attempt} of this call)", end.message);
+                    self.fail(call, CallError::WorkerLost { message, output: end.output.clone() });
+                }
+            }
+        }
+        self.replace(&member, cause, end).await;
+    }
+
+    /// Calls that wait are told why no worker comes.
+    pub(super) fn give_up_waiting(&mut self, error: &CallError) {
+        for id in self.plan.give_up_waiting() {
+            self.fail(id, error.clone());
+        }
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.ticking = false;
+        let now_us = self.now_us();
+        let occupancy = self.plan.occupancy();
+        for id in self.plan.expired(now_us) {
+            let limit = self.calls.get(&id).map_or(Duration::ZERO, |held| held.queue_limit);
+            let pool = self.arguments.class.name().to_owned();
+            self.fail(id, CallError::QueueTimeout { pool, limit, busy: occupancy.busy, workers: occupancy.ready });
+        }
+        for (key, call) in self.plan.overdue(now_us) {
+            if let Some(member) = self.members.get_mut(&key)
+                && member.killed_for.is_none()
+            {
+                member.killed_for = Some(call);
+                let _ = member.actor.cast(WorkerMessage::Kill);
+            }
+        }
+        for key in self.plan.recall(now_us) {
+            self.send(key, WorkerMessage::Recall);
+        }
+        self.dispatch();
+        self.keep_ticking();
+    }
+
+    fn keep_ticking(&mut self) {
+        if !self.ticking && !self.plan.is_idle() {
+            self.ticking = true;
+            self.myself.send_after(TICK_EVERY, || PoolMessage::Tick);
+        }
+    }
+
+    pub(super) fn stats(&mut self) -> PoolStats {
+        let now_ms = self.now_ms();
+        let occupancy = self.plan.occupancy();
+        if occupancy.available > 0 || self.members.is_empty() {
+            self.window.available(now_ms);
+        }
+        let started = !self.members.is_empty();
+        PoolStats {
+            class: self.arguments.class,
+            interpreter: self.arguments.caller.interpreter.display().to_string(),
+            directory: self.arguments.caller.directory.display().to_string(),
+            workers: occupancy.ready,
+            starting: self.members.values().filter(|member| !member.ready).count(),
+            available: occupancy.available,
+            busy: occupancy.busy,
+            drained: self.drained.len(),
+            queued: occupancy.queued,
+            in_flight: occupancy.in_flight,
+            requests: self.totals.requests,
+            errors: self.totals.errors,
+            queue_timeouts: self.totals.queue_timeouts,
+            refused: self.arguments.refused.load(Ordering::Relaxed),
+            restarts: self.restarts,
+            health: self.window.health(now_ms, started),
+        }
+    }
+
+    pub(super) fn has_calls(&self) -> bool {
+        !self.plan.is_idle()
+    }
+}
+
+/// A cold interpreter imports dspy first; its own limit is a minute.
+const COLD_START: Duration = Duration::from_secs(60);
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+}

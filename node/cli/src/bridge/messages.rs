@@ -1,0 +1,225 @@
+//! What the program sends.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use dspex_api::{ApiError, Code};
+use serde::{Deserialize, Serialize};
+
+use crate::error::CommandError;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Hello {
+    pub protocol: u32,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Request {
+    pub id: u64,
+    #[serde(flatten)]
+    pub method: Method,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Cancel {
+    pub id: u64,
+}
+
+/// More input of a request that takes some.
+#[derive(Debug, Deserialize)]
+pub(super) struct Part {
+    pub id: u64,
+    pub data: Bytes,
+    pub end: bool,
+}
+
+/// A method with its arguments.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "method", content = "body")]
+pub(super) enum Method {
+    #[serde(rename = "connect")]
+    Connect(Connect),
+    #[serde(rename = "blobs.put")]
+    PutBlob(Empty),
+    #[serde(rename = "runs.submit")]
+    Submit(Submit),
+    #[serde(rename = "runs.get")]
+    GetRun(OfRun),
+    #[serde(rename = "runs.cancel")]
+    CancelRun(CancelRun),
+    #[serde(rename = "runs.watch")]
+    Watch(Watch),
+    #[serde(rename = "runs.results")]
+    Results(Results),
+    #[serde(rename = "runs.serve")]
+    Serve(OfRun),
+    #[serde(rename = "pools.calls")]
+    Calls(OpenPool),
+    #[serde(rename = "pools.stats")]
+    PoolStats(PoolStats),
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Empty {}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Connect {
+    pub address: Option<String>,
+    pub token_file: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OfRun {
+    pub run_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CancelRun {
+    pub run_id: String,
+    #[serde(default)]
+    pub reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Watch {
+    pub run_id: String,
+    #[serde(default)]
+    pub driver: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Results {
+    pub run_id: String,
+    #[serde(default)]
+    pub follow: bool,
+    #[serde(default)]
+    pub full: bool,
+    #[serde(default)]
+    pub returned: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Caller {
+    pub directory: String,
+    pub environment: BTreeMap<String, String>,
+    pub interpreter: String,
+    #[serde(default)]
+    pub interpreter_reason: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Submit {
+    pub caller: Caller,
+    pub evaluation: Evaluation,
+    #[serde(default)]
+    pub detach: bool,
+    /// W3C trace context of the driver.
+    pub traceparent: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Evaluation {
+    pub program: String,
+    pub metric: String,
+    pub file: File,
+    pub num_threads: Option<u32>,
+    pub workers: Option<u32>,
+    pub timeout_ms: Option<u64>,
+    pub retries: Option<u32>,
+    pub max_errors: Option<u32>,
+    pub failure_score: Option<f64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct File {
+    pub digest: String,
+    pub name: String,
+    pub examples: u32,
+    #[serde(default)]
+    pub envelopes: bool,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OpenPool {
+    pub pool: String,
+    pub caller: Caller,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PoolStats {
+    #[serde(default)]
+    pub pool: String,
+}
+
+/// A request that failed.
+#[derive(Debug, Serialize)]
+pub(super) struct Failed {
+    id: u64,
+    code: &'static str,
+    reason: String,
+    message: String,
+    metadata: BTreeMap<String, String>,
+}
+
+/// Why a request failed: the node's word, or this process's own.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Api(ApiError),
+    Own(CommandError),
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        Self::Api(error)
+    }
+}
+
+impl From<CommandError> for Failure {
+    fn from(error: CommandError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl Failed {
+    pub(super) fn new(id: u64, failure: &Failure) -> Self {
+        match failure {
+            Failure::Api(error) => Self {
+                id,
+                code: code_name(error.code),
+                reason: error.reason.to_string(),
+                message: error.message.clone(),
+                metadata: error.metadata.clone(),
+            },
+            Failure::Own(error) => Self {
+                id,
+                code: code_name(if error.reason.is_empty() { Code::InvalidArgument } else { Code::Unavailable }),
+                reason: error.reason.to_string(),
+                message: error.message.clone(),
+                metadata: error.hint.iter().map(|hint| ("hint".to_owned(), hint.clone())).collect(),
+            },
+        }
+    }
+}
+
+/// gRPC's own name of a code.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

@@ -1,0 +1,249 @@
+//! What is done for each request of the program.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use dspex_api::v1::{
+    self, CancelRunRequest, DriverAnswer, EvaluationSpec, FileDataset, OpenPoolRequest, RunResultsRequest,
+    SubmitRunRequest, WatchRunRequest, evaluation_spec,
+};
+use dspex_api::{ApiError, Client, reason};
+use serde::Deserialize;
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::answers::{Body, Event, Nothing};
+use super::frames::{Outgoing, read};
+use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, Request};
+use super::{PARTS, calls};
+use crate::arguments::Global;
+use crate::error::CommandError;
+use crate::follow::new_request_id;
+use crate::invocation::Invocation;
+
+/// What all requests share.
+pub(super) struct Bridge {
+    address: Option<String>,
+    token_file: Option<PathBuf>,
+    client: OnceCell<Client>,
+    outgoing: mpsc::Sender<Outgoing>,
+}
+
+impl Bridge {
+    pub(super) fn new(
+        address: Option<String>,
+        token_file: Option<PathBuf>,
+        outgoing: mpsc::Sender<Outgoing>,
+    ) -> Self {
+        Self { address, token_file, client: OnceCell::new(), outgoing }
+    }
+
+    pub(super) async fn send(&self, outgoing: Outgoing) {
+        // A program that is gone needs no answer; the reading side sees its end.
+        let _ = self.outgoing.send(outgoing).await;
+    }
+
+    fn client(&self) -> Result<&Client, Failure> {
+        self.client.get().ok_or_else(|| {
+            Failure::Api(ApiError::precondition(reason::REQUEST_INVALID, "the first request must be `connect`"))
+        })
+    }
+
+    pub(super) async fn perform(&self, request: Request, parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
+        let id = request.id;
+        match request.method {
+            Method::Connect(connect) => self.connect(connect).await,
+            Method::PutBlob(_) => self.put_blob(parts).await,
+            Method::Submit(submit) => {
+                let request = SubmitRunRequest {
+                    request_id: Some(new_request_id()),
+                    caller: Some(caller(submit.caller)),
+                    evaluation: Some(evaluation(submit.evaluation)),
+                    detach: submit.detach,
+                    resume: false,
+                    traceparent: submit.traceparent.unwrap_or_default(),
+                };
+                let submitted = self.client()?.submit(request).await?;
+                let run = submitted.run.ok_or_else(|| ApiError::internal("the node answered without a run"))?;
+                let (notes, resumed) = (submitted.notes, submitted.resumed);
+                Ok(Body::Submitted { run: Box::new(run.into()), notes, resumed })
+            }
+            Method::GetRun(of) => Ok(Body::Run(Box::new(self.client()?.run(&of.run_id).await?.into()))),
+            Method::CancelRun(cancel) => {
+                let request = CancelRunRequest {
+                    request_id: Some(new_request_id()),
+                    run_id: cancel.run_id,
+                    reason: cancel.reason,
+                };
+                Ok(Body::Run(Box::new(self.client()?.cancel(request).await?.into())))
+            }
+            Method::Watch(watch) => {
+                let request = WatchRunRequest { run_id: watch.run_id, from_seq: 0, driver: watch.driver };
+                let mut events = self.client()?.watch(request).await?;
+                while let Some(event) = events.message().await.map_err(ApiError::from)? {
+                    if let Some(event) = Event::of(event) {
+                        self.send(Outgoing::Item { id, body: Body::Event(Box::new(event)) }).await;
+                    }
+                }
+                Ok(Body::Nothing(Nothing {}))
+            }
+            Method::Results(results) => {
+                let request = RunResultsRequest {
+                    run_id: results.run_id,
+                    failed_only: false,
+                    full: results.full,
+                    follow: results.follow,
+                    returned: results.returned,
+                };
+                let mut batches = self.client()?.results(request).await?;
+                while let Some(batch) = batches.message().await.map_err(ApiError::from)? {
+                    let results = batch.results.into_iter().map(Into::into).collect();
+                    self.send(Outgoing::Item { id, body: Body::Results { results } }).await;
+                }
+                Ok(Body::Nothing(Nothing {}))
+            }
+            Method::Serve(of) => self.serve(id, of.run_id, parts).await,
+            Method::Calls(open) => {
+                let client = self.client()?;
+                let request = OpenPoolRequest { pool: open.pool, caller: Some(caller(open.caller)) };
+                let pool_id = client.open_pool(request).await?;
+                calls::pass_on(self, client, id, pool_id, parts).await?;
+                Ok(Body::Nothing(Nothing {}))
+            }
+            Method::PoolStats(of) => {
+                let items = self.client()?.pool_stats(&of.pool).await?;
+                Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
+            }
+        }
+    }
+
+    async fn connect(&self, connect: Connect) -> Result<Body, Failure> {
+        let global = Global {
+            output: None,
+            json: false,
+            verbose: 0,
+            quiet: true,
+            command_timeout: None,
+            address: connect.address.or_else(|| self.address.clone()),
+            token_file: connect.token_file.map(PathBuf::from).or_else(|| self.token_file.clone()),
+        };
+        let invocation = Invocation::new(&global)?;
+        let client = match self.client.get() {
+            Some(client) => client,
+            None => {
+                let client = invocation.node().await?;
+                self.client.get_or_init(|| client)
+            }
+        };
+        let status = client.status().await?;
+        Ok(Body::Connected {
+            address: client.address().to_string(),
+            version: status.version,
+            embedded: status.embedded,
+            home: status.home,
+        })
+    }
+
+    async fn put_blob(&self, mut parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
+        let (sender, receiver) = mpsc::channel(PARTS);
+        let passing = async move {
+            while let Some(Part { data, end, .. }) = parts.recv().await {
+                // An upload that has ended says why by itself.
+                if sender.send(dspex_api::Part::Chunk(data)).await.is_err() {
+                    return;
+                }
+                if end {
+                    let _ = sender.send(dspex_api::Part::End).await;
+                    return;
+                }
+            }
+            // The program gave up: without its end the upload counts for nothing.
+            std::future::pending::<()>().await;
+        };
+        let client = self.client()?;
+        let putting = client.put_blob_stream(receiver);
+        tokio::pin!(putting);
+        let stored = tokio::select! {
+            stored = &mut putting => stored?,
+            () = passing => putting.await?,
+        };
+        Ok(Body::Stored { digest: stored.digest, bytes: stored.bytes })
+    }
+
+    async fn serve(&self, id: u64, run_id: String, mut parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
+        let (sender, receiver) = mpsc::channel(PARTS);
+        let first = DriverAnswer { run_id, ..DriverAnswer::default() };
+        // The receiver is in hand.
+        let _ = sender.send(first).await;
+        let mut questions = self.client()?.serve_run(ReceiverStream::new(receiver)).await?;
+        loop {
+            tokio::select! {
+                question = questions.next() => match question {
+                    Some(Ok(asked)) => {
+                        let v1::DriverQuestion { worker, id: number, index, body } = asked;
+                        let body = Body::Question { worker, id: number, index, body };
+                        self.send(Outgoing::Item { id, body }).await;
+                    }
+                    Some(Err(status)) => return Err(Failure::Api(status.into())),
+                    None => return Ok(Body::Nothing(Nothing {})),
+                },
+                part = parts.recv() => {
+                    let Some(Part { data, end, .. }) = part else { return Ok(Body::Nothing(Nothing {})) };
+                    if !data.is_empty() {
+                        let given: GivenAnswer = read(&data).map_err(CommandError::usage)?;
+                        let GivenAnswer { worker, id, body, error } = given;
+                        let answer = DriverAnswer { run_id: String::new(), worker, id, body, error };
+                        if sender.send(answer).await.is_err() {
+                            return Ok(Body::Nothing(Nothing {}));
+                        }
+                    }
+                    if end {
+                        return Ok(Body::Nothing(Nothing {}));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct GivenAnswer {
+    worker: String,
+    id: u64,
+    body: Option<Bytes>,
+    error: Option<String>,
+}
+
+fn caller(caller: Caller) -> v1::Caller {
+    v1::Caller {
+        directory: caller.directory,
+        environment: caller.environment,
+        interpreter: caller.interpreter,
+        interpreter_reason: caller.interpreter_reason,
+    }
+}
+
+fn evaluation(evaluation: Evaluation) -> EvaluationSpec {
+    let file = FileDataset {
+        digest: evaluation.file.digest,
+        name: evaluation.file.name,
+        examples: evaluation.file.examples,
+        columns: Vec::new(),
+        text_cells: false,
+        envelopes: evaluation.file.envelopes,
+    };
+    EvaluationSpec {
+        program: evaluation.program,
+        metric: evaluation.metric,
+        dataset: Some(evaluation_spec::Dataset::File(file)),
+        num_threads: evaluation.num_threads,
+        workers: evaluation.workers,
+        timeout_ms: evaluation.timeout_ms,
+        retries: evaluation.retries,
+        max_errors: evaluation.max_errors,
+        failure_score: evaluation.failure_score,
+        ..EvaluationSpec::default()
+    }
+}

@@ -1,0 +1,223 @@
+"""Requests to a node and their answers, from any thread of the driver."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from dspex.client import frames
+from dspex.client.program import ClientProcess
+from dspex.errors import DspexError
+from dspex.runtime import protocol
+
+# Called on the reader's thread with each item, then once with None or what ended the stream.
+Deliver = Callable[["dict[str, Any] | DspexError | None"], None]
+_Reply = frames.Answer | frames.Item | frames.Failure
+
+_HELLO_SECONDS = 30.0
+
+
+class Stream:
+    """A request whose items are still coming."""
+
+    def __init__(self, client: Client, number: int) -> None:
+        self._client = client
+        self._number = number
+
+    def send(self, data: bytes, *, end: bool = False) -> None:
+        self._client.send(frames.PART, {"id": self._number, "data": data, "end": end})
+
+    def close(self) -> None:
+        """No more items, please."""
+        self._client.forget(self._number)
+
+
+class Client:
+    """A client process and what was asked of it. Its end ends everything that waits."""
+
+    def __init__(self) -> None:
+        self._process = ClientProcess()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, Callable[[_Reply], None]] = {}
+        self._lock = threading.Lock()
+        self._end: DspexError | None = None
+        # A thread sends: Ctrl-C in the middle of a send would leave half a frame behind.
+        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._hello: queue.SimpleQueue[frames.Hello | None] = queue.SimpleQueue()
+        self.version = ""
+        self.address = ""
+        self.embedded = False
+        for target, name in ((self._read, "dspex-client-reader"), (self._write, "dspex-client-writer")):
+            threading.Thread(target=target, name=name, daemon=True).start()
+
+    def open(self, address: str | None, token_file: str | None) -> None:
+        """Greet the process and have it connect."""
+        self.send(frames.HELLO, {"protocol": frames.VERSION})
+        try:
+            hello = self._hello.get(timeout=_HELLO_SECONDS)
+        except queue.Empty:
+            hello = None
+        if hello is None:
+            raise self._end or DspexError(
+                "the client process does not answer. Is DSPEX_PROGRAM the dspex program?", code="UNAVAILABLE"
+            )
+        if hello.protocol != frames.VERSION:
+            raise DspexError(
+                f"dspex {hello.version} speaks protocol {hello.protocol}, this package {frames.VERSION}: "
+                "install the same version of both",
+                code="FAILED_PRECONDITION",
+            )
+        self.version = hello.version
+        connected = self.call("connect", {"address": address, "token_file": token_file})
+        self.address = connected.get("address") or ""
+        self.embedded = bool(connected.get("embedded"))
+
+    @property
+    def alive(self) -> bool:
+        return self._end is None
+
+    def call(self, method: str, body: dict[str, Any], upload: bytes | None = None) -> dict[str, Any]:
+        """The answer. Ctrl-C interrupts the wait, and the request is forgotten."""
+        replies: queue.SimpleQueue[_Reply] = queue.SimpleQueue()
+        number = self._request(method, body, replies.put)
+        try:
+            if upload is not None:
+                self._upload(number, upload)
+            reply = replies.get()
+        except BaseException:
+            self.forget(number)
+            raise
+        if isinstance(reply, frames.Failure):
+            raise _error(reply)
+        return reply.body
+
+    def stream(self, method: str, body: dict[str, Any], deliver: Deliver) -> Stream:
+        def take(reply: _Reply) -> None:
+            if isinstance(reply, frames.Item):
+                deliver(reply.body)
+            else:
+                deliver(_error(reply) if isinstance(reply, frames.Failure) else None)
+
+        return Stream(self, self._request(method, body, take))
+
+    def put(self, data: bytes) -> str:
+        """Store a blob; its digest."""
+        digest: str = self.call("blobs.put", {}, upload=data)["digest"]
+        return digest
+
+    def send(self, kind: int, body: dict[str, Any]) -> None:
+        try:
+            self._outgoing.put(protocol.encode_frame(kind, body))
+        except protocol.ProtocolError as error:
+            raise DspexError(f"the request is too large: {error}", code="INVALID_ARGUMENT") from error
+
+    def forget(self, number: int) -> None:
+        with self._lock:
+            known = self._waiting.pop(number, None)
+        if known is not None:
+            self.send(frames.CANCEL, {"id": number})
+
+    def close(self) -> None:
+        """Let the process end."""
+        try:
+            self._process.socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # It has ended by itself.
+
+    def abandon(self) -> None:
+        """In a fork of the driver."""
+        self._end = DspexError("this process is a fork of the one that connected", code="UNAVAILABLE")
+        self._process.forget()
+
+    def _request(self, method: str, body: dict[str, Any], take: Callable[[_Reply], None]) -> int:
+        number = next(self._ids)
+        with self._lock:
+            if self._end is not None:
+                raise self._end
+            self._waiting[number] = take
+        self.send(frames.REQUEST, {"id": number, "method": method, "body": body})
+        return number
+
+    def _upload(self, number: int, data: bytes) -> None:
+        for start in range(0, max(len(data), 1), frames.PART_BYTES):
+            end = start + frames.PART_BYTES
+            self.send(frames.PART, {"id": number, "data": data[start:end], "end": end >= len(data)})
+
+    def _write(self) -> None:
+        try:
+            while (frame := self._outgoing.get()) is not None:
+                self._process.socket.sendall(frame)
+        except OSError:
+            pass  # The reader sees the end, too, and tells those who wait.
+
+    def _read(self) -> None:
+        reader = protocol.FrameReader(frames.FROM_CLIENT)
+        reason = ""
+        try:
+            while data := self._process.socket.recv(1 << 18):
+                for message in reader.feed(data):
+                    self._take(message)
+        except OSError:
+            pass  # The end of the connection, however it came.
+        except protocol.ProtocolError as error:
+            reason = f"; it broke the protocol: {error}"
+        self._ended(reason)
+
+    def _take(self, message: Any) -> None:
+        if isinstance(message, frames.Hello):
+            self._hello.put(message)
+            return
+        with self._lock:
+            last = not isinstance(message, frames.Item)
+            take = self._waiting.pop(message.id, None) if last else self._waiting.get(message.id)
+        if take is not None:  # Else it was forgotten.
+            take(message)
+
+    def _ended(self, reason: str) -> None:
+        text = f"{self._process.epitaph()}{reason}. What it was doing is lost; the next call starts another"
+        with self._lock:
+            self._end = DspexError(text, code="UNAVAILABLE", reason="CLIENT_ENDED")
+            waiting, self._waiting = self._waiting, {}
+        self._outgoing.put(None)
+        self._hello.put(None)
+        for number, take in waiting.items():
+            take(frames.Failure(number, "UNAVAILABLE", "CLIENT_ENDED", text))
+
+
+def _error(failure: frames.Failure) -> DspexError:
+    return DspexError(failure.message, code=failure.code, reason=failure.reason, metadata=failure.metadata)
+
+
+_clients: dict[tuple[str | None, str | None], Client] = {}
+_connecting = threading.Lock()
+
+
+def connect(address: str | None = None, token_file: str | None = None) -> Client:
+    """The client of this process for this address, started when needed."""
+    with _connecting:
+        client = _clients.get((address, token_file))
+        if client is None or not client.alive:
+            client = Client()
+            try:
+                client.open(address, token_file)
+            except BaseException:
+                client.close()
+                raise
+            _clients[address, token_file] = client
+        return client
+
+
+def _forget_clients() -> None:
+    global _connecting
+    _connecting = threading.Lock()
+    for client in _clients.values():
+        client.abandon()
+    _clients.clear()
+
+
+os.register_at_fork(after_in_child=_forget_clients)

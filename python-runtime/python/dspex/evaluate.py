@@ -1,0 +1,226 @@
+"""dspex.Evaluate: dspy.Evaluate, with the examples executed by the workers of a node."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import dspy
+from dspy.evaluate.evaluate import EvaluationResult as DspyResult
+
+from dspex import client as clients
+from dspex.client.program import NOT_FOUND
+from dspex.errors import DspexError, ExampleError
+from dspex.evaluation import Evaluation, Options, Outcome, max_errors_of, threads_of
+from dspex.execute import answering
+from dspex.shipping import Unshippable, ship
+from dspex.shipping.side_effects import side_effects
+
+_INNER = tuple(os.path.dirname(file) + os.sep for file in (__file__, dspy.__file__))
+_METRIC_ON = ("worker", "driver")
+_FALLBACK = (None, "threads", "error")
+
+
+class EvaluationResult(DspyResult):  # type: ignore[misc]
+    """dspy's result, and what is known of the run. After a fallback to threads there is no run, and that is empty."""
+
+    _outcome = Outcome()
+
+    @property
+    def run_id(self) -> str | None:
+        return self._outcome.run_id
+
+    @property
+    def url(self) -> str | None:
+        """Of the run in the dashboard, where there is one."""
+        return self._outcome.url
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars; None when any call's price is unknown."""
+        return self._outcome.cost
+
+    @property
+    def usage(self) -> dict[str, dict[str, int]]:
+        """{model: {kind of tokens: sum}}"""
+        return self._outcome.usage
+
+    @property
+    def errors(self) -> list[ExampleError]:
+        """The examples that failed, in their order."""
+        return self._outcome.errors
+
+
+class Evaluate(dspy.Evaluate):  # type: ignore[misc]
+    """dspy.Evaluate, executed by workers: the same arguments and the same result, with `.run_id .url .cost .errors`.
+
+    Beside dspy's arguments:
+        workers: processes; by default as many as there are usable CPUs, and not more than `num_threads`.
+        timeout: seconds for one example; none by default.
+        retries: how often an example is executed again after its worker died.
+        metric_on: "driver" runs the metric in this process, for one that uses what only this process has.
+        fallback: what happens when something cannot be shipped: "threads" evaluates as dspy does, "error" raises. By
+            default threads on the embedded node, error on a cluster.
+        address: of a node; by default DSPEX_ADDRESS, else the embedded node.
+        detach: the run goes on when this process ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        timeout: float | None = None,
+        retries: int = 1,
+        metric_on: str = "worker",
+        fallback: str | None = None,
+        address: str | None = None,
+        detach: bool = False,
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        if metric_on not in _METRIC_ON:
+            raise ValueError(f"metric_on is one of {_METRIC_ON}, not {metric_on!r}")
+        if fallback not in _FALLBACK:
+            raise ValueError(f"fallback is one of {_FALLBACK}, not {fallback!r}")
+        if workers is not None and workers < 1:
+            raise ValueError(f"workers must be at least 1, not {workers}")
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout is a number of seconds above 0, not {timeout}")
+        if retries < 0:
+            raise ValueError(f"retries must be at least 0, not {retries}")
+        self.workers = workers
+        self.timeout = timeout
+        self.retries = retries
+        self.metric_on = metric_on
+        self.fallback = fallback
+        self.address = address
+        self.detach = detach
+
+    def __call__(
+        self,
+        program: Any,
+        metric: Callable[..., Any] | None = None,
+        devset: list[Any] | None = None,
+        num_threads: int | None = None,
+        display_progress: bool | None = None,
+        display_table: bool | int | None = None,
+        callback_metadata: dict[str, Any] | None = None,
+        save_as_csv: str | None = None,
+        save_as_json: str | None = None,
+    ) -> EvaluationResult:
+        """As dspy.Evaluate: what is None here is as the constructor was told."""
+        batch = _Batch(
+            program,
+            metric if metric is not None else self.metric,
+            devset if devset is not None else self.devset,
+            self._options(),
+        )
+        with answering(batch.devset, batch.execute):
+            result = super().__call__(
+                program,
+                metric=metric,
+                devset=devset,
+                num_threads=num_threads,
+                display_progress=display_progress,
+                display_table=display_table,
+                callback_metadata=callback_metadata,
+                save_as_csv=save_as_csv,
+                save_as_json=save_as_json,
+            )
+        # The very object that callbacks have seen.
+        result.__class__ = EvaluationResult
+        result._outcome = batch.outcome
+        return result  # type: ignore[no-any-return]
+
+    def _options(self) -> Options:
+        return Options(
+            workers=self.workers,
+            timeout=self.timeout,
+            retries=self.retries,
+            metric_on=self.metric_on,
+            fallback=self.fallback,
+            address=self.address,
+            detach=self.detach,
+            failure_score=self.failure_score,
+        )
+
+
+class _Batch:
+    """One call of Evaluate: to a node, or to dspy's threads where that is not possible."""
+
+    def __init__(self, program: Any, metric: Any, devset: Any, options: Options) -> None:
+        self._program = program
+        self._metric = metric
+        self.devset = devset
+        self._options = options
+        self.outcome = Outcome()
+
+    def execute(self, executor: Any, by_threads: Callable[[], list[Any]]) -> list[Any]:
+        if self._metric is None or not self.devset:
+            return by_threads()  # Which tells the user what dspy tells.
+        try:
+            shipment = ship(
+                self._program,
+                self._metric,
+                self.devset,
+                metric_on=self._options.metric_on,
+                max_errors=max_errors_of(executor),
+                num_threads=threads_of(executor),
+            )
+        except Unshippable as error:
+            self._refuse_or_warn(error)
+            return by_threads()
+        try:
+            client = clients.connect(self._options.address)
+        except DspexError as error:
+            if not self._goes_without_node(error):
+                raise
+            _warn(f"there is no node ({error}): evaluating with threads in this process")
+            return by_threads()
+        if self._options.metric_on == "worker":
+            self._warn_of_side_effects()
+        evaluation = Evaluation(client, executor, shipment, self.devset, self._metric, self._options)
+        self.outcome = evaluation.outcome
+        return evaluation.execute()
+
+    def _refuse_or_warn(self, error: Unshippable) -> None:
+        fallback = self._options.fallback
+        if fallback is None:
+            fallback = "threads" if clients.connect(self._options.address).embedded else "error"
+        hint = "create it where it is used (in forward, or in a function that is called there)"
+        if error.path.startswith("metric"):
+            hint += ", or give metric_on='driver'"
+        if fallback == "error":
+            raise DspexError(
+                f"{error.path}: {error.type} cannot be shipped to workers: {error.reason}. To have it there, {hint}; "
+                "fallback='threads' evaluates in this process",
+                code="INVALID_ARGUMENT",
+                reason="UNSHIPPABLE",
+                metadata={"path": error.path, "type": error.type},
+            ) from error
+        _warn(
+            f"{error.path}: {error.type} cannot be shipped to workers ({error.reason}): evaluating with threads in "
+            f"this process. To have it there, {hint}"
+        )
+
+    def _goes_without_node(self, error: DspexError) -> bool:
+        """Elsewhere than on Linux the package is a client, and the program may not even exist."""
+        return error.reason == NOT_FOUND and (self._options.fallback == "threads" or sys.platform != "linux")
+
+    def _warn_of_side_effects(self) -> None:
+        for effect in side_effects(self._metric):
+            _warn(
+                f"the metric {effect}. It runs in worker processes, where the change stays; give metric_on='driver' to "
+                "run it in this process"
+            )
+
+
+def _warn(text: str) -> None:
+    """At the line that called us: between it and here are dspy's frames and our own."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INNER):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, stacklevel=level)

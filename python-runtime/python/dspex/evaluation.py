@@ -1,0 +1,335 @@
+"""One evaluation on a node: submitted, followed, and its results put where dspy looks for them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import queue
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import tqdm
+
+from dspex.client import Client, Stream
+from dspex.errors import DspexError, ExampleError
+from dspex.questions import DriverMetric
+from dspex.returned import ABSENT, Returned, error_of, open_returned, prediction_from_json, score_of
+from dspex.shipping import Shipment
+
+log = logging.getLogger("dspex")
+# dspy's: the same lines from the same logger.
+_executor_log = logging.getLogger("dspy.utils.parallelizer")
+
+_MAX_ERRORS = 2**32 - 1
+_MAX_THREADS = 4096
+CANCELLED = "Execution cancelled due to errors or interruption."
+_TOLD_ERRORS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What dspex.Evaluate takes beside dspy's arguments."""
+
+    workers: int | None = None
+    timeout: float | None = None
+    retries: int = 1
+    metric_on: str = "worker"
+    fallback: str | None = None
+    address: str | None = None
+    detach: bool = False
+    failure_score: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """What is known of the run besides dspy's result."""
+
+    run_id: str | None = None
+    url: str | None = None
+    cost: float | None = None
+    usage: dict[str, dict[str, int]] = field(default_factory=dict)
+    errors: list[ExampleError] = field(default_factory=list)
+
+
+class Evaluation:
+    """One run. `executor` is dspy's: its settings hold, and it is told of errors and progress."""
+
+    def __init__(
+        self, client: Client, executor: Any, shipment: Shipment, devset: Sequence[Any], metric: Any, options: Options
+    ) -> None:
+        self._client = client
+        self._executor = executor
+        self._shipment = shipment
+        self._devset = devset
+        self._options = options
+        self.outcome = Outcome()
+        self._results: list[Any] = [None] * len(devset)
+        self._finished = [False] * len(devset)
+        self._without_prediction: dict[int, Any] = {}
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._ended: dict[str, Any] | None = None
+        self._all_sent = False
+        self._told_notes: set[str] = set()
+        self._sum: Any = 0
+        self._count = 0
+        self._metric: DriverMetric | None = None
+        if options.metric_on == "driver":
+            self._metric = DriverMetric(metric, devset, shipment.objects, threads_of(executor))
+
+    def execute(self) -> list[Any]:
+        """(prediction, score) of each example, None for the failed ones: what ParallelExecutor.execute returns."""
+        run = self._submit()
+        self.outcome.run_id = run["run_id"]
+        self.outcome.url = run.get("url") or None
+        bar = tqdm.tqdm(
+            total=len(self._devset), dynamic_ncols=True, disable=self._executor.disable_progress_bar, file=sys.stdout
+        )
+        streams: list[Stream] = []
+        try:
+            streams += self._streams(run["run_id"])
+            self._follow(bar)
+        except KeyboardInterrupt:
+            self._interrupted()
+            raise
+        finally:
+            bar.close()
+            for stream in streams:
+                stream.close()
+            if self._metric is not None:
+                self._metric.close()
+        self._conclude()
+        self._fetch_predictions()
+        return self._results
+
+    def _submit(self) -> dict[str, Any]:
+        client, options, shipment = self._client, self._options, self._shipment
+        timeout = None if options.timeout is None else max(1, round(options.timeout * 1000))
+        answer = client.call(
+            "runs.submit",
+            {
+                "caller": _caller(shipment.secrets),
+                "evaluation": {
+                    "program": f"pickle:{client.put(shipment.payload)}",
+                    "metric": f"pickle:{shipment.metric_name}",
+                    "file": {
+                        "digest": client.put(shipment.rows),
+                        "name": "devset",
+                        "examples": len(self._devset),
+                        "columns": [],
+                        "envelopes": True,
+                    },
+                    "num_threads": threads_of(self._executor),
+                    "workers": options.workers,
+                    "timeout_ms": timeout,
+                    "retries": options.retries,
+                    "max_errors": max_errors_of(self._executor),
+                    "failure_score": options.failure_score,
+                },
+                "detach": options.detach,
+            },
+        )
+        for note in answer.get("notes") or []:
+            log.info(note)
+        run: dict[str, Any] = answer["run"]
+        return run
+
+    def _streams(self, run_id: str) -> list[Stream]:
+        watch = {"run_id": run_id, "driver": not self._options.detach}
+        results = {"run_id": run_id, "follow": True, "full": False, "returned": True}
+        streams = [
+            self._stream("runs.watch", watch, self._take_event),
+            self._stream("runs.results", results, self._take_results),
+        ]
+        if self._metric is not None:
+            streams.append(self._questions(run_id, self._metric))
+        return streams
+
+    def _stream(self, method: str, body: dict[str, Any], take: Callable[[dict[str, Any] | None], None]) -> Stream:
+        def deliver(item: dict[str, Any] | DspexError | None) -> None:
+            self._events.put(lambda: take(_or_raise(item)))
+
+        return self._client.stream(method, body, deliver)
+
+    def _questions(self, run_id: str, metric: DriverMetric) -> Stream:
+        def deliver(item: dict[str, Any] | DspexError | None) -> None:
+            if isinstance(item, dict):
+                self._events.put(lambda: metric.answer(stream, item))
+
+        stream = self._client.stream("runs.serve", {"run_id": run_id}, deliver)
+        return stream
+
+    def _follow(self, bar: Any) -> None:
+        self._bar = bar
+        while self._ended is None or not self._all_sent:
+            self._events.get()()
+
+    def _take_event(self, event: dict[str, Any] | None) -> None:
+        if event is None:
+            if self._ended is None:
+                self._ended = self._client.call("runs.get", {"run_id": self.outcome.run_id})
+        elif (output := event.get("output")) is not None:
+            _print(output)
+        elif (warning := event.get("warning")) is not None:
+            log.warning(warning)
+        elif (ended := event.get("ended")) is not None:
+            self._ended = ended
+
+    def _take_results(self, batch: dict[str, Any] | None) -> None:
+        if batch is None:
+            self._all_sent = True
+            return
+        for result in batch["results"]:
+            index = result["index"]
+            if not self._finished[index]:
+                self._finished[index] = True
+                self._take(index, result)
+
+    def _take(self, index: int, result: dict[str, Any]) -> None:
+        returned = open_returned(result.get("returned") or b"", self._shipment.objects)
+        for note in returned.notes:
+            if note not in self._told_notes:  # Most often it is the same for all.
+                self._told_notes.add(note)
+                log.warning(f"example {index}: {note}")
+        returned.apply()
+        if result.get("failure") is not None:
+            self._failed(index, error_of(result, self._own_exception(index, returned)))
+        else:
+            prediction, score = self._outcome_of(index, result, returned)
+            self._results[index] = (prediction, score)
+            self._sum, self._count = self._sum + score, self._count + 1
+        self._executor._update_progress(self._bar, self._sum, self._count)
+
+    def _own_exception(self, index: int, returned: Returned) -> Returned:
+        if self._metric is not None and index in self._metric.raised:
+            returned.exception = self._metric.raised.pop(index)
+        return returned
+
+    def _outcome_of(self, index: int, result: dict[str, Any], returned: Returned) -> tuple[Any, Any]:
+        if self._metric is not None and index in self._metric.scored:
+            return self._metric.scored.pop(index)
+        score = score_of(result) if returned.score is ABSENT else returned.score
+        if returned.prediction is ABSENT:
+            self._without_prediction[index] = score
+            return None, score
+        return returned.prediction, score
+
+    def _failed(self, index: int, error: ExampleError) -> None:
+        """As ParallelExecutor does for an exception of an item."""
+        executor = self._executor
+        self.outcome.errors.append(error)
+        executor.error_count += 1
+        executor.failed_indices.append(index)
+        executor.exceptions_map[index] = error.exception
+        told = error.message if error.type in ("WorkerLost", "TimedOut") else error.exception
+        if executor.provide_traceback:
+            _executor_log.error(f"Error for {self._devset[index]}: {told}\n{error.traceback or ''}")
+        else:
+            _executor_log.error(f"Error for {self._devset[index]}: {told}. Set `provide_traceback=True` for traceback.")
+
+    def _conclude(self) -> None:
+        """Return when the run has a score; raise what dspy would, or what kept it from having one."""
+        assert self._ended is not None
+        run = self._ended
+        self.outcome.cost = run.get("cost_usd")
+        self.outcome.usage = run.get("usage") or {}
+        self.outcome.errors.sort(key=lambda error: error.index)
+        status, reason = run["status"], run.get("reason") or ""
+        if status == "finished":
+            return
+        if status == "interrupted":
+            text = f"the run was interrupted: {reason or 'its node ended'}. Go on with: {self._resume_command()}"
+            raise self._marked(DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED"))
+        if status == "failed" and self._executor.error_count < self._executor.max_errors:
+            # The metric returned what cannot be summed; dspy's own sum raises the same class.
+            raise self._marked(TypeError(reason))
+        self._executor.cancel_jobs.set()
+        _executor_log.warning(CANCELLED)
+        error = Exception(CANCELLED)
+        for told in self.outcome.errors[:_TOLD_ERRORS]:
+            _add_note(error, f"{told}\n{told.traceback}" if told.traceback else str(told))
+        if status == "cancelled":
+            _add_note(error, f"the run was cancelled: {reason}")
+        _add_note(error, f"run {self.outcome.run_id}; the results so far: dspex run results {self.outcome.run_id}")
+        raise self._marked(error)
+
+    def _marked(self, error: Exception) -> Exception:
+        error.run_id = self.outcome.run_id  # type: ignore[attr-defined]
+        error.errors = list(self.outcome.errors)  # type: ignore[attr-defined]
+        return error
+
+    def _fetch_predictions(self) -> None:
+        """Those that could not be pickled, from what the node shows to people."""
+        if not self._without_prediction:
+            return
+        waiting: queue.SimpleQueue[dict[str, Any] | DspexError | None] = queue.SimpleQueue()
+        body = {"run_id": self.outcome.run_id, "follow": False, "full": True, "returned": False}
+        self._client.stream("runs.results", body, waiting.put)
+        while (batch := _or_raise(waiting.get())) is not None:
+            for result in batch["results"]:
+                if result["index"] in self._without_prediction:
+                    score = self._without_prediction[result["index"]]
+                    self._results[result["index"]] = (prediction_from_json(result.get("prediction") or b""), score)
+
+    def _interrupted(self) -> None:
+        run_id = self.outcome.run_id
+        if self._options.detach:
+            log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
+            return
+        # Nobody waits for the answer: Ctrl-C is prompt.
+        self._client.stream("runs.cancel", {"run_id": run_id, "reason": "interrupted by its driver"}, lambda _: None)
+        _executor_log.warning("SIGINT received. Cancelling.")
+        log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {self._resume_command()}")
+
+    def _resume_command(self) -> str:
+        return f"dspex run resume {self.outcome.run_id}"
+
+
+def threads_of(executor: Any) -> int:
+    return min(max(int(executor.num_threads), 1), _MAX_THREADS)
+
+
+def max_errors_of(executor: Any) -> int:
+    """As a number that the node counts with: infinity is a common way of no limit."""
+    number: int = math.ceil(min(max(executor.max_errors, 0), _MAX_ERRORS))
+    return number
+
+
+def _or_raise(item: dict[str, Any] | DspexError | None) -> dict[str, Any] | None:
+    if isinstance(item, DspexError):
+        raise item
+    return item
+
+
+def _caller(secrets: Any) -> dict[str, Any]:
+    environment = {**os.environ, **secrets}
+    return {
+        "directory": os.getcwd(),
+        # What is not UTF-8 has no form in a frame.
+        "environment": {name: value for name, value in environment.items() if _is_text(name) and _is_text(value)},
+        "interpreter": os.path.abspath(sys.executable),
+        "interpreter_reason": "the driver's",
+    }
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _print(output: dict[str, Any]) -> None:
+    text = output["text"]
+    if output.get("dropped_bytes"):
+        text = f"... ({output['dropped_bytes']} bytes of {output['worker']} left out)\n{text}"
+    # Above the progress bar, where there is one.
+    tqdm.tqdm.write(text, file=sys.stdout, end="" if text.endswith("\n") else "\n")
+
+
+def _add_note(error: Exception, note: str) -> None:
+    # Python 3.11 shows these below the traceback; before, whoever looks finds them in the same place.
+    error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]

@@ -1,0 +1,122 @@
+"""A worker that serves a pool's calls: finds the command, calls it, and gives the reply's form."""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import time
+from typing import Any
+
+import dspy
+import msgspec
+from dspy.dsp.utils.settings import thread_local_overrides
+
+from dspex.runtime import accounting, failure, language_models, protocol, references, tracing
+from dspex.runtime.canonical import canonical
+from dspex.runtime.commands import Commands, Defined, NeedsDefinition, UnknownCommand
+from dspex.runtime.outbox import Outbox, Reply
+from dspex.runtime.programs import ProgramError, Programs
+
+DONE = 0
+FAILED = 1
+NEEDS = 2
+DEFINED = 3
+
+# Of one reply; a frame holds 32 MiB.
+MAX_RESULT = 16 * 1024 * 1024
+
+# id, command, arguments, traceparent
+Call = tuple[int, str, bytes, "str | None"]
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
+
+
+class ResultTooLong(ValueError):
+    """The result does not fit a frame."""
+
+
+_REFUSALS = (UnknownCommand, ProgramError, ResultTooLong)
+
+
+class Serving:
+    """Executes calls. Safe to use from several threads."""
+
+    def __init__(self, order: protocol.Serve, outbox: Outbox) -> None:
+        if order.protocol != protocol.VERSION:
+            raise references.LoadFailure(
+                "arguments", f"the node speaks protocol {order.protocol}, this worker {protocol.VERSION}: restart the node"
+            )
+        accounting.install()
+        self._outbox = outbox
+        self._programs = Programs()
+        self._worker = os.environ.get("DSPEX_WORKER", "")
+        self._commands = Commands(
+            {
+                "ping": self._ping,
+                "create_program": self._programs.create,
+                "execute_program": self._programs.execute,
+            }
+        )
+        self.names = self._commands.load(order.commands)
+        if order.lm is not None:
+            dspy.configure(lm=language_models.named(references.Importer(), order.lm, []))
+        # As for examples: each call starts from what the imports left.
+        self._context = contextvars.copy_context()
+        self._context.run(thread_local_overrides.set, dspy.settings.copy())
+
+    def define(self, name: str, body: bytes | None) -> None:
+        self._programs.define(name, body)
+
+    def call(self, call: Call) -> Reply:
+        started = time.perf_counter_ns()
+        number, name, arguments, traceparent = call
+        try:
+            if name == "ping" and traceparent is None:
+                status, body = DONE, _encode(self._ping(_decode(arguments) if arguments else None))
+            else:
+                status, body = self._context.copy().run(self._call, name, arguments, traceparent)
+        except NeedsDefinition as needs:
+            status, body = NEEDS, needs.name.encode("utf-8", "backslashreplace")
+        except BaseException as error:  # SystemExit, too: no call ends the worker.
+            self._outbox.leave_if_forked()
+            status, body = FAILED, _pack(_described(error))
+        return number, status, body, (time.perf_counter_ns() - started) // 1000
+
+    def _call(self, name: str, arguments: bytes, traceparent: str | None) -> tuple[int, bytes]:
+        given = _decode(arguments) if arguments else None
+        command = self._commands.find(name)
+        with tracing.under(traceparent):
+            if type(given) is dict:
+                result = command(**given)
+            elif given is None:
+                result = command()
+            else:
+                result = command(given)
+        self._outbox.leave_if_forked()
+        if type(result) is not Defined:
+            return DONE, _json(result)
+        return DEFINED, _pack((_json(result.result), result.name, result.body))
+
+    def _ping(self, payload: Any = None, /, **fields: Any) -> dict[str, Any]:
+        return {"worker": self._worker, "payload": fields or payload}
+
+
+def _described(error: BaseException) -> dict[str, Any]:
+    described = failure.describe(error)
+    if isinstance(error, _REFUSALS):
+        # Nothing of the user's raised it, so there is no place to show.
+        described.update(type=type(error).__name__, traceback=None, file=None, line=None)
+    elif isinstance(error, references.LoadFailure):
+        described.update(type=error.kind, traceback=error.traceback, file=error.file, line=error.line)
+    return described
+
+
+def _json(result: Any) -> bytes:
+    try:
+        body = _encode(result)
+    except (TypeError, ValueError, msgspec.MsgspecError):
+        body, _ = canonical(result)
+    if len(body) > MAX_RESULT:
+        raise ResultTooLong(f"the result takes {len(body)} bytes; the limit is 16 MiB: return a part of it, or write a file")
+    return body

@@ -1,0 +1,31 @@
+"""The caller's trace context in user code: spans that it opens hang beneath the node's.
+
+Only where the program uses OpenTelemetry itself: then its API is imported already, and nothing is installed or imported here.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def under(traceparent: str | None) -> Iterator[None]:
+    """Within, the current context is the remote span that `traceparent` (W3C) names."""
+    if traceparent is None or "opentelemetry" not in sys.modules:
+        yield
+        return
+    try:
+        from opentelemetry import context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        token = context.attach(TraceContextTextMapPropagator().extract({"traceparent": traceparent}))
+    except Exception:
+        # A broken telemetry package must not fail the user's call.
+        yield
+        return
+    try:
+        yield
+    finally:
+        context.detach(token)

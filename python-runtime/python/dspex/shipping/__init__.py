@@ -1,0 +1,6 @@
+"""What leaves the driver: program, metric and settings as one pickle, examples as rows, secrets apart from both."""
+
+from dspex.shipping.pickling import Unshippable
+from dspex.shipping.shipment import Shipment, ship
+
+__all__ = ["Shipment", "Unshippable", "ship"]

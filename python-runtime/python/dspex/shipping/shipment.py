@@ -1,0 +1,222 @@
+"""One evaluation as it is handed over: payload, rows, and the secrets beside them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+import dspy
+
+from dspex.errors import DspexError
+from dspex.runtime import datasets, language_models
+from dspex.runtime.canonical import type_name
+from dspex.runtime.failure import message_of
+from dspex.runtime.payload import MAX_BYTES, Collect, Payload, encode
+from dspex.runtime.references import LoadFailure
+from dspex.runtime.returning import Returning
+from dspex.shipping import secrets, settings
+from dspex.shipping.locating import unshippable
+from dspex.shipping.pickling import ShippingPickler, Unshippable
+
+_NAMES = ("program", "metric")
+
+
+@dataclass(frozen=True)
+class Shipment:
+    payload: bytes
+    # One a line.
+    rows: bytes
+    program_name: str
+    metric_name: str
+    # What workers know by number.
+    objects: Sequence[Any]
+    # Environment variables for the workers only.
+    secrets: Mapping[str, str]
+    collect: Collect
+
+
+def ship(
+    program: Any, metric: Any, devset: Sequence[Any], *, metric_on: str, max_errors: int, num_threads: int
+) -> Shipment:
+    """Pickles everything; Unshippable where something exists in the driver only, DspexError where a secret is found."""
+    contents = {
+        "program": program,
+        "metric": metric if metric_on == "worker" else None,
+        "settings": settings.shipped(),
+    }
+    pickler = _pickled(contents)
+    environment = secrets.of_environment()
+    _refuse_secrets(pickler.pickled(), contents, environment)
+    rows = _rows(devset, pickler.objects)
+    secrets.refuse_in_rows(rows, environment)
+    collect = Collect(
+        history=not dspy.settings.disable_history,
+        events=_has_callbacks(pickler.objects),
+        usage=dspy.settings.usage_tracker is not None,
+    )
+    shipment = Payload(
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        dspy=str(dspy.__version__),
+        cloudpickle=str(cloudpickle.__version__),
+        path=_path(),
+        program_name=_name(program),
+        metric_name=_name(metric),
+        pickle=pickler.pickled(),
+        inputs=_inputs(devset[0]),
+        lm=_lm(program),
+        max_errors=max_errors,
+        num_threads=num_threads,
+        main=_main(),
+        metric_on=metric_on,
+        collect=collect,
+    )
+    return Shipment(
+        payload=_bounded(encode(shipment), contents),
+        rows=b"\n".join(rows) + b"\n",
+        program_name=shipment.program_name,
+        metric_name=shipment.metric_name,
+        objects=pickler.objects,
+        secrets=pickler.secrets,
+        collect=collect,
+    )
+
+
+def _pickled(contents: dict[str, Any]) -> ShippingPickler:
+    pickler = ShippingPickler()
+    try:
+        pickler.dump(contents)
+        # A second pickle with the memo of the first: the very objects of the program, in the order of their numbers.
+        pickler.dump(list(pickler.objects))
+    except Exception as error:
+        raise _unshippable(contents) or Unshippable(
+            "program", type_name(contents["program"]), message_of(error)
+        ) from error
+    return pickler
+
+
+def _unshippable(contents: dict[str, Any]) -> Unshippable | None:
+    for name in _NAMES:
+        if (found := unshippable(contents[name], name)) is not None:
+            return found
+    for name, value in contents["settings"].items():
+        if (found := unshippable(value, f"dspy.settings.{name}")) is not None:
+            return found
+    return None
+
+
+def _refuse_secrets(pickled: bytes, contents: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        try:
+            secrets.refuse(pickled, {name: value}, "the pickle of program, metric and settings")
+        except DspexError as error:
+            found = _unshippable_with(contents, name, value)
+            raise (found or error) from None
+
+
+def _unshippable_with(contents: dict[str, Any], name: str, value: str) -> DspexError | None:
+    def refuses(part: Any) -> BaseException | None:
+        pickler = ShippingPickler()
+        try:
+            pickler.dump(part)
+            secrets.refuse(pickler.pickled(), {name: value}, "")
+        except DspexError as error:
+            return error
+        except Exception:
+            return None
+        return None
+
+    named = {**{name: contents[name] for name in _NAMES}, **contents["settings"]}
+    for where, part in named.items():
+        path = where if where in _NAMES else f"dspy.settings.{where}"
+        if (located := unshippable(part, path, refuses)) is not None:
+            return secrets.found(name, located.path)
+    return None
+
+
+def _rows(devset: Sequence[Any], objects: Sequence[Any]) -> list[bytes]:
+    pickled = Returning(objects).dumps
+    rows = []
+    for index, example in enumerate(devset):
+        if not isinstance(example, dspy.Example):
+            raise Unshippable(f"devset[{index}]", type_name(example), "not a dspy.Example")
+        try:
+            rows.append(datasets.row_of(example, index, None, pickled))
+        except LoadFailure as error:
+            located = unshippable(dict(example.items()), f"devset[{index}]")
+            raise located or Unshippable(f"devset[{index}]", type_name(example), error.message) from error
+    return rows
+
+
+def _has_callbacks(objects: Sequence[Any]) -> bool:
+    return bool(dspy.settings.callbacks) or any(_own_callbacks(known) for known in objects)
+
+
+def _own_callbacks(known: Any) -> bool:
+    return not isinstance(known, (type, types.FunctionType)) and bool(getattr(known, "callbacks", None))
+
+
+def _bounded(encoded: bytes, contents: dict[str, Any]) -> bytes:
+    if len(encoded) <= MAX_BYTES:
+        return encoded
+    sizes = {name: _size(contents[name]) for name in (*_NAMES, "settings")}
+    largest = max(sizes, key=lambda name: sizes[name])
+    raise DspexError(
+        f"program, metric and settings take {len(encoded)} bytes pickled, the limit is {MAX_BYTES}; the largest is "
+        f"the {largest} with {sizes[largest]}{_largest_part(contents[largest])}. Load large data where it is used, "
+        "from a file or an index",
+        code="INVALID_ARGUMENT",
+        reason="PAYLOAD_TOO_LARGE",
+    )
+
+
+def _largest_part(value: Any) -> str:
+    parts = vars(value) if hasattr(value, "__dict__") else value if isinstance(value, dict) else {}
+    sizes = {str(name): _size(part) for name, part in parts.items()}
+    if not sizes:
+        return ""
+    largest = max(sizes, key=lambda name: sizes[name])
+    return f" (its {largest}: {sizes[largest]})"
+
+
+def _size(value: Any) -> int:
+    pickler = ShippingPickler()
+    try:
+        pickler.dump(value)
+    except Exception:
+        return 0
+    return len(pickler.pickled())
+
+
+def _path() -> list[str]:
+    entries = (os.path.abspath(entry) for entry in sys.path)
+    return list(dict.fromkeys(entry for entry in entries if os.path.exists(entry)))
+
+
+def _main() -> str | None:
+    file = getattr(sys.modules.get("__main__"), "__file__", None)
+    return os.path.abspath(file) if file else None
+
+
+def _name(value: Any) -> str:
+    name: str = value.__name__ if isinstance(value, types.FunctionType) else type(value).__name__
+    return name
+
+
+def _inputs(example: Any) -> list[str]:
+    marked = getattr(example, "_input_keys", None)
+    return [str(key) for key in dict(example.items()) if key in marked] if marked else []
+
+
+def _lm(program: Any) -> str:
+    if isinstance(program, dspy.Module):
+        try:
+            return language_models.describe(program)
+        except Exception:
+            pass  # A program may answer `named_predictors` in its own way; this is for people only.
+    lm = dspy.settings.lm
+    return str(getattr(lm, "model", "none"))

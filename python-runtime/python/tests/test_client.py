@@ -1,0 +1,193 @@
+"""The client process: how it is found, what its end means, and what a fork of the driver makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dspex import DspexError
+from dspex.client import Client, connection, program
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A client process that does what a piece of Python says."""
+
+    def script(code: str) -> None:
+        written = tmp_path / "dspex"
+        written.write_text(f"#!{sys.executable}\n{_PREAMBLE}\n{code}\n")
+        written.chmod(0o755)
+        monkeypatch.setenv("DSPEX_PROGRAM", str(written))
+
+    return script
+
+
+_PREAMBLE = f"""
+import os, socket, struct, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from conftest import Connection
+end = Connection(socket.socket(fileno=os.dup(0)))
+"""
+_GREETS = "end.expect(1); end.send(16, {'protocol': 1, 'version': '9'})\n"
+_CONNECTS = _GREETS + (
+    "request = end.expect(2); assert request['method'] == 'connect', request\n"
+    "end.send(17, {'id': request['id'], 'body': {'address': 'unix:x', 'version': '9', 'embedded': True}})\n"
+)
+
+
+@pytest.fixture
+def clients() -> Iterator[list[Client]]:
+    opened: list[Client] = []
+    yield opened
+    for client in opened:
+        client.close()
+
+
+def _open(clients: list[Client]) -> Client:
+    client = Client()
+    clients.append(client)
+    client.open(None, None)
+    return client
+
+
+def test_the_program_is_found_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def put(directory: str) -> str:
+        path = tmp_path / directory / "dspex"
+        path.parent.mkdir()
+        path.write_text("#!/bin/sh\n")
+        path.chmod(0o755)
+        return str(path)
+
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.delenv("DSPEX_PROGRAM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "path"))
+    with pytest.raises(DspexError, match="DSPEX_PROGRAM") as missing:
+        program.find()
+    assert missing.value.reason == program.NOT_FOUND
+    on_path = put("path")
+    assert program.find() == on_path
+    beside = put("bin")
+    assert program.find() == beside
+    named = put("named")
+    monkeypatch.setenv("DSPEX_PROGRAM", named)
+    assert program.find() == named
+    monkeypatch.setenv("DSPEX_PROGRAM", str(tmp_path / "nothing"))
+    with pytest.raises(DspexError, match="nothing, which cannot be run"):
+        program.find()
+
+
+def test_requests_items_and_errors(scripted: Callable[[str], None], clients: list[Client]) -> None:
+    scripted(
+        _CONNECTS + "request = end.expect(2)\n"
+        "number = request['id']\n"
+        "end.send(18, {'id': number, 'body': {'n': 1}}); end.send(18, {'id': number, 'body': {'n': 2}})\n"
+        "end.send(19, {'id': number, 'code': 'NOT_FOUND', 'reason': 'RUN_UNKNOWN', 'message': 'no such run',\n"
+        "              'metadata': {'traceback': 'File x'}})\n"
+        "request = end.expect(2)\n"
+        "end.send(17, {'id': request['id'], 'body': request['body']})\n"
+        "end.receive()\n"
+    )
+    client = _open(clients)
+    assert (client.version, client.address, client.embedded) == ("9", "unix:x", True)
+    items: list[Any] = []
+    import queue
+
+    delivered: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    client.stream("runs.watch", {}, delivered.put)
+    items = [delivered.get(timeout=10) for _ in range(3)]
+    assert items[:2] == [{"n": 1}, {"n": 2}]
+    error = items[2]
+    assert (error.code, error.reason, error.traceback) == ("NOT_FOUND", "RUN_UNKNOWN", "File x")
+    assert str(error).startswith("no such run")
+    assert client.call("echo", {"x": b"\xff"}) == {"x": b"\xff"}
+
+
+def test_an_upload_goes_in_parts(scripted: Callable[[str], None], clients: list[Client]) -> None:
+    scripted(
+        _CONNECTS + "for _ in range(2):\n"
+        "    request = end.expect(2); assert request['method'] == 'blobs.put'\n"
+        "    sizes, last = [], False\n"
+        "    while not last:\n"
+        "        part = end.expect(4); assert part['id'] == request['id']\n"
+        "        sizes.append(len(part['data'])); last = part['end']\n"
+        "    end.send(17, {'id': request['id'], 'body': {'digest': repr(sizes), 'bytes': sum(sizes)}})\n"
+        "end.receive()\n"
+    )
+    client = _open(clients)
+    assert client.put(b"x" * (2 * 1024 * 1024 + 5)) == "[1048576, 1048576, 5]"
+    assert client.put(b"") == "[0]"
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("sys.exit('no space left')", "ended with exit code 1: no space left"),
+        ("os.kill(os.getpid(), 9)", "killed by signal 9"),
+        (_GREETS + "end.expect(2); print('panicked', file=sys.stderr); os._exit(101)", "exit code 101: panicked"),
+        ("end.expect(1); end.socket.sendall(b'\\xff' * 8); end.receive()", "broke the protocol"),
+        ("end.expect(1); end.send(16, {'protocol': 2, 'version': '9'}); end.receive()", "install the same version"),
+    ],
+)
+def test_the_end_of_the_process_ends_what_waits(
+    scripted: Callable[[str], None], clients: list[Client], code: str, says: str
+) -> None:
+    scripted(code)
+    with pytest.raises(DspexError, match=says):
+        _open(clients)
+
+
+def test_after_its_end_another_one_is_started(scripted: Callable[[str], None]) -> None:
+    scripted(_CONNECTS + "end.receive()")
+    first = connection.connect("test:1")
+    assert connection.connect("test:1") is first
+    pid = first._process._process.pid
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(DspexError, match="killed by signal 9"):
+        first.call("runs.get", {})
+    second = connection.connect("test:1")
+    assert second is not first
+    second.close()
+    del connection._clients["test:1", None]
+
+
+def test_it_ends_with_its_socket_and_not_by_ctrl_c(scripted: Callable[[str], None], clients: list[Client]) -> None:
+    scripted(_CONNECTS + "end.receive(); print('at the end', file=sys.stderr)")
+    client = _open(clients)
+    process = client._process._process
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    client.close()
+    assert process.wait(10) == 0
+
+
+def test_a_fork_of_the_driver_has_a_client_of_its_own(scripted: Callable[[str], None]) -> None:
+    scripted(_CONNECTS + "request = end.expect(2)\nend.send(17, {'id': request['id'], 'body': {}})\nend.receive()")
+    client = connection.connect("test:2")
+    descriptor = client._process.socket.fileno()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            code = 0 if connection._clients == {} and not client.alive else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert client.call("still.there", {}) == {}
+    client.close()
+    del connection._clients["test:2", None]
+
+
+def test_a_frame_that_is_too_long_is_refused_before_it_is_sent(
+    scripted: Callable[[str], None], clients: list[Client]
+) -> None:
+    scripted(_CONNECTS + "end.receive()")
+    client = _open(clients)
+    with pytest.raises(DspexError, match="too large"):
+        client.call("runs.submit", {"x": bytes(33 * 1024 * 1024)})

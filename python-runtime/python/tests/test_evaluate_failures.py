@@ -1,0 +1,239 @@
+"""What goes wrong in an evaluation, and how the driver hears of it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import driver_program as program
+import dspy
+import pytest
+
+import dspex
+
+pytestmark = pytest.mark.usefixtures("node")
+
+
+@pytest.fixture(autouse=True)
+def lm() -> Iterator[Any]:
+    with dspy.context(lm=program.make_lm()):
+        yield dspy.settings.lm
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = logging.getLogger("dspy")
+    before, logger.propagate = logger.propagate, True
+    yield caplog
+    logger.propagate = before
+
+
+def _devset(*questions: str) -> list[Any]:
+    return [dspy.Example(question=question).with_inputs("question") for question in questions]
+
+
+@pytest.mark.parametrize("failure_score", [0.0, -1, 0.5])
+def test_failed_examples_have_an_empty_prediction_and_the_failure_score(failure_score: float) -> None:
+    devset = _devset("q", "raise this", "qq")
+    theirs, ours = (
+        kind(devset=devset, metric=program.metric, failure_score=failure_score)(program.Answering())
+        for kind in (dspy.Evaluate, dspex.Evaluate)
+    )
+    assert ours.score == theirs.score
+    assert ours.results[1] == theirs.results[1] == (devset[1], dspy.Prediction(), failure_score)
+    assert type(ours.results[1][2]) is type(failure_score)
+
+
+def test_errors_say_what_happened_where() -> None:
+    result = dspex.Evaluate(devset=_devset("q", "raise this"), metric=program.metric)(program.Answering())
+    (error,) = result.errors
+    assert (error.index, error.type, error.message) == (1, "KeyError", "'raise this'")
+    assert isinstance(error.exception, KeyError)
+    assert error.exception.args == ("raise this",)
+    assert "driver_program.py" in error.traceback
+    assert "raise KeyError(question)" in error.traceback
+    assert "dspex/runtime" not in error.traceback
+    assert error.worker
+    assert str(error) == "example 1: KeyError: 'raise this'"
+
+
+@pytest.mark.parametrize(
+    "name", ["AdapterParseError", "ContextWindowExceededError", "LMRateLimitError", "Odd", "Local"]
+)
+def test_exceptions_come_back_as_what_they_were(name: str) -> None:
+    result = dspex.Evaluate(devset=_devset(name), metric=program.metric)(program.Raising())
+    exception = result.errors[0].exception
+    assert type(exception).__name__ == name, exception
+    if name == "Odd":
+        assert (exception.first, exception.args) == (1, ())
+    if name == "Local":
+        assert str(exception) == "made in a function"
+    if name == "AdapterParseError":
+        assert "cannot parse" in str(exception)
+
+
+def test_exceptions_with_what_cannot_be_pickled_keep_their_class_and_message() -> None:
+    result = dspex.Evaluate(devset=_devset("Locked"), metric=program.metric)(program.Raising())
+    assert type(result.errors[0].exception) is program.Locked
+    assert "holds a lock" in str(result.errors[0].exception)
+
+
+def test_each_error_is_logged_as_dspy_does(said: pytest.LogCaptureFixture) -> None:
+    devset = _devset("raise this")
+    for provide_traceback in (False, True):
+        lines = []
+        for kind in (dspy.Evaluate, dspex.Evaluate):
+            said.clear()
+            kind(devset=devset, metric=program.metric, provide_traceback=provide_traceback)(program.Answering())
+            (record,) = [each for each in said.records if each.levelname == "ERROR"]
+            lines.append((record.name, record.getMessage()))
+        theirs, ours = lines
+        if provide_traceback:
+            assert "raise KeyError(question)" in ours[1]
+            assert ours[1].splitlines()[0] == theirs[1].splitlines()[0]
+        else:
+            assert ours == theirs
+
+
+@pytest.mark.parametrize(("max_errors", "setting"), [(2, 10), (None, 2)])
+def test_too_many_errors_raise_what_dspy_raises(max_errors: int | None, setting: int) -> None:
+    devset = _devset("q", "raise 1", "raise 2", "raise 3")
+    with dspy.context(max_errors=setting):
+        with pytest.raises(Exception, match="cancelled due to errors") as theirs:
+            dspy.Evaluate(devset=devset, metric=program.metric, num_threads=1, max_errors=max_errors)(
+                program.Answering()
+            )
+        with pytest.raises(Exception, match="cancelled due to errors") as ours:
+            dspex.Evaluate(devset=devset, metric=program.metric, num_threads=1, max_errors=max_errors)(
+                program.Answering()
+            )
+    assert (type(ours.value), str(ours.value)) == (type(theirs.value), str(theirs.value))
+    assert ours.value.run_id
+    assert [error.index for error in ours.value.errors] == [1, 2]
+    notes = "\n".join(ours.value.__notes__)
+    assert "example 1: KeyError: 'raise 1'" in notes
+    assert f"dspex run results {ours.value.run_id}" in notes
+
+
+def test_max_errors_may_be_without_limit() -> None:
+    devset = _devset(*["raise"] * 12)
+    result = dspex.Evaluate(devset=devset, metric=program.metric, max_errors=float("inf"))(program.Answering())
+    assert len(result.errors) == 12
+
+
+@pytest.mark.parametrize(("metric", "says"), [(program.nothing, "None"), (program.text, "not a number")])
+def test_what_is_no_score_is_a_type_error_as_under_dspy(metric: Any, says: str) -> None:
+    for kind in (dspy.Evaluate, dspex.Evaluate):
+        with pytest.raises(TypeError) as error:
+            kind(devset=_devset("q"), metric=metric)(program.Answering())
+    assert says in str(error.value)
+    assert error.value.run_id
+
+
+def test_a_worker_that_dies_is_one_failed_example() -> None:
+    devset = _devset("q", "die", "qq", "qqq")
+    result = dspex.Evaluate(devset=devset, metric=program.metric, retries=0, workers=2, num_threads=2)(
+        program.Answering()
+    )
+    (error,) = [error for error in result.errors if error.index == 1]
+    assert error.type == "WorkerLost"
+    assert isinstance(error.exception, dspex.RemoteError)
+    assert result.results[1][1] == dspy.Prediction()
+
+
+def test_system_exit_in_a_worker_does_not_end_the_driver() -> None:
+    result = dspex.Evaluate(devset=_devset("SystemExit"), metric=program.metric)(program.Raising())
+    assert result.errors[0].type == "SystemExit"
+    assert isinstance(result.errors[0].exception, dspex.RemoteError)
+
+
+def test_prints_of_workers_appear_here(capsys: pytest.CaptureFixture[str]) -> None:
+    dspex.Evaluate(devset=_devset("print a", "print b"), metric=program.metric)(program.Answering())
+    out = capsys.readouterr().out
+    assert "printed by print a\n" in out
+    assert "printed by print b\n" in out
+
+
+def test_a_program_that_does_not_load_says_why() -> None:
+    with pytest.raises(dspex.DspexError) as error:
+        dspex.Evaluate(devset=_devset("q"), metric=program.metric)(program.Unloadable())
+    assert "RuntimeError" in str(error.value)
+    assert "only the driver can load this" in str(error.value)
+    assert error.value.reason
+    assert "__setstate__" in (error.value.traceback or "")
+
+
+def test_a_prediction_that_cannot_be_pickled_is_shown_as_json(caplog: pytest.LogCaptureFixture) -> None:
+    result = dspex.Evaluate(devset=_devset("q", "qq"), metric=program.yes)(program.Locking())
+    assert result.score == 100.0
+    assert [prediction.answer for _, prediction, _ in result.results] == ["q", "qq"]
+    assert result.results[0][1].lock["$lossy"] == "_thread.lock"
+    assert "the prediction did not come back" in caplog.text or "prediction did not come back" in caplog.text
+
+
+def _interrupt_soon(seconds: float) -> None:
+    def interrupt() -> None:
+        time.sleep(seconds)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+
+
+def test_ctrl_c_cancels_the_run_promptly_and_says_how_to_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    _interrupt_soon(2)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        dspex.Evaluate(devset=_devset("sleep 30", "q"), metric=program.metric)(program.Answering())
+    assert time.monotonic() - started < 5
+    told = re.search(r"dspex run resume (\S+)", caplog.text)
+    assert told
+    assert _status(told[1], "running") == "cancelled"
+
+
+def test_a_detached_run_goes_on_after_ctrl_c(caplog: pytest.LogCaptureFixture) -> None:
+    _interrupt_soon(2)
+    with pytest.raises(KeyboardInterrupt):
+        dspex.Evaluate(devset=_devset("sleep 4"), metric=program.metric, detach=True)(program.Answering())
+    told = re.search(r"run (\S+) goes on", caplog.text)
+    assert told
+    assert _status(told[1], "running") == "finished"
+
+
+def _status(run_id: str, not_any_more: str, seconds: float = 10) -> str:
+    from dspex.client import connect
+
+    deadline = time.monotonic() + seconds
+    status = not_any_more
+    while status == not_any_more and time.monotonic() < deadline:
+        status = connect().call("runs.get", {"run_id": run_id})["status"]
+        time.sleep(0.05)
+    return status
+
+
+def test_a_run_that_someone_cancels_raises_what_dspy_raises() -> None:
+    from dspex.client import connect
+
+    runs: list[str] = []
+    client = connect()
+    stream = client.stream
+
+    def noting(method: str, body: dict[str, Any], deliver: Any) -> Any:
+        if method == "runs.watch":
+            runs.append(body["run_id"])
+            threading.Timer(1, lambda: client.call("runs.cancel", {"run_id": runs[0], "reason": "by a test"})).start()
+        return stream(method, body, deliver)
+
+    client.stream = noting  # type: ignore[method-assign]
+    try:
+        with pytest.raises(Exception, match="Execution cancelled") as error:
+            dspex.Evaluate(devset=_devset("sleep 30"), metric=program.metric)(program.Answering())
+    finally:
+        del client.stream
+    assert error.value.run_id == runs[0]
+    assert any("by a test" in note for note in error.value.__notes__)

@@ -1,0 +1,148 @@
+//! Frames of a worker that serves a pool's calls.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::worker::ExampleFailure;
+
+/// What a pool's worker serves. The first frame of such a worker, exactly once, in place of `load`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Serve {
+    /// This side's version, [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION).
+    pub protocol: u32,
+    /// The class of the pool.
+    pub pool: String,
+    /// Calls in execution at once.
+    pub threads: u32,
+    /// Modules that define commands: "module" or "path.py".
+    pub commands: Vec<String>,
+    /// What answers where a program names no LM: a model string, "path.py:name" or "module:name".
+    pub lm: Option<String>,
+}
+
+/// The worker serves.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Serving {
+    /// The commands that have a name of their own.
+    pub commands: Vec<String>,
+}
+
+/// Calls to execute, first come first served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// In the order in which they are to be started.
+    pub calls: Vec<Call>,
+}
+
+/// One call, on the wire an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Chosen by the pool; comes back with the reply.
+    pub id: u64,
+    /// `ping`, `create_program`, `execute_program`, a name that a command module defines, "path.py:name" or "module:name".
+    pub command: String,
+    /// JSON text; empty: without arguments.
+    pub arguments: Bytes,
+    /// W3C trace context, where the caller has one.
+    pub traceparent: Option<String>,
+}
+
+impl Serialize for Call {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.id, &self.command, &self.arguments, &self.traceparent).serialize(serializer)
+    }
+}
+
+/// Something that all workers of a pool know under a name: a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Define {
+    /// Its name.
+    pub name: String,
+    /// What the worker that defined it said; `None`: there is none.
+    pub body: Option<Bytes>,
+}
+
+/// Calls that are done.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Replies {
+    /// In the order in which they finished.
+    pub replies: Vec<Reply>,
+}
+
+/// What became of a call; on the wire an array of id, status, body, microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// As ordered.
+    pub id: u64,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// How long it took in the worker.
+    pub duration_us: u64,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The result, JSON text.
+    Done(Bytes),
+    /// It raised.
+    Failed(ExampleFailure),
+    /// It was not executed: the worker needs to be told the definition of this name first.
+    Needs(String),
+    /// The result, and something that the other workers are to know.
+    Defined {
+        /// JSON text.
+        result: Bytes,
+        /// The name.
+        name: String,
+        /// What stands behind it.
+        body: Bytes,
+    },
+}
+
+impl<'de> Deserialize<'de> for Reply {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let (id, status, body, duration_us): (u64, u8, Bytes, u64) = Deserialize::deserialize(deserializer)?;
+        let outcome = match status {
+            0 => Outcome::Done(body),
+            1 => Outcome::Failed(rmp_serde::from_slice(&body).map_err(Error::custom)?),
+            2 => Outcome::Needs(String::from_utf8(body.into()).map_err(Error::custom)?),
+            3 => {
+                let (result, name, body) = rmp_serde::from_slice(&body).map_err(Error::custom)?;
+                Outcome::Defined { result, name, body }
+            }
+            other => return Err(Error::custom(format!("unknown status of a call: {other}"))),
+        };
+        Ok(Self { id, outcome, duration_us })
+    }
+}
+
+/// Calls that were taken back before they were started.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Returned {
+    /// Their ids.
+    pub calls: Vec<u64>,
+}
+
+/// A question of user code to whoever drives the run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Ask {
+    /// Comes back with the reply.
+    pub id: u64,
+    /// The example that asks.
+    pub index: u64,
+    /// Opened by the driver only.
+    pub body: Bytes,
+}
+
+/// The driver's answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// As asked.
+    pub id: u64,
+    /// Opened by the worker only.
+    pub body: Option<Bytes>,
+    /// Why there is no answer.
+    pub error: Option<String>,
+}
