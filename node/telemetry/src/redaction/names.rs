@@ -106,7 +106,14 @@ const HARMLESS_KEYS: &[&str] = &[
 const HAVE_PASSWORDS: &[&str] =
     &["admin", "auth", "db", "mail", "my", "mysql", "pg", "proxy", "redis", "root", "smtp", "ssh", "user"];
 
+/// One of these is a part of every name that announces a secret, so that most names need no closer look.
+const SIGNS: &[&str] = &["key", "token", "pass", "pwd", "secret", "auth", "credential", "cookie", "jwt"];
+
 pub(super) fn suspicion(name: &str) -> Suspicion {
+    let has = |sign: &&str| name.as_bytes().windows(sign.len()).any(|part| part.eq_ignore_ascii_case(sign.as_bytes()));
+    if !SIGNS.iter().any(has) {
+        return Suspicion::None;
+    }
     let words = words(name);
     let Some(last) = words.last().map(String::as_str) else { return Suspicion::None };
     let before = words.len().checked_sub(2).map(|place| words[place].as_str());

@@ -22,11 +22,12 @@ pub(super) fn values(text: &str) -> Vec<Range<usize>> {
     let mut place = 0;
     while let Some(name) = next_name(text, place) {
         place = name.end;
+        // Most words have no value, which is seen at a glance.
+        let Some((start, bond)) = bond(text, &name) else { continue };
         let how_sure = suspicion(&text[name.clone()]);
         if how_sure == Suspicion::None {
             continue;
         }
-        let Some((start, bond)) = bond(text, &name) else { continue };
         let start = start + scheme(&text[start..]);
         let Some((range, quoted)) = find(&text[start..]) else { continue };
         let range = start + range.start..start + range.end;

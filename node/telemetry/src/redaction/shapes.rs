@@ -46,6 +46,9 @@ const NOT_BEARERS: &[&str] = &[
     "tokens",
 ];
 
+/// No key is shorter than this, with its prefix.
+const KEY_LENGTH_MIN: usize = 9;
+
 const KEY_BEGINS: &str = "-----BEGIN ";
 const KEY_ENDS: &str = "-----END ";
 
@@ -73,9 +76,12 @@ fn next_word(text: &str, place: usize) -> Option<Range<usize>> {
 
 /// `sk-...` and its like, and JSON web tokens.
 fn key(text: &str, word: &Range<usize>) -> Option<Range<usize>> {
-    let whole = text[word.clone()].trim_end_matches('.');
-    let whole = whole.trim_start_matches(['.', '-']);
-    let start = word.start + text[word.clone()].find(whole)?;
+    if word.len() < KEY_LENGTH_MIN {
+        return None;
+    }
+    let ended = text[word.clone()].trim_end_matches('.');
+    let whole = ended.trim_start_matches(['.', '-']);
+    let start = word.start + ended.len() - whole.len();
     let known = PREFIXES.iter().any(|(prefix, least)| {
         whole
             .strip_prefix(prefix)
