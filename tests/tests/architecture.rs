@@ -13,14 +13,24 @@ use serde_json::Value;
 const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-model", &[]),
     ("dspex-storage", &["dspex-model"]),
-    ("dspex-consensus", &["dspex-model", "dspex-storage"]),
-    ("dspex-python", &["dspex-model"]),
-    ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model"]),
+    ("dspex-consensus", &["dspex-model", "dspex-storage", "dspex-telemetry"]),
+    ("dspex-python", &["dspex-model", "dspex-telemetry"]),
+    ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"]),
+    ("dspex-telemetry", &[]),
     ("dspex-api", &[]),
     ("dspex-cli", &["dspex-api"]),
     (
         "dspex",
-        &["dspex-model", "dspex-storage", "dspex-consensus", "dspex-python", "dspex-actors", "dspex-api", "dspex-cli"],
+        &[
+            "dspex-model",
+            "dspex-storage",
+            "dspex-consensus",
+            "dspex-python",
+            "dspex-actors",
+            "dspex-api",
+            "dspex-cli",
+            "dspex-telemetry",
+        ],
     ),
     ("dspex-tests", &["dspex-api"]),
 ];
@@ -36,6 +46,15 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tonic", &["dspex-api", "dspex"]),
     ("tonic-health", &["dspex"]),
     ("tonic-reflection", &["dspex"]),
+    ("opentelemetry", &["dspex-telemetry"]),
+    ("opentelemetry-otlp", &["dspex-telemetry"]),
+    ("opentelemetry-proto", &["dspex-telemetry"]),
+    ("opentelemetry_sdk", &["dspex-telemetry"]),
+    ("tracing-opentelemetry", &["dspex-telemetry"]),
+    // `dspex` until its start goes through the room.
+    ("tracing-subscriber", &["dspex-telemetry", "dspex"]),
+    ("metrics", &["dspex-telemetry"]),
+    ("metrics-exporter-prometheus", &["dspex-telemetry"]),
 ];
 
 /// What the model must never know: it is pure, so that every node computes the same.

@@ -1,0 +1,46 @@
+//! The reference page of the metrics is what the program says of them. `UPDATE_REFERENCE=1` writes it anew.
+
+use std::fmt::Write;
+
+use dspex_telemetry::{Kind, names};
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/src/reference/metrics.md");
+
+#[test]
+fn the_page_says_what_the_table_says() {
+    let page = page();
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(PAGE, &page).expect("a page that can be written");
+    }
+    let written = std::fs::read_to_string(PAGE).expect("the page");
+    assert!(written == page, "docs/src/reference/metrics.md is out of date: run this test with UPDATE_REFERENCE=1");
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Metrics\n\n\
+         What a node tells Prometheus. Durations are in seconds, also where older documents say milliseconds. A label takes at most 100\n\
+         distinct values; later ones are counted under `other`. `dspex_cache_hit_rate` covers the time since the node's start; for a\n\
+         window of your own divide the rates of hits and misses.\n\n\
+         | Metric | Name in Prometheus | Type | Unit | Labels | Says |\n|---|---|---|---|---|---|\n",
+    );
+    for metric in names::table() {
+        let kind = match metric.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            page,
+            "| `{}` | `{}` | {kind} | {} | {} | {} |",
+            metric.name,
+            metric.exposed,
+            metric.unit,
+            labels.join(", "),
+            metric.help
+        );
+    }
+    page
+}
