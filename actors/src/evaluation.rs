@@ -7,6 +7,7 @@ mod lost;
 mod plan;
 mod prefetch;
 mod rows;
+mod spans;
 mod work;
 mod workers;
 
@@ -19,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
+use crate::metering;
 use crate::run_workers::RunWorkersMessage;
 use crate::proposing::propose;
 use crate::recorder::{Recorded, RecorderMessage};
@@ -58,6 +60,8 @@ pub(crate) struct EvaluationArguments {
     pub board: Arc<Board>,
     pub run_workers: ActorRef<RunWorkersMessage>,
     pub recorder: ActorRef<RecorderMessage>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
 }
 
 pub(crate) struct EvaluationActor;
@@ -139,6 +143,7 @@ impl Work {
             Ok(status) => {
                 self.arguments.board.committed();
                 info!(run = %self.arguments.run, status = status.name(), "run ended");
+                metering::run_ended(status.name(), self.elapsed());
                 Next::Stop
             }
             Err(error) => {

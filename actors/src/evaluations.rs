@@ -27,6 +27,8 @@ pub(crate) struct Handover {
     pub board: Arc<Board>,
     /// The worker that checked the program.
     pub loaded: Option<LoadedProcess>,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
 }
 
 pub(crate) enum EvaluationsMessage {
@@ -136,6 +138,7 @@ impl EvaluationsState {
             board: Arc::clone(&entry.handover.board),
             run_workers: run_workers.clone(),
             recorder: recorder.clone(),
+            traceparent: entry.handover.traceparent.clone(),
         };
         let loaded = entry.handover.loaded.take();
         match Actor::spawn_linked(None, EvaluationActor, (arguments, loaded), myself.get_cell()).await {

@@ -11,6 +11,7 @@ mod error;
 mod evaluation;
 mod evaluations;
 mod freeing;
+mod metering;
 mod payload;
 mod pool;
 mod pools;

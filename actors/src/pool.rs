@@ -14,8 +14,11 @@ mod window;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dspex_telemetry::{TRACE_TARGET, set_parent, span, span_traceparent};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::context::NodeContext;
 use crate::submission::Caller;
@@ -140,7 +143,39 @@ impl Pool {
     ///
     /// # Errors
     /// See [`CallError`]. At once when the queue is full, and never later than the call's two limits allow.
-    pub async fn call(&self, request: CallRequest) -> Result<CallReply, CallError> {
+    pub async fn call(&self, mut request: CallRequest) -> Result<CallReply, CallError> {
+        let span = span!(
+            "dspex.pool.request",
+            otel.kind = "server",
+            dspex.pool = self.class.name(),
+            dspex.command = request.command,
+            dspex.worker = Empty,
+            dspex.queued_ms = Empty,
+        );
+        if span.is_disabled() {
+            return self.queue(request).await;
+        }
+        if let Some(traceparent) = &request.traceparent {
+            set_parent(&span, traceparent);
+        }
+        // What the call's own code opens hangs beneath this.
+        request.traceparent = span_traceparent(&span);
+        let told = span.clone();
+        let answer = async move {
+            let answer = self.queue(request).await;
+            match &answer {
+                Ok(reply) => {
+                    told.record("dspex.worker", &reply.worker);
+                    told.record("dspex.queued_ms", reply.queued.as_secs_f64() * 1000.0);
+                }
+                Err(error) => tracing::error!(target: TRACE_TARGET, %error, "the call failed"),
+            }
+            answer
+        };
+        answer.instrument(span).await
+    }
+
+    async fn queue(&self, request: CallRequest) -> Result<CallReply, CallError> {
         if request.arguments.len() > ARGUMENTS_MAX {
             return Err(CallError::TooLong(request.arguments.len()));
         }

@@ -25,7 +25,7 @@ pub(crate) async fn submit(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: SubmitRequest,
 ) -> Result<Submitted, SubmitError> {
-    let SubmitRequest { request: id, received, caller, evaluation, detach, resume } = request;
+    let SubmitRequest { request: id, received, caller, evaluation, detach, resume, traceparent } = request;
     let caller = caller.with(&evaluation.environment);
     let checked = check::check(context, &caller, Checking::submission(context, &evaluation).await?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
@@ -41,14 +41,14 @@ pub(crate) async fn submit(
         notes.extend(specification::settings_kept(&stored, &spec));
         // The stored run decides how it is executed, so this worker serves only where it fits that.
         let loaded = checked.into_loaded(&stored);
-        let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
+        let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
         start(context, evaluations, run, handover, id, command).await?;
         context.freeing.unpin(dataset);
         return Ok(Submitted { run, resumed: true, notes });
     }
     let loaded = checked.into_loaded(&spec);
-    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
+    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
     let run = RunId::from(Uuid::now_v7());
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
     let run = start(context, evaluations, run, handover, id, Command::SubmitRun(Box::new(submission))).await?;
@@ -63,7 +63,7 @@ pub(crate) async fn resume(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: ResumeRequest,
 ) -> Result<Submitted, SubmitError> {
-    let ResumeRequest { request: id, received, caller, run, detach } = request;
+    let ResumeRequest { request: id, received, caller, run, detach, traceparent } = request;
     let held = context.parts.consensus.read_stale(|state| state.run(run).cloned());
     let held = held.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
     let status = held.progress.status;
@@ -82,7 +82,7 @@ pub(crate) async fn resume(
     // They were told when the run began, and where they came from then.
     notes.retain(|note| !note.starts_with("Inputs: "));
     let loaded = checked.into_loaded(&held.spec);
-    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded };
+    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
     start(context, evaluations, run, handover, id, command).await?;
     Ok(Submitted { run, resumed: true, notes })

@@ -108,6 +108,8 @@ pub struct SubmitRequest {
     pub detach: bool,
     /// Continue an unfinished run with an equal specification.
     pub resume: bool,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
 }
 
 /// A resume by id.
@@ -123,6 +125,8 @@ pub struct ResumeRequest {
     pub run: RunId,
     /// Goes on without its driver.
     pub detach: bool,
+    /// W3C trace context of the caller.
+    pub traceparent: Option<String>,
 }
 
 /// A run that was started, continued, or found running.

@@ -13,7 +13,9 @@ use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
     ToWorker,
 };
-use dspex_python::{EndReason, Ended, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess};
+use dspex_python::{
+    EndReason, Ended, MemoryLimit, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess, beyond_limit,
+};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
@@ -23,6 +25,7 @@ use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
+use crate::metering;
 use crate::pool::{PoolClass, PoolMessage};
 use crate::submission::Caller;
 
@@ -198,6 +201,8 @@ pub(crate) enum WorkerMessage {
     Ping,
     /// It has had its time to load.
     LoadLimit(Duration),
+    /// It needs more memory than it may.
+    BeyondMemory,
     /// There is no more work: what the program left for its end is done, then the process ends.
     Finish,
     /// Ends the process at once; the end is reported.
@@ -215,12 +220,14 @@ pub(crate) struct WorkerActorState {
     failure: Option<(String, Option<SubmitError>)>,
     leaving: bool,
     finishing: bool,
+    since: Instant,
     _view: ViewGuard,
 }
 
 /// Dropping it gives the process up: the package kills it.
 struct RunningProcess {
     handle: WorkerHandle,
+    memory: Option<(Arc<MemoryLimit>, AbortOnDrop)>,
     _pumps: [AbortOnDrop; 2],
     _permit: OwnedSemaphorePermit,
 }
@@ -280,6 +287,7 @@ impl Actor for WorkerActor {
             failure: None,
             leaving: false,
             finishing: false,
+            since: Instant::now(),
             _view: guard,
         })
     }
@@ -304,6 +312,10 @@ impl Actor for WorkerActor {
                 state.give_up(format!("the worker was still loading after {} s", limit.as_secs_f64()), None);
             }
             WorkerMessage::LoadLimit(_) => {}
+            WorkerMessage::BeyondMemory => {
+                let limit = state.place.memory_limit.unwrap_or_default();
+                state.give_up(beyond_limit(limit), None);
+            }
             WorkerMessage::Finish => state.finish(&myself),
             WorkerMessage::Kill => state.kill(),
         }
@@ -373,17 +385,24 @@ impl WorkerActorState {
             AbortOnDrop(tokio::spawn(pump_events(myself.clone(), events))),
             AbortOnDrop(tokio::spawn(pump_lines(handle.clone(), self.place.owner.clone(), lines))),
         ];
-        self.process = Some(RunningProcess { handle, _pumps: pumps, _permit: permit });
+        let memory = self.place.memory_limit.map(|bytes| {
+            let limit = Arc::new(MemoryLimit::new(pid, &self.place.id, bytes));
+            let watch = AbortOnDrop(tokio::spawn(watch_memory(myself.clone(), Arc::clone(&limit))));
+            (limit, watch)
+        });
+        self.process = Some(RunningProcess { handle, memory, _pumps: pumps, _permit: permit });
     }
 
     fn ready(&mut self, sources: Option<BTreeMap<String, String>>) {
         self.loaded = true;
+        metering::worker_started(self.since.elapsed());
         self.show(|view| view.state = WorkerState::Ready);
         self.report(WorkerReport::Ready(sources));
     }
 
     fn serving(&mut self) {
         self.loaded = true;
+        metering::worker_started(self.since.elapsed());
         self.show(|view| view.state = WorkerState::Ready);
         self.report(WorkerReport::Serving);
     }
@@ -392,6 +411,12 @@ impl WorkerActorState {
         self.leaving = true;
         self.show(|view| view.state = WorkerState::Draining);
         self.report(WorkerReport::Leave { replace });
+    }
+
+    /// The kernel ended it for its memory.
+    fn was_out_of_memory(&self) -> bool {
+        let limit = self.process.as_ref().and_then(|process| process.memory.as_ref());
+        limit.is_some_and(|(limit, _)| limit.killed_one())
     }
 
     fn kill(&self) {
@@ -476,6 +501,9 @@ impl WorkerActorState {
             WorkerEvent::Ended(ended) => {
                 let output = self.process.as_ref().map(|process| process.handle.output().text());
                 let mut end = WorkerEnd::new(&ended, output.unwrap_or_default());
+                if self.failure.is_none() && self.was_out_of_memory() {
+                    self.failure = Some((beyond_limit(self.place.memory_limit.unwrap_or_default()), None));
+                }
                 if let Some((message, refused)) = self.failure.take() {
                     end = WorkerEnd { message, by: EndedBy::Itself, refused, ..end };
                 }
@@ -485,6 +513,7 @@ impl WorkerActorState {
     }
 
     fn end(&mut self, myself: &ActorRef<WorkerMessage>, end: WorkerEnd) {
+        metering::worker_ended(end.by, self.finishing);
         self.report(WorkerReport::Ended(end));
         myself.stop(None);
     }
@@ -550,6 +579,12 @@ fn frames<T>(orders: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
         }
     }
     frames
+}
+
+async fn watch_memory(worker: ActorRef<WorkerMessage>, limit: Arc<MemoryLimit>) {
+    limit.exceeded().await;
+    // A worker that is gone needs no memory.
+    let _ = worker.cast(WorkerMessage::BeyondMemory);
 }
 
 async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver<WorkerEvent>) {

@@ -38,7 +38,7 @@ class Peer:
 
 @dataclass
 class Figure:
-    """`ratio` is peer / own: how many times less DSPex needs."""
+    """`ratio` is peer / own: how many times less DSPex needs; where more is better, own / peer: how many times more it does."""
 
     benchmark: str
     metric: str
@@ -50,12 +50,13 @@ class Figure:
     # CPUs that other processes kept busy meanwhile, in each run.
     others_cpus: Sequence[float] = ()
     detail: dict[str, Any] = field(default_factory=dict)
+    more_is_better: bool = False
 
     def emit(self, load_before: float) -> None:
         """Writes the figure down. Never fails because of a target: that is for the reader to judge."""
         runs = [_short(run) for run in self.runs]
         own = _short(median(runs))
-        ratio = _short(self.peer.median / own) if self.peer and own else None
+        ratio = self._ratio(own)
         line = {
             "benchmark": self.benchmark,
             "metric": self.metric,
@@ -78,6 +79,11 @@ class Figure:
         print(json.dumps(line), flush=True)
         say(summary(line))
 
+    def _ratio(self, own: float) -> float | None:
+        if self.peer is None or not own or not self.peer.median:
+            return None
+        return _short(own / self.peer.median if self.more_is_better else self.peer.median / own)
+
     def _met(self, own: float, ratio: float | None) -> bool | None:
         if not self.target:
             return None
@@ -95,7 +101,8 @@ def summary(line: dict[str, Any]) -> str:
     """A figure in one line."""
     said = f"  {line['benchmark']}: {line['metric']} {line['median']:g} {line['unit']}"
     if line["peer"]:
-        said += f"; {line['peer']['name']} {line['peer']['median']:g} (ratio {line['ratio']:g})"
+        ratio = "" if line["ratio"] is None else f" (ratio {line['ratio']:g})"
+        said += f"; {line['peer']['name']} {line['peer']['median']:g}{ratio}"
     if line["target"]:
         said += f"; target {describe(line['target'])}: {'met' if line['met'] else 'NOT MET'}"
     load = line["load"]

@@ -26,6 +26,18 @@ def private_bytes(pid: int | str = "self") -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean:", "Private_Dirty:")))
 
 
+def shared_out_bytes(pid: int) -> int:
+    """A process's memory, what it shares counted in parts (PSS); all of it where only the process itself may see more."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    except PermissionError:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def _busy_seconds() -> float:
     user, nice, system, _idle, _iowait, interrupts, soft, steal = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]

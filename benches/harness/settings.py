@@ -20,6 +20,15 @@ PACKAGE = ROOT / "python-runtime" / "python"
 
 PROGRAM = os.environ.get("DSPEX_TEST_PROGRAM") or str(ROOT / ".venv" / "bin" / "dspex")
 PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
+# The same with Ray, which nothing else needs (requirements/bench.in).
+RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON") or str(ROOT / ".venv-bench" / "bin" / "python")
+# Calls from Rust inside a node (actors/examples).
+ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(
+    Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache" / "dspex" / "target")
+    / "release"
+    / "examples"
+    / "pool_round_trips"
+)
 
 
 @dataclass(frozen=True)

@@ -1,209 +1,28 @@
-//! The embedded node: one background process for each home directory, from its start to its end.
+//! The embedded node: one background process for each home directory.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{NodeParts, PoolsSettings, Tree};
-use dspex_consensus::{Consensus, ConsensusOptions};
-use dspex_model::RunStatus;
-use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
-use dspex_storage::{BlobStore, DataDirectory, Options};
-use futures::FutureExt;
-use futures::future::FusedFuture;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
-use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
-use uuid::Uuid;
-
-use crate::activity::Activity;
-use crate::server;
-use crate::service::Node;
+use crate::configuration::Configuration;
+use crate::life::{self, Setup};
+use crate::server::Listeners;
 use crate::start_error::Failure;
 
 /// Without calls and runs for so long, the node ends.
 const IDLE_MAX: Duration = Duration::from_secs(600);
-/// For the API server to answer what is under way.
-const SERVER_GRACE: Duration = Duration::from_secs(5);
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// After a failed write: for the runs to end.
-const FAILURE_GRACE: Duration = Duration::from_secs(2);
-/// How soon a failed write is noticed, and how long commands have to hear of it.
-const FAILURE_LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs the node until it is told to stop or nobody has needed it for a while. Gives the exit code.
 pub(crate) fn run(home: &Path) -> i32 {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,openraft=warn")))
-        .with_ansi(false)
-        .with_writer(std::io::stderr)
-        .init();
-    // A child of the same user could otherwise read this process's memory and environment.
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
-        warn!(%error, "the node's memory is readable for processes of the same user");
-    }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::other(error).leave(home),
-    };
-    let code = match runtime.block_on(live(home)) {
-        Ok(()) => 0,
-        Err(failure) => failure.leave(home),
-    };
-    // Python processes and files are gone by now; a blocked reader must not hold the process.
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    code
-}
-
-async fn live(home: &Path) -> Result<(), Failure> {
-    let data = open(home).await?;
-    let consensus = Consensus::start(&data, ConsensusOptions::default()).await?;
-    let tree = start_tree(home, &data, &consensus).await?;
-    let activity = Activity::new();
-    let stop = Arc::new(Notify::new());
-    let node = Node {
-        home: home.to_path_buf(),
-        started: std::time::Instant::now(),
-        tree: tree.clone(),
-        consensus: consensus.clone(),
-        blobs: data.blobs().clone(),
-        zygotes: tree.zygotes(),
-        activity: activity.clone(),
-        stop: Arc::clone(&stop),
-        is_embedded: true,
-    };
-    let socket = home.join("node.sock");
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = server::serve(socket.clone(), Arc::new(node), async move {
-        // A sender that is gone means the same.
-        let _ = ended.await;
-    });
-    let mut serving = tokio::spawn(serving).fuse();
-    info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), "the node is ready");
-    let failure = tokio::select! {
-        () = wanted_no_more(&consensus, &activity) => None,
-        () = stop.notified() => None,
-        () = told_to_end() => None,
-        stopped = consensus.stopped() => Some(Failure::storage(log_stopped(stopped))),
-        failed = storage_failed(data.blobs(), &consensus) => Some(Failure::storage(failed)),
-        // A node that nobody can reach is of no use, and would hold the data directory.
-        served = &mut serving => Some(Failure::other(unreachable(&socket, served))),
-    };
-    // New commands must not find a node that is ending.
-    let _ = std::fs::remove_file(&socket);
-    drop(end);
-    tree.stop().await;
-    // One that ended by itself was heard above.
-    if !serving.is_terminated()
-        && let Ok(Ok(Err(error))) = tokio::time::timeout(SERVER_GRACE, serving).await
-    {
-        warn!(%error, "the API server ended badly");
-    }
-    consensus.shutdown().await;
-    match failure {
-        Some(failure) => Err(failure),
-        None => {
-            info!("the node has ended");
-            Ok(())
-        }
-    }
-}
-
-fn log_stopped(why: Option<String>) -> String {
-    format!("the log stopped: {}", why.unwrap_or_default())
-}
-
-/// What to say of an API server that ended while it was needed.
-fn unreachable(socket: &Path, served: Result<anyhow::Result<()>, tokio::task::JoinError>) -> String {
-    let why = match served {
-        Ok(Ok(())) => "it ended".to_owned(),
-        Ok(Err(error)) => format!("{error:#}"),
-        Err(error) => error.to_string(),
-    };
-    format!(
-        "no command can reach the node at {}: {why}; make its directory writable, or set DSPEX_HOME to another one",
-        socket.display()
-    )
-}
-
-async fn open(home: &Path) -> Result<DataDirectory, Failure> {
-    let path = home.join("data");
-    let opening = tokio::task::spawn_blocking(move || DataDirectory::open(path, &Options::embedded()));
-    Ok(opening.await.map_err(Failure::other)??)
-}
-
-async fn start_tree(home: &Path, data: &DataDirectory, consensus: &Consensus) -> Result<Tree, Failure> {
-    let processes = home.join("processes");
-    let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
-    if !cleanup.killed.is_empty() {
-        info!(killed = ?cleanup.killed, "ended what a crashed node left behind");
-    }
-    let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
-    let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;
-    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let parts = NodeParts {
-        node: data.identity().node_id,
-        consensus: consensus.clone(),
-        blobs: data.blobs().clone(),
-        zygotes: Zygotes::new(package, registry, Limits::default()),
-        cpus,
-        pools: PoolsSettings::embedded(cpus),
-    };
-    Tree::start(parts).await.map_err(Failure::other)
-}
-
-async fn wanted_no_more(consensus: &Consensus, activity: &Activity) {
-    loop {
-        tokio::time::sleep(LOOK_EVERY).await;
-        if activity.idle() > IDLE_MAX && !is_running(consensus) {
-            info!("nobody has needed the node for 10 minutes");
-            return;
-        }
-    }
-}
-
-/// Blobs cannot be written any more, and the runs have had the time to end for that reason: the next node opens the directory
-/// anew, as soon as the disk is mended.
-async fn storage_failed(blobs: &BlobStore, consensus: &Consensus) -> String {
-    loop {
-        tokio::time::sleep(FAILURE_LOOK_EVERY).await;
-        let Some(failure) = blobs.failure() else { continue };
-        let ended = async {
-            while is_running(consensus) {
-                tokio::time::sleep(FAILURE_LOOK_EVERY).await;
-            }
-        };
-        // A run that cannot be ended is interrupted by the next start.
-        let _ = tokio::time::timeout(FAILURE_GRACE, ended).await;
-        tokio::time::sleep(FAILURE_LOOK_EVERY).await;
-        return format!("results cannot be stored any more: {failure}");
-    }
-}
-
-fn is_running(consensus: &Consensus) -> bool {
-    consensus.read_stale(|state| state.runs().any(|(_, run)| run.progress.status == RunStatus::Running))
-}
-
-async fn told_to_end() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_ended_says_where_and_why() {
-        let told = unreachable(Path::new("/home/node.sock"), Ok(Err(anyhow::anyhow!("Permission denied"))));
-        assert!(told.contains("/home/node.sock: Permission denied; make"), "{told}");
-        assert!(unreachable(Path::new("/s"), Ok(Ok(()))).contains("it ended"));
-    }
+    life::run(home, || {
+        let file = home.join("dspex.toml");
+        let configuration = if file.exists() { Configuration::read(&file) } else { Configuration::of_environment() };
+        let configuration = configuration.map_err(Failure::configuration)?;
+        Ok(Setup {
+            home: home.to_path_buf(),
+            listeners: Listeners::Socket(home.join("node.sock")),
+            pools: configuration.pools(life::cpus(), None).map_err(Failure::configuration)?,
+            is_embedded: true,
+            idle_max: Some(IDLE_MAX),
+        })
+    })
 }

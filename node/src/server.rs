@@ -1,30 +1,124 @@
-//! The gRPC server on the node's Unix socket.
+//! The servers of a node: gRPC, health and metrics, on a Unix socket or on TCP behind a token.
 
+mod access;
+mod web;
+
+use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dspex_api::v1::admin_server::AdminServer;
 use dspex_api::v1::blobs_server::BlobsServer;
 use dspex_api::v1::pools_server::PoolsServer;
 use dspex_api::v1::runs_server::RunsServer;
 use dspex_api::{FILE_DESCRIPTOR_SET, SocketPath};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::watch;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::warn;
 
 use crate::service::{AdminService, BlobsService, Node, PoolsService, RunsService};
+use access::Access;
 
 /// A submission carries a whole environment; rows come in chunks of 1 MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// A connection whose other end is gone without a word is noticed.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
-/// Serves until `end` completes.
-pub(crate) async fn serve(socket: PathBuf, node: Arc<Node>, end: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let listener = listen(&socket)?;
+/// Where a node listens.
+#[derive(Clone)]
+pub(crate) enum Listeners {
+    /// A Unix socket, for this user only.
+    Socket(PathBuf),
+    /// Loopback TCP, with a token.
+    Tcp(Tcp),
+}
+
+/// The ports of a node on TCP.
+#[derive(Clone)]
+pub(crate) struct Tcp {
+    /// gRPC.
+    pub api: SocketAddr,
+    /// Probes and metrics.
+    pub http: SocketAddr,
+    pub token: String,
+}
+
+impl fmt::Display for Listeners {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(Tcp { api, http, .. }) => write!(f, "{api} and http://{http}"),
+        }
+    }
+}
+
+impl Listeners {
+    /// Nobody finds the node any more.
+    pub(crate) fn remove_socket(&self) {
+        if let Self::Socket(path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Serves until the sender of `end` is gone.
+pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Receiver<()>) -> anyhow::Result<()> {
+    let web = web::router(Arc::clone(&node));
+    let grpc = grpc(Arc::clone(&node)).await?;
+    match listeners {
+        Listeners::Socket(socket) => {
+            let listener = listen(&socket)?;
+            let routes = Routes::from(grpc.into_axum_router().merge(web));
+            // health and metrics are HTTP/1, for curl.
+            Server::builder()
+                .accept_http1(true)
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(
+                    UnixListenerStream::new(listener).filter_map(own_user_only),
+                    closed(end),
+                )
+                .await?;
+        }
+        Listeners::Tcp(Tcp { api, http, token }) => {
+            let access = Access::new(&token);
+            let api = TcpListener::bind(api).await.map_err(|error| named(error, api))?;
+            let http = TcpListener::bind(http).await.map_err(|error| named(error, http))?;
+            let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
+            let serving_api = Server::builder()
+                .http2_keepalive_interval(Some(KEEP_ALIVE))
+                .tcp_nodelay(true)
+                .add_routes(Routes::from(guarded))
+                .serve_with_incoming_shutdown(TcpListenerStream::new(api), closed(end.clone()));
+            let serving_http = Server::builder()
+                .accept_http1(true)
+                .add_routes(Routes::from(web.layer(access.for_http())))
+                .serve_with_incoming_shutdown(TcpListenerStream::new(http), closed(end));
+            tokio::try_join!(serving_api, serving_http)?;
+        }
+    }
+    Ok(())
+}
+
+async fn closed(mut end: watch::Receiver<()>) {
+    // A sender that is gone is what is waited for.
+    while end.changed().await.is_ok() {}
+}
+
+fn named(error: io::Error, address: SocketAddr) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
+}
+
+async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<RunsServer<RunsService>>().await;
+    health.set_serving::<PoolsServer<PoolsService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()?;
@@ -34,18 +128,13 @@ pub(crate) async fn serve(socket: PathBuf, node: Arc<Node>, end: impl Future<Out
     let pools = PoolsServer::new(PoolsService::new(Arc::clone(&node)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    Server::builder()
-        .add_service(health_service)
+    let blobs = BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Ok(Routes::new(health_service)
         .add_service(reflection)
         .add_service(runs)
         .add_service(pools)
-        .add_service(
-            BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(AdminServer::new(AdminService::new(node)))
-        .serve_with_incoming_shutdown(UnixListenerStream::new(listener).filter_map(own_user_only), end)
-        .await?;
-    Ok(())
+        .add_service(blobs)
+        .add_service(AdminServer::new(AdminService::new(node))))
 }
 
 fn listen(socket: &PathBuf) -> io::Result<UnixListener> {

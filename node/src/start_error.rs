@@ -9,6 +9,8 @@ use dspex_storage::OpenError;
 
 /// Unreachable; `exit::UNREACHABLE` of the CLI.
 const UNREACHABLE: u8 = 6;
+/// Wrong usage.
+const USAGE: u8 = 2;
 /// A limit was reached.
 const LIMIT: u8 = 7;
 
@@ -23,6 +25,11 @@ pub(crate) struct Failure {
 impl Failure {
     pub(crate) fn other(error: impl std::fmt::Display) -> Self {
         Self { reason: reason::NODE_START_FAILED, exit_code: UNREACHABLE, message: error.to_string() }
+    }
+
+    /// The settings are wrong.
+    pub(crate) fn configuration(error: impl std::fmt::Display) -> Self {
+        Self { reason: reason::REQUEST_INVALID, exit_code: USAGE, message: error.to_string() }
     }
 
     /// The store of a node that ran takes no more writes.

@@ -3,8 +3,12 @@
 //! Counted as PSS: pages that workers share with their zygote are divided among them, so that the sum over all is what the
 //! machine really gives.
 
+mod limit;
+
 use std::collections::BTreeMap;
 use std::fs;
+
+pub use limit::{MemoryLimit, beyond_limit};
 
 use crate::process::{parent_of, processes};
 

@@ -88,7 +88,7 @@ impl Home {
 
     /// The nodes among them: one, unless something is wrong.
     pub fn nodes(&self) -> Vec<u32> {
-        let is_node = |pid: &u32| process::command_line(*pid).contains(" node --embedded");
+        let is_node = |pid: &u32| process::command_line(*pid).contains(" node --home");
         self.processes().into_iter().filter(is_node).collect()
     }
 

@@ -18,6 +18,11 @@ pub fn interrupt(pid: u32) {
     signal(pid, Signal::INT);
 }
 
+/// What an operator or an init system sends.
+pub fn terminate(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 /// Stops it for a while (SIGSTOP).
 pub fn pause(pid: u32) {
     signal(pid, Signal::STOP);

@@ -11,9 +11,11 @@ use ractor::{ActorProcessingErr, ActorRef};
 use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
 use super::rows::Rows;
+use super::spans::Spans;
 use super::workers::{Deadline, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
 use crate::board::{BoardEvent, Question};
+use crate::metering;
 use crate::payload;
 use crate::preparation::sources;
 use crate::recorder::{RecorderMessage, Recording};
@@ -47,6 +49,7 @@ pub(crate) struct Work {
     warned: BTreeSet<u32>,
     /// Places of workers that an operator drained: they stay empty.
     pub(super) drained: usize,
+    pub(super) spans: Spans,
     deaths_told: u32,
     started: Instant,
 }
@@ -78,6 +81,13 @@ impl Work {
         if let Some(index) = rows.too_long() {
             return Err(format!("row {index} of the dataset {digest} is longer than 16 MiB").into());
         }
+        let spans = Spans::new(
+            run,
+            &held.spec.program_class,
+            &held.spec.metric_name,
+            held.spec.dataset.examples,
+            arguments.traceparent.as_deref(),
+        );
         let rules = Rules {
             retries: held.spec.retries,
             timeout_us: held.spec.timeout_ms.map(|limit| limit * 1000),
@@ -99,6 +109,7 @@ impl Work {
             sources,
             warned: BTreeSet::new(),
             drained: 0,
+            spans,
             deaths_told: 0,
             started: Instant::now(),
         })
@@ -117,7 +128,8 @@ impl Work {
     /// Gives out what can be given out.
     pub(super) fn dispatch(&mut self) {
         for (key, assignments) in self.plan.assign(self.now_us()) {
-            let examples = assignments.iter().filter_map(|one| self.example(*one)).collect();
+            let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
+            let examples = assignments.iter().filter_map(|one| self.example(*one, &worker)).collect();
             if let Some(member) = self.members.get(&key) {
                 self.arguments.board.dispatched();
                 // A worker that is gone reports its end, and the plan takes its examples back.
@@ -126,8 +138,13 @@ impl Work {
         }
     }
 
-    fn example(&self, Assignment { index, attempt }: Assignment) -> Option<Example> {
-        Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)? })
+    fn example(&mut self, Assignment { index, attempt }: Assignment, worker: &str) -> Option<Example> {
+        let traceparent = self.spans.begin(index, attempt, worker);
+        Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)?, traceparent })
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
@@ -185,10 +202,12 @@ impl Work {
         let worker = member.id.clone();
         let now_us = self.now_us();
         self.backoff.success();
+        metering::examples(&results);
         let mut recordings = Vec::with_capacity(results.len());
         for result in results {
             let index = u32::try_from(result.index).unwrap_or(u32::MAX);
             if self.plan.finished(key, index, result.duration_us, now_us) {
+                self.spans.end(index, &result);
                 recordings.push(self.recording(result, worker.clone(), String::new()));
             }
         }

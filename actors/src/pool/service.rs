@@ -14,6 +14,7 @@ use super::plan::{Assignment, CallId, Cause, Plan, Terms, Verdict, WorkerKey};
 use super::window::{Counts, Window};
 use super::{Pending, PoolArguments, PoolMessage, PoolStats, TICK_EVERY};
 use crate::evaluation::Backoff;
+use crate::metering::PoolMeter;
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
 /// Names that a pool's workers may share.
@@ -39,6 +40,7 @@ pub(crate) struct Service {
     next_call: CallId,
     definitions: HashMap<String, Bytes>,
     totals: Counts,
+    meter: PoolMeter,
     began: Instant,
     dispatching: bool,
     ticking: bool,
@@ -46,6 +48,7 @@ pub(crate) struct Service {
 
 struct Held {
     pending: Pending,
+    command: u32,
     queue_limit: Duration,
     assigned: Option<Instant>,
     attempt: u32,
@@ -55,8 +58,8 @@ struct Held {
 impl Service {
     pub(super) fn new(arguments: PoolArguments, myself: ActorRef<PoolMessage>) -> Self {
         Self {
-            arguments,
             myself,
+            meter: PoolMeter::new(arguments.class),
             plan: Plan::default(),
             members: BTreeMap::new(),
             next_key: 1,
@@ -73,6 +76,7 @@ impl Service {
             began: Instant::now(),
             dispatching: false,
             ticking: false,
+            arguments,
         }
     }
 
@@ -95,8 +99,10 @@ impl Service {
             queue_limit += settings.startup_timeout + COLD_START;
         }
         let limit = request.execution_timeout.unwrap_or(settings.execution_timeout);
+        let command = self.plan.command(&request.command);
+        self.meter.command(command, &request.command);
         let terms = Terms {
-            command: self.plan.command(&request.command),
+            command,
             queue_deadline_us: self.now_us() + micros(queue_limit),
             limit_us: micros(limit),
             retries: request.retries.unwrap_or(settings.retries),
@@ -104,7 +110,7 @@ impl Service {
         let id = self.next_call;
         self.next_call += 1;
         self.plan.enqueue(id, terms);
-        self.calls.insert(id, Held { pending, queue_limit, assigned: None, attempt: 0, needs: 0 });
+        self.calls.insert(id, Held { pending, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
         if self.members.is_empty() {
             self.start_workers().await;
         }
@@ -135,6 +141,7 @@ impl Service {
             self.window.available(now_us / 1000);
         }
         for (key, assignments) in orders {
+            self.meter.checked_out(assignments.len());
             let calls = assignments.iter().filter_map(|one| self.order(*one)).collect();
             self.send(key, WorkerMessage::Calls(calls));
         }
@@ -168,9 +175,15 @@ impl Service {
                 self.let_go(key);
             }
             WorkerReport::Returned(calls) => self.plan.returned(key, &calls, self.now_us()),
-            WorkerReport::Serving => self.joined(key),
+            WorkerReport::Serving => {
+                self.joined(key);
+                self.measure();
+            }
             WorkerReport::Leave { replace } => self.leaving(key, replace).await,
-            WorkerReport::Ended(end) => self.worker_ended(key, &end).await,
+            WorkerReport::Ended(end) => {
+                self.worker_ended(key, &end).await;
+                self.measure();
+            }
             // Not said by a worker that serves calls.
             WorkerReport::Ready(_)
             | WorkerReport::Results(_)
@@ -244,6 +257,7 @@ impl Service {
         let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
         let Some(held) = self.calls.remove(&id) else { return };
         let assigned = held.assigned.unwrap_or(held.pending.since);
+        self.meter.returned(held.command, executed);
         let reply = result.map(|result| CallReply {
             result,
             worker,
@@ -271,6 +285,9 @@ impl Service {
         self.totals.errors += counts.errors;
         self.totals.queue_timeouts += counts.queue_timeouts;
         self.window.add(self.now_ms(), counts);
+        let since = held.pending.since;
+        let queued = held.assigned.map_or_else(|| since.elapsed(), |assigned| assigned.saturating_duration_since(since));
+        self.meter.ended(reply.as_ref().err(), queued, since.elapsed());
         // The caller may have gone away.
         let _ = held.pending.reply.send(reply);
     }
@@ -325,7 +342,13 @@ impl Service {
             self.send(key, WorkerMessage::Recall);
         }
         self.dispatch();
+        self.measure();
         self.keep_ticking();
+    }
+
+    pub(super) fn measure(&self) {
+        let occupancy = self.plan.occupancy();
+        self.meter.occupied(occupancy.queued, occupancy.available, occupancy.busy);
     }
 
     fn keep_ticking(&mut self) {

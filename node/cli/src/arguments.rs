@@ -84,19 +84,22 @@ pub enum Command {
     /// Speaks gRPC for the Python package, on the socket that is its stdin
     #[command(hide = true)]
     Client,
-    /// One node
-    #[command(hide = true)]
+    /// Run one node in the foreground, on TCP behind a token
     Node(NodeArguments),
 }
 
 /// The arguments of `dspex node`, which the program hands to the node itself.
 #[derive(Debug, Clone, Args)]
+#[command(
+    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file."
+)]
+#[group(required = true, multiple = false)]
 pub struct NodeArguments {
-    /// The background node of one home directory: no TCP port
-    #[arg(long, requires = "home", required = true)]
-    pub embedded: bool,
-    /// The home directory
-    #[arg(long)]
+    /// The settings
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The home directory of an embedded node, which has no TCP port
+    #[arg(long, hide = true)]
     pub home: Option<PathBuf>,
 }
 

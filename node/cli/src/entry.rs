@@ -25,7 +25,7 @@ pub fn main(node: impl FnOnce(NodeArguments) -> i32) -> ExitCode {
     let Command::Node(of_node) = arguments.command else {
         return ExitCode::from(as_client(arguments));
     };
-    if of_node.embedded {
+    if of_node.home.is_some() {
         // Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there reaches the node. It fails only for
         // the leader of a process group, that is when a person started the node by hand.
         let _ = rustix::process::setsid();

@@ -55,7 +55,7 @@ impl Runs for RunsService {
     async fn submit(&self, request: Request<SubmitRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
         let received = Instant::now();
         let _call = self.node.activity.enter();
-        let SubmitRunRequest { request_id, caller, evaluation, detach, resume, traceparent: _ } = request.into_inner();
+        let SubmitRunRequest { request_id, caller, evaluation, detach, resume, traceparent } = request.into_inner();
         let request = SubmitRequest {
             request: translate::request_id(request_id)?,
             received,
@@ -63,6 +63,7 @@ impl Runs for RunsService {
             evaluation: translate::evaluation(evaluation)?,
             detach,
             resume,
+            traceparent: (!traceparent.is_empty()).then_some(traceparent),
         };
         let submitted = self.node.tree.submit(request).await.map_err(errors::submit)?;
         self.submitted(submitted)
@@ -139,13 +140,14 @@ impl Runs for RunsService {
     async fn resume(&self, request: Request<ResumeRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
         let received = Instant::now();
         let _call = self.node.activity.enter();
-        let ResumeRunRequest { request_id, run_id, caller, detach } = request.into_inner();
+        let ResumeRunRequest { request_id, run_id, caller, detach, traceparent } = request.into_inner();
         let request = ResumeRequest {
             request: translate::request_id(request_id)?,
             received,
             caller: translate::caller(caller)?,
             run: translate::run_id(&run_id)?,
             detach,
+            traceparent: (!traceparent.is_empty()).then_some(traceparent),
         };
         let submitted = self.node.tree.resume(request).await.map_err(errors::submit)?;
         self.submitted(submitted)

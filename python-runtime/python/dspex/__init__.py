@@ -5,22 +5,63 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dspex.connected import Client, connect
     from dspex.errors import DspexError, ExampleError, RemoteError
     from dspex.evaluate import Evaluate, EvaluationResult
+    from dspex.pool import Pool
     from dspex.pool_command import command
+    from dspex.pool_errors import (
+        CallFailed,
+        CallTimedOut,
+        ConnectionLost,
+        NotDefined,
+        PoolFull,
+        QueueTimeout,
+        WorkerLost,
+    )
+    from dspex.pool_stats import PoolStats
 
 __version__ = "0.1.0"
 
-__all__ = ["DspexError", "Evaluate", "EvaluationResult", "ExampleError", "RemoteError", "command"]
+__all__ = [
+    "CallFailed",
+    "CallTimedOut",
+    "Client",
+    "ConnectionLost",
+    "DspexError",
+    "Evaluate",
+    "EvaluationResult",
+    "ExampleError",
+    "NotDefined",
+    "Pool",
+    "PoolFull",
+    "PoolStats",
+    "QueueTimeout",
+    "RemoteError",
+    "WorkerLost",
+    "command",
+    "connect",
+]
 
 # Where each name lives; imported when it is first used.
 _HOMES = {
+    "CallFailed": "dspex.pool_errors",
+    "CallTimedOut": "dspex.pool_errors",
+    "Client": "dspex.connected",
+    "ConnectionLost": "dspex.pool_errors",
     "DspexError": "dspex.errors",
     "Evaluate": "dspex.evaluate",
     "EvaluationResult": "dspex.evaluate",
     "ExampleError": "dspex.errors",
+    "NotDefined": "dspex.pool_errors",
+    "Pool": "dspex.pool",
+    "PoolFull": "dspex.pool_errors",
+    "PoolStats": "dspex.pool_stats",
+    "QueueTimeout": "dspex.pool_errors",
     "RemoteError": "dspex.errors",
+    "WorkerLost": "dspex.pool_errors",
     "command": "dspex.pool_command",
+    "connect": "dspex.connected",
 }
 
 

@@ -13,11 +13,13 @@ from dspy.evaluate.evaluate import EvaluationResult as DspyResult
 
 from dspex import client as clients
 from dspex.client.program import NOT_FOUND
+from dspex.conclusion import Outcome
 from dspex.errors import DspexError, ExampleError
-from dspex.evaluation import Evaluation, Options, Outcome, max_errors_of, threads_of
+from dspex.evaluation import Evaluation
 from dspex.execute import answering
 from dspex.shipping import Unshippable, ship
 from dspex.shipping.side_effects import side_effects
+from dspex.submission import Options, max_errors_of, threads_of
 
 _INNER = tuple(os.path.dirname(file) + os.sep for file in (__file__, dspy.__file__))
 _METRIC_ON = ("worker", "driver")
@@ -189,7 +191,9 @@ class _Batch:
     def _refuse_or_warn(self, error: Unshippable) -> None:
         fallback = self._options.fallback
         if fallback is None:
-            fallback = "threads" if clients.connect(self._options.address).embedded else "error"
+            # A node is not needed to know that: without an address it is the embedded one.
+            on_cluster = self._options.address or os.environ.get("DSPEX_ADDRESS")
+            fallback = "error" if on_cluster else "threads"
         hint = "create it where it is used (in forward, or in a function that is called there)"
         if error.path.startswith("metric"):
             hint += ", or give metric_on='driver'"

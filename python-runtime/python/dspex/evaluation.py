@@ -3,55 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
 import queue
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import tqdm
 
 from dspex.client import Client, Stream
+from dspex.conclusion import Outcome, conclude, resume_command
 from dspex.errors import DspexError, ExampleError
 from dspex.questions import DriverMetric
 from dspex.returned import ABSENT, Returned, error_of, open_returned, prediction_from_json, score_of
 from dspex.shipping import Shipment
+from dspex.submission import Options, submit, threads_of
 
 log = logging.getLogger("dspex")
 # dspy's: the same lines from the same logger.
 _executor_log = logging.getLogger("dspy.utils.parallelizer")
-
-_MAX_ERRORS = 2**32 - 1
-_MAX_THREADS = 4096
-CANCELLED = "Execution cancelled due to errors or interruption."
-_TOLD_ERRORS = 3
-
-
-@dataclass(frozen=True)
-class Options:
-    """What dspex.Evaluate takes beside dspy's arguments."""
-
-    workers: int | None = None
-    timeout: float | None = None
-    retries: int = 1
-    metric_on: str = "worker"
-    fallback: str | None = None
-    address: str | None = None
-    detach: bool = False
-    failure_score: float = 0.0
-
-
-@dataclass
-class Outcome:
-    """What is known of the run besides dspy's result."""
-
-    run_id: str | None = None
-    url: str | None = None
-    cost: float | None = None
-    usage: dict[str, dict[str, int]] = field(default_factory=dict)
-    errors: list[ExampleError] = field(default_factory=list)
 
 
 class Evaluation:
@@ -81,7 +50,10 @@ class Evaluation:
 
     def execute(self) -> list[Any]:
         """(prediction, score) of each example, None for the failed ones: what ParallelExecutor.execute returns."""
-        run = self._submit()
+        answer = submit(self._client, self._executor, self._shipment, len(self._devset), self._options)
+        for note in answer.get("notes") or []:
+            log.info(note)
+        run = answer["run"]
         self.outcome.run_id = run["run_id"]
         self.outcome.url = run.get("url") or None
         bar = tqdm.tqdm(
@@ -100,41 +72,10 @@ class Evaluation:
                 stream.close()
             if self._metric is not None:
                 self._metric.close()
-        self._conclude()
+        assert self._ended is not None
+        conclude(self._ended, self._executor, self.outcome)
         self._fetch_predictions()
         return self._results
-
-    def _submit(self) -> dict[str, Any]:
-        client, options, shipment = self._client, self._options, self._shipment
-        timeout = None if options.timeout is None else max(1, round(options.timeout * 1000))
-        answer = client.call(
-            "runs.submit",
-            {
-                "caller": _caller(shipment.secrets),
-                "evaluation": {
-                    "program": f"pickle:{client.put(shipment.payload)}",
-                    "metric": f"pickle:{shipment.metric_name}",
-                    "file": {
-                        "digest": client.put(shipment.rows),
-                        "name": "devset",
-                        "examples": len(self._devset),
-                        "columns": [],
-                        "envelopes": True,
-                    },
-                    "num_threads": threads_of(self._executor),
-                    "workers": options.workers,
-                    "timeout_ms": timeout,
-                    "retries": options.retries,
-                    "max_errors": max_errors_of(self._executor),
-                    "failure_score": options.failure_score,
-                },
-                "detach": options.detach,
-            },
-        )
-        for note in answer.get("notes") or []:
-            log.info(note)
-        run: dict[str, Any] = answer["run"]
-        return run
 
     def _streams(self, run_id: str) -> list[Stream]:
         watch = {"run_id": run_id, "driver": not self._options.detach}
@@ -229,37 +170,6 @@ class Evaluation:
         else:
             _executor_log.error(f"Error for {self._devset[index]}: {told}. Set `provide_traceback=True` for traceback.")
 
-    def _conclude(self) -> None:
-        """Return when the run has a score; raise what dspy would, or what kept it from having one."""
-        assert self._ended is not None
-        run = self._ended
-        self.outcome.cost = run.get("cost_usd")
-        self.outcome.usage = run.get("usage") or {}
-        self.outcome.errors.sort(key=lambda error: error.index)
-        status, reason = run["status"], run.get("reason") or ""
-        if status == "finished":
-            return
-        if status == "interrupted":
-            text = f"the run was interrupted: {reason or 'its node ended'}. Go on with: {self._resume_command()}"
-            raise self._marked(DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED"))
-        if status == "failed" and self._executor.error_count < self._executor.max_errors:
-            # The metric returned what cannot be summed; dspy's own sum raises the same class.
-            raise self._marked(TypeError(reason))
-        self._executor.cancel_jobs.set()
-        _executor_log.warning(CANCELLED)
-        error = Exception(CANCELLED)
-        for told in self.outcome.errors[:_TOLD_ERRORS]:
-            _add_note(error, f"{told}\n{told.traceback}" if told.traceback else str(told))
-        if status == "cancelled":
-            _add_note(error, f"the run was cancelled: {reason}")
-        _add_note(error, f"run {self.outcome.run_id}; the results so far: dspex run results {self.outcome.run_id}")
-        raise self._marked(error)
-
-    def _marked(self, error: Exception) -> Exception:
-        error.run_id = self.outcome.run_id  # type: ignore[attr-defined]
-        error.errors = list(self.outcome.errors)  # type: ignore[attr-defined]
-        return error
-
     def _fetch_predictions(self) -> None:
         """Those that could not be pickled, from what the node shows to people."""
         if not self._without_prediction:
@@ -281,20 +191,7 @@ class Evaluation:
         # Nobody waits for the answer: Ctrl-C is prompt.
         self._client.stream("runs.cancel", {"run_id": run_id, "reason": "interrupted by its driver"}, lambda _: None)
         _executor_log.warning("SIGINT received. Cancelling.")
-        log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {self._resume_command()}")
-
-    def _resume_command(self) -> str:
-        return f"dspex run resume {self.outcome.run_id}"
-
-
-def threads_of(executor: Any) -> int:
-    return min(max(int(executor.num_threads), 1), _MAX_THREADS)
-
-
-def max_errors_of(executor: Any) -> int:
-    """As a number that the node counts with: infinity is a common way of no limit."""
-    number: int = math.ceil(min(max(executor.max_errors, 0), _MAX_ERRORS))
-    return number
+        log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")
 
 
 def _or_raise(item: dict[str, Any] | DspexError | None) -> dict[str, Any] | None:
@@ -303,33 +200,9 @@ def _or_raise(item: dict[str, Any] | DspexError | None) -> dict[str, Any] | None
     return item
 
 
-def _caller(secrets: Any) -> dict[str, Any]:
-    environment = {**os.environ, **secrets}
-    return {
-        "directory": os.getcwd(),
-        # What is not UTF-8 has no form in a frame.
-        "environment": {name: value for name, value in environment.items() if _is_text(name) and _is_text(value)},
-        "interpreter": os.path.abspath(sys.executable),
-        "interpreter_reason": "the driver's",
-    }
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _print(output: dict[str, Any]) -> None:
     text = output["text"]
     if output.get("dropped_bytes"):
         text = f"... ({output['dropped_bytes']} bytes of {output['worker']} left out)\n{text}"
     # Above the progress bar, where there is one.
     tqdm.tqdm.write(text, file=sys.stdout, end="" if text.endswith("\n") else "\n")
-
-
-def _add_note(error: Exception, note: str) -> None:
-    # Python 3.11 shows these below the traceback; before, whoever looks finds them in the same place.
-    error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from typing import Any
 import driver_program as program
 import dspy
 import pytest
+from dspy.utils.callback import BaseCallback
 
 import dspex
 
@@ -115,7 +116,8 @@ def test_too_many_errors_raise_what_dspy_raises(max_errors: int | None, setting:
             )
     assert (type(ours.value), str(ours.value)) == (type(theirs.value), str(theirs.value))
     assert ours.value.run_id
-    assert [error.index for error in ours.value.errors] == [1, 2]
+    # A node may have handed out one more by then.
+    assert [error.index for error in ours.value.errors][:2] == [1, 2]
     notes = "\n".join(ours.value.__notes__)
     assert "example 1: KeyError: 'raise 1'" in notes
     assert f"dspex run results {ours.value.run_id}" in notes
@@ -177,35 +179,38 @@ def test_a_prediction_that_cannot_be_pickled_is_shown_as_json(caplog: pytest.Log
     assert "the prediction did not come back" in caplog.text or "prediction did not come back" in caplog.text
 
 
-def _interrupt_soon(seconds: float) -> None:
-    def interrupt() -> None:
-        time.sleep(seconds)
+class Interrupts(BaseCallback):  # type: ignore[misc]
+    """Presses Ctrl-C when the first example has come back."""
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: Any = None) -> None:
+        self.at = time.monotonic()
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt, daemon=True).start()
+
+def _interrupted(slow: str, **more: Any) -> float:
+    """The seconds from Ctrl-C to KeyboardInterrupt."""
+    interrupts = Interrupts()
+    evaluate = dspex.Evaluate(devset=_devset("q", slow), metric=program.yes, num_threads=2, **more)
+    with pytest.raises(KeyboardInterrupt), dspy.context(callbacks=[interrupts]):
+        evaluate(program.Answering())
+    return time.monotonic() - interrupts.at
 
 
 def test_ctrl_c_cancels_the_run_promptly_and_says_how_to_go_on(caplog: pytest.LogCaptureFixture) -> None:
-    _interrupt_soon(2)
-    started = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        dspex.Evaluate(devset=_devset("sleep 30", "q"), metric=program.metric)(program.Answering())
-    assert time.monotonic() - started < 5
+    assert _interrupted("sleep 60") < 2
     told = re.search(r"dspex run resume (\S+)", caplog.text)
     assert told
     assert _status(told[1], "running") == "cancelled"
 
 
 def test_a_detached_run_goes_on_after_ctrl_c(caplog: pytest.LogCaptureFixture) -> None:
-    _interrupt_soon(2)
-    with pytest.raises(KeyboardInterrupt):
-        dspex.Evaluate(devset=_devset("sleep 4"), metric=program.metric, detach=True)(program.Answering())
+    _interrupted("sleep 2", detach=True)
     told = re.search(r"run (\S+) goes on", caplog.text)
     assert told
     assert _status(told[1], "running") == "finished"
 
 
-def _status(run_id: str, not_any_more: str, seconds: float = 10) -> str:
+def _status(run_id: str, not_any_more: str, seconds: float = 30) -> str:
     from dspex.client import connect
 
     deadline = time.monotonic() + seconds

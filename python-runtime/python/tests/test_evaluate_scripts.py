@@ -121,30 +121,32 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         dspex.evaluate_all  # noqa: B018
 
 
-def test_ctrl_c_ends_a_script_with_130_or_the_signal(directory: Path) -> None:
+def test_ctrl_c_ends_a_script_and_its_run(directory: Path) -> None:
     (directory / "slow.py").write_text(
         "import dspy, dspex, helpers, driver_program as program\n"
         "with dspy.context(lm=helpers.make_lm()):\n"
-        "    devset = [dspy.Example(question='sleep 60').with_inputs('question')]\n"
-        "    print('started', flush=True)\n"
-        "    dspex.Evaluate(devset=devset, metric=program.metric)(program.Answering())\n"
+        "    devset = [dspy.Example(question=q).with_inputs('question') for q in ('q', 'sleep 60')]\n"
+        "    evaluate = dspex.Evaluate(devset=devset, metric=program.yes, num_threads=2, display_progress=True)\n"
+        "    evaluate(program.Answering())\n"
     )
     script = subprocess.Popen(
         [sys.executable, "slow.py"],
         cwd=directory,
         env={**os.environ, "PYTHONPATH": str(TESTS.parent)},
-        text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
     assert script.stdout is not None
-    assert script.stdout.readline() == "started\n"
-    time.sleep(5)
+    shown = b""
+    while b"1.00 / 1" not in shown:
+        read = os.read(script.stdout.fileno(), 4096)
+        assert read, script.communicate()
+        shown += read
     started = time.monotonic()
     os.killpg(script.pid, signal.SIGINT)  # As a terminal does: to the whole group.
     _, errors = script.communicate(timeout=30)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert script.returncode in (130, -signal.SIGINT)
-    assert "KeyboardInterrupt" in errors
-    assert "dspex run resume" in errors
+    assert b"KeyboardInterrupt" in errors
+    assert b"dspex run resume" in errors

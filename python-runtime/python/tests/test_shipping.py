@@ -230,7 +230,6 @@ class _Calls:
         return self._call
 
 
-@pytest.mark.usefixtures("node")
 @pytest.mark.parametrize("fallback", [None, "threads"])
 def test_a_fallback_to_threads_names_the_attribute(fallback: str | None) -> None:
     evaluate = dspex.Evaluate(devset=program.devset(3), metric=program.metric, fallback=fallback)
@@ -241,8 +240,7 @@ def test_a_fallback_to_threads_names_the_attribute(fallback: str | None) -> None
     assert warned[0].filename == __file__, "it points to the user's own line"
 
 
-@pytest.mark.usefixtures("node")
-def test_without_a_fallback_it_is_an_error_that_says_what_to_do() -> None:
+def test_without_a_fallback_it_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     unshippable = _with(db=sqlite3.connect(":memory:"))
     for more in ({"fallback": "error"}, {"address": "cluster:7400"}):
         evaluate = dspex.Evaluate(devset=program.devset(1), metric=program.metric, **more)
@@ -250,12 +248,14 @@ def test_without_a_fallback_it_is_an_error_that_says_what_to_do() -> None:
             evaluate(unshippable)
         assert error.value.reason == "UNSHIPPABLE"
         assert "fallback='threads'" in str(error.value)
+    monkeypatch.setenv("DSPEX_ADDRESS", "cluster:7400")
+    with pytest.raises(dspex.DspexError, match=r"program\.db"):
+        dspex.Evaluate(devset=program.devset(1), metric=program.metric)(unshippable)
     evaluate = dspex.Evaluate(devset=program.devset(1), metric=_capturing(threading.Lock()), fallback="error")
     with pytest.raises(dspex.DspexError, match="metric_on='driver'"):
         evaluate(program.Answering())
 
 
-@pytest.mark.usefixtures("node")
 def test_a_stateful_lm_answers_in_its_order_by_threads() -> None:
     lm = DummyLM([{"answer": "1"}, {"answer": "2"}, {"answer": "3"}])
     step = dspy.Predict("question -> answer")

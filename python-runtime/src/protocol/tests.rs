@@ -38,7 +38,7 @@ fn a_stop_and_a_kill_are_golden() {
 
 #[test]
 fn an_order_is_golden_with_arrays_and_binary_rows() {
-    let example = Example { index: 7, attempt: 2, row: Bytes::from_static(b"{\"q\":1}") };
+    let example = Example { index: 7, attempt: 2, row: Bytes::from_static(b"{\"q\":1}"), traceparent: None };
     check_encoded(
         ToWorker::Execute(Execute { examples: vec![example] }).encode(),
         "920281a86578616d706c657391930702c4077b2271223a317d",
@@ -60,13 +60,14 @@ fn a_load_is_golden() {
         limit: Some(5),
         text_cells: true,
         failure_score: Number::Float(0.0),
+        payload: None,
         protocol: 1,
     };
     check_encoded(
         ToWorker::Load(Box::new(load)).encode(),
-        "92018da77468726561647302a770726f6772616da6612e70793a70a66d6574726963a16da26c6dc0ab6c6d5f73657474696e6773\
+        "92018ea77468726561647302a770726f6772616da6612e70793a70a66d6574726963a16da26c6dc0ab6c6d5f73657474696e6773\
          9192ab74656d7065726174757265a3302e35a57374617465c0a6696e7075747391a171a7636f6c756d6e73c0a764617461736574\
-         c0a56c696d697405aa746578745f63656c6c73c3ad6661696c7572655f73636f7265cb0000000000000000a870726f746f636f6c01",
+         c0a56c696d697405aa746578745f63656c6c73c3ad6661696c7572655f73636f7265cb0000000000000000a77061796c6f6164c0a870726f746f636f6c01",
     );
 }
 
@@ -104,6 +105,7 @@ fn results_are_golden_arrays() {
         usage: Some(BTreeMap::from([("m".to_owned(), BTreeMap::from([("k".to_owned(), 3)]))])),
         cost_usd: Some(0.25),
         duration_us: 1200,
+        returned: None,
     };
     let failure = ExampleFailure {
         exception: "builtins.ValueError".to_owned(),
@@ -147,9 +149,48 @@ fn the_python_suites_golden_frames_are_read() {
         usage: Some(BTreeMap::from([("m".to_owned(), BTreeMap::from([("total_tokens".to_owned(), 2)]))])),
         cost_usd: None,
         duration_us: 77,
+        returned: None,
     };
-    let results = "33000000921481a7726573756c7473919a0301cb3ff000000000000000c4027b7dc0c081a16d81ac746f74616c5f746f6b656e7302c04d";
+    let results = "34000000921481a7726573756c7473919b0301cb3ff000000000000000c4027b7dc0c081a16d81ac746f74616c5f746f6b656e7302c04dc0";
     assert_eq!(frame(results), FromWorker::Results(Results { results: vec![result] }));
+}
+
+#[test]
+fn calls_and_their_replies_are_golden() {
+    let call = Call {
+        id: 7,
+        command: "ping".to_owned(),
+        arguments: Bytes::from_static(b"1"),
+        traceparent: None,
+    };
+    check_encoded(ToWorker::Calls(Calls { calls: vec![call] }).encode(), "920781a563616c6c73919407a470696e67c40131c0");
+    let reply = |outcome| Reply { id: 7, outcome, duration_us: 9 };
+    let frame = |golden: &str| FromWorker::decode(&bytes(golden)).expect("decodes");
+    let one = |outcome| FromWorker::Replies(Replies { replies: vec![reply(outcome)] });
+    let done = frame("921981a77265706c69657391940700c4013109");
+    assert_eq!(done, one(Outcome::Done(Bytes::from_static(b"1"))));
+    let needs = frame("921981a77265706c69657391940702c4017109");
+    assert_eq!(needs, one(Outcome::Needs("q".to_owned())));
+    let defined = Outcome::Defined {
+        result: Bytes::from_static(b"1"),
+        name: "q".to_owned(),
+        body: Bytes::from_static(b"2"),
+    };
+    assert_eq!(frame("921981a77265706c69657391940703c40993c40131a171c4013209"), one(defined));
+}
+
+#[test]
+fn trace_contexts_travel_beside_the_examples_they_belong_to() {
+    let example = |index, traceparent: Option<&str>| Example {
+        index,
+        attempt: 1,
+        row: Bytes::new(),
+        traceparent: traceparent.map(str::to_owned),
+    };
+    check_encoded(
+        ToWorker::Execute(Execute { examples: vec![example(3, None), example(4, Some("t"))] }).encode(),
+        "920282a86578616d706c657392930301c400930401c400a67472616365738104a174",
+    );
 }
 
 #[test]
@@ -202,6 +243,6 @@ async fn a_length_beyond_the_limit_is_refused_before_anything_is_allocated() {
     let mut reader = FrameReader::new(&[0xff, 0xff, 0xff, 0xff, 0x92][..]);
     assert!(matches!(reader.next().await, Err(FrameError::TooLong(length)) if length == u32::MAX as usize));
     let row = Bytes::from(vec![0; MAXIMUM_FRAME_BYTES]);
-    let order = ToWorker::Execute(Execute { examples: vec![Example { index: 0, attempt: 1, row }] });
+    let order = ToWorker::Execute(Execute { examples: vec![Example { index: 0, attempt: 1, row, traceparent: None }] });
     assert!(matches!(order.encode(), Err(FrameError::TooLong(_))));
 }

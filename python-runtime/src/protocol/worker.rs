@@ -33,10 +33,25 @@ pub enum ToWorker {
 }
 
 /// Examples to execute.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execute {
     /// In the order in which they are to be started.
     pub examples: Vec<Example>,
+}
+
+impl Serialize for Execute {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Wire<'a> {
+            examples: &'a [Example],
+            // Most often there are none: they are beside the examples, where they cost nothing then.
+            #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+            traces: BTreeMap<u64, &'a str>,
+        }
+        let examples = &self.examples;
+        let traced = examples.iter().filter_map(|one| Some((one.index, one.traceparent.as_deref()?)));
+        Wire { examples, traces: traced.collect() }.serialize(serializer)
+    }
 }
 
 /// One example, on the wire an array.
@@ -48,6 +63,8 @@ pub struct Example {
     pub attempt: u32,
     /// A row, see `PROTOCOL.md`.
     pub row: Bytes,
+    /// W3C trace context, where spans are exported.
+    pub traceparent: Option<String>,
 }
 
 impl Serialize for Example {

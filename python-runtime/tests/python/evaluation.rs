@@ -30,7 +30,7 @@ async fn the_digits_program_scores_examples() {
     eprintln!("{loaded:?}");
     assert_eq!(rows.len(), 20);
 
-    let example = |(index, row): (usize, Bytes)| Example { index: index as u64, attempt: 1, row };
+    let example = |(index, row): (usize, Bytes)| Example { index: index as u64, attempt: 1, row, traceparent: None };
     let examples = rows.into_iter().enumerate().map(example).collect();
     worker.handle.send(&ToWorker::Execute(Execute { examples })).await.expect("sent");
     let mut scores = BTreeMap::new();

@@ -82,6 +82,7 @@ pub fn load(program: &str) -> Load {
         limit: None,
         text_cells: false,
         failure_score: Number::Float(0.0),
+        payload: None,
         protocol: PROTOCOL_VERSION,
     }
 }

@@ -76,7 +76,7 @@ fn a_python_that_cannot_serve_is_named_with_what_to_do() {
             Case {
                 what: "with an old dspy",
                 change: &|eval| eval.args(choose(&old)),
-                phrases: &[&old, "dspy 2.0.5", ">=3.4,<3.5", "DSPY_UNSUPPORTED"],
+                phrases: &[&old, "dspy 2.0.5", ">=3.3.1,<3.5", "DSPY_UNSUPPORTED"],
             },
             Case {
                 what: "with a dspy of the future",

@@ -57,6 +57,10 @@ const INHERITED: &[&str] = &[
     "https_proxy",
     "no_proxy",
     "SENTRY_DSN",
+    "LOG_LEVEL",
+    "LOG_FORMAT",
+    "PRETTY_LOGS",
+    "ENABLE_TRACING",
 ];
 const INHERITED_PREFIXES: &[&str] = &["DSPEX_", "XDG_", "LC_", "RUST_", "OTEL_", "MALLOC_"];
 
@@ -138,7 +142,7 @@ fn spawn(home: &Home) -> Result<Child, CommandError> {
     });
     // No process group here: the node makes itself a session (entry.rs), which a group leader could not.
     Command::new(std::env::current_exe().map_err(failed)?)
-        .args(["node", "--embedded", "--home"])
+        .args(["node", "--home"])
         .arg(home.path())
         .env_clear()
         .envs(environment)

@@ -32,6 +32,10 @@ class Stream:
     def send(self, data: bytes, *, end: bool = False) -> None:
         self._client.send(frames.PART, {"id": self._number, "data": data, "end": end})
 
+    def send_when_due(self, gather: Callable[[], bytes | None]) -> None:
+        """What `gather` gives on the writer's thread, once all that was sent before has gone."""
+        self._client.send_when_due(self._number, gather)
+
     def close(self) -> None:
         """No more items, please."""
         self._client.forget(self._number)
@@ -47,7 +51,7 @@ class Client:
         self._lock = threading.Lock()
         self._end: DspexError | None = None
         # A thread sends: Ctrl-C in the middle of a send would leave half a frame behind.
-        self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[bytes | Callable[[], bytes] | None] = queue.SimpleQueue()
         self._hello: queue.SimpleQueue[frames.Hello | None] = queue.SimpleQueue()
         self.version = ""
         self.address = ""
@@ -116,6 +120,13 @@ class Client:
         except protocol.ProtocolError as error:
             raise DspexError(f"the request is too large: {error}", code="INVALID_ARGUMENT") from error
 
+    def send_when_due(self, number: int, gather: Callable[[], bytes | None]) -> None:
+        def part() -> bytes:
+            data = gather()
+            return b"" if data is None else protocol.encode_frame(frames.PART, {"id": number, "data": data, "end": False})
+
+        self._outgoing.put(part)
+
     def forget(self, number: int) -> None:
         with self._lock:
             known = self._waiting.pop(number, None)
@@ -151,7 +162,7 @@ class Client:
     def _write(self) -> None:
         try:
             while (frame := self._outgoing.get()) is not None:
-                self._process.socket.sendall(frame)
+                self._process.socket.sendall(frame if isinstance(frame, bytes) else frame())
         except OSError:
             pass  # The reader sees the end, too, and tells those who wait.
 
@@ -210,6 +221,14 @@ def connect(address: str | None = None, token_file: str | None = None) -> Client
                 raise
             _clients[address, token_file] = client
         return client
+
+
+def retire(client: Client) -> None:
+    """Its node is gone: whoever connects next gets another client. What still waits for this one ends."""
+    with _connecting:
+        for key in [key for key, known in _clients.items() if known is client]:
+            del _clients[key]
+    client.close()
 
 
 def _forget_clients() -> None:

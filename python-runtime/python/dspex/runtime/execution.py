@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import dspy
 from dspy.dsp.utils.settings import thread_local_overrides
 
-from dspex.runtime import accounting, failure, loading
+from dspex.runtime import accounting, failure, loading, tracing
 from dspex.runtime.canonical import canonical
 from dspex.runtime.outbox import Result
 
@@ -47,11 +47,11 @@ class Execution:
         # The same of dspy's settings: as overrides they go before what `dspy.configure` in an example changes for all.
         self._context.run(thread_local_overrides.set, dspy.settings.copy())
 
-    def run(self, index: int, attempt: int, row: bytes) -> Result:
+    def run(self, index: int, attempt: int, row: bytes, trace: str | None = None) -> Result:
         """The result; NoScore when there can be none."""
-        return self._context.copy().run(self._run, index, attempt, row)
+        return self._context.copy().run(self._run, index, attempt, row, trace)
 
-    def _run(self, index: int, attempt: int, row: bytes) -> Result:
+    def _run(self, index: int, attempt: int, row: bytes, trace: str | None) -> Result:
         account = accounting.Account()
         overrides: dict[str, Any] = {"trace": [], accounting.CONTEXT_KEY: account}
         collected = None
@@ -63,7 +63,7 @@ class Execution:
         score, kind = self._failure_score, self._failure_kind
         shown = digest_form = failed = None
         try:
-            with dspy.context(**overrides):
+            with dspy.context(**overrides), tracing.under(trace):
                 example = self._read(row)
                 prediction = self._program(**example.inputs())
                 returned = self._metric(example, prediction)

@@ -41,7 +41,7 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, value: Any) -> Any:
         # Of the type: an isinstance check would run the `__class__` property of a proxy.
-        kind = type(value)
+        kind: Any = type(value)
         if is_known(kind):
             return self.reduce_known(value)
         if issubclass(kind, dspy.Parallel):

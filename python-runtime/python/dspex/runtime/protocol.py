@@ -62,6 +62,8 @@ class Load(msgspec.Struct):
 class Execute(msgspec.Struct):
     KIND = 2
     examples: list[tuple[int, int, bytes]]
+    # Where spans are exported: W3C trace context by index.
+    traces: dict[int, str] = {}
 
 
 class StopWorker(msgspec.Struct):

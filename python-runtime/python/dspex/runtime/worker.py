@@ -230,9 +230,9 @@ class Worker:
     def _execute(self, runner: execution.Execution) -> None:
         try:
             while (item := self._inbox.get()) is not None:
-                index, attempt, row = item
+                index, attempt, row, trace = item
                 try:
-                    result = runner.run(index, attempt, row)
+                    result = runner.run(index, attempt, row, trace)
                 except execution.NoScore as error:
                     message = protocol.bounded(str(error), 4096)
                     self._outbox.send(protocol.FATAL, {"message": message, "index": index})
@@ -275,8 +275,8 @@ class Worker:
 
     def _obey(self, message: Any) -> None:
         if isinstance(message, protocol.Execute):
-            for example in message.examples:
-                self._inbox.put(example)
+            for index, attempt, row in message.examples:
+                self._inbox.put((index, attempt, row, message.traces.get(index)))
         elif isinstance(message, protocol.Calls):
             for call in message.calls:
                 self._inbox.put(call)

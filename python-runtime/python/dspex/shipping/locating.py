@@ -47,7 +47,7 @@ def unshippable(value: Any, path: str, refuses: Accepts = why_not) -> Unshippabl
 
 
 def _parts(value: Any) -> Iterator[Step]:
-    kind = type(value)
+    kind: Any = type(value)
     if kind is dict:
         for key, item in value.items():
             yield f"[{key!r}]", item
@@ -89,8 +89,9 @@ def _variables(function: types.FunctionType) -> Iterator[Step]:
 
 def _state(value: Any) -> Iterator[Step]:
     """What an instance is pickled with."""
+    kind: Any = type(value)
     try:
-        reduced = ShippingPickler().reduce_known(value) if is_known(type(value)) else value.__reduce_ex__(5)
+        reduced = ShippingPickler().reduce_known(value) if is_known(kind) else value.__reduce_ex__(5)
     except Exception:
         return  # It is the value itself that refuses.
     if not isinstance(reduced, tuple):

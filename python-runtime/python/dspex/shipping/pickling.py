@@ -44,7 +44,7 @@ class ShippingPickler(ProgramPickler):
         self._variables: dict[str, str] = {}
 
     def reducer_override(self, value: Any) -> Any:
-        kind = type(value)
+        kind: Any = type(value)
         if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):
             # Pickles of iterators exist, and each worker would count from where the driver is.
             raise Stateful("an iterator, which would start anew in each worker")

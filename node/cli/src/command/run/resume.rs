@@ -70,6 +70,7 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
         run_id: id,
         caller: Some(caller(&interpreter, &directory_of(&run)?)),
         detach: target.detach,
+        traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
     };
     let interrupts = Interrupts::listen()?;
     let resumed = tokio::select! {

@@ -1,0 +1,61 @@
+"""DSPex: the Python client, its client process, and an embedded node."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import dspex
+
+from harness.settings import CASES, PROGRAM
+from harness.systems.base import Done, System
+
+_PATIENCE_SECONDS = 60
+
+
+class DspexPool(System):
+    """The variables of the process that starts the node set the number of workers (harness/contender.py)."""
+
+    def start(self) -> None:
+        self._client = dspex.connect()
+        self._pool = self._client.pool("general")
+        self._command = self.work if self.work == "ping" else f"{CASES / 'pool_work.py'}:{self.work}"
+        self._pool.call("ping")
+        if self.work == "predict":
+            self._command = "execute_program"
+            program = {"program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}
+            self._pool.call("create_program", {"id": "digits", **program})
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while (workers := self._pool.stats().workers) != self.workers:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the pool has {workers} workers, not {self.workers}")
+            time.sleep(0.02)
+
+    def call(self, argument: Any) -> Any:
+        return self._pool.call(self._command, self._arguments(argument))
+
+    def submit(self, argument: Any, done: Done) -> None:
+        future = self._pool.submit(self._command, self._arguments(argument), queue_timeout=_PATIENCE_SECONDS)
+        future.add_done_callback(lambda future: done(_outcome(future)))
+
+    def answer_of(self, result: Any) -> Any:
+        return result["outputs"]["digit"] if self.work == "predict" else super().answer_of(result)
+
+    def more_pids(self) -> set[int]:
+        # Another user's node would not show its environment.
+        shown = subprocess.run([PROGRAM, "local", "status", "-o", "json"], capture_output=True, text=True, check=True)
+        status = json.loads(shown.stdout)
+        return {status["pid"], *(zygote["pid"] for zygote in status["zygotes"])}
+
+    def stop(self) -> None:
+        self._client.close()
+
+    def _arguments(self, argument: Any) -> Any:
+        return {"program_id": "digits", "inputs": {"image": argument}} if self.work == "predict" else argument
+
+
+def _outcome(future: Future[Any]) -> Any:
+    return future.exception() or future.result()

@@ -1,0 +1,107 @@
+//! `dspex node --config FILE`: a node in the foreground, with a TCP port and an environment of its own.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use dspex_actors::Caller;
+use dspex_cli::{Home, token};
+
+use crate::configuration::Configuration;
+use crate::life::{self, Setup};
+use crate::server::{Listeners, Tcp};
+use crate::start_error::Failure;
+
+/// Runs the node until it is told to stop. Gives the exit code.
+pub(crate) fn run(file: &Path) -> i32 {
+    // Reading it does not need the log; where the node's own files go stands in it.
+    let configuration = match Configuration::read(file) {
+        Ok(configuration) => configuration,
+        Err(why) => {
+            eprintln!("error: {why}");
+            return 2;
+        }
+    };
+    let data = configuration.data_dir.clone();
+    if let Err(error) = make_private(&data) {
+        eprintln!("error: the data directory {} cannot be made: {error}", data.display());
+        return 6;
+    }
+    life::run(&data, || setup(&configuration))
+}
+
+fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
+    let api = configuration.api_address().map_err(Failure::configuration)?;
+    let http = configuration.http_address().map_err(Failure::configuration)?;
+    let token = token_of(&configuration.data_dir).map_err(Failure::other)?;
+    leave_for_user(&token, &api.to_string()).map_err(Failure::other)?;
+    let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
+    Ok(Setup {
+        home: configuration.data_dir.clone(),
+        listeners: Listeners::Tcp(Tcp { api, http, token }),
+        pools: configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?,
+        is_embedded: false,
+        idle_max: None,
+    })
+}
+
+/// The environment of this node's workers: an allow-list, and what the file names.
+fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
+    const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let python = &configuration.python;
+    let interpreter = python.interpreter.clone().ok_or(
+        "python.interpreter is not set: name the interpreter that has dspy, e.g. interpreter = \"/opt/app/.venv/bin/python\"",
+    )?;
+    if !interpreter.is_file() {
+        return Err(format!("python.interpreter: there is no file {}", interpreter.display()));
+    }
+    let named = python.environment.iter().map(String::as_str);
+    let environment: BTreeMap<String, String> = ALLOWED
+        .iter()
+        .copied()
+        .chain(named)
+        .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+        .collect();
+    let directory = python.directory.clone().unwrap_or_else(|| configuration.data_dir.clone());
+    Ok(Caller { directory, environment, interpreter, interpreter_reason: "python.interpreter".to_owned() })
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The token of this node: made at its first start.
+fn token_of(data: &Path) -> io::Result<String> {
+    let file = data.join("token");
+    match fs::read_to_string(&file) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut random = [0u8; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    write_private(&file, &token)?;
+    Ok(token)
+}
+
+/// For the commands of the user who started it.
+fn leave_for_user(token: &str, authority: &str) -> Result<(), String> {
+    let home = Home::of_this_process().map_err(|error| error.to_string())?;
+    let file: PathBuf = token::left_for_user(home.path(), authority);
+    let left = file.parent().map_or(Ok(()), make_private).and_then(|()| write_private(&file, token));
+    left.map_err(|error| format!("the token cannot be left at {}: {error}; set DSPEX_HOME to a directory of your own", file.display()))
+}
+
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    let beside = file.with_extension("new");
+    let _ = fs::remove_file(&beside);
+    let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    written.write_all(text.as_bytes())?;
+    written.write_all(b"\n")?;
+    written.sync_all()?;
+    fs::rename(beside, file)
+}

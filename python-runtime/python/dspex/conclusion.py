@@ -1,0 +1,68 @@
+"""How an evaluation ends: with results, or with what dspy would raise."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+from dspex.errors import DspexError, ExampleError
+
+# dspy's words.
+CANCELLED = "Execution cancelled due to errors or interruption."
+_TOLD_ERRORS = 3
+_executor_log = logging.getLogger("dspy.utils.parallelizer")
+
+
+@dataclass
+class Outcome:
+    """What is known of the run besides dspy's result."""
+
+    run_id: str | None = None
+    url: str | None = None
+    cost: float | None = None
+    usage: dict[str, dict[str, int]] = field(default_factory=dict)
+    errors: list[ExampleError] = field(default_factory=list)
+
+
+def conclude(run: dict[str, Any], executor: Any, outcome: Outcome) -> None:
+    """Return when the run has a score; raise what dspy would, or what kept it from having one."""
+    outcome.cost = run.get("cost_usd")
+    outcome.usage = run.get("usage") or {}
+    outcome.errors.sort(key=lambda error: error.index)
+    status, reason = run["status"], run.get("reason") or ""
+    if status == "finished":
+        return
+    error: Exception
+    if status == "interrupted":
+        text = f"the run was interrupted: {reason or 'its node ended'}. Go on with: {resume_command(outcome)}"
+        error = DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED")
+    elif status == "failed" and executor.error_count < executor.max_errors:
+        # The metric returned what cannot be summed; dspy's own sum raises the same class.
+        error = TypeError(reason)
+    else:
+        executor.cancel_jobs.set()
+        _executor_log.warning(CANCELLED)
+        error = _cancelled(outcome, f"the run was cancelled: {reason}" if status == "cancelled" else None)
+    error.run_id = outcome.run_id  # type: ignore[attr-defined]
+    error.errors = list(outcome.errors)  # type: ignore[attr-defined]
+    raise error
+
+
+def resume_command(outcome: Outcome) -> str:
+    return f"dspex run resume {outcome.run_id}"
+
+
+def _cancelled(outcome: Outcome, why: str | None) -> Exception:
+    error = Exception(CANCELLED)
+    for told in outcome.errors[:_TOLD_ERRORS]:
+        _add_note(error, f"{told}\n{told.traceback}" if told.traceback else str(told))
+    if why is not None:
+        _add_note(error, why)
+    _add_note(error, f"run {outcome.run_id}; the results so far: dspex run results {outcome.run_id}")
+    return error
+
+
+def _add_note(error: Exception, note: str) -> None:
+    # Python 3.11 shows these below the traceback; before, whoever looks finds them in the same place.
+    error.__notes__ = [*getattr(error, "__notes__", []), note]  # type: ignore[attr-defined]

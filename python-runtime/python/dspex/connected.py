@@ -1,0 +1,101 @@
+"""`dspex.connect`: a node, for as long as a Python program wants it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dspex import pool_stats
+from dspex.calls import Calls
+from dspex.client import caller, connection
+from dspex.errors import DspexError
+from dspex.pool import Pool, forget_streams
+from dspex.pool_stats import PoolStats
+
+
+class Client:
+    """A node. Safe to use from any thread; when the node or the way to it ends, the next call connects again.
+
+    `with dspex.connect() as client:` closes it at the end. The node goes on; it belongs to everybody.
+    """
+
+    def __init__(self, address: str | None, token_file: str | None) -> None:
+        """Clients are made by `connect`."""
+        self._address = address
+        self._token_file = token_file
+        self._pools: dict[str, Pool] = {}
+        self._is_closed = False
+        self._connection()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<dspex client of {self._address or 'the embedded node'}>"
+
+    @property
+    def address(self) -> str:
+        """Where the node is: HOST:PORT or unix:PATH."""
+        return self._connection().address
+
+    def pool(self, name: str = "general") -> Pool:
+        """A pool of the node: "general", "optimizer" or "inference". It begins with the first call.
+
+        Its workers have this process's Python, directory and environment, unless the node has its own.
+        """
+        self._check_open()
+        return self._pools.setdefault(name, Pool(name, self._open_stream, self._stats_of))
+
+    def pools(self) -> list[PoolStats]:
+        """All pools of the node that have been called, whoever called them."""
+        return pool_stats.read(self._ask("pools.stats", {"pool": ""})["items"])
+
+    def close(self) -> None:
+        """Calls under way end with an error."""
+        self._is_closed = True
+        for pool in list(self._pools.values()):
+            pool.close()
+
+    def _stats_of(self, pool: str) -> PoolStats:
+        items = pool_stats.read(self._ask("pools.stats", {"pool": pool})["items"])
+        return pool_stats.total(pool, items)
+
+    def _open_stream(self, pool: str, lost: bool) -> Calls:
+        """`lost`: another stream ended, so whether the node is there is to be found out before calls are entrusted to it."""
+        if lost:
+            self._ask("pools.stats", {"pool": ""})
+        return Calls(self._connection(), pool, caller.caller())
+
+    def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A request that may be repeated: if the node is gone, of the one that takes its place."""
+        client = self._connection()
+        try:
+            return client.call(method, body)
+        except DspexError as error:
+            if error.code != "UNAVAILABLE":
+                raise
+            connection.retire(client)
+            return self._connection().call(method, body)
+
+    def _connection(self) -> connection.Client:
+        self._check_open()
+        return connection.connect(self._address, self._token_file)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise DspexError("the client is closed: connect again", code="FAILED_PRECONDITION", reason="CLOSED")
+
+
+def connect(address: str | None = None, token_file: str | os.PathLike[str] | None = None) -> Client:
+    """Connect to a node: the one at this address ("HOST:PORT" or "unix:PATH"), else at DSPEX_ADDRESS, else the embedded node
+    of this user, which is started when it does not run.
+
+    token_file: a file with the node's token; by default DSPEX_TOKEN_FILE, or what a node on this machine left for its user.
+    """
+    return Client(address, None if token_file is None else os.fspath(token_file))
+
+
+os.register_at_fork(after_in_child=forget_streams)

@@ -1,0 +1,69 @@
+"""What may become of a call of a pool instead of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dspex.errors import DspexError
+
+
+class PoolFull(DspexError):
+    """As many calls wait as may. Try again in a moment, or keep fewer in flight."""
+
+
+class QueueTimeout(DspexError):
+    """No worker was free within the call's `queue_timeout`."""
+
+
+class CallTimedOut(DspexError):
+    """The call ran longer than its `timeout`, and was ended with its worker."""
+
+
+class WorkerLost(DspexError):
+    """The worker died while it executed the call, as often as the call may be executed."""
+
+    @property
+    def output(self) -> str:
+        """The end of what the worker printed."""
+        return self.metadata.get("output", "")
+
+
+class CallFailed(DspexError):
+    """The command raised."""
+
+    @property
+    def type(self) -> str:
+        """The exception's class, with its module where it is not a builtin."""
+        return self.metadata.get("type", "")
+
+    @property
+    def traceback(self) -> str | None:
+        """The frames of the user's code; None where the runtime itself refused the call."""
+        return self.metadata.get("traceback") or None
+
+
+class NotDefined(DspexError):
+    """The call names a program that was not created in this pool."""
+
+
+class ConnectionLost(DspexError):
+    """The node, or the way to it, ended. Whether a call under way was executed is not known; the next one connects again."""
+
+
+_BY_REASON: dict[str, type[DspexError]] = {
+    "POOL_FULL": PoolFull,
+    "QUEUE_TIMEOUT": QueueTimeout,
+    "CALL_TIMED_OUT": CallTimedOut,
+    "WORKER_LOST": WorkerLost,
+    "CALL_FAILED": CallFailed,
+    "NOT_DEFINED": NotDefined,
+}
+
+
+def error_of(given: Mapping[str, Any]) -> DspexError:
+    """The exception for the `error` of an answer."""
+    code, reason = given.get("code", "UNKNOWN"), given.get("reason", "")
+    kind = _BY_REASON.get(reason) or (ConnectionLost if code == "UNAVAILABLE" else DspexError)
+    metadata = {key: value for key, value in (given.get("metadata") or {}).items() if value}
+    return kind(given.get("message", ""), code=code, reason=reason, metadata=metadata)

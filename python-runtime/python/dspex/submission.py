@@ -1,0 +1,82 @@
+"""What an evaluation asks of a node when it begins."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dspex.client import Client
+from dspex.shipping import Shipment
+
+_MAX_ERRORS = 2**32 - 1
+_MAX_THREADS = 4096
+
+
+@dataclass(frozen=True)
+class Options:
+    """What dspex.Evaluate takes beside dspy's arguments."""
+
+    workers: int | None = None
+    timeout: float | None = None
+    retries: int = 1
+    metric_on: str = "worker"
+    fallback: str | None = None
+    address: str | None = None
+    detach: bool = False
+    failure_score: float = 0.0
+
+
+def submit(client: Client, executor: Any, shipment: Shipment, examples: int, options: Options) -> dict[str, Any]:
+    """Upload payload and rows, and begin the run: the answer of `runs.submit`."""
+    evaluation = {
+        "program": f"pickle:{client.put(shipment.payload)}",
+        "metric": f"pickle:{shipment.metric_name}",
+        "file": {
+            "digest": client.put(shipment.rows),
+            "name": "devset",
+            "examples": examples,
+            "columns": [],
+            "envelopes": True,
+        },
+        "num_threads": threads_of(executor),
+        "workers": options.workers,
+        "timeout_ms": None if options.timeout is None else max(1, round(options.timeout * 1000)),
+        "retries": options.retries,
+        "max_errors": max_errors_of(executor),
+        "failure_score": options.failure_score,
+    }
+    body = {"caller": _caller(shipment.secrets), "evaluation": evaluation, "detach": options.detach}
+    return client.call("runs.submit", body)
+
+
+def threads_of(executor: Any) -> int:
+    return min(max(int(executor.num_threads), 1), _MAX_THREADS)
+
+
+def max_errors_of(executor: Any) -> int:
+    """As a number that the node counts with: infinity is a common way of no limit."""
+    number: int = math.ceil(min(max(executor.max_errors, 0), _MAX_ERRORS))
+    return number
+
+
+def _caller(secrets: Mapping[str, str]) -> dict[str, Any]:
+    environment = {**os.environ, **secrets}
+    return {
+        "directory": os.getcwd(),
+        # What is not UTF-8 has no form in a frame.
+        "environment": {name: value for name, value in environment.items() if _is_text(name) and _is_text(value)},
+        "interpreter": os.path.abspath(sys.executable),
+        "interpreter_reason": "the driver's",
+    }
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

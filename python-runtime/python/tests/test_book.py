@@ -1,0 +1,174 @@
+"""What the book shows, typed as it stands there: every command of its console blocks runs and says what the page says.
+
+A page is followed from its top to its bottom, in a directory and a home of its own. A block of Python or TOML that
+begins with `# NAME` is a file; the commands of a console block begin with `$ `. What stands below a command must come
+out of it, line by line and in this order (there may be more), where `...` stands for anything, and ids, durations and
+sizes for any others. A command succeeds unless the next one is `echo $?`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from installed import CHECKOUT, installed
+
+BOOK = CHECKOUT / "docs/src"
+PAGES = sorted(page for page in BOOK.rglob("*.md") if "```console\n" in page.read_text())
+LIMIT_SECONDS = 120
+DONE = "<the command has ended>"
+# The page's example of a run id; the newest run stands for it.
+RUN = "01a1fda7"
+
+_VARYING = [
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\b[0-9a-f]{64}\b"), "DIGEST"),
+    (re.compile(r"python_worker_\d+_[0-9a-f]{8}"), "WORKER"),
+    (re.compile(r"\d+(\.\d+)? (s|ms|MiB)\b"), "SO MUCH"),
+    (re.compile(r"\s+"), " "),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(BOOK)))
+def test_every_command_of_the_book_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    with installed(tmp_path) as environment:
+        shell = Shell(tmp_path / "project", environment)
+        try:
+            for language, text in _blocks(page.read_text()):
+                if language == "console":
+                    for command, shown in _commands(text):
+                        shell.follow(command, shown)
+                elif language in ("python", "toml") and (name := re.match(r"# (\S+\.\w+)\n", text)):
+                    (shell.directory / name[1]).write_text(shell.substituted(text))
+            shell.expect_no_failure()
+        finally:
+            shell.close()
+
+
+def _blocks(text: str) -> Iterator[tuple[str, str]]:
+    for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield block[1], block[2]
+
+
+def _commands(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command, and what is shown below it."""
+    for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, shown = part.partition("\n")
+        while command.endswith("\\"):
+            more, _, shown = shown.partition("\n")
+            command += "\n" + more
+        yield command, [line for line in shown.splitlines() if line.strip()]
+
+
+class Shell:
+    """A bash that types one command after the other."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self._environment = environment
+        # What a page writes, and what that is here.
+        self._meant = {
+            "/opt/app/.venv/bin/python": sys.executable,
+            ":7400": f":{_free_port()}",
+            ":7480": f":{_free_port()}",
+            "/home/you/project": str(directory),
+        }
+        # The last command with its output, when it did not succeed.
+        self._failed = ""
+        self._bash = subprocess.Popen(
+            ["bash", "--norc"],
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self._unread = ""
+
+    def follow(self, command: str, shown: list[str]) -> None:
+        if command == "echo $?":
+            self._failed = ""
+        self.expect_no_failure()
+        code, output = self._type(self.substituted(command))
+        lines = (_steady(line) for line in self._as_on_the_page(output).splitlines())
+        for line in shown:
+            wanted = _pattern(line)
+            assert any(map(wanted.fullmatch, lines)), f"$ {command}\nis to say\n{line}\nand says\n{output}"
+        self._failed = f"{command}\nended with {code}:\n{output}" if code else ""
+
+    def substituted(self, text: str) -> str:
+        for written, meant in self._meant.items():
+            text = text.replace(written, meant)
+        return text.replace(RUN, self._newest_run()) if RUN in text else text
+
+    def close(self) -> None:
+        os.killpg(self._bash.pid, signal.SIGTERM)
+        self._bash.communicate(timeout=30)
+
+    def expect_no_failure(self) -> None:
+        assert not self._failed, f"$ {self._failed}"
+
+    def _as_on_the_page(self, text: str) -> str:
+        for written, meant in self._meant.items():
+            text = text.replace(meant, written)
+        return text
+
+    def _newest_run(self) -> str:
+        listed = subprocess.run(
+            ["dspex", "run", "list", "-o", "csv"],
+            env=self._environment,
+            executable=f"{self._environment['PATH'].split(':')[0]}/dspex",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return listed.stdout.splitlines()[1].split(",")[0]
+
+    def _type(self, command: str) -> tuple[int, str]:
+        assert self._bash.stdin is not None
+        # `$?` is the command's own for the next one.
+        typed = f"{{ {command}\n}} </dev/null\n(code=$?; printf '\\n{DONE} %d\\n' $code; exit $code)\n"
+        self._bash.stdin.write(typed.encode())
+        self._bash.stdin.flush()
+        output = self._read_until_done(command)
+        said, _, code = output.rpartition(f"\n{DONE} ")
+        return int(code), said
+
+    def _read_until_done(self, command: str) -> str:
+        assert self._bash.stdout is not None
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while not (done := re.search(f"\n{DONE} \\d+\n", self._unread)):
+            ready, _, _ = select.select([self._bash.stdout], [], [], max(0, deadline - time.monotonic()))
+            data = os.read(self._bash.stdout.fileno(), 1 << 16) if ready else b""
+            assert data, f"$ {command}\ndid not end within {LIMIT_SECONDS} s:\n{self._unread}"
+            self._unread += data.decode("utf-8", "replace")
+        output, self._unread = self._unread[: done.end()], self._unread[done.end() :]
+        return output
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _steady(line: str) -> str:
+    for pattern, word in _VARYING:
+        line = pattern.sub(word, line)
+    return line.strip()
+
+
+def _pattern(line: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part.strip()) for part in _steady(line).split("...")), re.DOTALL)

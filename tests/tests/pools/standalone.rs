@@ -1,0 +1,168 @@
+//! `dspex node`: TCP on loopback behind a token, an environment of its own, HTTP for probes and Prometheus.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use dspex_tests::command::{Dspex, Running};
+use dspex_tests::home::Home;
+use dspex_tests::project::Project;
+use dspex_tests::waiting::holds_within;
+use serde_json::json;
+
+use crate::subject::interpreter;
+
+struct Node {
+    home: Home,
+    project: Project,
+    running: Running,
+    api: u16,
+    http: u16,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+impl Node {
+    fn start() -> Self {
+        let (home, project) = (Home::new(), Project::new("def own():\n    return os.environ.get(\"OWN\"), os.getcwd()\n"));
+        let (api, http) = (free_port(), free_port());
+        project.file(
+            "dspex.toml",
+            format!(
+                "data_dir = \"data\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\n\
+                 interpreter = \"{}\"\ndirectory = \"{}\"\nenvironment = [\"OWN\"]\n[pools.general]\nworkers = 2\neager = true\n",
+                interpreter().display(),
+                project.directory().display()
+            ),
+        );
+        let config = project.path("dspex.toml");
+        let running = home
+            .dspex(&["node", "--config"])
+            .arg(&config)
+            .env("OWN", "from the node")
+            .env("OTHER", "kept back")
+            .limit(Duration::from_secs(300))
+            .start();
+        let node = Self { home, project, running, api, http };
+        assert!(
+            holds_within(Duration::from_secs(30), || TcpStream::connect(("127.0.0.1", http)).is_ok()),
+            "{}",
+            node.running.stderr()
+        );
+        node
+    }
+
+    fn dspex(&self, arguments: &[&str]) -> Dspex {
+        self.home.dspex(arguments).env("DSPEX_ADDRESS", format!("127.0.0.1:{}", self.api))
+    }
+
+    fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).expect("it listens");
+        let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        let code = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+        (code, answer)
+    }
+
+    fn token(&self) -> String {
+        std::fs::read_to_string(self.project.path("data/token")).expect("a token").trim().to_owned()
+    }
+}
+
+#[test]
+fn commands_of_the_same_user_find_the_token_and_others_are_refused() {
+    let node = Node::start();
+    let answer = node.dspex(&["pool", "call", "general", "ping", "1", "-o", "json"]).run().expect(0).object();
+    assert_eq!(answer["payload"], json!(1));
+    let mode = std::fs::metadata(node.project.path("data/token")).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let stranger = Home::new();
+    let address = format!("127.0.0.1:{}", node.api);
+    let refused = stranger.dspex(&["pool", "stats", "--address", &address]).run().expect(4);
+    refused.says("UNAUTHENTICATED").says("--token-file");
+    let token = node.project.path("data/token");
+    let with = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(&token);
+    with.run().expect(0);
+    node.project.file("wrong", "0000");
+    let wrong = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(node.project.path("wrong"));
+    wrong.run().expect(4).says("not this node's");
+    let missing = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file", "/nonexistent"]).run();
+    missing.expect(4).says("/nonexistent");
+    stranger.dspex(&["pool", "stats", "--address", "localhost"]).run().expect(2).says("HOST:PORT");
+}
+
+#[test]
+fn its_workers_have_the_nodes_environment_whoever_calls() {
+    let node = Node::start();
+    let called = node.dspex(&["pool", "call", "general", "program.py:own", "-o", "json"]).env("OWN", "from the caller");
+    let answer = called.run().expect(0).object();
+    let directory = node.project.directory().canonicalize().expect("a directory");
+    assert_eq!(answer, json!(["from the node", directory]));
+}
+
+#[test]
+fn probes_need_no_token_metrics_do_and_other_sites_are_refused() {
+    let node = Node::start();
+    let host = ("Host", "127.0.0.1");
+    for probe in ["startup", "live", "ready"] {
+        assert_eq!(node.get(&format!("/healthz/{probe}"), &[host]).0, 200, "{probe}");
+    }
+    assert_eq!(node.get("/metrics", &[host]).0, 401);
+    let bearer = format!("Bearer {}", node.token());
+    node.dspex(&["pool", "call", "general", "ping"]).run().expect(0);
+    let (code, metrics) = node.get("/metrics", &[host, ("Authorization", &bearer)]);
+    assert_eq!(code, 200, "{metrics}");
+    for wanted in [
+        "dspex_pool_requests_total{pool=\"general\",outcome=\"ok\"} 1",
+        "dspex_python_call_count_total{function=\"ping\"} 1",
+        "dspex_pool_request_duration_seconds_count{pool=\"general\"} 1",
+        "dspex_worker_starts_total",
+    ] {
+        assert!(metrics.contains(wanted), "{wanted} is missing:\n{metrics}");
+    }
+    assert_eq!(node.get("/metrics", &[("Host", "evil.example"), ("Authorization", &bearer)]).0, 403);
+    let foreign = [host, ("Origin", "https://evil.example"), ("Authorization", &bearer)];
+    assert_eq!(node.get("/healthz/live", &foreign).0, 403);
+    assert_eq!(node.get("/nowhere", &[host, ("Authorization", &bearer)]).0, 404);
+}
+
+#[test]
+fn it_ends_in_order_when_it_is_told_to() {
+    let mut node = Node::start();
+    node.dspex(&["pool", "call", "general", "ping"]).run().expect(0);
+    dspex_tests::process::terminate(node.running.pid());
+    assert!(holds_within(Duration::from_secs(15), || !node.running.runs()), "{}", node.running.stderr());
+    assert!(node.home.python_processes().is_empty());
+    node.dspex(&["pool", "stats"]).run().expect(6).says("no node answers");
+}
+
+#[test]
+fn what_is_wrong_with_its_settings_is_said_at_the_start() {
+    let (home, project) = (Home::new(), Project::empty());
+    let start = |settings: &str| {
+        project.file("dspex.toml", settings);
+        home.dspex(&["node", "--config"]).arg(project.path("dspex.toml")).run()
+    };
+    start("[api]\nlisten = \"0.0.0.0:7400\"\n").expect(2).says("api.listen").says("TLS");
+    start("[api]\nlistn = \"\"\n").expect(2).says("listn");
+    start("data_dir = 3\n").expect(2).says("data_dir");
+    start("[python]\ninterpreter = \"/nonexistent\"\n").expect(2).says("python.interpreter").says("/nonexistent");
+    start("").expect(2).says("python.interpreter is not set");
+    home.dspex(&["node", "--config", "/nonexistent.toml"]).run().expect(2).says("/nonexistent.toml");
+    home.dspex(&["node"]).run().expect(2).says("--config");
+}
+
+#[test]
+fn two_nodes_do_not_share_a_port_or_a_directory() {
+    let node = Node::start();
+    let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("dspex.toml")).run();
+    second.expect(6).says("data");
+}
