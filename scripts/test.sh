@@ -21,6 +21,13 @@ doc_tests() { cargo test --release --workspace --doc --no-fail-fast "${LOCKED[@]
 # CI reads the closing line, which --quiet in the settings would leave bare.
 python_tests() { (cd python-runtime/python && "$VENV/bin/python" -m pytest --verbosity=0); }
 
+# The other end of what is supported. The package is found beside its tests.
+python_tests_oldest_dspy() {
+    local python
+    python=$(oldest_dspy) || return 1
+    (cd python-runtime/python && DSPEX_TEST_PYTHON="$python" PYTHONPATH=. "$python" -m pytest --verbosity=0)
+}
+
 set_up
 say "Set up in $SECONDS s."
 # The suites drive the program that was built and installed, with the interpreter beside it.
@@ -33,4 +40,5 @@ step "Rust lints" check_rust_lints
 step "Rust tests" rust_tests
 step "Rust doc tests" doc_tests
 step "Python tests" python_tests
+step "Python tests, dspy 3.3.1" python_tests_oldest_dspy
 summary

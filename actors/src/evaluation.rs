@@ -21,9 +21,9 @@ use tracing::{info, warn};
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
 use crate::metering;
-use crate::run_workers::RunWorkersMessage;
 use crate::proposing::propose;
 use crate::recorder::{Recorded, RecorderMessage};
+use crate::run_workers::RunWorkersMessage;
 use crate::submission::Caller;
 use crate::worker::{LoadedProcess, WorkerReport};
 

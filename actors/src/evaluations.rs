@@ -12,9 +12,9 @@ use tracing::{error, warn};
 use crate::board::Board;
 use crate::context::NodeContext;
 use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
-use crate::run_workers::RunWorkersMessage;
 use crate::proposing::propose;
 use crate::recorder::RecorderMessage;
+use crate::run_workers::RunWorkersMessage;
 use crate::submission::Caller;
 use crate::worker::LoadedProcess;
 
@@ -59,6 +59,7 @@ struct Entry {
     handover: Handover,
     actor: Option<(ActorRef<EvaluationMessage>, u64)>,
     failures: u32,
+    _hidden: dspex_telemetry::Hidden,
 }
 
 impl Actor for EvaluationsActor {
@@ -83,7 +84,9 @@ impl Actor for EvaluationsActor {
         match message {
             EvaluationsMessage::Expect(run, handover) => {
                 state.arguments.context.boards.insert(run, Arc::clone(&handover.board));
-                state.runs.insert(run, Entry { handover: *handover, actor: None, failures: 0 });
+                // What the program prints of its secrets does not reach this node's log.
+                let hidden = dspex_telemetry::hide(&handover.caller.environment);
+                state.runs.insert(run, Entry { handover: *handover, actor: None, failures: 0, _hidden: hidden });
             }
             EvaluationsMessage::Forget(run) => {
                 state.arguments.context.boards.remove(run);

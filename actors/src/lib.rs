@@ -28,9 +28,7 @@ pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use pool::{
-    CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
-};
+pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
 pub use pools::{Pools, PoolsSettings};
 pub use submission::{Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted};
 pub use tree::Tree;

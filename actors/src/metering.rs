@@ -94,7 +94,9 @@ fn error_type(error: &CallError) -> &str {
         CallError::WorkerLost { .. } => "WorkerLost",
         CallError::NotDefined(_) | CallError::TooManyDefinitions(_) => "NotDefined",
         CallError::NotStarted(_) => "NotStarted",
-        CallError::Full { .. } | CallError::QueueTimeout { .. } | CallError::TooLong(_) | CallError::Stopping => "Refused",
+        CallError::Full { .. } | CallError::QueueTimeout { .. } | CallError::TooLong(_) | CallError::Stopping => {
+            "Refused"
+        }
     }
 }
 

@@ -126,6 +126,8 @@ struct Entry {
     id: Uuid,
     caller: Arc<Caller>,
     pool: Pool,
+    /// What a command prints of its caller's secrets does not reach this node's log.
+    _hidden: dspex_telemetry::Hidden,
 }
 
 impl Actor for PoolsActor {
@@ -140,8 +142,7 @@ impl Actor for PoolsActor {
     ) -> Result<PoolsState, ActorProcessingErr> {
         let mut state = PoolsState { context, settings, pools: HashMap::new() };
         for class in PoolClass::ALL {
-            if state.settings.classes.get(&class).is_some_and(|settings| settings.eager)
-                && state.settings.own.is_some()
+            if state.settings.classes.get(&class).is_some_and(|settings| settings.eager) && state.settings.own.is_some()
             {
                 let (_, pool) = state.open(&myself, class, None).await?;
                 pool.start();
@@ -221,7 +222,8 @@ impl PoolsState {
             CallError::Stopping
         })?;
         let id = Uuid::now_v7();
-        self.pools.entry(class).or_default().push(Entry { id, caller, pool: pool.clone() });
+        let hidden = dspex_telemetry::hide(&caller.environment);
+        self.pools.entry(class).or_default().push(Entry { id, caller, pool: pool.clone(), _hidden: hidden });
         Ok((id, pool))
     }
 
@@ -234,9 +236,7 @@ impl PoolsState {
 
 /// Why the interpreter was chosen makes no difference.
 fn is_same(one: &Caller, other: &Caller) -> bool {
-    one.interpreter == other.interpreter
-        && one.directory == other.directory
-        && one.environment == other.environment
+    one.interpreter == other.interpreter && one.directory == other.directory && one.environment == other.environment
 }
 
 fn with_settings(caller: &Arc<Caller>, python: Option<&PathBuf>, directory: Option<&PathBuf>) -> Arc<Caller> {

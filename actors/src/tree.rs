@@ -19,8 +19,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-use dspex_python::protocol::Answer;
 use dspex_model::{Command, Digest, NodeId, Outcome, RequestId, RunId};
+use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tracing::error;
 
@@ -30,11 +30,11 @@ use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::freeing;
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
-use crate::run_workers::RunWorkersActor;
 use crate::preparation;
 use crate::proposing::{propose, stamp_ms};
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
+use crate::run_workers::RunWorkersActor;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 

@@ -196,7 +196,9 @@ pub(crate) enum WorkerMessage {
     Recall,
     Event(WorkerEvent),
     /// Finish what it has, then end; whether another one is to take its place.
-    Leave { replace: bool },
+    Leave {
+        replace: bool,
+    },
     /// Asks whether the interpreter answers.
     Ping,
     /// It has had its time to load.

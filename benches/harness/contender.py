@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,25 +35,30 @@ class Order:
 def run(order: Order) -> Any:
     """What the measure found out."""
     python = RAY_PYTHON if order.system.startswith("ray") else PYTHON
+    mark = secrets.token_hex(8)
     with ExitStack() as stack:
         place = stack.enter_context(directory())
         if order.system == "dspex":
             stack.enter_context(Node(place / "home"))
+        stack.callback(_end, mark)
+        # Files: some systems leave processes behind that would keep a pipe open.
+        said, complained = (stack.enter_context((place / name).open("w+")) for name in ("stdout", "stderr"))
         ended = subprocess.run(
             [python, "-m", "harness.contender", json.dumps(asdict(order))],
-            env=environment(**_variables(order, place)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            env=environment(**_variables(order, place, mark)),
+            stdout=said,
+            stderr=complained,
             timeout=_PATIENCE_SECONDS,
         )
-    if ended.returncode != 0:
-        raise RuntimeError(f"{order.system} ended with {ended.returncode}: {ended.stderr.strip()[-4000:]}")
-    return json.loads(ended.stdout.splitlines()[-1])
+        said.seek(0)
+        complained.seek(0)
+        if ended.returncode != 0:
+            raise RuntimeError(f"{order.system} ended with {ended.returncode}: {complained.read().strip()[-4000:]}")
+        return json.loads(said.read().splitlines()[-1])
 
 
-def _variables(order: Order, place: Path) -> dict[str, str]:
-    variables = {"PYTHONPATH": f"{BENCHES}:{CASES}:{PACKAGE}", MARK: secrets.token_hex(8)}
+def _variables(order: Order, place: Path, mark: str) -> dict[str, str]:
+    variables = {"PYTHONPATH": f"{BENCHES}:{CASES}:{PACKAGE}", MARK: mark}
     if order.system == "dspex":
         variables |= {
             "DSPEX_HOME": str(place / "home"),
@@ -71,18 +77,24 @@ def _variables(order: Order, place: Path) -> dict[str, str]:
     return variables
 
 
-def marked() -> set[int]:
-    """All processes of this contender."""
-    mark = f"{MARK}={os.environ[MARK]}".encode()
+def marked(mark: str | None = None) -> set[int]:
+    """All processes of a contender; without a mark, of this one."""
+    sought = f"{MARK}={mark or os.environ[MARK]}".encode()
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
+                if sought in (entry / "environ").read_bytes().split(b"\0"):
                     found.add(int(entry.name))
             except OSError:
                 pass  # It has ended, or is another user's.
     return found
+
+
+def _end(mark: str) -> None:
+    for pid in marked(mark):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

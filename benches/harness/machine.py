@@ -60,6 +60,26 @@ class Others:
         return round(max(0.0, self._busy - own) / max(self._wall, 1e-3), 2)
 
 
+def with_descendants(pids: set[int]) -> set[int]:
+    """These processes, what they started, what that started, and so on."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue  # It has ended.
+            children.setdefault(parent, []).append(int(entry.name))
+    found: set[int] = set()
+    following = list(pids)
+    while following:
+        pid = following.pop()
+        if pid not in found:
+            found.add(pid)
+            following += children.get(pid, [])
+    return found
+
+
 def filesystem(directory: Path) -> str:
     """The type of the file system that holds a directory: without a disk under it, durable writes cost nothing."""
     best, kind = "", "unknown"

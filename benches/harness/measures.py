@@ -35,7 +35,7 @@ def rates(system: System, in_flight: list[int], seconds: float) -> dict[str, Any
 
 
 def _rate(system: System, arguments: list[Any], in_flight: int, seconds: float) -> dict[str, Any]:
-    pids = marked() | system.more_pids()
+    pids = machine.with_descendants(marked() | system.more_pids())
     with machine.Others() as others:
         before = _cpu(pids)
         rate = system.loop(arguments, in_flight, seconds)
@@ -44,7 +44,7 @@ def _rate(system: System, arguments: list[Any], in_flight: int, seconds: float) 
         "per_second": rate.per_second,
         "median_us": rate.quantile(0.5),
         "p99_us": rate.quantile(0.99),
-        "cpu_us": 1e6 * used / len(rate.latencies),
+        "cpu_us": 1e6 * used / rate.all_calls,
         "others_cpus": others.settle(used),
         "how": rate.how,
     }
@@ -62,7 +62,7 @@ def _cpu(pids: set[int]) -> float:
 
 def memory(system: System) -> dict[str, Any]:
     """What all processes of the system take together, this one included."""
-    pids = marked() | system.more_pids()
+    pids = machine.with_descendants(marked() | system.more_pids())
     each = {pid: machine.shared_out_bytes(pid) for pid in pids}
     return {"bytes": sum(each.values()), "processes": sorted(each.values(), reverse=True)}
 

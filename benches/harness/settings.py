@@ -24,10 +24,8 @@ PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "py
 RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON") or str(ROOT / ".venv-bench" / "bin" / "python")
 # Calls from Rust inside a node (actors/examples).
 ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(
-    Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache" / "dspex" / "target")
-    / "release"
-    / "examples"
-    / "pool_round_trips"
+    Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target")
+    / "release/examples/pool_round_trips"
 )
 
 

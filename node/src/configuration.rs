@@ -129,7 +129,11 @@ impl Configuration {
 
 impl PoolSection {
     fn apply(&self, settings: &mut PoolSettings) -> Result<(), String> {
-        let counts = [("workers", self.workers, WORKERS_MAX), ("threads", self.threads, 4096), ("queue_max", self.queue_max, 1_000_000)];
+        let counts = [
+            ("workers", self.workers, WORKERS_MAX),
+            ("threads", self.threads, 4096),
+            ("queue_max", self.queue_max, 1_000_000),
+        ];
         for (name, value, most) in counts {
             if value.is_some_and(|value| value == 0 || value > most) {
                 return Err(format!("{name} must be between 1 and {most}"));
@@ -139,7 +143,8 @@ impl PoolSection {
         settings.threads = self.threads.unwrap_or(settings.threads);
         settings.queue_max = self.queue_max.unwrap_or(settings.queue_max);
         settings.retries = self.retries.unwrap_or(settings.retries);
-        settings.startup_timeout = time("startup_timeout_s", self.startup_timeout_s)?.unwrap_or(settings.startup_timeout);
+        settings.startup_timeout =
+            time("startup_timeout_s", self.startup_timeout_s)?.unwrap_or(settings.startup_timeout);
         settings.queue_timeout = time("queue_timeout_s", self.queue_timeout_s)?.unwrap_or(settings.queue_timeout);
         settings.execution_timeout =
             time("execution_timeout_s", self.execution_timeout_s)?.unwrap_or(settings.execution_timeout);
@@ -186,11 +191,14 @@ fn time(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, String> {
 }
 
 fn loopback(name: &str, text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr = text.parse().map_err(|_| format!("{name}: {text:?} is not an address like {API_DEFAULT}"))?;
+    let address: SocketAddr =
+        text.parse().map_err(|_| format!("{name}: {text:?} is not an address like {API_DEFAULT}"))?;
     if address.ip().is_loopback() {
         return Ok(address);
     }
-    Err(format!("{name}: {address} is beyond loopback, where a node needs TLS, which this version does not speak yet; use 127.0.0.1"))
+    Err(format!(
+        "{name}: {address} is beyond loopback, where a node needs TLS, which this version does not speak yet; use 127.0.0.1"
+    ))
 }
 
 /// `DSPEX_API__LISTEN=...` is `api.listen`. Names without `__` are others' (DSPEX_HOME).
@@ -227,7 +235,8 @@ mod tests {
 
     #[test]
     fn what_is_set_stands_and_the_rest_has_its_default() {
-        let text = "[pools.general]\nworkers = 3\nqueue_timeout_s = 0.5\nmemory_limit = \"512MiB\"\ncommands = [\"tools.py\"]";
+        let text =
+            "[pools.general]\nworkers = 3\nqueue_timeout_s = 0.5\nmemory_limit = \"512MiB\"\ncommands = [\"tools.py\"]";
         let pools = read(text).expect("valid").pools(2, None).expect("valid");
         let general = &pools.classes[&PoolClass::General];
         assert_eq!((general.workers, general.queue_timeout), (3, Duration::from_millis(500)));
@@ -260,8 +269,10 @@ mod tests {
     #[test]
     fn the_environment_goes_before_the_file() {
         let mut table: Map<String, Value> = toml::from_str("[pools.general]\nworkers = 3").expect("valid");
-        let variables = [("DSPEX_POOLS__GENERAL__WORKERS", "5"), ("DSPEX_API__LISTEN", "127.0.0.1:1"), ("DSPEX_HOME", "/h")];
-        overlay(&mut table, variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter()).expect("valid");
+        let variables =
+            [("DSPEX_POOLS__GENERAL__WORKERS", "5"), ("DSPEX_API__LISTEN", "127.0.0.1:1"), ("DSPEX_HOME", "/h")];
+        overlay(&mut table, variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into_iter())
+            .expect("valid");
         let read: Configuration = Value::Table(table).try_into().expect("valid");
         assert_eq!(read.pools["general"].workers, Some(5));
         assert_eq!(read.api.listen.as_deref(), Some("127.0.0.1:1"));

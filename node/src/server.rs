@@ -80,10 +80,7 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
             Server::builder()
                 .accept_http1(true)
                 .add_routes(routes)
-                .serve_with_incoming_shutdown(
-                    UnixListenerStream::new(listener).filter_map(own_user_only),
-                    closed(end),
-                )
+                .serve_with_incoming_shutdown(UnixListenerStream::new(listener).filter_map(own_user_only), closed(end))
                 .await?;
         }
         Listeners::Tcp(Tcp { api, http, token }) => {

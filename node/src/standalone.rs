@@ -50,7 +50,8 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
 
 /// The environment of this node's workers: an allow-list, and what the file names.
 fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
-    const ALLOWED: &[&str] = &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    const ALLOWED: &[&str] =
+        &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
     let python = &configuration.python;
     let interpreter = python.interpreter.clone().ok_or(
         "python.interpreter is not set: name the interpreter that has dspy, e.g. interpreter = \"/opt/app/.venv/bin/python\"",
@@ -93,7 +94,9 @@ fn leave_for_user(token: &str, authority: &str) -> Result<(), String> {
     let home = Home::of_this_process().map_err(|error| error.to_string())?;
     let file: PathBuf = token::left_for_user(home.path(), authority);
     let left = file.parent().map_or(Ok(()), make_private).and_then(|()| write_private(&file, token));
-    left.map_err(|error| format!("the token cannot be left at {}: {error}; set DSPEX_HOME to a directory of your own", file.display()))
+    left.map_err(|error| {
+        format!("the token cannot be left at {}: {error}; set DSPEX_HOME to a directory of your own", file.display())
+    })
 }
 
 fn write_private(file: &Path, text: &str) -> io::Result<()> {

@@ -3,6 +3,7 @@
 //! It knows the program by its path and the contract by `dspex-api`; nothing of what is inside. Which program and which
 //! interpreter: `DSPEX_TEST_PROGRAM`, else `dspex` of the target directory; `DSPEX_TEST_PYTHON`, else `.venv/bin/python`.
 
+mod collector;
 mod command;
 mod eval;
 mod executions;
@@ -20,6 +21,7 @@ mod seed;
 mod skip;
 mod waiting;
 
+pub use collector::{Collector, Span};
 pub use command::{Dspex, Running};
 pub use eval::Eval;
 pub use executions::Executions;

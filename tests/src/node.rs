@@ -20,7 +20,9 @@ impl Home {
     pub fn ask<T>(&self, call: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, ApiError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {
-            let client = Client::connect(self.path().join("node.sock").as_path(), Token::default(), TimeLimits::default()).await?;
+            let client =
+                Client::connect(self.path().join("node.sock").as_path(), Token::default(), TimeLimits::default())
+                    .await?;
             call(client).await
         })
     }

@@ -152,7 +152,8 @@ impl Plan {
     /// and while they wait no worker is filled up.
     fn next(&mut self) -> Option<(WorkerKey, u32)> {
         if !self.solo.is_empty() {
-            let (&key, worker) = self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
+            let (&key, worker) =
+                self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
             worker.solo = true;
             return Some((key, self.solo.pop_front()?));
         }

@@ -160,6 +160,9 @@ impl Work {
                 if let Some(member) = self.members.get_mut(&key) {
                     member.ready = true;
                     self.plan.worker_joined(key, member.threads as usize);
+                    if let Some(replace) = member.leaving {
+                        self.leaving(key, replace);
+                    }
                 }
                 Ok(Next::Go)
             }

@@ -8,8 +8,8 @@ use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
-use super::plan::{Cause, WorkerKey};
 use super::EvaluationMessage;
+use super::plan::{Cause, WorkerKey};
 use super::work::Work;
 use crate::run_workers::RunWorkersMessage;
 use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};

@@ -43,7 +43,9 @@ pub struct CallReply {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError {
     /// As many wait as may.
-    #[error("{queued} calls already wait for the pool {pool}: try again in a moment, raise queue_max, or give it more workers")]
+    #[error(
+        "{queued} calls already wait for the pool {pool}: try again in a moment, raise queue_max, or give it more workers"
+    )]
     Full {
         /// The pool's class.
         pool: String,

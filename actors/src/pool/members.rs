@@ -40,6 +40,11 @@ enum Leaving {
 }
 
 impl Service {
+    /// Whether any worker stays: those that leave for lack of calls do not come back for a new one.
+    pub(super) fn has_staying_workers(&self) -> bool {
+        self.members.values().any(|member| member.leaving.is_none())
+    }
+
     /// As many workers as the pool is to have, all at once: one that hangs keeps no other from starting.
     pub(super) async fn start_workers(&mut self) {
         let staying = |member: &Member| member.leaving.is_none();
@@ -155,7 +160,8 @@ impl Service {
             }
         }
         // Nobody waits and none is ready: the next call tries again, instead of a loop without a purpose.
-        if !member.ready && !self.has_calls() && !self.arguments.settings.eager {
+        let hopeless = !member.ready && !self.members.values().any(|member| member.ready);
+        if hopeless && !self.has_calls() && !self.arguments.settings.eager {
             return;
         }
         let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };

@@ -210,7 +210,11 @@ impl Plan {
             call.attempts += 1;
             let attempt = call.attempts;
             self.deadlines.remove(&(call.terms.queue_deadline_us, id));
-            if alone { self.solo.pop_front() } else { self.queue.pop_front() };
+            if alone {
+                self.solo.pop_front()
+            } else {
+                self.queue.pop_front()
+            };
             if let Some(worker) = self.workers.get_mut(&key) {
                 let expected_us = expected_us.unwrap_or(BACKLOG_MAX_US);
                 worker.solo = alone;
@@ -335,7 +339,8 @@ impl Plan {
             return Vec::new();
         }
         let stalled = |worker: &Worker| {
-            let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
+            let slow =
+                |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
             !worker.recalled && worker.assigned.len() > worker.threads && worker.assigned.iter().any(slow)
         };
         let mut keys = Vec::new();
@@ -371,7 +376,11 @@ impl Plan {
     }
 
     fn forget(&mut self, call: CallId, alone: bool) {
-        if alone { self.solo.pop_front() } else { self.queue.pop_front() };
+        if alone {
+            self.solo.pop_front()
+        } else {
+            self.queue.pop_front()
+        };
         if let Some(held) = self.calls.remove(&call) {
             self.deadlines.remove(&(held.terms.queue_deadline_us, call));
         }

@@ -111,7 +111,7 @@ impl Service {
         self.next_call += 1;
         self.plan.enqueue(id, terms);
         self.calls.insert(id, Held { pending, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
-        if self.members.is_empty() {
+        if !self.has_staying_workers() {
             self.start_workers().await;
         }
         if !self.dispatching {
@@ -276,17 +276,15 @@ impl Service {
 
     fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>) {
         let late = matches!(reply, Err(CallError::QueueTimeout { .. }));
-        let counts = Counts {
-            requests: 1,
-            errors: u64::from(reply.is_err() && !late),
-            queue_timeouts: u64::from(late),
-        };
+        let counts =
+            Counts { requests: 1, errors: u64::from(reply.is_err() && !late), queue_timeouts: u64::from(late) };
         self.totals.requests += counts.requests;
         self.totals.errors += counts.errors;
         self.totals.queue_timeouts += counts.queue_timeouts;
         self.window.add(self.now_ms(), counts);
         let since = held.pending.since;
-        let queued = held.assigned.map_or_else(|| since.elapsed(), |assigned| assigned.saturating_duration_since(since));
+        let queued =
+            held.assigned.map_or_else(|| since.elapsed(), |assigned| assigned.saturating_duration_since(since));
         self.meter.ended(reply.as_ref().err(), queued, since.elapsed());
         // The caller may have gone away.
         let _ = held.pending.reply.send(reply);

@@ -69,7 +69,9 @@ impl Window {
             reasons.push(format!("{errors} of {requests} requests of the last minute failed: see their errors"));
         }
         if started && now_ms.saturating_sub(self.last_available_ms) > UNAVAILABLE_MS {
-            reasons.push("no worker has been free for 10 s: give the pool more workers, or look for calls that hang".to_owned());
+            reasons.push(
+                "no worker has been free for 10 s: give the pool more workers, or look for calls that hang".to_owned(),
+            );
         }
         if queue_timeouts > 0 {
             reasons.push(format!("{queue_timeouts} requests of the last minute found no worker in time"));

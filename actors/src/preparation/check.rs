@@ -72,7 +72,11 @@ impl Checking {
     /// A stored run: its rows are there.
     pub(super) async fn stored(context: &NodeContext, spec: &RunSpec) -> Result<Self, SubmitError> {
         let payload = payload::read(&context.parts.blobs, &spec.program).await?;
-        Ok(Self { load: evaluation::load(spec, 1, payload), num_threads: Some(spec.num_threads), workers: Some(spec.workers) })
+        Ok(Self {
+            load: evaluation::load(spec, 1, payload),
+            num_threads: Some(spec.num_threads),
+            workers: Some(spec.workers),
+        })
     }
 }
 

@@ -19,8 +19,12 @@ class Rate:
 
     seconds: float
     latencies: list[float] = field(default_factory=list)
-    # How the calls were made, where a system was tried in several ways.
+    # How the calls were made, where a system was tried in several ways, and the calls of all of them.
     how: str = ""
+    all_calls: int = 0
+
+    def __post_init__(self) -> None:
+        self.all_calls = len(self.latencies)
 
     @property
     def per_second(self) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from concurrent.futures import Future
@@ -10,7 +11,7 @@ from typing import Any
 
 import dspex
 
-from harness.settings import CASES, PROGRAM
+from harness.settings import CASES
 from harness.systems.base import Done, System
 
 _PATIENCE_SECONDS = 60
@@ -46,7 +47,8 @@ class DspexPool(System):
 
     def more_pids(self) -> set[int]:
         # Another user's node would not show its environment.
-        shown = subprocess.run([PROGRAM, "local", "status", "-o", "json"], capture_output=True, text=True, check=True)
+        asked = [os.environ["DSPEX_PROGRAM"], "local", "status", "-o", "json"]
+        shown = subprocess.run(asked, capture_output=True, text=True, check=True)
         status = json.loads(shown.stdout)
         return {status["pid"], *(zygote["pid"] for zygote in status["zygotes"])}
 

@@ -62,7 +62,10 @@ class _Ray(System):
     def _together(self, arguments: list[Any], in_flight: int, seconds: float) -> Rate:
         """Ray can be asked in several ways; the best of them is its figure."""
         ways = (self._window, self._waves, self._coroutines)
-        return max((way(arguments, in_flight, seconds) for way in ways), key=lambda rate: rate.per_second)
+        rates = [way(arguments, in_flight, seconds) for way in ways]
+        best = max(rates, key=lambda rate: rate.per_second)
+        best.all_calls = sum(rate.all_calls for rate in rates)
+        return best
 
     def _window(self, arguments: list[Any], in_flight: int, seconds: float) -> Rate:
         """The oldest is waited for, then the next is sent."""

@@ -100,7 +100,9 @@ mod tests {
             assert_eq!(written.parse(), Ok(Address::Tcp("localhost:7400".to_owned())), "{written}");
         }
         assert_eq!("[::1]:7400".parse(), Ok(Address::Tcp("[::1]:7400".to_owned())));
-        for written in ["", "unix:", "localhost", "localhost:", ":7400", "localhost:0", "localhost:99999", "https://a:1"] {
+        for written in
+            ["", "unix:", "localhost", "localhost:", ":7400", "localhost:0", "localhost:99999", "https://a:1"]
+        {
             assert!(written.parse::<Address>().is_err(), "{written}");
         }
     }

@@ -49,11 +49,7 @@ pub(crate) type Transport = InterceptedService<Channel, Token>;
 
 impl Client {
     /// Connects now, so that an absent node is noticed here and not at the first call.
-    pub async fn connect(
-        address: impl Into<Address>,
-        token: Token,
-        limits: TimeLimits,
-    ) -> Result<Self, ApiError> {
+    pub async fn connect(address: impl Into<Address>, token: Token, limits: TimeLimits) -> Result<Self, ApiError> {
         let address = address.into();
         let uri = match &address {
             // Never resolved: the connector below ignores it.

@@ -7,7 +7,8 @@ use crate::v1::{StatusRequest, StatusResponse, StopRequest, Worker, WorkersReque
 
 impl Client {
     fn admin(&self) -> AdminClient<Transport> {
-        AdminClient::with_interceptor(self.channel.clone(), self.token.clone()).max_decoding_message_size(message_limit())
+        AdminClient::with_interceptor(self.channel.clone(), self.token.clone())
+            .max_decoding_message_size(message_limit())
     }
 
     /// What the node is and does.

@@ -49,7 +49,8 @@ impl Stream for Chunks {
 
 impl Client {
     fn blobs(&self) -> BlobsClient<Transport> {
-        BlobsClient::with_interceptor(self.channel.clone(), self.token.clone()).max_decoding_message_size(message_limit())
+        BlobsClient::with_interceptor(self.channel.clone(), self.token.clone())
+            .max_decoding_message_size(message_limit())
     }
 
     /// Uploads what arrives on `parts` until [`Part::End`]. To give up half-way, drop this future: the node then discards

@@ -7,8 +7,9 @@ use crate::ApiError;
 use crate::client::{Client, Transport, bounded, message_limit};
 use crate::v1::runs_client::RunsClient;
 use crate::v1::{
-    CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse, ResultBatch,
-    ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
+    ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse,
+    WatchRunRequest,
 };
 
 impl Client {

@@ -131,7 +131,8 @@ async fn every_wait_has_a_limit() {
     let socket = directory.path().join("s".repeat(100)).join("node.sock");
     std::fs::create_dir(socket.parent().expect("parent")).expect("created");
     let _uploads = serve(&socket).await;
-    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected through a long path");
+    let client =
+        Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected through a long path");
     let error = client.status().await.expect_err("too slow");
     assert_eq!(error.reason, reason::NODE_TIMED_OUT);
 }
@@ -139,6 +140,8 @@ async fn every_wait_has_a_limit() {
 #[tokio::test]
 async fn nobody_there_is_unreachable() {
     let directory = tempfile::tempdir().expect("directory");
-    let error = Client::connect(directory.path().join("node.sock").as_path(), Token::default(), limits()).await.expect_err("nobody");
+    let error = Client::connect(directory.path().join("node.sock").as_path(), Token::default(), limits())
+        .await
+        .expect_err("nobody");
     assert_eq!(error.reason, reason::NODE_UNREACHABLE);
 }

@@ -47,9 +47,7 @@ impl Invocation {
     /// A connection to a node that runs already, whatever its version; nothing is started.
     pub async fn running_node(&self) -> Result<Option<Client>, CommandError> {
         match &self.address {
-            Some((address, token)) => {
-                Ok(Some(Client::connect(address.clone(), token.clone(), self.limits()).await?))
-            }
+            Some((address, token)) => Ok(Some(Client::connect(address.clone(), token.clone(), self.limits()).await?)),
             None => Ok(embedded::running(&Home::of_this_process()?, self.limits()).await?),
         }
     }

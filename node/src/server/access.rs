@@ -151,7 +151,10 @@ mod tests {
         let access = Access::new("abc").for_http();
         let host = ("host", "127.0.0.1:7480");
         assert_eq!(access.refusal(&request("/metrics", &[host])), Some(Refusal::Missing));
-        assert_eq!(access.refusal(&request("/metrics", &[host, ("authorization", "Bearer abd")])), Some(Refusal::Wrong));
+        assert_eq!(
+            access.refusal(&request("/metrics", &[host, ("authorization", "Bearer abd")])),
+            Some(Refusal::Wrong)
+        );
         assert_eq!(access.refusal(&request("/metrics", &[host, ("authorization", "Bearer abc")])), None);
         assert_eq!(access.refusal(&request("/healthz/live", &[host])), None);
         let grpc = Access::new("abc").for_grpc();

@@ -8,7 +8,8 @@ use dspex_actors::{CallError, CallReply, CallRequest, Pool, PoolClass};
 use dspex_api::v1::pools_server::Pools;
 use dspex_api::v1::{
     self, CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse,
-    OpenPoolRequest, OpenPoolResponse, PoolStats, PoolStatsRequest, PoolStatsResponse, PoolWorker, RestartWorkerRequest,
+    OpenPoolRequest, OpenPoolResponse, PoolStats, PoolStatsRequest, PoolStatsResponse, PoolWorker,
+    RestartWorkerRequest,
 };
 use dspex_api::{ApiError, Code, key, reason};
 use futures::{Stream, StreamExt};
@@ -51,7 +52,9 @@ impl Pools for PoolsService {
         let class: PoolClass = class(&pool)?;
         let caller = match caller {
             Some(caller) => Some(translate::caller(Some(caller))?),
-            None if self.node.is_embedded => return Err(ApiError::invalid(reason::REQUEST_INVALID, "caller is missing").into()),
+            None if self.node.is_embedded => {
+                return Err(ApiError::invalid(reason::REQUEST_INVALID, "caller is missing").into());
+            }
             None => None,
         };
         let (id, _) = self.node.tree.pools().open(class, caller).await.map_err(refusal)?;
@@ -69,10 +72,7 @@ impl Pools for PoolsService {
 
     type CallsStream = Answers;
 
-    async fn calls(
-        &self,
-        request: Request<Streaming<CallPoolRequest>>,
-    ) -> Result<Response<Self::CallsStream>, Status> {
+    async fn calls(&self, request: Request<Streaming<CallPoolRequest>>) -> Result<Response<Self::CallsStream>, Status> {
         let (sender, receiver) = mpsc::channel(STREAM_CALLS_MAX);
         tokio::spawn(execute_all(Arc::clone(&self.node), request.into_inner(), sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
@@ -88,10 +88,7 @@ impl Pools for PoolsService {
         Ok(Response::new(PoolStatsResponse { items: items.collect() }))
     }
 
-    async fn list_workers(
-        &self,
-        _: Request<ListWorkersRequest>,
-    ) -> Result<Response<ListWorkersResponse>, Status> {
+    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersResponse>, Status> {
         Ok(Response::new(ListWorkersResponse { items: workers::list(&self.node).await }))
     }
 

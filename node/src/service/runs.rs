@@ -8,9 +8,9 @@ use std::time::Instant;
 use dspex_actors::{ResumeRequest, SubmitRequest, Submitted};
 use dspex_api::v1::runs_server::Runs;
 use dspex_api::v1::{
-    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
-    ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse,
-    WatchRunRequest,
+    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, GetRunRequest,
+    ListRunsRequest, ListRunsResponse, ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest,
+    SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunId;
@@ -119,10 +119,7 @@ impl Runs for RunsService {
 
     type ServeStream = Events<DriverQuestion>;
 
-    async fn serve(
-        &self,
-        request: Request<Streaming<DriverAnswer>>,
-    ) -> Result<Response<Self::ServeStream>, Status> {
+    async fn serve(&self, request: Request<Streaming<DriverAnswer>>) -> Result<Response<Self::ServeStream>, Status> {
         let questions = serve::questions(Arc::clone(&self.node), request.into_inner()).await?;
         Ok(Response::new(Box::pin(questions)))
     }

@@ -20,9 +20,10 @@ pub(super) async fn questions(
     node: Arc<Node>,
     mut answers: Streaming<DriverAnswer>,
 ) -> Result<impl Stream<Item = Result<DriverQuestion, Status>>, Status> {
-    let first = answers.next().await.transpose()?.ok_or_else(|| {
-        Status::from(ApiError::invalid(reason::REQUEST_INVALID, "the first message names the run"))
-    })?;
+    let first =
+        answers.next().await.transpose()?.ok_or_else(|| {
+            Status::from(ApiError::invalid(reason::REQUEST_INVALID, "the first message names the run"))
+        })?;
     let run = translate::run_id(&first.run_id)?;
     let board = node.tree.board(run).ok_or_else(|| {
         Status::from(ApiError::precondition(reason::RUN_ENDED, format!("the run {run} is not executing here")))

@@ -7,7 +7,7 @@ use dspex_actors::{Caller, Column, DatasetSource, EvaluationRequest, Timing};
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, reason};
-use dspex_model::{payload_of, RequestId, Run, RunId, RunStatus, State};
+use dspex_model::{RequestId, Run, RunId, RunStatus, State, payload_of};
 use uuid::Uuid;
 
 fn invalid(message: impl Into<String>) -> ApiError {

@@ -91,7 +91,9 @@ class Calls:
 
     def close(self) -> None:
         self._stream.close()
-        self._finish({"code": "CANCELLED", "reason": "CLOSED", "message": "the client was closed while the call was under way"})
+        self._finish(
+            {"code": "CANCELLED", "reason": "CLOSED", "message": "the client was closed while the call was under way"}
+        )
 
     def _ask(self) -> None:
         if not self._asked:

@@ -55,7 +55,7 @@ class Evaluation:
             log.info(note)
         run = answer["run"]
         self.outcome.run_id = run["run_id"]
-        self.outcome.url = run.get("url") or None
+        self.outcome.url = f"{self._client.address}/runs/{run['run_id']}"
         bar = tqdm.tqdm(
             total=len(self._devset), dynamic_ncols=True, disable=self._executor.disable_progress_bar, file=sys.stdout
         )
@@ -65,6 +65,9 @@ class Evaluation:
             self._follow(bar)
         except KeyboardInterrupt:
             self._interrupted()
+            raise
+        except BaseException:
+            self._cancel("its driver failed")
             raise
         finally:
             bar.close()
@@ -98,6 +101,9 @@ class Evaluation:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
             if isinstance(item, dict):
                 self._events.put(lambda: metric.answer(stream, item))
+            elif item is not None:
+                # Unanswered, its examples would wait for ever.
+                self._events.put(lambda: _raise(item))
 
         stream = self._client.stream("runs.serve", {"run_id": run_id}, deliver)
         return stream
@@ -183,15 +189,24 @@ class Evaluation:
                     score = self._without_prediction[result["index"]]
                     self._results[result["index"]] = (prediction_from_json(result.get("prediction") or b""), score)
 
+    def _cancel(self, reason: str) -> None:
+        """Nobody waits for the answer: Ctrl-C is prompt."""
+        if self._client.alive and not self._options.detach:
+            body = {"run_id": self.outcome.run_id, "reason": reason}
+            self._client.stream("runs.cancel", body, lambda _: None)
+
     def _interrupted(self) -> None:
         run_id = self.outcome.run_id
         if self._options.detach:
             log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
             return
-        # Nobody waits for the answer: Ctrl-C is prompt.
-        self._client.stream("runs.cancel", {"run_id": run_id, "reason": "interrupted by its driver"}, lambda _: None)
+        self._cancel("interrupted by its driver")
         _executor_log.warning("SIGINT received. Cancelling.")
         log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")
+
+
+def _raise(error: DspexError) -> None:
+    raise error
 
 
 def _or_raise(item: dict[str, Any] | DspexError | None) -> dict[str, Any] | None:

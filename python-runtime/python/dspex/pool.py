@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
 import weakref
 from collections import deque
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from dspex import trace_context
 from dspex.calls import ARGUMENTS_MAX, Calls
 from dspex.errors import DspexError
 from dspex.pool_stats import PoolStats
@@ -185,8 +185,7 @@ class Pool:
                 code="RESOURCE_EXHAUSTED",
                 reason="TOO_LARGE",
             )
-        traceparent = _traceparent() if "opentelemetry" in sys.modules else None
-        return calls.add(waiting, command, encoded, limits, traceparent)
+        return calls.add(waiting, command, encoded, limits, trace_context.current())
 
     def _forget(self) -> None:
         """In a fork: the stream is the parent's, and a thread that is not here may have held the lock."""
@@ -208,17 +207,6 @@ def _milliseconds(name: str, seconds: float | None) -> int | None:
     if not 0 <= seconds < 1e10:
         raise ValueError(f"{name} is a number of seconds, not {seconds}")
     return max(1, round(seconds * 1000))
-
-
-def _traceparent() -> str | None:
-    """The current span's name for others, where the program uses OpenTelemetry."""
-    try:
-        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-    except ImportError:
-        return None
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier.get("traceparent")
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -19,8 +19,8 @@ def command(*, name: str) -> Callable[[_Function], _Function]: ...
 def command(function: Any = None, /, *, name: str | None = None) -> Any:
     """Make a function a command of the pools that are told to load its module (`commands = ["module"]`).
 
-    It is called with the fields of the JSON object that the caller sends as keyword arguments (with any other JSON value
-    as its only argument), on a worker's thread, and returns what has a JSON form.
+    It is called with the fields of the JSON object that the caller sends as keyword arguments (with any other JSON
+    value as its only argument), on a worker's thread, and returns what has a JSON form.
 
         @dspex.command
         def analyze(text: str) -> dict:

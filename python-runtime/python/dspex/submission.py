@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dspex import trace_context
 from dspex.client import Client
 from dspex.shipping import Shipment
 
@@ -49,7 +50,12 @@ def submit(client: Client, executor: Any, shipment: Shipment, examples: int, opt
         "max_errors": max_errors_of(executor),
         "failure_score": options.failure_score,
     }
-    body = {"caller": _caller(shipment.secrets), "evaluation": evaluation, "detach": options.detach}
+    body = {
+        "caller": _caller(shipment.secrets),
+        "evaluation": evaluation,
+        "detach": options.detach,
+        "traceparent": trace_context.current(),
+    }
     return client.call("runs.submit", body)
 
 

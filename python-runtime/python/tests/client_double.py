@@ -154,7 +154,10 @@ class Run:
 
     def reply(self, answer: dict[str, Any]) -> None:
         body = {"id": answer["id"], "body": answer.get("body"), "error": answer.get("error")}
-        self._workers[answer["worker"]].connection.send(5, body)
+        try:
+            self._workers[answer["worker"]].connection.send(5, body)
+        except OSError:
+            pass  # The worker has ended by now; nobody waits.
 
     def end(self, status: str, reason: str) -> None:
         with self._changed:

@@ -28,6 +28,23 @@ LIMIT_SECONDS = 120
 DONE = "<the command has ended>"
 # The page's example of a run id; the newest run stands for it.
 RUN = "01a1fda7"
+# Stands for the model behind a key.
+OFFLINE = """
+import dspy
+from dspy.lm15 import Message, Response, TextPart, Usage
+
+class Engine:
+    def complete(self, request):
+        text = "[[ ## answer ## ]]\\nFour\\n\\n[[ ## completed ## ]]"
+        usage = Usage(input_tokens=1, output_tokens=1, total_tokens=2)
+        message = Message.assistant([TextPart(text)])
+        return Response(id=None, model=request.model, message=message, finish_reason="stop", usage=usage)
+
+    def close(self):
+        pass
+
+lm = dspy.LM("offline/four", engine=Engine(), cache=False)
+"""
 
 _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
@@ -75,20 +92,27 @@ class Shell:
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         directory.mkdir()
         self.directory = directory
-        self._environment = environment
+        api, http = _free_port(), _free_port()
+        self._environment = {
+            **environment,
+            "DSPEX_API__LISTEN": f"127.0.0.1:{api}",
+            "DSPEX_HTTP__LISTEN": f"127.0.0.1:{http}",
+        }
         # What a page writes, and what that is here.
         self._meant = {
             "/opt/app/.venv/bin/python": sys.executable,
-            ":7400": f":{_free_port()}",
-            ":7480": f":{_free_port()}",
+            ":7400": f":{api}",
+            ":7480": f":{http}",
             "/home/you/project": str(directory),
+            "openai/gpt-4o-mini": "offline.py:lm",
         }
+        (directory / "offline.py").write_text(OFFLINE)
         # The last command with its output, when it did not succeed.
         self._failed = ""
         self._bash = subprocess.Popen(
             ["bash", "--norc"],
             cwd=directory,
-            env=environment,
+            env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -242,3 +242,23 @@ def test_a_run_that_someone_cancels_raises_what_dspy_raises() -> None:
         del client.stream
     assert error.value.run_id == runs[0]
     assert any("by a test" in note for note in error.value.__notes__)
+
+
+@pytest.mark.parametrize("method", ["runs.serve", "runs.results"])
+def test_a_stream_that_fails_ends_the_evaluation_and_its_run(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    from dspex.client import connection
+
+    stream = connection.Client.stream
+    runs: list[str] = []
+
+    def failing(self: Any, name: str, body: dict[str, Any], deliver: Any) -> Any:
+        if name == method:
+            runs.append(body["run_id"])
+            deliver(dspex.DspexError("the stream broke", code="UNAVAILABLE"))
+            return stream(self, "runs.get", body, lambda _: None)
+        return stream(self, name, body, deliver)
+
+    monkeypatch.setattr(connection.Client, "stream", failing)
+    with pytest.raises(dspex.DspexError, match="the stream broke"):
+        dspex.Evaluate(devset=_devset("sleep 60"), metric=program.yes, metric_on="driver")(program.Answering())
+    assert _status(runs[0], "running") == "cancelled"

@@ -139,7 +139,11 @@ fn existing(mount: &Path, path: &str) -> Option<PathBuf> {
 }
 
 fn kills(events: &str) -> u64 {
-    events.lines().filter_map(|line| line.strip_prefix("oom_kill ")).filter_map(|count| count.trim().parse::<u64>().ok()).sum()
+    events
+        .lines()
+        .filter_map(|line| line.strip_prefix("oom_kill "))
+        .filter_map(|count| count.trim().parse::<u64>().ok())
+        .sum()
 }
 
 #[cfg(test)]

@@ -107,7 +107,8 @@ fn modules_of_the_settings_define_commands_with_names() {
     assert_eq!(subject.answer(&["marked"]), json!("by name"));
     let missing = Subject::with_settings(TOOLS, "[pools.general]\ncommands = [\"nope.py\"]\nworkers = 1\n");
     missing.call(&["ping"]).run().expect(2).says("nope.py");
-    let unmarked = Subject::with_settings("def f(): pass\n", "[pools.general]\ncommands = [\"program.py\"]\nworkers = 2\n");
+    let unmarked =
+        Subject::with_settings("def f(): pass\n", "[pools.general]\ncommands = [\"program.py\"]\nworkers = 2\n");
     unmarked.call(&["ping"]).run().expect(2).says("@dspex.command");
 }
 

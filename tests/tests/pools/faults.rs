@@ -39,12 +39,7 @@ def grow(mebibytes):
 "#;
 
 /// Sends so many squares over one stream; while they are under way `act` is done. The answers by id.
-fn squares(
-    subject: &Subject,
-    count: u64,
-    pause: f64,
-    act: impl FnOnce(),
-) -> BTreeMap<u64, CallPoolResponse> {
+fn squares(subject: &Subject, count: u64, pause: f64, act: impl FnOnce()) -> BTreeMap<u64, CallPoolResponse> {
     subject
         .home
         .ask(async |client| {
@@ -165,10 +160,15 @@ fn a_full_queue_refuses_and_a_long_wait_ends() {
     let subject = Subject::with_settings(TOOLS, "[pools.general]\nworkers = 1\nqueue_max = 3\n");
     subject.answer(&["ping"]);
     let napping = subject.call(&["program.py:nap", r#"{"seconds": 4}"#]).start();
-    assert!(dspex_tests::waiting::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
-    subject.call(&["ping", "--queue-timeout", "0.3"]).run().expect(7).says("QUEUE_TIMEOUT").says("1 of 1 workers are busy");
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
+    subject
+        .call(&["ping", "--queue-timeout", "0.3"])
+        .run()
+        .expect(7)
+        .says("QUEUE_TIMEOUT")
+        .says("1 of 1 workers are busy");
     let waiting: Vec<_> = (0..3).map(|_| subject.call(&["ping"]).start()).collect();
-    assert!(dspex_tests::waiting::holds_within(Duration::from_secs(20), || subject.stats()["queued"] == json!(3)));
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["queued"] == json!(3)));
     subject.call(&["ping"]).run().expect(7).says("POOL_FULL").says("queue_max");
     napping.finish().expect(0);
     for call in waiting {
@@ -195,10 +195,10 @@ fn a_pool_whose_calls_fail_says_so() {
 fn a_caller_that_goes_away_takes_its_waiting_calls_with_it() {
     let subject = started(1);
     let napping = subject.call(&["program.py:nap", r#"{"seconds": 2}"#]).start();
-    assert!(dspex_tests::waiting::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
     let log = subject.project.path("once.log");
     let waiting = subject.call(&["program.py:once", &json!({"path": log}).to_string()]).start();
-    assert!(dspex_tests::waiting::holds_within(Duration::from_secs(20), || subject.stats()["queued"] == json!(1)));
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["queued"] == json!(1)));
     waiting.kill();
     napping.finish().expect(0);
     subject.answer(&["ping"]);
@@ -210,7 +210,7 @@ fn the_nodes_death_ends_its_callers_and_leaves_no_process() {
     let subject = started(2);
     let pids = pids(&subject);
     let napping = subject.call(&["program.py:nap", r#"{"seconds": 60}"#]).start();
-    assert!(dspex_tests::waiting::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(1)));
     subject.home.kill_node();
     napping.finish().expect(6);
     for pid in pids {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dspex_tests::waiting::holds_within;
+use dspex_tests::holds_within;
 use serde_json::{Value, json};
 
 use crate::subject::Subject;

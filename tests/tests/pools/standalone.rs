@@ -5,10 +5,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use dspex_tests::command::{Dspex, Running};
-use dspex_tests::home::Home;
-use dspex_tests::project::Project;
-use dspex_tests::waiting::holds_within;
+use dspex_tests::Home;
+use dspex_tests::Project;
+use dspex_tests::holds_within;
+use dspex_tests::{Dspex, Running};
 use serde_json::json;
 
 use crate::subject::interpreter;
@@ -27,7 +27,8 @@ fn free_port() -> u16 {
 
 impl Node {
     fn start() -> Self {
-        let (home, project) = (Home::new(), Project::new("def own():\n    return os.environ.get(\"OWN\"), os.getcwd()\n"));
+        let (home, project) =
+            (Home::new(), Project::new("def own():\n    return os.environ.get(\"OWN\"), os.getcwd()\n"));
         let (api, http) = (free_port(), free_port());
         project.file(
             "dspex.toml",
@@ -92,7 +93,8 @@ fn commands_of_the_same_user_find_the_token_and_others_are_refused() {
     let with = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(&token);
     with.run().expect(0);
     node.project.file("wrong", "0000");
-    let wrong = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(node.project.path("wrong"));
+    let wrong =
+        stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(node.project.path("wrong"));
     wrong.run().expect(4).says("not this node's");
     let missing = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file", "/nonexistent"]).run();
     missing.expect(4).says("/nonexistent");

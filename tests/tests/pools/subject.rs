@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use dspex_api::v1::{CallPoolRequest, Caller, OpenPoolRequest};
-use dspex_tests::command::Dspex;
-use dspex_tests::home::Home;
+use dspex_tests::Dspex;
+use dspex_tests::Home;
+use dspex_tests::Project;
 use dspex_tests::places;
-use dspex_tests::project::Project;
 use serde_json::Value;
 
 /// A project with `program.py`, and the home that its calls go to.

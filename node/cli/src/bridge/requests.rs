@@ -32,11 +32,7 @@ pub(super) struct Bridge {
 }
 
 impl Bridge {
-    pub(super) fn new(
-        address: Option<String>,
-        token_file: Option<PathBuf>,
-        outgoing: mpsc::Sender<Outgoing>,
-    ) -> Self {
+    pub(super) fn new(address: Option<String>, token_file: Option<PathBuf>, outgoing: mpsc::Sender<Outgoing>) -> Self {
         Self { address, token_file, client: OnceCell::new(), outgoing }
     }
 

@@ -32,7 +32,12 @@ struct Group {
 impl Failures {
     /// Reads the failures of a run.
     pub async fn of(client: &Client, run_id: &str) -> Result<Self, CommandError> {
-        let request = RunResultsRequest { run_id: run_id.to_owned(), failed_only: true, full: false, ..RunResultsRequest::default() };
+        let request = RunResultsRequest {
+            run_id: run_id.to_owned(),
+            failed_only: true,
+            full: false,
+            ..RunResultsRequest::default()
+        };
         let mut failures = Self::default();
         super::for_each(client, request, |result| {
             failures.add(result);

@@ -86,7 +86,12 @@ fn parent(path: &Path) -> &Path {
 
 /// Writes the results that exist; says how many.
 pub async fn save(client: &Client, run: &Run, target: &Target) -> Result<u64, CommandError> {
-    let request = RunResultsRequest { run_id: run.run_id.clone(), failed_only: false, full: true, ..RunResultsRequest::default() };
+    let request = RunResultsRequest {
+        run_id: run.run_id.clone(),
+        failed_only: false,
+        full: true,
+        ..RunResultsRequest::default()
+    };
     let column = metric_column(&run.metric);
     let mut survey = match target.kind {
         Kind::Csv | Kind::Parquet => Some(Survey::of(client, request.clone(), column).await?),

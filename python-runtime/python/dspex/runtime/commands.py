@@ -1,4 +1,4 @@
-"""The commands of a pool's worker: the built-in ones, those that the user's modules define, and any function by reference."""
+"""The commands of a pool's worker: the built-in ones, those of the user's modules, and any function by reference."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Commands:
             for name, function in found.items():
                 known = self._named.get(name)
                 if known is not None and known is not function:
-                    raise LoadFailure("arguments", f"{written}: there already is a command {name!r}; choose another name")
+                    text = f"{written}: there already is a command {name!r}; choose another name"
+                    raise LoadFailure("arguments", text)
                 self._named[name] = function
         return sorted(self._named)
 

@@ -170,7 +170,9 @@ def _signature(definition: Definition) -> Any:
     if isinstance(written, Fields):
         if not written.inputs or not written.outputs:
             raise ProgramError("a signature has at least one input and one output")
-        sides = [", ".join(f"{field.name}: {field.type}" for field in side) for side in (written.inputs, written.outputs)]
+        sides = [
+            ", ".join(f"{field.name}: {field.type}" for field in side) for side in (written.inputs, written.outputs)
+        ]
         signature = dspy.Signature(" -> ".join(sides), definition.instructions or None)
         for field in (*written.inputs, *written.outputs):
             if field.description:

@@ -45,7 +45,8 @@ class Serving:
     def __init__(self, order: protocol.Serve, outbox: Outbox) -> None:
         if order.protocol != protocol.VERSION:
             raise references.LoadFailure(
-                "arguments", f"the node speaks protocol {order.protocol}, this worker {protocol.VERSION}: restart the node"
+                "arguments",
+                f"the node speaks protocol {order.protocol}, this worker {protocol.VERSION}: restart the node",
             )
         accounting.install()
         self._outbox = outbox
@@ -118,5 +119,7 @@ def _json(result: Any) -> bytes:
     except (TypeError, ValueError, msgspec.MsgspecError):
         body, _ = canonical(result)
     if len(body) > MAX_RESULT:
-        raise ResultTooLong(f"the result takes {len(body)} bytes; the limit is 16 MiB: return a part of it, or write a file")
+        raise ResultTooLong(
+            f"the result takes {len(body)} bytes; the limit is 16 MiB: return a part of it, or write a file"
+        )
     return body

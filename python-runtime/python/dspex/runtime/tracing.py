@@ -1,6 +1,6 @@
 """The caller's trace context in user code: spans that it opens hang beneath the node's.
 
-Only where the program uses OpenTelemetry itself: then its API is imported already, and nothing is installed or imported here.
+Only where the program uses OpenTelemetry itself: then its API is imported already; nothing is installed here.
 """
 
 from __future__ import annotations

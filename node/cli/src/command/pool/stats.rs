@@ -39,7 +39,16 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         counts,
         truncated: false,
         header: vec![
-            "POOL", "HEALTH", "WORKERS", "AVAILABLE", "BUSY", "QUEUED", "REQUESTS", "ERRORS", "QUEUE TIMEOUTS", "DIRECTORY",
+            "POOL",
+            "HEALTH",
+            "WORKERS",
+            "AVAILABLE",
+            "BUSY",
+            "QUEUED",
+            "REQUESTS",
+            "ERRORS",
+            "QUEUE TIMEOUTS",
+            "DIRECTORY",
         ],
         rows: pools.iter().map(row).collect(),
     };

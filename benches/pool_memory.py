@@ -1,0 +1,61 @@
+"""Memory of 8 ready workers with dspy imported: all processes of each system, the calling one included.
+
+What processes share is counted once (PSS). ProcessPoolExecutor is measured three times: with processes that start afresh
+(`spawn`, and `forkserver`, the default since Python 3.14), and with forks of a program that has imported dspy.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from harness import contender, machine
+from harness.contender import Order
+from harness.figures import Figure, Peer
+from harness.settings import RAY_PYTHON, parse, say
+
+WORKERS = 8
+MIB = 1 << 20
+DSPEX = "dspex"
+# The name, the system, the least ratio.
+PEERS = (
+    (f"ProcessPoolExecutor({WORKERS}), spawn", "processes-spawn", 5),
+    (f"ProcessPoolExecutor({WORKERS}), forkserver", "processes-forkserver", 5),
+    (f"ProcessPoolExecutor({WORKERS}), fork after the import of dspy", "processes-fork", None),
+    (f"Ray, {WORKERS} actors", "ray", 10),
+)
+
+
+def main() -> None:
+    settings = parse(__doc__)
+    load = machine.load()
+    say(f"pool_memory: {WORKERS} workers of each system ...")
+    rounds = settings.pick(3, 1)
+    own = [_measure("dspex") for _ in range(rounds)]
+    for name, system, ratio in PEERS:
+        if system == "ray" and not os.access(RAY_PYTHON, os.X_OK):
+            say(f"Ray is left out: {RAY_PYTHON} is missing; scripts/bench.sh makes it")
+            continue
+        peer = [_measure(system) for _ in range(rounds)]
+        Figure(
+            "pool_memory",
+            f"{WORKERS} ready workers and all that belongs to them",
+            "MiB",
+            [found["bytes"] / MIB for found in own],
+            Peer(name, [found["bytes"] / MIB for found in peer], detail=_detail(peer)),
+            {} if ratio is None else {"ratio_at_least": ratio},
+            detail=_detail(own),
+        ).emit(load)
+
+
+def _measure(system: str) -> dict[str, Any]:
+    found: dict[str, Any] = contender.run(Order("memory", system, WORKERS, "predict"))
+    return found
+
+
+def _detail(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"processes_mib": [round(process / MIB, 1) for process in found[-1]["processes"]]}
+
+
+if __name__ == "__main__":
+    main()
