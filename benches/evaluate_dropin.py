@@ -1,11 +1,12 @@
-"""dspex.Evaluate in a script beside `dspex eval`: what shipping closures, histories and results back to the script costs.
+"""dspex.Evaluate in a script beside `dspex eval`: what it costs to ship closures there, and histories and results back.
 
-Both on the same warm node: the time of the call `evaluate(program)`, and the time of the whole command. The digits with a
-language model that takes 50 ms, 64 at once, and with one that answers at once.
+Both on the same warm node: the time of the call `evaluate(program)`, and the time of the whole command. The digits with
+a language model that takes 50 ms, 64 at once, and with one that answers at once.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +69,6 @@ def measure(settings: Settings, case: Case) -> None:
 
 
 def _command(node: Node, devset: Path, options: tuple[str, ...], variables: dict[str, str]) -> dict[str, Any]:
-    import json
-
     began = time.perf_counter()
     said = node.eval(devset, *options, variables=variables)
     return {"seconds": time.perf_counter() - began, "score": json.loads(said)["score"]}

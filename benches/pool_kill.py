@@ -5,13 +5,12 @@ A request waits for 20 ms and doubles a number. Every system is used as it comes
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from harness import contender, machine
 from harness.contender import Order
 from harness.figures import Figure, Peer
-from harness.settings import RAY_PYTHON, parse, say
+from harness.settings import has_ray, parse, say
 
 WORKERS = 8
 CALLS = 400
@@ -31,8 +30,7 @@ def main() -> None:
     rounds = settings.pick(5, 1)
     own = [_measure("dspex") for _ in range(rounds)]
     for name, system in PEERS.items():
-        if system.startswith("ray") and not os.access(RAY_PYTHON, os.X_OK):
-            say(f"Ray is left out: {RAY_PYTHON} is missing; scripts/bench.sh makes it")
+        if system.startswith("ray") and not has_ray():
             continue
         peer = [_measure(system) for _ in range(rounds)]
         Figure(

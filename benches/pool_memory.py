@@ -1,18 +1,18 @@
 """Memory of 8 ready workers with dspy imported: all processes of each system, the calling one included.
 
-What processes share is counted once (PSS). ProcessPoolExecutor is measured three times: with processes that start afresh
-(`spawn`, and `forkserver`, the default since Python 3.14), and with forks of a program that has imported dspy.
+What processes share is counted once (PSS). ProcessPoolExecutor is measured three times: with processes that start
+afresh (`spawn`, and `forkserver`, the default since Python 3.14), and with forks of a program that has imported dspy.
+A second figure is for the workers alone.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from harness import contender, machine
 from harness.contender import Order
 from harness.figures import Figure, Peer
-from harness.settings import RAY_PYTHON, parse, say
+from harness.settings import has_ray, parse, say
 
 WORKERS = 8
 MIB = 1 << 20
@@ -33,19 +33,19 @@ def main() -> None:
     rounds = settings.pick(3, 1)
     own = [_measure("dspex") for _ in range(rounds)]
     for name, system, ratio in PEERS:
-        if system == "ray" and not os.access(RAY_PYTHON, os.X_OK):
-            say(f"Ray is left out: {RAY_PYTHON} is missing; scripts/bench.sh makes it")
+        if system == "ray" and not has_ray():
             continue
         peer = [_measure(system) for _ in range(rounds)]
-        Figure(
-            "pool_memory",
-            f"{WORKERS} ready workers and all that belongs to them",
-            "MiB",
-            [found["bytes"] / MIB for found in own],
-            Peer(name, [found["bytes"] / MIB for found in peer], detail=_detail(peer)),
-            {} if ratio is None else {"ratio_at_least": ratio},
-            detail=_detail(own),
-        ).emit(load)
+        for key, what in (("bytes", "all processes"), ("workers_bytes", "the workers alone")):
+            Figure(
+                "pool_memory",
+                f"{WORKERS} ready workers, {what}",
+                "MiB",
+                [found[key] / MIB for found in own],
+                Peer(name, [found[key] / MIB for found in peer], detail=_detail(peer)),
+                {} if ratio is None else {"ratio_at_least": ratio},
+                detail=_detail(own),
+            ).emit(load)
 
 
 def _measure(system: str) -> dict[str, Any]:

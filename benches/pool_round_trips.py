@@ -1,7 +1,7 @@
 """Calls of a pool that do nothing, with a payload of 100 bytes and 2 workers: what the way there and back costs.
 
-DSPex is called from Rust inside the node (the whole way through its actors), and from another process through the Python client.
-Beside it concurrent.futures.ProcessPoolExecutor(2) and two Ray actors, each asked in the way that suits it best.
+DSPex is called from Rust inside the node (the whole way through its actors), and from another process through the
+Python client. Beside it concurrent.futures.ProcessPoolExecutor(2) and two Ray actors, these in the way that suits them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from harness import contender, machine
 from harness.contender import Order
 from harness.figures import Figure, Peer
-from harness.settings import PYTHON, RAY_PYTHON, ROUND_TRIPS, Settings, environment, parse, say
+from harness.settings import PYTHON, ROUND_TRIPS, Settings, environment, has_ray, parse, say
 
 WORKERS = 2
 IN_FLIGHT = (1, 64, 100)
@@ -39,10 +39,8 @@ def main() -> None:
 def measure(settings: Settings) -> Rates:
     seconds = settings.pick(5, 1)
     systems = {CLIENT: "dspex", PROCESSES: "processes"}
-    if os.access(RAY_PYTHON, os.X_OK):
+    if has_ray():
         systems[RAY] = "ray"
-    else:
-        say(f"Ray is left out: {RAY_PYTHON} is missing; scripts/bench.sh makes it")
     rates: Rates = {name: [] for name in (RUST, *systems)}
     for number in range(settings.pick(5, 1)):
         say(f"pool_round_trips: round {number + 1}, {seconds} s for each of {IN_FLIGHT} in flight ...")

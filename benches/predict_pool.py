@@ -1,18 +1,17 @@
-"""One dspy.Predict with a language model that answers at once in each request, 8 workers: a service that answers with DSPy.
+"""One dspy.Predict with a language model that answers at once in each request, 8 workers: a service that uses DSPy.
 
-DSPex through its Python client (`create_program` once, then `execute_program`), beside multiprocessing.Pool(8) and 8 Ray actors
-whose function does the same.
+DSPex through its Python client (`create_program` once, then `execute_program`), beside multiprocessing.Pool(8) and
+8 Ray actors whose function does the same.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from harness import contender, machine
 from harness.contender import Order
 from harness.figures import Figure, Peer
-from harness.settings import RAY_PYTHON, parse, say
+from harness.settings import has_ray, parse, say
 
 WORKERS = 8
 IN_FLIGHT = 64
@@ -24,10 +23,8 @@ def main() -> None:
     load = machine.load()
     seconds = settings.pick(10, 2)
     systems = {DSPEX: "dspex", POOL: "mp_pool"}
-    if os.access(RAY_PYTHON, os.X_OK):
+    if has_ray():
         systems[RAY] = "ray"
-    else:
-        say(f"Ray is left out: {RAY_PYTHON} is missing; scripts/bench.sh makes it")
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
     options = {"in_flight": [IN_FLIGHT], "seconds": seconds}
     for number in range(settings.pick(5, 1)):

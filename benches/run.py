@@ -1,4 +1,4 @@
-"""All benchmarks, or those named: DSPex beside dspy. Figures as JSON lines on stdout, words on stderr.
+"""All benchmarks, or those named: DSPex beside dspy and other pools. Figures as JSON lines on stdout, words on stderr.
 
 Ends with 0 whether or not a target was met, and with 1 when a benchmark broke.
 """
@@ -24,6 +24,11 @@ BENCHMARKS = (
     "first_example",
     "worker_memory",
     "growth",
+    "pool_round_trips",
+    "predict_pool",
+    "pool_memory",
+    "pool_kill",
+    "evaluate_dropin",
 )
 
 

@@ -27,26 +27,30 @@ installer() {
     echo "$home/bin/uv"
 }
 
-# The interpreter of an environment with the oldest dspy that is supported; made where there is none. For tests only, and so
-# in the cache: nobody's checkout needs it.
-oldest_dspy() {
-    local python=$FOUND_PYTHON home uv
-    home="$CACHE/dspy331-$({ "$python" -c 'import sys; print(sys.executable, sys.version)'; cat requirements/dspy331.txt scripts/python.sh; } | sha256sum | cut -c 1-16)"
+# The interpreter of an environment beside .venv, from requirements/NAME.txt; made where there is none. For tests and benchmarks
+# only, and so in the cache: nobody's checkout needs it.
+side_environment() {
+    local name=$1 what=$2 python=$FOUND_PYTHON home uv
+    home="$CACHE/$name-$({ "$python" -c 'import sys; print(sys.executable, sys.version)'; cat "requirements/$name.txt" scripts/python.sh; } | sha256sum | cut -c 1-16)"
     if [[ ! -x $home/bin/python || ! -f $home/.complete ]]; then
-        say "Making an environment with dspy 3.3.1 for the tests ..."
+        say "Making an environment with $what ..."
         rm -rf "$home"
         if uv=$(installer "$python") && UV_PYTHON_DOWNLOADS=never "$uv" venv -q --no-config --clear --python "$python" "$home" >&2; then
             "$uv" pip install -q --no-config --system-certs --python "$home/bin/python" --require-hashes --no-deps \
-                -r requirements/dspy331.txt >&2 || return 1
+                -r "requirements/$name.txt" >&2 || return 1
         else
             "$python" -m venv --clear "$home" >&2 || return 1
             "$home/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps \
-                -r requirements/dspy331.txt >&2 || return 1
+                -r "requirements/$name.txt" >&2 || return 1
         fi
         touch "$home/.complete"
     fi
     echo "$home/bin/python"
 }
+
+oldest_dspy() { side_environment dspy331 "dspy 3.3.1 for the tests"; }
+
+with_ray() { side_environment bench "Ray for the benchmarks"; }
 
 # With the system's certificates, like pip: a company's proxy has one of its own.
 install_with_uv() {

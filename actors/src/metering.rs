@@ -92,11 +92,13 @@ fn error_type(error: &CallError) -> &str {
         CallError::Failed(failure) => &failure.exception,
         CallError::TimedOut { .. } => "TimedOut",
         CallError::WorkerLost { .. } => "WorkerLost",
-        CallError::NotDefined(_) | CallError::TooManyDefinitions(_) => "NotDefined",
+        CallError::NotDefined(_) | CallError::TooManyDefinitions(_) | CallError::UnknownCommand(_) => "NotDefined",
         CallError::NotStarted(_) => "NotStarted",
-        CallError::Full { .. } | CallError::QueueTimeout { .. } | CallError::TooLong(_) | CallError::Stopping => {
-            "Refused"
-        }
+        CallError::Full { .. }
+        | CallError::TooManyPools(_)
+        | CallError::QueueTimeout { .. }
+        | CallError::TooLong(_)
+        | CallError::Stopping => "Refused",
     }
 }
 

@@ -133,7 +133,7 @@ impl Pool {
         supervisor: ractor::ActorCell,
     ) -> Result<Self, ractor::SpawnErr> {
         let PoolArguments { class, ref settings, ref refused, .. } = arguments;
-        let places = settings.queue_max as usize + settings.workers as usize * settings.threads as usize;
+        let places = places(settings);
         let (settings, refused) = (Arc::new(settings.clone()), Arc::clone(refused));
         let (actor, _) = Actor::spawn_linked(None, PoolActor, arguments, supervisor).await?;
         Ok(Self { actor, class, settings, places: Arc::new(Semaphore::new(places)), refused })
@@ -213,6 +213,15 @@ impl Pool {
         self.class
     }
 
+    /// Nobody's call is in it.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.places.available_permits() == places(&self.settings)
+    }
+
+    pub(crate) fn stop(&self) {
+        self.actor.stop(None);
+    }
+
     pub(crate) fn id(&self) -> ractor::ActorId {
         self.actor.get_id()
     }
@@ -230,6 +239,11 @@ impl Pool {
         self.actor.cast(message(reply)).map_err(|_| CallError::Stopping)?;
         answer.await.map_err(|_| CallError::Stopping)
     }
+}
+
+/// Calls that a pool holds at the most: those that are executed, and those that wait.
+fn places(settings: &PoolSettings) -> usize {
+    settings.queue_max as usize + settings.workers as usize * settings.threads as usize
 }
 
 pub(crate) struct PoolActor;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
@@ -14,8 +15,11 @@ use crate::context::NodeContext;
 use crate::pool::{CallError, Pool, PoolArguments, PoolClass, PoolSettings, PoolStats};
 use crate::submission::Caller;
 
-/// Pools at once. A class has one for each environment that callers come with, most often one.
-const POOLS_MAX: usize = 64;
+/// Pools at once. A class has one for each environment that callers come with, most often one; the one that was opened
+/// longest ago and has no calls makes room for another.
+const POOLS_MAX: usize = 16;
+/// What differs from shell to shell, and from call to call, and makes no difference to a program.
+const VOLATILE: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TRACEPARENT", "TRACESTATE", "COLUMNS", "LINES"];
 
 /// The settings of the classes.
 #[derive(Clone, Debug)]
@@ -124,6 +128,7 @@ pub(crate) struct PoolsState {
 
 struct Entry {
     id: Uuid,
+    opened: Instant,
     caller: Arc<Caller>,
     pool: Pool,
     /// What a command prints of its caller's secrets does not reach this node's log.
@@ -204,11 +209,12 @@ impl PoolsState {
         let Some(caller) = self.settings.own.clone().or(caller) else { return Err(CallError::Stopping) };
         let caller = with_settings(&caller, settings.python.as_ref(), settings.directory.as_ref());
         let entries = self.pools.entry(class).or_default();
-        if let Some(entry) = entries.iter().find(|entry| is_same(&entry.caller, &caller)) {
+        if let Some(entry) = entries.iter_mut().find(|entry| is_same(&entry.caller, &caller)) {
+            entry.opened = Instant::now();
             return Ok((entry.id, entry.pool.clone()));
         }
-        if self.pools.values().map(Vec::len).sum::<usize>() >= POOLS_MAX {
-            return Err(CallError::Full { pool: class.name().to_owned(), queued: 0 });
+        if self.pools.values().map(Vec::len).sum::<usize>() >= POOLS_MAX && !self.make_room() {
+            return Err(CallError::TooManyPools(POOLS_MAX));
         }
         let arguments = PoolArguments {
             context: Arc::clone(&self.context),
@@ -223,8 +229,29 @@ impl PoolsState {
         })?;
         let id = Uuid::now_v7();
         let hidden = dspex_telemetry::hide(&caller.environment);
-        self.pools.entry(class).or_default().push(Entry { id, caller, pool: pool.clone(), _hidden: hidden });
+        self.pools.entry(class).or_default().push(Entry {
+            id,
+            opened: Instant::now(),
+            caller,
+            pool: pool.clone(),
+            _hidden: hidden,
+        });
         Ok((id, pool))
+    }
+
+    /// Ends the pool that was opened longest ago and has no calls.
+    fn make_room(&mut self) -> bool {
+        let unused = self.pools.values().flatten().filter(|entry| entry.pool.is_unused());
+        let Some(oldest) = unused.min_by_key(|entry| entry.opened).map(|entry| entry.id) else { return false };
+        for entries in self.pools.values_mut() {
+            entries.retain(|entry| {
+                if entry.id == oldest {
+                    entry.pool.stop();
+                }
+                entry.id != oldest
+            });
+        }
+        true
     }
 
     fn remove(&mut self, actor: ActorId) {
@@ -236,7 +263,11 @@ impl PoolsState {
 
 /// Why the interpreter was chosen makes no difference.
 fn is_same(one: &Caller, other: &Caller) -> bool {
-    one.interpreter == other.interpreter && one.directory == other.directory && one.environment == other.environment
+    let lasting = |caller: &Caller| -> Vec<(String, String)> {
+        let variables = caller.environment.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
+        variables.map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    one.interpreter == other.interpreter && one.directory == other.directory && lasting(one) == lasting(other)
 }
 
 fn with_settings(caller: &Arc<Caller>, python: Option<&PathBuf>, directory: Option<&PathBuf>) -> Arc<Caller> {

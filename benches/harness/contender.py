@@ -1,4 +1,4 @@
-"""A system under measurement in a fresh interpreter: the bench gives an order as JSON, the interpreter answers in JSON."""
+"""A system under measurement in a fresh interpreter: it gets an order as JSON, and answers in JSON."""
 
 from __future__ import annotations
 

@@ -34,9 +34,8 @@ def evaluate(devset: Path, threads: int | None, variables: dict[str, str]) -> di
 
 
 def _execute(devset: str, threads: int | None) -> dict[str, Any]:
-    import dspy
-
     import dspex
+    import dspy
     from dspex.samples.digits import exact, lm, zero_shot
 
     dspy.configure(lm=lm)

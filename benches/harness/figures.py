@@ -38,7 +38,7 @@ class Peer:
 
 @dataclass
 class Figure:
-    """`ratio` is peer / own: how many times less DSPex needs; where more is better, own / peer: how many times more it does."""
+    """`ratio` is peer / own: how many times less DSPex needs. Where more is better it is own / peer."""
 
     benchmark: str
     metric: str

@@ -27,7 +27,7 @@ def private_bytes(pid: int | str = "self") -> int:
 
 
 def shared_out_bytes(pid: int) -> int:
-    """A process's memory, what it shares counted in parts (PSS); all of it where only the process itself may see more."""
+    """A process's memory, what it shares counted in parts (PSS); all of it (RSS) where only its user may see more."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))

@@ -63,8 +63,15 @@ def _cpu(pids: set[int]) -> float:
 def memory(system: System) -> dict[str, Any]:
     """What all processes of the system take together, this one included."""
     pids = machine.with_descendants(marked() | system.more_pids())
-    each = {pid: machine.shared_out_bytes(pid) for pid in pids}
-    return {"bytes": sum(each.values()), "processes": sorted(each.values(), reverse=True)}
+    workers = system.worker_pids()
+    if len(workers) != system.workers:
+        raise RuntimeError(f"{len(workers)} of {system.workers} workers were found")
+    each = {pid: machine.shared_out_bytes(pid) for pid in pids | workers}
+    return {
+        "bytes": sum(each.values()),
+        "workers_bytes": sum(each[pid] for pid in workers),
+        "processes": sorted(each.values(), reverse=True),
+    }
 
 
 def kill(system: System, calls: int, limit: float) -> dict[str, Any]:

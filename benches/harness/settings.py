@@ -21,7 +21,7 @@ PACKAGE = ROOT / "python-runtime" / "python"
 PROGRAM = os.environ.get("DSPEX_TEST_PROGRAM") or str(ROOT / ".venv" / "bin" / "dspex")
 PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
 # The same with Ray, which nothing else needs (requirements/bench.in).
-RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON") or str(ROOT / ".venv-bench" / "bin" / "python")
+RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON", "")
 # Calls from Rust inside a node (actors/examples).
 ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(
     Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target")
@@ -46,6 +46,14 @@ def parse(description: str | None) -> Settings:
 
 def add_quick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a short form: less of everything, for a first look")
+
+
+def has_ray() -> bool:
+    """Whether Ray can be measured; says so where it cannot."""
+    if os.access(RAY_PYTHON, os.X_OK):
+        return True
+    say("Ray is left out: scripts/bench.sh makes an interpreter with it, or DSPEX_BENCH_RAY_PYTHON names one")
+    return False
 
 
 def environment(**more: str) -> dict[str, str]:

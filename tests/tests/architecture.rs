@@ -51,8 +51,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("opentelemetry-proto", &["dspex-telemetry"]),
     ("opentelemetry_sdk", &["dspex-telemetry"]),
     ("tracing-opentelemetry", &["dspex-telemetry"]),
-    // `dspex` until its start goes through the room.
-    ("tracing-subscriber", &["dspex-telemetry", "dspex"]),
+    ("tracing-subscriber", &["dspex-telemetry"]),
+    ("axum", &["dspex"]),
+    ("toml", &["dspex"]),
     ("metrics", &["dspex-telemetry"]),
     ("metrics-exporter-prometheus", &["dspex-telemetry"]),
 ];

@@ -86,12 +86,18 @@ pub enum CallError {
     /// The command raised.
     #[error("{}", told(.0))]
     Failed(ExampleFailure),
+    /// The pool has no such command.
+    #[error("{0}")]
+    UnknownCommand(String),
     /// It names something that nobody defined.
     #[error("there is no {0} in this pool: create it first (create_program)")]
     NotDefined(String),
     /// As many names as the pool holds.
-    #[error("the pool holds {0} definitions, no more: restart the pool's workers to begin anew, or use fewer ids")]
+    #[error("the pool holds {0} definitions, no more: use the same ids again, or restart the node to begin anew")]
     TooManyDefinitions(usize),
+    /// As many environments as the node has pools for, and all in use.
+    #[error("{0} pools are in use, each with an environment of its own: call from fewer directories or environments")]
+    TooManyPools(usize),
     /// The pool's workers cannot be started.
     #[error("{0}")]
     NotStarted(SubmitError),

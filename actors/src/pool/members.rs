@@ -105,7 +105,11 @@ impl Service {
     /// An operator asked: it finishes what it has and ends.
     pub(super) async fn leaving(&mut self, key: WorkerKey, replace: bool) {
         let Some(member) = self.members.get_mut(&key) else { return };
-        if member.leaving.is_some() {
+        if member.leaving == Some(Leaving::Drained) && replace {
+            // An operator has changed their mind.
+            let id = member.id.clone();
+            self.drained.retain(|drained| *drained != id);
+        } else if member.leaving.is_some() {
             return;
         }
         member.leaving = Some(if replace { Leaving::Restarted } else { Leaving::Drained });

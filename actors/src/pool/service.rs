@@ -198,6 +198,10 @@ impl Service {
         let Reply { id, outcome, duration_us } = reply;
         let result = match outcome {
             Outcome::Done(result) => Ok(result),
+            // The runtime's own word, see serving.py.
+            Outcome::Failed(failure) if failure.exception == "UnknownCommand" => {
+                Err(CallError::UnknownCommand(failure.message))
+            }
             Outcome::Failed(failure) => Err(CallError::Failed(failure)),
             Outcome::Defined { result, name, body } => self.define(key, name, body).map(|()| result),
             Outcome::Needs(name) => match self.tell(key, id, &name) {
@@ -276,8 +280,13 @@ impl Service {
 
     fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>) {
         let late = matches!(reply, Err(CallError::QueueTimeout { .. }));
-        let counts =
-            Counts { requests: 1, errors: u64::from(reply.is_err() && !late), queue_timeouts: u64::from(late) };
+        // A typing error says nothing about the pool.
+        let mistyped = matches!(reply, Err(CallError::UnknownCommand(_)));
+        let counts = Counts {
+            requests: 1,
+            errors: u64::from(reply.is_err() && !late && !mistyped),
+            queue_timeouts: u64::from(late),
+        };
         self.totals.requests += counts.requests;
         self.totals.errors += counts.errors;
         self.totals.queue_timeouts += counts.queue_timeouts;

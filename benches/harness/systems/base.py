@@ -58,6 +58,9 @@ class System:
         """What is the same for all systems."""
         return result["payload"] if self.work == "ping" else result["digit"] if self.work == "predict" else result
 
+    def worker_pids(self) -> set[int]:
+        raise NotImplementedError
+
     def more_pids(self) -> set[int]:
         """Processes that do not show that they belong to this measurement."""
         return set()

@@ -11,6 +11,7 @@ from typing import Any
 
 import dspex
 
+from harness import machine
 from harness.settings import CASES
 from harness.systems.base import Done, System
 
@@ -45,12 +46,20 @@ class DspexPool(System):
     def answer_of(self, result: Any) -> Any:
         return result["outputs"]["digit"] if self.work == "predict" else super().answer_of(result)
 
+    def worker_pids(self) -> set[int]:
+        zygotes = {zygote["pid"] for zygote in self._status()["zygotes"]}
+        return machine.with_descendants(zygotes) - zygotes
+
     def more_pids(self) -> set[int]:
-        # Another user's node would not show its environment.
+        # A node does not show its environment, and its Python processes have another.
+        status = self._status()
+        return {status["pid"], *(zygote["pid"] for zygote in status["zygotes"])}
+
+    def _status(self) -> dict[str, Any]:
         asked = [os.environ["DSPEX_PROGRAM"], "local", "status", "-o", "json"]
         shown = subprocess.run(asked, capture_output=True, text=True, check=True)
-        status = json.loads(shown.stdout)
-        return {status["pid"], *(zygote["pid"] for zygote in status["zygotes"])}
+        status: dict[str, Any] = json.loads(shown.stdout)
+        return status
 
     def stop(self) -> None:
         self._client.close()

@@ -33,5 +33,8 @@ class MpPool(System):
     def submit(self, argument: Any, done: Done) -> None:
         self._pool.apply_async(self._function, (argument,), callback=done, error_callback=done)
 
+    def worker_pids(self) -> set[int]:
+        return {process.pid for process in multiprocessing.active_children() if process.pid}
+
     def stop(self) -> None:
         self._pool.terminate()

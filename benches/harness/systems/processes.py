@@ -39,6 +39,9 @@ class Processes(System):
         future = self._executor.submit(self._function, argument)
         future.add_done_callback(lambda future: done(_outcome(future)))
 
+    def worker_pids(self) -> set[int]:
+        return set(self._executor._processes)
+
     def stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 

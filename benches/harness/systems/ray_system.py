@@ -118,8 +118,11 @@ class RayActors(_Ray):
     def start(self) -> None:
         super().start()
         actors = [ray.remote(_Work).remote(self.work) for _ in range(self.workers)]
-        ray.get([actor.ready.remote() for actor in actors])
+        self._pids = set(ray.get([actor.ready.remote() for actor in actors]))
         self._next = itertools.cycle(actors).__next__
+
+    def worker_pids(self) -> set[int]:
+        return self._pids
 
     def remote(self, argument: Any) -> Any:
         return self._next().call.remote(argument)

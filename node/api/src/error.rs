@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -10,6 +11,8 @@ use crate::reason;
 
 /// The domain of every `ErrorInfo` that DSPex sends.
 pub const DOMAIN: &str = "dspex";
+/// When to try again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Longer messages are cut: they travel in HTTP/2 headers.
 pub const MESSAGE_LIMIT_BYTES: usize = 4 << 10;
 /// Longer metadata values lose their beginning: a traceback says most at its end.
@@ -93,6 +96,9 @@ impl From<ApiError> for Status {
         let metadata: HashMap<String, String> =
             error.metadata.into_iter().map(|(key, value)| (key, keep_end(value))).collect();
         let mut details = ErrorDetails::new();
+        if waiting_helps(&error.reason) {
+            details.set_retry_info(Some(RETRY_AFTER));
+        }
         details.set_error_info(error.reason, DOMAIN, metadata);
         Status::with_error_details(error.code, keep_start(error.message), details)
     }
@@ -109,6 +115,18 @@ impl From<Status> for ApiError {
         };
         Self { code: status.code(), reason, message: status.message().to_owned(), metadata }
     }
+}
+
+/// What passes by itself is told so: `google.rpc.RetryInfo`.
+fn waiting_helps(reason: &str) -> bool {
+    matches!(
+        reason,
+        reason::POOL_FULL
+            | reason::QUEUE_TIMEOUT
+            | reason::NODE_TIMED_OUT
+            | reason::NODE_STOPPING
+            | reason::PYTHON_UNAVAILABLE
+    )
 }
 
 /// A broken connection reaches the caller as a status that no server wrote; tonic gives it one of these codes.
@@ -150,6 +168,16 @@ mod tests {
             .with(key::TRACEBACK, "Traceback (most recent call last):\n  ...")
             .with(key::LINE, "3");
         assert_eq!(ApiError::from(Status::from(error.clone())), error);
+    }
+
+    #[test]
+    fn who_may_try_again_is_told_when() {
+        let retry = |reason| {
+            let status = Status::from(ApiError::new(Code::ResourceExhausted, reason, ""));
+            status.get_details_retry_info().and_then(|info| info.retry_delay)
+        };
+        assert_eq!(retry(reason::POOL_FULL), Some(RETRY_AFTER));
+        assert_eq!(retry(reason::TOO_LARGE), None);
     }
 
     #[test]

@@ -84,7 +84,7 @@ reasons! {
     WORKER_LOST;
     /// No worker has this id.
     WORKER_NOT_FOUND;
-    /// Nothing is defined under the name that the call gives.
+    /// Nothing is defined under the name that the call gives: a command or a program.
     NOT_DEFINED;
     /// The payload of a program was not uploaded.
     PAYLOAD_MISSING;

@@ -187,10 +187,12 @@ fn failed(id: u64, error: ApiError) -> CallPoolResponse {
 fn refusal(error: CallError) -> ApiError {
     let message = error.to_string();
     let (code, reason) = match error {
-        CallError::Full { .. } | CallError::TooManyDefinitions(_) => (Code::ResourceExhausted, reason::POOL_FULL),
+        CallError::Full { .. } | CallError::TooManyDefinitions(_) | CallError::TooManyPools(_) => {
+            (Code::ResourceExhausted, reason::POOL_FULL)
+        }
         CallError::QueueTimeout { .. } => (Code::DeadlineExceeded, reason::QUEUE_TIMEOUT),
         CallError::TimedOut { .. } => (Code::DeadlineExceeded, reason::CALL_TIMED_OUT),
-        CallError::NotDefined(_) => (Code::NotFound, reason::NOT_DEFINED),
+        CallError::NotDefined(_) | CallError::UnknownCommand(_) => (Code::NotFound, reason::NOT_DEFINED),
         CallError::TooLong(_) => (Code::ResourceExhausted, reason::TOO_LARGE),
         CallError::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
         CallError::WorkerLost { output, .. } => {

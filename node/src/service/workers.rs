@@ -30,8 +30,13 @@ pub(super) async fn list(node: &Node) -> Vec<PoolWorker> {
 
 pub(super) async fn drain(node: &Node, id: &str) -> Result<PoolWorker, ApiError> {
     let worker = find(node, id).await?;
-    node.tree.let_worker_go(id, false);
-    find(node, id).await.or(Ok(PoolWorker { state: "draining".to_owned(), ..worker }))
+    if worker.state == "drained" {
+        return Ok(worker);
+    }
+    if node.tree.let_worker_go(id, false) {
+        return Ok(PoolWorker { state: "draining".to_owned(), ..worker });
+    }
+    Err(not_found(id))
 }
 
 pub(super) async fn restart(node: &Node, id: &str, force: bool) -> Result<PoolWorker, ApiError> {
@@ -41,7 +46,14 @@ pub(super) async fn restart(node: &Node, id: &str, force: bool) -> Result<PoolWo
         return Ok(PoolWorker { state: "starting".to_owned(), ..worker });
     }
     let told = if force { node.tree.kill_worker(id) } else { node.tree.let_worker_go(id, true) };
-    if told { Ok(PoolWorker { state: "draining".to_owned(), ..worker }) } else { Err(not_found(id)) }
+    if told {
+        return Ok(PoolWorker { state: "draining".to_owned(), ..worker });
+    }
+    // It was draining, and has ended since it was looked for.
+    if node.tree.pools().refill(id).await {
+        return Ok(PoolWorker { state: "starting".to_owned(), ..worker });
+    }
+    Err(not_found(id))
 }
 
 async fn find(node: &Node, id: &str) -> Result<PoolWorker, ApiError> {

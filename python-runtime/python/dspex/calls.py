@@ -1,8 +1,8 @@
 """The stream of calls between this process and one pool, shared by all threads.
 
-Nobody waits in order to gather: a caller queues its call and, unless somebody has already, asks the connection's writer to
-come by. Whatever has been queued by then travels in one frame. Answers come back in batches as well. There is no lock: each
-structure is changed by single atomic operations, and each counter by one thread.
+Nobody waits in order to gather: a caller queues its call and, unless somebody has already, asks the connection's writer
+to come by. Whatever has been queued by then travels in one frame. Answers come back in batches as well. There is no
+lock: each structure is changed by single atomic operations, and each counter by one thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from dspex.client import Client, Stream
 from dspex.errors import DspexError
-from dspex.pool_errors import PoolFull
+from dspex.pool_errors import PoolFull, is_lost
 from dspex.runtime.protocol import pack
 from dspex.waiting import Answer, Awaited, Waiting, wake
 
@@ -72,8 +72,8 @@ class Calls:
         """Queue a call; its number."""
         if len(self._queue) >= QUEUE_MAX:
             raise PoolFull(
-                f"{QUEUE_MAX} calls of this process already wait for the pool {self._pool}: let some be answered first, "
-                "or use Pool.map, which keeps a bounded number in flight",
+                f"{QUEUE_MAX} calls of this process already wait for the pool {self._pool}: let some be answered "
+                "first, or use Pool.map, which keeps a bounded number in flight",
                 code="RESOURCE_EXHAUSTED",
                 reason="POOL_FULL",
             )
@@ -125,10 +125,9 @@ class Calls:
         if isinstance(item, dict):
             self._take(item.get("answers", []))
         elif item is None:
-            self._finish({"code": "UNAVAILABLE", "reason": "", "message": "the node closed the stream of calls"})
+            self._finish(_described(DspexError("the node closed the stream of calls", code="UNAVAILABLE")))
         else:
-            said = {"code": item.code, "reason": item.reason, "message": item.args[0], "metadata": item.metadata}
-            self._finish(said)
+            self._finish(_described(item))
 
     def _take(self, answers: list[Answer]) -> None:
         self._answered += len(answers)
@@ -160,3 +159,14 @@ class Calls:
                 break  # Given up meanwhile.
             waiting.take({"id": number, "error": error})
         self._queue.clear()
+
+
+def _described(error: DspexError) -> dict[str, Any]:
+    """As in an answer."""
+    message = str(error.args[0])
+    if is_lost(error.code, error.reason):
+        message = (
+            f"the connection to the node ended while the call was under way: {message}. Whether the call was executed "
+            "is not known; the next one connects again"
+        )
+    return {"code": error.code, "reason": error.reason, "message": message, "metadata": error.metadata}

@@ -10,6 +10,7 @@ from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
+from dspex.pool_errors import is_lost
 from dspex.pool_stats import PoolStats
 
 
@@ -64,7 +65,7 @@ class Client:
         return pool_stats.total(pool, items)
 
     def _open_stream(self, pool: str, lost: bool) -> Calls:
-        """`lost`: another stream ended, so whether the node is there is to be found out before calls are entrusted to it."""
+        """`lost`: a stream ended before, so whether the node is there must be known before it gets another call."""
         if lost:
             self._ask("pools.stats", {"pool": ""})
         return Calls(self._connection(), pool, caller.caller())
@@ -75,7 +76,7 @@ class Client:
         try:
             return client.call(method, body)
         except DspexError as error:
-            if error.code != "UNAVAILABLE":
+            if not is_lost(error.code, error.reason):
                 raise
             connection.retire(client)
             return self._connection().call(method, body)
@@ -90,10 +91,11 @@ class Client:
 
 
 def connect(address: str | None = None, token_file: str | os.PathLike[str] | None = None) -> Client:
-    """Connect to a node: the one at this address ("HOST:PORT" or "unix:PATH"), else at DSPEX_ADDRESS, else the embedded node
-    of this user, which is started when it does not run.
+    """Connect to a node: the one at this address ("HOST:PORT" or "unix:PATH"), else at DSPEX_ADDRESS, else the embedded
+    node of this user, which is started when it does not run.
 
-    token_file: a file with the node's token; by default DSPEX_TOKEN_FILE, or what a node on this machine left for its user.
+    token_file: a file with the node's token; by default DSPEX_TOKEN_FILE, or what a node on this machine left for its
+    user.
     """
     return Client(address, None if token_file is None else os.fspath(token_file))
 

@@ -27,15 +27,15 @@ _NO_LIMITS: _Limits = (None, None, None)
 class Pool:
     """Calls of one pool. Safe to use from any thread, from coroutines, and after a fork.
 
-    A command is `ping`, `create_program`, `execute_program`, the name of a function that a module of the pool marks with
-    `@dspex.command`, or any function as "path.py:name" or "module:name". Its arguments are a JSON value: the fields of a dict
-    are keyword arguments, anything else but None is the only argument. The result is a JSON value, too.
+    A command is `ping`, `create_program`, `execute_program`, the name of a function that a module of the pool marks
+    with `@dspex.command`, or any function as "path.py:name" or "module:name". Its arguments are a JSON value: the
+    fields of a dict are keyword arguments, anything else but None is the only argument. The result is a JSON value.
 
     Every call takes these limits, and has the pool's own where they are None:
 
     timeout: seconds that it may take in the worker; then it is ended with its worker, and `CallTimedOut` is raised.
     queue_timeout: seconds that it may wait for a worker; then `QueueTimeout` is raised.
-    retries: how often it may be executed again after its worker died; then `WorkerLost` is raised. 0: never executed twice.
+    retries: how often it may be executed again after its worker died; then `WorkerLost` is raised. 0: never.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Pool:
     ) -> Future[Any]:
         """Call a command without waiting.
 
-        Cancelling the future gives the call up. Its callbacks run on the thread that brings all answers: they must be short.
+        Cancelling the future gives the call up. Its callbacks run on the thread that brings all answers: they must be
+        short.
         A node refuses calls that exceed its queue (`PoolFull`): keep a bounded number in flight, as `map` does.
         """
         calls = self._usable()
@@ -109,8 +110,8 @@ class Pool:
     ) -> Iterator[Any]:
         """Call a command with each value of an iterable: the results in the order of the values, as they are asked for.
 
-        At most `in_flight` calls are on their way, and as many values are taken ahead. A call that fails raises where its
-        result would stand; the others are then given up.
+        At most `in_flight` calls are on their way, and as many values are taken ahead. A call that fails raises where
+        its result would stand; the others are then given up.
         """
         if in_flight < 1:
             raise ValueError(f"in_flight is at least 1, not {in_flight}")

@@ -48,10 +48,15 @@ class NotDefined(DspexError):
 
 
 class ConnectionLost(DspexError):
-    """The node, or the way to it, ended. Whether a call under way was executed is not known; the next one connects again."""
+    """The node, or the way to it, ended. Whether a call under way was executed is not known.
+
+    The next call connects again.
+    """
 
 
 _BY_REASON: dict[str, type[DspexError]] = {
+    "CLIENT_ENDED": ConnectionLost,
+    "NODE_UNREACHABLE": ConnectionLost,
     "POOL_FULL": PoolFull,
     "QUEUE_TIMEOUT": QueueTimeout,
     "CALL_TIMED_OUT": CallTimedOut,
@@ -61,9 +66,14 @@ _BY_REASON: dict[str, type[DspexError]] = {
 }
 
 
+def is_lost(code: str, reason: str) -> bool:
+    """Whether this says that the node or the way to it is gone."""
+    return code == "UNAVAILABLE" or _BY_REASON.get(reason) is ConnectionLost
+
+
 def error_of(given: Mapping[str, Any]) -> DspexError:
     """The exception for the `error` of an answer."""
     code, reason = given.get("code", "UNKNOWN"), given.get("reason", "")
-    kind = _BY_REASON.get(reason) or (ConnectionLost if code == "UNAVAILABLE" else DspexError)
+    kind = _BY_REASON.get(reason) or (ConnectionLost if is_lost(code, reason) else DspexError)
     metadata = {key: value for key, value in (given.get("metadata") or {}).items() if value}
     return kind(given.get("message", ""), code=code, reason=reason, metadata=metadata)

@@ -44,6 +44,11 @@ fn ended(status: Option<ExitStatus>) -> String {
 
 impl Session {
     pub async fn run(mut self) {
+        let mut in_order = false;
+        let mut ended = |status: Option<ExitStatus>| {
+            in_order = status.is_some_and(|status| status.success());
+            ended(status)
+        };
         let reason = match self.listen().await {
             Heard::Exit(status) => ended(status),
             Heard::End => ended(self.make_sure_it_ended().await),
@@ -54,7 +59,8 @@ impl Session {
             }
         };
         let rows = self.table.end();
-        if !rows.is_empty() {
+        // One that was told to stop takes its workers along, as it should.
+        if !rows.is_empty() && !in_order {
             tracing::warn!(pid = self.fingerprint.pid, workers = rows.len(), %reason, "A zygote ended and its workers with it");
         }
         self.kill_workers(&rows).await;

@@ -89,7 +89,8 @@ fn what_a_command_raises_reaches_its_caller_with_the_traceback() {
 #[test]
 fn what_cannot_be_called_is_refused_with_what_to_do() {
     let subject = Subject::new(TOOLS);
-    subject.call(&["pnig"]).run().expect(1).says("no command 'pnig'").says("Did you mean 'ping'");
+    subject.call(&["pnig"]).run().expect(5).says("no command 'pnig'").says("Did you mean 'ping'");
+    assert_eq!(subject.stats()["errors"], json!(0), "a typing error says nothing about the pool");
     subject.call(&["program.py:nope"]).run().expect(1).says("nope");
     subject.call(&["missing.py:f"]).run().expect(1).says("missing.py");
     subject.call(&["program.py:analyze", r#"{"txt": "a"}"#]).run().expect(1).says("txt");
@@ -139,4 +140,20 @@ fn nothing_is_started_to_say_that_there_is_nothing() {
     assert_eq!(subject.dspex(&["pool", "-o", "json"]).run().expect(0).object()["items"], json!([]));
     assert_eq!(subject.dspex(&["worker", "-o", "json"]).run().expect(0).object()["items"], json!([]));
     assert!(subject.home.status().is_none(), "no node was started");
+}
+
+#[test]
+fn another_shell_shares_the_pool_and_many_directories_do_not_use_it_up() {
+    let subject = Subject::with_settings("", "[pools.general]\nworkers = 1\n");
+    for level in ["1", "2"] {
+        subject.call(&["ping"]).env("SHLVL", level).env("TRACEPARENT", level).run().expect(0);
+    }
+    assert_eq!(subject.stats()["requests"], json!(2), "one pool");
+    for number in 0..18 {
+        let directory = subject.project.path(&format!("d{number}"));
+        std::fs::create_dir(&directory).expect("a directory");
+        subject.home.dspex(&["pool", "call", "general", "ping"]).directory(&directory).run().expect(0);
+    }
+    let listed = subject.dspex(&["pool", "-o", "json"]).run().expect(0).object();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(16), "{listed}");
 }

@@ -184,7 +184,7 @@ fn a_full_queue_refuses_and_a_long_wait_ends() {
 fn a_pool_whose_calls_fail_says_so() {
     let subject = started(1);
     for _ in 0..3 {
-        subject.call(&["nope"]).run().expect(1);
+        subject.call(&["program.py:square"]).run().expect(1);
     }
     let output = subject.dspex(&["pool", "stats", "-o", "json"]).run().expect(0);
     output.says("3 of 4 requests of the last minute failed");

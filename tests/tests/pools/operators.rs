@@ -59,6 +59,15 @@ fn a_drained_worker_finishes_what_it_has_and_its_place_stays_empty_until_it_is_r
     subject.dspex(&["worker", "restart", &name]).run().expect(0);
     assert_eq!(subject.answer(&["ping", "5"])["payload"], json!(5));
     assert_eq!(subject.stats()["drained"], json!(0));
+    // One after the other without a pause, whatever the worker is just doing.
+    for _ in 0..5 {
+        assert!(holds_within(PATIENCE, || !ready(&subject).is_empty()), "{:?}", subject.workers());
+        let name = id(&ready(&subject)[0]);
+        for verb in ["drain", "restart"] {
+            subject.dspex(&["worker", verb, &name]).run().expect(0);
+        }
+        assert_eq!(subject.answer(&["ping", "6"])["payload"], json!(6));
+    }
 }
 
 #[test]

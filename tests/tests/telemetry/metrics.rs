@@ -29,7 +29,7 @@ fn runs_examples_tokens_and_calls_are_counted() {
         .run()
         .expect(0);
     home.dspex(&["pool", "call", "general", "ping"]).directory(project.directory()).run().expect(0);
-    home.dspex(&["pool", "call", "general", "nope"]).directory(project.directory()).run().expect(1);
+    home.dspex(&["pool", "call", "general", "os:nope"]).directory(project.directory()).run().expect(1);
     let metrics = get(&home, "/metrics");
     assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
     assert_eq!(value(&metrics, "dspex_runs_total{status=\"finished\"}") as u64, 1);
@@ -38,6 +38,6 @@ fn runs_examples_tokens_and_calls_are_counted() {
     assert!(value(&metrics, "dspex_llm_tokens_total{provider=\"digits\",type=\"input\"}") > 100_000.0);
     assert_eq!(value(&metrics, "dspex_pool_requests_total{pool=\"general\",outcome=\"ok\"}") as u64, 1);
     assert_eq!(value(&metrics, "dspex_pool_requests_total{pool=\"general\",outcome=\"error\"}") as u64, 1);
-    assert_eq!(value(&metrics, "dspex_python_error_count_total{error_type=\"UnknownCommand\"}") as u64, 1);
+    assert_eq!(value(&metrics, "dspex_python_error_count_total{error_type=\"name_missing\"}") as u64, 1);
     assert!(get(&home, "/healthz/ready").starts_with("HTTP/1.1 200"));
 }

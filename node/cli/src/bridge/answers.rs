@@ -155,6 +155,8 @@ impl From<v1::ExampleResult> for ExampleResult {
 #[derive(Debug, Serialize)]
 pub(super) struct PoolStats {
     pool: String,
+    interpreter: String,
+    directory: String,
     workers: u32,
     starting: u32,
     available: u32,
@@ -175,6 +177,8 @@ impl From<v1::PoolStats> for PoolStats {
     fn from(stats: v1::PoolStats) -> Self {
         Self {
             pool: stats.pool,
+            interpreter: stats.interpreter,
+            directory: stats.directory,
             workers: stats.workers,
             starting: stats.starting,
             available: stats.available,

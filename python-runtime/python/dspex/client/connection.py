@@ -123,9 +123,9 @@ class Client:
     def send_when_due(self, number: int, gather: Callable[[], bytes | None]) -> None:
         def part() -> bytes:
             data = gather()
-            return (
-                b"" if data is None else protocol.encode_frame(frames.PART, {"id": number, "data": data, "end": False})
-            )
+            if data is None:
+                return b""
+            return protocol.encode_frame(frames.PART, {"id": number, "data": data, "end": False})
 
         self._outgoing.put(part)
 

@@ -75,6 +75,7 @@ class Commands:
             return command
         if ":" not in name:
             hint = references.suggest(name, sorted(self._named)).replace("It defines:", "It has")
+            hint = hint if hint.endswith("?") or not hint else f"{hint}."
             raise UnknownCommand(
                 f"this pool has no command {name!r}.{hint} Any function can be called as path.py:name or module:name"
             )
