@@ -19,13 +19,14 @@ rust_tests() {
 doc_tests() { cargo test --release --workspace --doc --no-fail-fast "${LOCKED[@]}"; }
 
 # CI reads the closing line, which --quiet in the settings would leave bare.
-python_tests() { (cd python-runtime/python && "$VENV/bin/python" -m pytest --verbosity=0); }
+# DSPEX_PROGRAM: the driver's tests run against the real program, not against their stand-in for it.
+python_tests() { (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" "$VENV/bin/python" -m pytest --verbosity=0); }
 
 # The other end of what is supported. The package is found beside its tests.
 python_tests_oldest_dspy() {
     local python
     python=$(oldest_dspy) || return 1
-    (cd python-runtime/python && DSPEX_TEST_PYTHON="$python" PYTHONPATH=. "$python" -m pytest --verbosity=0)
+    (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" DSPEX_TEST_PYTHON="$python" PYTHONPATH=. "$python" -m pytest --verbosity=0)
 }
 
 set_up

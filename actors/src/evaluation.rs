@@ -111,7 +111,11 @@ impl Actor for EvaluationActor {
 
     async fn post_stop(&self, _: ActorRef<EvaluationMessage>, work: &mut Work) -> Result<(), ActorProcessingErr> {
         // The log's word: its effect may stop this actor before the recorder's answer is read.
-        if work.is_finished() {
+        let status = work.status();
+        if let Some(status) = status.filter(|status| *status != RunStatus::Running) {
+            metering::run_ended(status.name(), work.elapsed());
+        }
+        if status == Some(RunStatus::Finished) {
             work.finish_workers();
         } else {
             work.stop_workers();
@@ -143,7 +147,6 @@ impl Work {
             Ok(status) => {
                 self.arguments.board.committed();
                 info!(run = %self.arguments.run, status = status.name(), "run ended");
-                metering::run_ended(status.name(), self.elapsed());
                 Next::Stop
             }
             Err(error) => {
@@ -155,10 +158,10 @@ impl Work {
         }
     }
 
-    fn is_finished(&self) -> bool {
+    /// None: the run was deleted.
+    fn status(&self) -> Option<RunStatus> {
         let EvaluationArguments { context, run, .. } = &self.arguments;
-        let status = context.parts.consensus.read_stale(|state| state.run(*run).map(|held| held.progress.status));
-        status == Some(RunStatus::Finished)
+        context.parts.consensus.read_stale(|state| state.run(*run).map(|held| held.progress.status))
     }
 
     fn tick(&mut self) -> Next {

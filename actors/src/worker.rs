@@ -3,12 +3,13 @@
 //! It decides nothing. When it dies its process dies with it, and its owner (an evaluation or a pool) hears of one end,
 //! however it came.
 
+mod view;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_model::RunId;
 use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
     ToWorker,
@@ -26,8 +27,10 @@ use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::metering;
-use crate::pool::{PoolClass, PoolMessage};
+use crate::pool::PoolMessage;
 use crate::submission::Caller;
+
+pub use view::{WorkerService, WorkerState, WorkerView};
 
 /// Rows in one frame to a worker, unless a single one is longer; well below the limit of a frame.
 const FRAME_ROWS_BYTES: usize = 8 << 20;
@@ -36,51 +39,6 @@ const FRAME_ROWS_BYTES: usize = 8 << 20;
 pub(crate) const LOAD_LIMIT: Duration = Duration::from_secs(600);
 /// For what a program does at its end (`atexit`, files that are flushed), after its last example.
 const FINISH_LIMIT: Duration = Duration::from_secs(2);
-
-/// A worker as people see it.
-#[derive(Clone, Debug)]
-pub struct WorkerView {
-    /// Its id.
-    pub worker: String,
-    /// Its process; 0 before there is one.
-    pub pid: u32,
-    /// What it serves.
-    pub service: WorkerService,
-    /// What it does.
-    pub state: WorkerState,
-    /// Examples or calls it was given and has not reported.
-    pub in_flight: usize,
-    /// Examples or calls it has reported.
-    pub completed: u64,
-    /// When it was asked for.
-    pub since: Instant,
-    /// Its limit of memory, in bytes.
-    pub memory_limit: Option<u64>,
-}
-
-/// What a worker serves: never more than one of these in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerService {
-    /// A run.
-    Run(RunId),
-    /// The anonymous calls of a pool.
-    Pool(PoolClass),
-}
-
-/// What a worker does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WorkerState {
-    /// Waits for capacity, a zygote or its fork.
-    Starting,
-    /// Imports the program.
-    Loading,
-    /// Idle.
-    Ready,
-    /// Executes.
-    Busy,
-    /// Gets nothing more, and ends when it has finished what it has.
-    Draining,
-}
 
 /// What an evaluation hears of a worker.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ pub(crate) type WorkerKey = u64;
 pub(crate) type CallId = u64;
 
 /// What may wait inside a worker takes at most this long.
-const BACKLOG_MAX_US: f64 = 1_000.0;
+const BACKLOG_MAX_US: f64 = 5_000.0;
 /// And it is at most so many calls.
 const BACKLOG_MAX: usize = 64;
 /// A call that others wait behind and that runs longer gives them back, when another worker is free.
@@ -102,6 +102,12 @@ struct Worker {
 impl Worker {
     fn is_open(&self) -> bool {
         !self.solo && !self.leaving && !self.recalled
+    }
+
+    /// What it executes takes longer than expected.
+    fn is_stalled(&self, now_us: u64) -> bool {
+        let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
+        self.assigned.iter().any(slow)
     }
 
     fn has_free_thread(&self) -> bool {
@@ -206,7 +212,9 @@ impl Plan {
                 continue;
             };
             let expected_us = self.expected_us.get(call.terms.command as usize).copied().flatten();
-            let Some(key) = place(&self.workers, alone, expected_us.filter(|_| call.terms.retries > 0)) else { break };
+            let Some(key) = place(&self.workers, alone, expected_us.filter(|_| call.terms.retries > 0), now_us) else {
+                break;
+            };
             call.attempts += 1;
             let attempt = call.attempts;
             self.deadlines.remove(&(call.terms.queue_deadline_us, id));
@@ -333,19 +341,20 @@ impl Plan {
         self.workers.iter().filter_map(first).collect()
     }
 
-    /// Workers in which calls wait behind a slow one while another worker is free: they are to give them back.
+    /// Workers in which calls wait behind a slow one while another worker is free, or have waited too long: they are to give
+    /// them back.
     pub(crate) fn recall(&mut self, now_us: u64) -> Vec<WorkerKey> {
-        if !self.workers.values().any(Worker::has_free_thread) {
-            return Vec::new();
-        }
-        let stalled = |worker: &Worker| {
-            let slow =
-                |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
-            !worker.recalled && worker.assigned.len() > worker.threads && worker.assigned.iter().any(slow)
+        let somebody_is_free = self.workers.values().any(Worker::has_free_thread);
+        let late = |running: &Running| {
+            let deadline_us = self.calls.get(&running.call).map_or(u64::MAX, |call| call.terms.queue_deadline_us);
+            running.since_us.is_none() && deadline_us <= now_us
         };
         let mut keys = Vec::new();
         for (&key, worker) in &mut self.workers {
-            if stalled(worker) {
+            if worker.recalled || worker.assigned.len() <= worker.threads {
+                continue;
+            }
+            if (somebody_is_free && worker.is_stalled(now_us)) || worker.assigned.iter().any(late) {
                 worker.recalled = true;
                 keys.push(key);
             }
@@ -408,7 +417,12 @@ impl Call {
 
 /// The worker that gets the next call: an empty one for a call that must run alone, else one with a free thread, else the one
 /// that will be through soonest, if that is soon. `expected_us` is `None` for a call that must not wait inside a worker.
-fn place(workers: &BTreeMap<WorkerKey, Worker>, alone: bool, expected_us: Option<f64>) -> Option<WorkerKey> {
+fn place(
+    workers: &BTreeMap<WorkerKey, Worker>,
+    alone: bool,
+    expected_us: Option<f64>,
+    now_us: u64,
+) -> Option<WorkerKey> {
     let open = || workers.iter().filter(|(_, worker)| worker.is_open());
     if alone {
         return open().find(|(_, worker)| worker.assigned.is_empty()).map(|(&key, _)| key);
@@ -419,7 +433,9 @@ fn place(workers: &BTreeMap<WorkerKey, Worker>, alone: bool, expected_us: Option
     }
     let expected_us = expected_us?;
     let room = |worker: &Worker| {
-        worker.assigned.len() < worker.threads + BACKLOG_MAX && worker.backlog_us + expected_us <= BACKLOG_MAX_US
+        worker.assigned.len() < worker.threads + BACKLOG_MAX
+            && worker.backlog_us + expected_us <= BACKLOG_MAX_US
+            && !worker.is_stalled(now_us)
     };
     let with_room = open().filter(|(_, worker)| room(worker));
     with_room.min_by(|(_, one), (_, other)| one.backlog_us.total_cmp(&other.backlog_us)).map(|(&key, _)| key)

@@ -62,7 +62,8 @@ class Client:
 
     def _stats_of(self, pool: str) -> PoolStats:
         items = pool_stats.read(self._ask("pools.stats", {"pool": pool})["items"])
-        return pool_stats.total(pool, items)
+        own = caller.caller()
+        return pool_stats.total(pool, pool_stats.of(items, own["interpreter"], own["directory"]))
 
     def _open_stream(self, pool: str, lost: bool) -> Calls:
         """`lost`: a stream ended before, so whether the node is there must be known before it gets another call."""

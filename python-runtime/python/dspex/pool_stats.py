@@ -24,7 +24,7 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     # Calls that wait for a worker, and that workers have.
     queued: int = 0
     in_flight: int = 0
-    # Calls since the pool began; of these, failed in whatever way; of these, found no worker in time.
+    # Calls since the pool began; of these, failed by raising, by a death or a limit; of these, found no worker in time.
     requests: int = 0
     errors: int = 0
     queue_timeouts: int = 0
@@ -46,6 +46,12 @@ _COUNTS = tuple(name for name in PoolStats.__struct_fields__ if PoolStats.__anno
 def read(items: Iterable[dict[str, Any]]) -> list[PoolStats]:
     """From the answer of `pools.stats`."""
     return [msgspec.convert(item, PoolStats) for item in items]
+
+
+def of(items: list[PoolStats], interpreter: str, directory: str) -> list[PoolStats]:
+    """Those whose workers a caller gets; all, where the node has an environment of its own."""
+    own = [item for item in items if (item.interpreter, item.directory) == (interpreter, directory)]
+    return own or items
 
 
 def total(pool: str, items: Iterable[PoolStats]) -> PoolStats:

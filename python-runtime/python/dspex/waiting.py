@@ -69,7 +69,7 @@ class Promise(Future[Any]):
             self.set_result(result)
 
     def cancel(self) -> bool:
-        """Give the call up. Where no worker has it yet it is not executed; what a worker has begun, it finishes."""
+        """Give the call up. One that has not left this process is not executed; one that has, may be."""
         if not super().cancel():
             return False
         if self.give_up is not None and self.give_up():

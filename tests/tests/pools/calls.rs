@@ -23,7 +23,7 @@ def leaves():
     sys.exit(7)
 
 def unprintable():
-    return {1, 2}
+    return object()
 
 class Greet(dspy.Module):
     def forward(self, name):
@@ -51,7 +51,7 @@ fn any_function_is_a_command_and_takes_an_objects_fields_by_name() {
     assert_eq!(subject.answer(&["program.py:nothing"]), json!(null));
     assert_eq!(subject.answer(&["program.py:Greet", r#"{"name": "Ann"}"#]), json!({"greeting": "hello Ann"}));
     let lossy = subject.answer(&["program.py:unprintable"]);
-    assert_eq!(lossy["$lossy"], json!("set"), "{lossy}");
+    assert_eq!(lossy["$lossy"], json!("object"), "{lossy}");
     let shown = subject.dspex(&["pool", "call", "general", "program.py:echo", "\"plain text\""]).run().expect(0);
     assert_eq!(shown.stdout, "plain text\n", "for people without quotes");
 }
@@ -156,4 +156,16 @@ fn another_shell_shares_the_pool_and_many_directories_do_not_use_it_up() {
     }
     let listed = subject.dspex(&["pool", "-o", "json"]).run().expect(0).object();
     assert_eq!(listed["items"].as_array().map(Vec::len), Some(16), "{listed}");
+}
+
+#[test]
+fn the_first_calls_of_a_file_may_all_come_at_once() {
+    let subject = Subject::with_settings(
+        "time.sleep(0.3)\n\ndef double(n):\n    return 2 * n\n",
+        "[pools.inference]\nworkers = 1\nthreads = 8\n",
+    );
+    let call = |n: u32| subject.dspex(&["pool", "call", "inference", "program.py:double", &n.to_string()]).start();
+    for (n, call) in (0..8).map(|n| (n, call(n))).collect::<Vec<_>>() {
+        assert_eq!(call.finish().expect(0).object(), json!(2 * n));
+    }
 }

@@ -39,7 +39,7 @@ def grow(mebibytes):
 "#;
 
 /// Sends so many squares over one stream; while they are under way `act` is done. The answers by id.
-fn squares(subject: &Subject, count: u64, pause: f64, act: impl FnOnce()) -> BTreeMap<u64, CallPoolResponse> {
+fn squares(subject: &Subject, count: u64, pause: f64, act: impl FnOnce(&[u32])) -> BTreeMap<u64, CallPoolResponse> {
     subject
         .home
         .ask(async |client| {
@@ -56,7 +56,10 @@ fn squares(subject: &Subject, count: u64, pause: f64, act: impl FnOnce()) -> BTr
                 sender.send(call).await.expect("taken");
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
-            act();
+            let workers = client.list_workers().await?;
+            let pids: Vec<u32> =
+                workers.iter().filter(|worker| worker.in_flight > 0).map(|worker| worker.pid).collect();
+            act(&pids);
             let mut found = BTreeMap::new();
             while found.len() < count as usize {
                 let answer = answers.message().await?.expect("an answer for each call");
@@ -88,8 +91,7 @@ fn pids(subject: &Subject) -> Vec<u32> {
 #[test]
 fn kill_9_of_a_worker_with_400_calls_under_way_loses_none_and_spoils_none() {
     let subject = started(4);
-    let pids = pids(&subject);
-    let answers = squares(&subject, 400, 0.002, || process::kill(pids[0]));
+    let answers = squares(&subject, 400, 0.002, |busy| process::kill(busy[0]));
     expect_squares(&answers);
     assert!(answers.values().any(|answer| answer.attempt > 1), "the control: some ran again, so the kill hit");
     assert_eq!(subject.stats()["errors"], json!(0));
@@ -112,7 +114,7 @@ fn without_retries_the_calls_of_a_killed_worker_fail_and_are_not_executed_again(
 fn a_call_that_kills_its_worker_fails_alone() {
     let subject = started(2);
     let deadly = subject.call(&["program.py:die"]).start();
-    let answers = squares(&subject, 200, 0.001, || ());
+    let answers = squares(&subject, 200, 0.001, |_| ());
     expect_squares(&answers);
     deadly.finish().expect(1).says("WORKER_LOST").says("exited with code 9");
 }
@@ -121,7 +123,7 @@ fn a_call_that_kills_its_worker_fails_alone() {
 fn a_call_past_its_limit_is_ended_and_its_neighbours_are_answered() {
     let subject = started(2);
     let hanging = subject.call(&["program.py:forever", "--timeout", "1"]).start();
-    let answers = squares(&subject, 200, 0.001, || ());
+    let answers = squares(&subject, 200, 0.001, |_| ());
     expect_squares(&answers);
     let output = hanging.finish().expect(1);
     output.says("CALL_TIMED_OUT").says("after 1 s");
@@ -131,7 +133,7 @@ fn a_call_past_its_limit_is_ended_and_its_neighbours_are_answered() {
 fn quick_calls_do_not_wait_behind_a_slow_one_while_another_worker_is_free() {
     let subject = started(2);
     // Measured as quick, so that many may wait inside a worker.
-    expect_squares(&squares(&subject, 300, 0.0, || ()));
+    expect_squares(&squares(&subject, 300, 0.0, |_| ()));
     let answers = subject
         .home
         .ask(async |client| {

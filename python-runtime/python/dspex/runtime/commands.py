@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -50,6 +51,7 @@ class Commands:
         self._named = dict(builtin)
         self._referenced: dict[str, Command] = {}
         self._importer = references.Importer()
+        self._importing = threading.Lock()
 
     def load(self, modules: list[str]) -> list[str]:
         """Import the modules that define commands; all names there are then. LoadFailure when one cannot be."""
@@ -79,9 +81,11 @@ class Commands:
             raise UnknownCommand(
                 f"this pool has no command {name!r}.{hint} Any function can be called as path.py:name or module:name"
             )
-        command = self._referenced_command(name)
-        if len(self._referenced) < _REFERENCES_MAX:
-            self._referenced[name] = command
+        # One at a time: a file that is being imported has half its names.
+        with self._importing:
+            command = self._referenced.get(name) or self._referenced_command(name)
+            if len(self._referenced) < _REFERENCES_MAX:
+                self._referenced[name] = command
         return command
 
     def _referenced_command(self, written: str) -> Command:
