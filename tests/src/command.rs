@@ -1,5 +1,6 @@
 //! A command of the program, as a child process with a time limit.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -81,6 +82,12 @@ impl Dspex {
     pub fn directory(mut self, directory: &Path) -> Self {
         self.command.current_dir(directory);
         self
+    }
+
+    /// The environment that it will have.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        self.command.get_envs().filter_map(|(name, value)| Some((text(name), text(value?)))).collect()
     }
 
     /// Another time limit.

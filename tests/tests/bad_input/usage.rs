@@ -33,7 +33,7 @@ fn nonsense_is_refused_without_starting_a_node() {
         ([&good[..], &["--lm-set", "temperature=0"]].concat(), "--lm"),
         ([&good[..], &["--lm", "m", "--lm-set", "temperature"]].concat(), "key=value"),
         ([&good[..], &["-o", "yaml"]].concat(), "yaml"),
-        ([&good[..], &["--address", "localhost:7400"]].concat(), "unix:PATH"),
+        ([&good[..], &["--address", "localhost"]].concat(), "unix:PATH"),
         ([&good[..], &["--detach", "--save", "x.csv"]].concat(), "--save"),
         ([&good[..], &["--distributed"]].concat(), "--distributed"),
     ] {

@@ -95,6 +95,7 @@ fn kill_9_of_a_worker_with_400_calls_under_way_loses_none_and_spoils_none() {
     expect_squares(&answers);
     assert!(answers.values().any(|answer| answer.attempt > 1), "the control: some ran again, so the kill hit");
     assert_eq!(subject.stats()["errors"], json!(0));
+    assert_eq!(subject.stats()["restarts"], json!(1));
 }
 
 #[test]

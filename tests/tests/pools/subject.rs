@@ -66,7 +66,8 @@ impl Subject {
             pool: "general".to_owned(),
             caller: Some(Caller {
                 directory: self.project.directory().display().to_string(),
-                environment: std::env::vars().filter(|(name, _)| name == "PATH" || name == "HOME").collect(),
+                // The same as that of commands, so that both have one pool.
+                environment: self.dspex(&[]).environment(),
                 interpreter: interpreter().display().to_string(),
                 interpreter_reason: "test".to_owned(),
             }),
