@@ -4,6 +4,7 @@
 //! zygote; only the gRPC server is not.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +101,8 @@ async fn report(pool: &Pool, workers: u32, callers: usize, span: Duration) -> Re
     let elapsed = began.elapsed().as_secs_f64();
     latencies_us.sort_unstable();
     let at = |quantile: f64| latencies_us[((latencies_us.len() - 1) as f64 * quantile) as usize];
-    println!(
+    writeln!(
+        std::io::stdout(),
         "{{\"case\": \"pool_round_trips\", \"peer\": \"dspex\", \"workers\": {workers}, \"in_flight\": {callers}, \"requests\": {}, \
          \"per_second\": {:.0}, \"median_us\": {}, \"p99_us\": {}, \"most_us\": {}}}",
         latencies_us.len(),
@@ -108,6 +110,6 @@ async fn report(pool: &Pool, workers: u32, callers: usize, span: Duration) -> Re
         at(0.5),
         at(0.99),
         at(1.0)
-    );
+    )?;
     Ok(())
 }

@@ -85,8 +85,8 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
         }
         Listeners::Tcp(Tcp { api, http, token }) => {
             let access = Access::new(&token);
-            let api = TcpListener::bind(api).await.map_err(|error| named(error, api))?;
-            let http = TcpListener::bind(http).await.map_err(|error| named(error, http))?;
+            let api = TcpListener::bind(api).await.map_err(|error| named(&error, api))?;
+            let http = TcpListener::bind(http).await.map_err(|error| named(&error, http))?;
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
             let serving_api = Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
@@ -108,7 +108,7 @@ async fn closed(mut end: watch::Receiver<()>) {
     while end.changed().await.is_ok() {}
 }
 
-fn named(error: io::Error, address: SocketAddr) -> io::Error {
+fn named(error: &io::Error, address: SocketAddr) -> io::Error {
     io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 

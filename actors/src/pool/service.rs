@@ -203,7 +203,7 @@ impl Service {
                 Err(CallError::UnknownCommand(failure.message))
             }
             Outcome::Failed(failure) => Err(CallError::Failed(failure)),
-            Outcome::Defined { result, name, body } => self.define(key, name, body).map(|()| result),
+            Outcome::Defined { result, name, body } => self.define(key, &name, &body).map(|()| result),
             Outcome::Needs(name) => match self.tell(key, id, &name) {
                 None => return,
                 Some(error) => {
@@ -243,14 +243,14 @@ impl Service {
     }
 
     /// All workers of the pool know the name from here on: what is sent to them later comes behind this.
-    fn define(&mut self, from: WorkerKey, name: String, body: Bytes) -> Result<(), CallError> {
-        if self.definitions.len() >= DEFINITIONS_MAX && !self.definitions.contains_key(&name) {
+    fn define(&mut self, from: WorkerKey, name: &str, body: &Bytes) -> Result<(), CallError> {
+        if self.definitions.len() >= DEFINITIONS_MAX && !self.definitions.contains_key(name) {
             return Err(CallError::TooManyDefinitions(DEFINITIONS_MAX));
         }
-        self.definitions.insert(name.clone(), body.clone());
+        self.definitions.insert(name.to_owned(), body.clone());
         for (&key, member) in &self.members {
             if key != from && member.ready {
-                let define = Define { name: name.clone(), body: Some(body.clone()) };
+                let define = Define { name: name.to_owned(), body: Some(body.clone()) };
                 self.send(key, WorkerMessage::Define(define));
             }
         }

@@ -96,7 +96,7 @@ impl Session {
                     self.parts.insert(request.id, sender);
                     let bridge = Rc::clone(&self.bridge);
                     let id = request.id;
-                    let task = tokio::task::spawn_local(async move { bridge.answer(request, parts).await });
+                    let task = tokio::task::spawn_local(async move { bridge.answer(*request, parts).await });
                     self.running.insert(id, task.abort_handle());
                 }
                 Incoming::Cancel(cancel) => {

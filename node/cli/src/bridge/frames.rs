@@ -20,7 +20,7 @@ const WRITE_BYTES: usize = 256 << 10;
 /// What the program says.
 pub(super) enum Incoming {
     Hello(Hello),
-    Request(Request),
+    Request(Box<Request>),
     Cancel(Cancel),
     Part(Part),
 }
@@ -68,7 +68,7 @@ impl Frames {
 fn decode(frame: &[u8]) -> Result<Incoming, String> {
     match frame {
         [ARRAY_OF_TWO, 1, body @ ..] => read(body).map(Incoming::Hello),
-        [ARRAY_OF_TWO, 2, body @ ..] => read(body).map(Incoming::Request),
+        [ARRAY_OF_TWO, 2, body @ ..] => read(body).map(|request| Incoming::Request(Box::new(request))),
         [ARRAY_OF_TWO, 3, body @ ..] => read(body).map(Incoming::Cancel),
         [ARRAY_OF_TWO, 4, body @ ..] => read(body).map(Incoming::Part),
         [ARRAY_OF_TWO, kind, ..] => Err(format!("unknown kind of frame: {kind}")),
