@@ -19,7 +19,7 @@ fn a_program_that_was_created_once_is_executed_by_every_worker() {
         r#"{"id": "digit", "signature": "image -> digit", "instructions": "Read.", "lm": "program.py:lm"}"#,
     ]);
     assert_eq!(created["inputs"], json!([{"name": "image", "type": "str"}]));
-    let image = vec!["0 0 5 13 9 1 0 0"; 8].join("\n");
+    let image = ["0 0 5 13 9 1 0 0"; 8].join("\n");
     let arguments = json!({"program_id": "digit", "inputs": {"image": image}}).to_string();
     let mut workers = std::collections::BTreeSet::new();
     for _ in 0..12 {
@@ -47,7 +47,7 @@ fn a_program_survives_the_worker_that_created_it() {
     subject.answer(&["create_program", r#"{"id": "p", "program": "program.py:reader", "lm": "program.py:lm"}"#]);
     let worker = subject.workers()[0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
     dspex_tests::process::kill(worker);
-    let image = vec!["0 0 5 13 9 1 0 0"; 8].join("\n");
+    let image = ["0 0 5 13 9 1 0 0"; 8].join("\n");
     let arguments = json!({"program_id": "p", "inputs": {"image": image}}).to_string();
     assert!(subject.answer(&["execute_program", &arguments])["outputs"]["digit"].is_string());
 }
