@@ -25,6 +25,7 @@ class Client:
         self._address = address
         self._token_file = token_file
         self._pools: dict[str, Pool] = {}
+        self._callers: dict[str, dict[str, Any]] = {}
         self._is_closed = False
         self._connection()
 
@@ -62,14 +63,16 @@ class Client:
 
     def _stats_of(self, pool: str) -> PoolStats:
         items = pool_stats.read(self._ask("pools.stats", {"pool": pool})["items"])
-        own = caller.caller()
+        # Whose workers its calls get: this process may have changed its directory since.
+        own = self._callers.get(pool) or caller.caller()
         return pool_stats.total(pool, pool_stats.of(items, own["interpreter"], own["directory"]))
 
     def _open_stream(self, pool: str, lost: bool) -> Calls:
         """`lost`: a stream ended before, so whether the node is there must be known before it gets another call."""
         if lost:
             self._ask("pools.stats", {"pool": ""})
-        return Calls(self._connection(), pool, caller.caller())
+        own = self._callers[pool] = caller.caller()
+        return Calls(self._connection(), pool, own)
 
     def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
         """A request that may be repeated: if the node is gone, of the one that takes its place."""

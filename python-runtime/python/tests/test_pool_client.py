@@ -22,7 +22,7 @@ from conftest import PACKAGE_ROOT
 
 import dspex
 from dspex import calls as calls_module
-from dspex.client import connection
+from dspex.client import caller, connection
 from dspex.samples import digits
 
 # Read before the fixture `node` names the double.
@@ -31,6 +31,8 @@ PROGRAM = (
     or os.environ.get("DSPEX_PROGRAM")
     or str(PACKAGE_ROOT.parents[1] / ".venv" / "bin" / "dspex")
 )
+
+_own_caller = caller.caller
 
 COMMANDS = """
 import os
@@ -60,6 +62,12 @@ def count(path):
 """
 
 
+def _caller() -> dict[str, Any]:
+    """Without what pytest changes for each test: the tests share a pool, as the calls of a program do."""
+    own = _own_caller()
+    return {**own, "environment": {k: v for k, v in own["environment"].items() if k != "PYTEST_CURRENT_TEST"}}
+
+
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """A directory with a node of its own. Short: a socket's path may have 107 bytes."""
@@ -73,6 +81,7 @@ def home() -> Iterator[Path]:
         patch.setenv("DSPEX_POOLS__GENERAL__WORKERS", "2")
         patch.setenv("DSPEX_POOLS__OPTIMIZER__QUEUE_MAX", "2")
         patch.setattr(connection, "_clients", {})
+        patch.setattr(caller, "caller", _caller)
         yield place
         for client in connection._clients.values():
             client.close()
