@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dspex import trace_context
-from dspex.client import Client
+from dspex.client import Client, caller
 from dspex.shipping import Shipment
 
 _MAX_ERRORS = 2**32 - 1
@@ -70,19 +68,5 @@ def max_errors_of(executor: Any) -> int:
 
 
 def _caller(secrets: Mapping[str, str]) -> dict[str, Any]:
-    environment = {**os.environ, **secrets}
-    return {
-        "directory": os.getcwd(),
-        # What is not UTF-8 has no form in a frame.
-        "environment": {name: value for name, value in environment.items() if _is_text(name) and _is_text(value)},
-        "interpreter": os.path.abspath(sys.executable),
-        "interpreter_reason": "the driver's",
-    }
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    own = caller.caller()
+    return {**own, "environment": {**own["environment"], **secrets}}
