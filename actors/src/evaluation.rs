@@ -111,11 +111,11 @@ impl Actor for EvaluationActor {
 
     async fn post_stop(&self, _: ActorRef<EvaluationMessage>, work: &mut Work) -> Result<(), ActorProcessingErr> {
         // The log's word: its effect may stop this actor before the recorder's answer is read.
-        let status = work.status();
-        if let Some(status) = status.filter(|status| *status != RunStatus::Running) {
-            metering::run_ended(status.name(), work.elapsed());
+        let ended = work.ended();
+        if let Some((status, executed)) = ended {
+            metering::run_ended(status.name(), executed);
         }
-        if status == Some(RunStatus::Finished) {
+        if ended.is_some_and(|(status, _)| status == RunStatus::Finished) {
             work.finish_workers();
         } else {
             work.stop_workers();
@@ -158,10 +158,13 @@ impl Work {
         }
     }
 
-    /// None: the run was deleted.
-    fn status(&self) -> Option<RunStatus> {
+    /// How the run ended and how long it was under execution; None: it goes on elsewhere, or was deleted.
+    fn ended(&self) -> Option<(RunStatus, Duration)> {
         let EvaluationArguments { context, run, .. } = &self.arguments;
-        context.parts.consensus.read_stale(|state| state.run(*run).map(|held| held.progress.status))
+        let progress =
+            |held: &dspex_model::Run| (held.progress.status, Duration::from_millis(held.progress.executed_ms));
+        let found = context.parts.consensus.read_stale(|state| state.run(*run).map(progress));
+        found.filter(|(status, _)| *status != RunStatus::Running)
     }
 
     fn tick(&mut self) -> Next {

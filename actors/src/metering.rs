@@ -175,3 +175,9 @@ pub(crate) fn worker_ended(by: EndedBy, finishing: bool) {
     };
     names::WORKER_ENDS.with([cause]).increment(1);
 }
+
+/// The log has answered a proposal, whatever it said.
+pub(crate) fn proposed(took: Duration) {
+    names::LOG_PROPOSALS.with([]).increment(1);
+    names::LOG_PROPOSE_DURATION.record([], took);
+}

@@ -7,6 +7,8 @@ use dspex_consensus::{Consensus, ProposeError};
 use dspex_model::{Command, Outcome, Proposal, RequestId};
 use tracing::warn;
 
+use crate::metering;
+
 const ATTEMPTS_MAX: u32 = 8;
 
 /// How far the wall clock may run ahead of the monotonic one: beyond that somebody has set it.
@@ -42,7 +44,10 @@ pub(crate) async fn propose(
     let mut attempt = 1;
     loop {
         let proposal = Proposal { stamp_ms: stamp_ms(), request, command: command.clone() };
-        match consensus.propose(proposal).await {
+        let proposed = Instant::now();
+        let outcome = consensus.propose(proposal).await;
+        metering::proposed(proposed.elapsed());
+        match outcome {
             Err(error) if attempt < ATTEMPTS_MAX && is_retryable(&error) => {
                 tokio::time::sleep(wait).await;
                 wait = (wait * 2).min(Duration::from_secs(2));

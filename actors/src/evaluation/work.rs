@@ -143,10 +143,6 @@ impl Work {
         Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)?, traceparent })
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
-    }
-
     pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
         match report {
             WorkerReport::Ready(sources) => {

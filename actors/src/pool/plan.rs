@@ -379,6 +379,11 @@ impl Plan {
         self.workers.get(&key).map_or(0, |worker| worker.assigned.len())
     }
 
+    /// At least one worker serves.
+    pub(crate) fn has_workers(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
     /// Nothing waits and nothing runs.
     pub(crate) fn is_idle(&self) -> bool {
         self.calls.is_empty()

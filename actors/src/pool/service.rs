@@ -55,6 +55,18 @@ struct Held {
     needs: u32,
 }
 
+impl Held {
+    fn order(&self, id: CallId) -> Call {
+        let request = &self.pending.request;
+        Call {
+            id,
+            command: request.command.clone(),
+            arguments: request.arguments.clone(),
+            traceparent: request.traceparent.clone(),
+        }
+    }
+}
+
 impl Service {
     pub(super) fn new(arguments: PoolArguments, myself: ActorRef<PoolMessage>) -> Self {
         Self {
@@ -94,7 +106,7 @@ impl Service {
         let settings = &self.arguments.settings;
         let request = &pending.request;
         let mut queue_limit = request.queue_timeout.unwrap_or(settings.queue_timeout);
-        if self.plan.occupancy().ready == 0 {
+        if !self.plan.has_workers() {
             // Nobody can have answered yet: the interpreter is being started.
             queue_limit += settings.startup_timeout + COLD_START;
         }
@@ -151,13 +163,7 @@ impl Service {
         let held = self.calls.get_mut(&call)?;
         held.assigned = Some(Instant::now());
         held.attempt = attempt;
-        let request = &held.pending.request;
-        Some(Call {
-            id: call,
-            command: request.command.clone(),
-            arguments: request.arguments.clone(),
-            traceparent: request.traceparent.clone(),
-        })
+        Some(held.order(call))
     }
 
     pub(super) fn send(&self, key: WorkerKey, message: WorkerMessage) {
@@ -229,13 +235,7 @@ impl Service {
         if held.needs > NEEDS_MAX {
             return Some(CallError::NotDefined(name.to_owned()));
         }
-        let request = &held.pending.request;
-        let call = Call {
-            id,
-            command: request.command.clone(),
-            arguments: request.arguments.clone(),
-            traceparent: request.traceparent.clone(),
-        };
+        let call = held.order(id);
         let define = Define { name: name.to_owned(), body: Some(body.clone()) };
         self.send(key, WorkerMessage::Define(define));
         self.send(key, WorkerMessage::Calls(vec![call]));

@@ -33,6 +33,8 @@ fn runs_examples_tokens_and_calls_are_counted() {
     let metrics = get(&home, "/metrics");
     assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
     assert_eq!(value(&metrics, "dspex_runs_total{status=\"finished\"}") as u64, 1);
+    assert_eq!(value(&metrics, "dspex_run_duration_seconds_count") as u64, 1);
+    assert!(value(&metrics, "dspex_log_proposals_total") >= 2.0, "a submission and its results");
     assert_eq!(value(&metrics, "dspex_examples_total{outcome=\"ok\"}") as u64, 200);
     assert_eq!(value(&metrics, "dspex_execution_count_total") as u64, 200);
     assert!(value(&metrics, "dspex_llm_tokens_total{provider=\"digits\",type=\"input\"}") > 100_000.0);
