@@ -9,6 +9,9 @@
 //!
 //! A worker with a free thread gets the next call. When there is none, quick calls wait inside a worker, where they cost no
 //! round trip; a call whose command has not been measured, or that may not run again, never does.
+//!
+//! Quick calls that only compute go to no more workers than there are CPUs: more would take turns, each time with cold
+//! caches. A worker whose call turns out to be slow is not counted.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -23,6 +26,8 @@ const BACKLOG_MAX_US: f64 = 5_000.0;
 const BACKLOG_MAX: usize = 64;
 /// A call that others wait behind and that runs longer gives them back, when another worker is free.
 const STALLED_US: u64 = 5_000;
+/// Of the calls of a command that counts as computing, so many do nothing else.
+const COMPUTING_MIN: f64 = 0.9;
 /// Commands whose duration is remembered.
 const COMMANDS_MAX: usize = 1024;
 /// So many ends of its zygote are bad luck for a call that was alone each time.
@@ -83,6 +88,8 @@ struct Running {
     /// When it became one of the first `threads`; `None` while it waits in the worker.
     since_us: Option<u64>,
     expected_us: f64,
+    /// It is quick, and only computes.
+    computes: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +115,11 @@ impl Worker {
     fn is_stalled(&self, now_us: u64) -> bool {
         let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
         self.assigned.iter().any(slow)
+    }
+
+    /// It keeps a CPU busy, for a short while.
+    fn computes(&self, now_us: u64) -> bool {
+        self.assigned.iter().take(self.threads).any(|running| running.computes) && !self.is_stalled(now_us)
     }
 
     fn has_free_thread(&self) -> bool {
@@ -139,20 +151,67 @@ pub(crate) struct Occupancy {
     pub in_flight: usize,
 }
 
+/// How long an execution took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Took {
+    pub duration_us: u64,
+    /// The CPU time of a call that never waited for anything but a CPU.
+    pub cpu_us: Option<u64>,
+}
+
+/// What is known of a command, weighted towards its recent calls.
+#[derive(Clone, Copy, Debug)]
+struct Command {
+    /// With a CPU for itself: a wait for a CPU says nothing of the command, and an idle worker would wait for the same CPU.
+    own_us: f64,
+    /// The part of its calls that only compute.
+    computing: f64,
+}
+
+impl Command {
+    fn measured(known: Option<Self>, took: Took) -> Self {
+        let own_us = took.cpu_us.map_or(took.duration_us, |cpu| cpu.min(took.duration_us)) as f64;
+        let computing = f64::from(u8::from(took.cpu_us.is_some()));
+        known.map_or(Self { own_us, computing }, |known| Self {
+            own_us: known.own_us + (own_us - known.own_us) / 16.0,
+            computing: known.computing + (computing - known.computing) / 16.0,
+        })
+    }
+
+    /// It is quick, and only computes.
+    fn computes(self) -> bool {
+        self.computing > COMPUTING_MIN && self.own_us < STALLED_US as f64
+    }
+}
+
 /// The state of a pool's calls.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Plan {
+    cpus: usize,
     calls: HashMap<CallId, Call>,
     queue: VecDeque<CallId>,
     solo: VecDeque<CallId>,
     deadlines: BTreeSet<(u64, CallId)>,
     workers: BTreeMap<WorkerKey, Worker>,
     commands: HashMap<String, u32>,
-    /// The mean duration of each command, weighted towards the recent ones.
-    expected_us: Vec<Option<f64>>,
+    measured: Vec<Option<Command>>,
 }
 
 impl Plan {
+    /// `cpus`: how many the workers share.
+    pub(crate) fn new(cpus: usize) -> Self {
+        Self {
+            cpus,
+            calls: HashMap::new(),
+            queue: VecDeque::new(),
+            solo: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            workers: BTreeMap::new(),
+            commands: HashMap::new(),
+            measured: Vec::new(),
+        }
+    }
+
     /// The number of a command; those beyond the limit share one that is never expected to be quick.
     pub(crate) fn command(&mut self, name: &str) -> u32 {
         if let Some(&known) = self.commands.get(name) {
@@ -163,7 +222,7 @@ impl Plan {
         }
         let number = u32::try_from(self.commands.len()).unwrap_or(u32::MAX);
         self.commands.insert(name.to_owned(), number);
-        self.expected_us.push(None);
+        self.measured.push(None);
         number
     }
 
@@ -211,8 +270,9 @@ impl Plan {
                 self.forget(id, alone);
                 continue;
             };
-            let expected_us = self.expected_us.get(call.terms.command as usize).copied().flatten();
-            let Some(key) = place(&self.workers, alone, expected_us.filter(|_| call.terms.retries > 0), now_us) else {
+            let command = self.measured.get(call.terms.command as usize).copied().flatten();
+            let quick = command.filter(|_| call.terms.retries > 0);
+            let Some(key) = place(&self.workers, self.cpus, alone, quick, now_us) else {
                 break;
             };
             call.attempts += 1;
@@ -224,10 +284,15 @@ impl Plan {
                 self.queue.pop_front()
             };
             if let Some(worker) = self.workers.get_mut(&key) {
-                let expected_us = expected_us.unwrap_or(BACKLOG_MAX_US);
+                let expected_us = command.map_or(BACKLOG_MAX_US, |command| command.own_us);
                 worker.solo = alone;
                 worker.backlog_us += expected_us;
-                worker.assigned.push_back(Running { call: id, since_us: None, expected_us });
+                worker.assigned.push_back(Running {
+                    call: id,
+                    since_us: None,
+                    expected_us,
+                    computes: command.is_some_and(Command::computes),
+                });
                 worker.start_next(now_us);
             }
             orders.entry(key).or_default().push(Assignment { call: id, attempt });
@@ -236,15 +301,14 @@ impl Plan {
     }
 
     /// A worker has executed a call. `false`: it was not given this call, the reply counts for nothing.
-    pub(crate) fn finished(&mut self, key: WorkerKey, call: CallId, duration_us: u64, now_us: u64) -> bool {
+    pub(crate) fn finished(&mut self, key: WorkerKey, call: CallId, took: Took, now_us: u64) -> bool {
         if !self.release(key, call, now_us) {
             return false;
         }
         if let Some(held) = self.calls.remove(&call)
-            && let Some(expected) = self.expected_us.get_mut(held.terms.command as usize)
+            && let Some(command) = self.measured.get_mut(held.terms.command as usize)
         {
-            let sample = duration_us as f64;
-            *expected = Some(expected.map_or(sample, |mean| mean + (sample - mean) / 16.0));
+            *command = Some(Command::measured(*command, took));
         }
         true
     }
@@ -421,24 +485,28 @@ impl Call {
 }
 
 /// The worker that gets the next call: an empty one for a call that must run alone, else one with a free thread, else the one
-/// that will be through soonest, if that is soon. `expected_us` is `None` for a call that must not wait inside a worker.
+/// that will be through soonest, if that is soon. `quick` is `None` for a call that must not wait inside a worker.
 fn place(
     workers: &BTreeMap<WorkerKey, Worker>,
+    cpus: usize,
     alone: bool,
-    expected_us: Option<f64>,
+    quick: Option<Command>,
     now_us: u64,
 ) -> Option<WorkerKey> {
     let open = || workers.iter().filter(|(_, worker)| worker.is_open());
     if alone {
         return open().find(|(_, worker)| worker.assigned.is_empty()).map(|(&key, _)| key);
     }
-    let free = open().filter(|(_, worker)| worker.has_free_thread());
+    let must_share = quick.is_some_and(Command::computes)
+        && workers.values().filter(|worker| worker.computes(now_us)).count() >= cpus;
+    let free = open().filter(|(_, worker)| worker.has_free_thread() && !must_share);
     if let Some((&key, _)) = free.min_by_key(|(_, worker)| worker.assigned.len() * 1000 / worker.threads) {
         return Some(key);
     }
-    let expected_us = expected_us?;
+    let expected_us = quick?.own_us;
     let room = |worker: &Worker| {
-        worker.assigned.len() < worker.threads + BACKLOG_MAX
+        !worker.assigned.is_empty()
+            && worker.assigned.len() < worker.threads + BACKLOG_MAX
             && worker.backlog_us + expected_us <= BACKLOG_MAX_US
             && !worker.is_stalled(now_us)
     };

@@ -10,7 +10,7 @@ use ractor::ActorRef;
 
 use super::call::{CallError, CallReply};
 use super::members::Member;
-use super::plan::{Assignment, CallId, Cause, Plan, Terms, Verdict, WorkerKey};
+use super::plan::{Assignment, CallId, Cause, Plan, Terms, Took, Verdict, WorkerKey};
 use super::window::{Counts, Window};
 use super::{Pending, PoolArguments, PoolMessage, PoolStats, TICK_EVERY};
 use crate::evaluation::Backoff;
@@ -72,7 +72,7 @@ impl Service {
         Self {
             myself,
             meter: PoolMeter::new(arguments.class),
-            plan: Plan::default(),
+            plan: Plan::new(arguments.context.parts.cpus),
             members: BTreeMap::new(),
             next_key: 1,
             backoff: Backoff::default(),
@@ -201,7 +201,7 @@ impl Service {
     }
 
     fn reply(&mut self, key: WorkerKey, reply: Reply) {
-        let Reply { id, outcome, duration_us } = reply;
+        let Reply { id, outcome, duration_us, cpu_us } = reply;
         let result = match outcome {
             Outcome::Done(result) => Ok(result),
             // The runtime's own word, see serving.py.
@@ -219,7 +219,7 @@ impl Service {
                 }
             },
         };
-        if self.plan.finished(key, id, duration_us, self.now_us()) {
+        if self.plan.finished(key, id, Took { duration_us, cpu_us }, self.now_us()) {
             self.answer(id, key, result, Duration::from_micros(duration_us));
         }
     }

@@ -69,7 +69,7 @@ pub struct Replies {
     pub replies: Vec<Reply>,
 }
 
-/// What became of a call; on the wire an array of id, status, body, microseconds.
+/// What became of a call; on the wire an array in this order, the outcome as status and body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// As ordered.
@@ -78,6 +78,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// How long it took in the worker.
     pub duration_us: u64,
+    /// The CPU time of a call that never waited for anything but a CPU.
+    pub cpu_us: Option<u64>,
 }
 
 /// What became of a call.
@@ -103,7 +105,8 @@ pub enum Outcome {
 impl<'de> Deserialize<'de> for Reply {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         use serde::de::Error;
-        let (id, status, body, duration_us): (u64, u8, Bytes, u64) = Deserialize::deserialize(deserializer)?;
+        let (id, status, body, duration_us, cpu_us): (u64, u8, Bytes, u64, Option<u64>) =
+            Deserialize::deserialize(deserializer)?;
         let outcome = match status {
             0 => Outcome::Done(body),
             1 => Outcome::Failed(rmp_serde::from_slice(&body).map_err(Error::custom)?),
@@ -114,7 +117,7 @@ impl<'de> Deserialize<'de> for Reply {
             }
             other => return Err(Error::custom(format!("unknown status of a call: {other}"))),
         };
-        Ok(Self { id, outcome, duration_us })
+        Ok(Self { id, outcome, duration_us, cpu_us })
     }
 }
 

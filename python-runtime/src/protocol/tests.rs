@@ -159,16 +159,16 @@ fn the_python_suites_golden_frames_are_read() {
 fn calls_and_their_replies_are_golden() {
     let call = Call { id: 7, command: "ping".to_owned(), arguments: Bytes::from_static(b"1"), traceparent: None };
     check_encoded(ToWorker::Calls(Calls { calls: vec![call] }).encode(), "920781a563616c6c73919407a470696e67c40131c0");
-    let reply = |outcome| Reply { id: 7, outcome, duration_us: 9 };
+    let reply = |outcome| Reply { id: 7, outcome, duration_us: 9, cpu_us: Some(8) };
     let frame = |golden: &str| FromWorker::decode(&bytes(golden)).expect("decodes");
     let one = |outcome| FromWorker::Replies(Replies { replies: vec![reply(outcome)] });
-    let done = frame("921981a77265706c69657391940700c4013109");
+    let done = frame("921981a77265706c69657391950700c401310908");
     assert_eq!(done, one(Outcome::Done(Bytes::from_static(b"1"))));
-    let needs = frame("921981a77265706c69657391940702c4017109");
+    let needs = frame("921981a77265706c69657391950702c401710908");
     assert_eq!(needs, one(Outcome::Needs("q".to_owned())));
     let defined =
         Outcome::Defined { result: Bytes::from_static(b"1"), name: "q".to_owned(), body: Bytes::from_static(b"2") };
-    assert_eq!(frame("921981a77265706c69657391940703c40993c40131a171c4013209"), one(defined));
+    assert_eq!(frame("921981a77265706c69657391950703c40993c40131a171c401320908"), one(defined));
 }
 
 #[test]

@@ -7,7 +7,7 @@ fn terms(retries: u32) -> Terms {
 }
 
 fn plan(workers: u64, calls: u64, retries: u32) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan::new(2);
     assert_eq!(plan.command("ping"), 0);
     (0..workers).for_each(|key| plan.worker_joined(key, 1));
     (0..calls).for_each(|call| plan.enqueue(call, terms(retries)));
@@ -22,13 +22,28 @@ fn assign(plan: &mut Plan, now_us: u64) -> BTreeMap<WorkerKey, Vec<Assignment>> 
     plan.assign(now_us, |_| true)
 }
 
+fn waited(duration_us: u64) -> Took {
+    Took { duration_us, cpu_us: None }
+}
+
+/// A plan for two CPUs whose command only computes, and takes so long with a CPU for itself.
+fn computing(workers: u64, calls: u64, cpu_us: u64) -> Plan {
+    let mut plan = plan(workers, 0, 1);
+    plan.enqueue(1_000_000, terms(1));
+    assign(&mut plan, 0);
+    // As it looks beside others: most of the time it waited for a CPU.
+    assert!(plan.finished(0, 1_000_000, Took { duration_us: 8 * cpu_us, cpu_us: Some(cpu_us) }, 0));
+    (0..calls).for_each(|call| plan.enqueue(call, terms(1)));
+    plan
+}
+
 /// A plan whose command is known to take so long.
 fn measured(workers: u64, calls: u64, duration_us: u64) -> Plan {
     let mut plan = plan(workers, 0, 1);
     plan.enqueue(1_000_000, terms(1));
     let orders = assign(&mut plan, 0);
     let (&key, _) = orders.first_key_value().expect("a worker");
-    assert!(plan.finished(key, 1_000_000, duration_us, 0));
+    assert!(plan.finished(key, 1_000_000, waited(duration_us), 0));
     (0..calls).for_each(|call| plan.enqueue(call, terms(1)));
     plan
 }
@@ -38,9 +53,9 @@ fn calls_are_given_out_in_the_order_in_which_they_came() {
     let mut plan = plan(2, 4, 1);
     let orders = assign(&mut plan, 0);
     assert_eq!((calls_of(&orders, 0), calls_of(&orders, 1)), (vec![0], vec![1]));
-    assert!(plan.finished(1, 1, 100_000, 10));
+    assert!(plan.finished(1, 1, waited(100_000), 10));
     assert_eq!(calls_of(&assign(&mut plan, 10), 1), [2]);
-    assert!(!plan.finished(0, 1, 5, 10), "not its call");
+    assert!(!plan.finished(0, 1, waited(5), 10), "not its call");
 }
 
 #[test]
@@ -51,6 +66,34 @@ fn quick_calls_wait_in_the_workers_and_slow_ones_in_the_queue() {
     assert_eq!((calls_of(&orders, 0).len(), calls_of(&orders, 1).len()), (1, 1));
     let orders = assign(&mut measured(1, 500, 1), 0);
     assert_eq!(calls_of(&orders, 0).len(), BACKLOG_MAX + 1);
+}
+
+#[test]
+fn quick_calls_that_only_compute_go_to_as_many_workers_as_there_are_cpus() {
+    let mut plan = computing(8, 100, 1_000);
+    let orders = assign(&mut plan, 0);
+    let held: Vec<usize> = orders.values().map(Vec::len).collect();
+    assert_eq!(held, [5, 5], "two workers, and as much as 5 ms of computing in each");
+    assert_eq!(plan.occupancy().queued, 90);
+    assert!(plan.finished(0, 0, Took { duration_us: 9_000, cpu_us: Some(1_000) }, 100));
+    assert_eq!(calls_of(&assign(&mut plan, 100), 0), [10], "one more for one less");
+}
+
+#[test]
+fn what_turns_out_to_be_slow_leaves_its_cpu_to_others() {
+    let mut plan = computing(8, 100, 1_000);
+    assign(&mut plan, 0);
+    assert!(assign(&mut plan, STALLED_US - 1).is_empty());
+    let orders = assign(&mut plan, STALLED_US);
+    assert_eq!(orders.keys().copied().collect::<Vec<_>>(), [2, 3], "the first two are slow");
+}
+
+#[test]
+fn slow_calls_and_those_that_wait_for_others_get_a_worker_each() {
+    let slow = assign(&mut computing(8, 8, STALLED_US), 0);
+    assert_eq!(slow.len(), 8);
+    let waiting = assign(&mut measured(8, 8, 100), 0);
+    assert_eq!(waiting.len(), 8);
 }
 
 #[test]
@@ -155,7 +198,7 @@ fn a_worker_that_leaves_gets_nothing_more() {
 enum Step {
     Enqueue,
     Assign,
-    Finish(usize),
+    Finish(usize, bool),
     Crash(usize),
     Join,
     Recall,
@@ -166,7 +209,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => Just(Step::Enqueue),
         4 => Just(Step::Assign),
-        6 => (0usize..100).prop_map(Step::Finish),
+        6 => (0usize..100, any::<bool>()).prop_map(|(choice, computed)| Step::Finish(choice, computed)),
         1 => (0usize..100).prop_map(Step::Crash),
         1 => Just(Step::Join),
         2 => Just(Step::Recall),
@@ -198,12 +241,13 @@ proptest! {
                         }
                     }
                 }
-                Step::Finish(choice) => {
+                Step::Finish(choice, computed) => {
+                    let took = Took { duration_us: 10, cpu_us: computed.then_some(10) };
                     let busy: Vec<WorkerKey> =
                         held.iter().filter(|(_, calls)| !calls.is_empty()).map(|(&key, _)| key).collect();
                     if let Some(&key) = busy.get(choice % busy.len().max(1)) {
                         let call = held.get_mut(&key).expect("held").remove(0);
-                        prop_assert!(plan.finished(key, call, 10, now_us));
+                        prop_assert!(plan.finished(key, call, took, now_us));
                         prop_assert!(answered.insert(call));
                     }
                 }

@@ -12,6 +12,7 @@ from dspex.runtime import collecting, failure, protocol, returning
 from dspex.runtime.payload import Opener
 
 if TYPE_CHECKING:
+    from dspex.runtime.inbox import Inbox
     from dspex.runtime.outbox import Outbox
 
 
@@ -22,8 +23,9 @@ class Unanswered(Exception):
 class Questions:
     """Those under way. Asked by the threads of the examples, answered by the thread that reads the worker's socket."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, inbox: Inbox) -> None:
         self._outbox = outbox
+        self._inbox = inbox
         self._ids = itertools.count(1)
         self._waiting: dict[int, queue.SimpleQueue[protocol.Answer]] = {}
 
@@ -34,7 +36,7 @@ class Questions:
         self._waiting[number] = answers
         try:
             self._outbox.send(protocol.ASK, {"id": number, "index": index, "body": body})
-            answer = answers.get()
+            answer = self._inbox.wait_for(answers)
         finally:
             del self._waiting[number]
         if answer.error is not None or answer.body is None:

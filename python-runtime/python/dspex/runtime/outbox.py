@@ -30,8 +30,8 @@ Result = tuple[
     "bytes | None",
 ]
 
-# id, status, body, duration_us
-Reply = tuple[int, int, bytes, int]
+# id, status, body, duration_us, cpu_us
+Reply = tuple[int, int, bytes, int, "int | None"]
 
 EXIT_CONNECTION_LOST = 5
 

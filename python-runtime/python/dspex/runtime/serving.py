@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import os
+import resource
 import time
 from typing import Any
 
@@ -70,8 +71,8 @@ class Serving:
         self._programs.define(name, body)
 
     def call(self, call: Call) -> Reply:
-        started = time.perf_counter_ns()
         number, name, arguments, traceparent = call
+        clock = Clock()
         try:
             if name == "ping" and traceparent is None:
                 status, body = DONE, _encode(self._ping(_decode(arguments) if arguments else None))
@@ -82,7 +83,7 @@ class Serving:
         except BaseException as error:  # SystemExit, too: no call ends the worker.
             self._outbox.leave_if_forked()
             status, body = FAILED, _pack(_described(error))
-        return number, status, body, (time.perf_counter_ns() - started) // 1000
+        return number, status, body, *clock.microseconds()
 
     def _call(self, name: str, arguments: bytes, traceparent: str | None) -> tuple[int, bytes]:
         given = _decode(arguments) if arguments else None
@@ -101,6 +102,23 @@ class Serving:
 
     def _ping(self, payload: Any = None, /, **fields: Any) -> dict[str, Any]:
         return {"worker": self._worker, "payload": fields or payload}
+
+
+class Clock:
+    """How long a call takes, and how much CPU time when it waits for nothing else."""
+
+    __slots__ = ("_cpu", "_started", "_waits")
+
+    def __init__(self) -> None:
+        self._waits = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        self._cpu = time.thread_time_ns()
+        self._started = time.perf_counter_ns()
+
+    def microseconds(self) -> tuple[int, int | None]:
+        duration = time.perf_counter_ns() - self._started
+        cpu = time.thread_time_ns() - self._cpu
+        waited = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw != self._waits
+        return duration // 1000, None if waited else cpu // 1000
 
 
 def _described(error: BaseException) -> dict[str, Any]:

@@ -12,7 +12,6 @@ import os
 import queue
 import random
 import resource
-import select
 import signal
 import socket
 import sys
@@ -24,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
 from dspex.runtime import accounting, asking, execution, loading, process, protocol, references, serving, shipped
+from dspex.runtime.inbox import Inbox
 from dspex.runtime.outbox import Outbox
 
 EXIT_PROTOCOL = 4
@@ -37,12 +37,7 @@ _LOST_GRACE_SECONDS = 0.2
 _HIGH_DESCRIPTOR = 900
 
 # How long the reply of a quick call may wait for those behind it, in microseconds of their execution.
-_GATHER_MICROSECONDS = 500
-# The same when the next call turns out to be slow, in milliseconds.
-_GATHER_LIMIT_MILLISECONDS = 2
-
-# An example or a call, or None: stop.
-_Inbox = queue.SimpleQueue[Any]
+_GATHER_MICROSECONDS = 2_000
 
 
 def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoReturn:
@@ -139,16 +134,18 @@ def _seed() -> None:
 
 
 class Worker:
-    """The worker's threads: a reader, and the ones that execute examples (the main thread alone, or several)."""
+    """The worker's threads: the guard of its inbox, and the ones that execute (the main thread alone, or several)."""
 
     def __init__(self, connection: socket.socket, outbox: Outbox) -> None:
         self._connection = connection
         self._outbox = outbox
         self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
-        self._inbox: _Inbox = queue.SimpleQueue()
+        self._frames = protocol.FrameReader(protocol.TO_WORKER)
+        self._inbox = Inbox(self._receive, self._look)
         self._threads = 1
+        self._stopping = threading.Lock()
         self._serving: serving.Serving | None = None
-        self._questions = asking.Questions(outbox)
+        self._questions = asking.Questions(outbox, self._inbox)
 
     def run(self) -> NoReturn:
         try:
@@ -158,7 +155,7 @@ class Worker:
 
     def _run(self) -> NoReturn:
         # Not a threading.Thread: starting one waits for it, and `threading.enumerate()` shows the user's threads only.
-        _thread.start_new_thread(self._read, ())
+        _thread.start_new_thread(self._inbox.guard, ())
         order = self._loads.get()
         if order is None:
             self._leave()
@@ -175,6 +172,7 @@ class Worker:
 
     def _on_threads(self, threads: int, work: Callable[[], None], name: str) -> None:
         if threads == 1:
+            self._inbox.alone()
             work()
             return
         self._threads = threads
@@ -199,7 +197,7 @@ class Worker:
         inbox, outbox = self._inbox, self._outbox
         try:
             gathered = 0
-            while (call := inbox.get()) is not None:
+            while (call := inbox.take()) is not None:
                 reply = served.call(call)
                 gathered += reply[3]
                 # Quick calls come many at once, and a system call for each reply would cost as much as the call.
@@ -229,7 +227,7 @@ class Worker:
 
     def _execute(self, runner: execution.Execution) -> None:
         try:
-            while (item := self._inbox.get()) is not None:
+            while (item := self._inbox.take()) is not None:
                 index, attempt, row, trace = item
                 try:
                     result = runner.run(index, attempt, row, trace)
@@ -251,29 +249,30 @@ class Worker:
         finally:
             os._exit(EXIT_BROKEN)
 
-    def _read(self) -> NoReturn:
-        reader = protocol.FrameReader(protocol.TO_WORKER)
-        connection = self._connection
-        incoming = select.poll()
-        incoming.register(connection, select.POLLIN)
+    def _look(self) -> None:
+        # A reply that was kept back for company must not wait for a slow call.
+        if self._outbox.gathered:
+            self._outbox.flush()
+
+    def _receive(self) -> bool:
+        """Do what the node says next. False: it has said its last."""
         try:
-            while True:
-                # A reply that was kept back for company must not wait for a slow call.
-                while self._outbox.gathered and not incoming.poll(_GATHER_LIMIT_MILLISECONDS):
-                    self._outbox.flush()
-                data = connection.recv(1 << 18)
-                if not data:
-                    break
-                for message in reader.feed(data):
-                    self._obey(message)
+            data = self._connection.recv(1 << 18)
+            for message in self._frames.feed(data):
+                if not self._obey(message):
+                    self._stop(_STOP_GRACE_SECONDS)
+                    return False
         except protocol.ProtocolError as error:
             print(f"dspex worker: {error}", file=sys.stderr, flush=True)
             os._exit(EXIT_PROTOCOL)
         except OSError:
-            pass  # The end of the connection, however it came, means stop.
-        self._stop(_LOST_GRACE_SECONDS)
+            data = b""  # The end of the connection, however it came, means stop.
+        if not data:
+            self._stop(_LOST_GRACE_SECONDS)
+        return bool(data)
 
-    def _obey(self, message: Any) -> None:
+    def _obey(self, message: Any) -> bool:
+        """False: stop."""
         if isinstance(message, protocol.Execute):
             for index, attempt, row in message.examples:
                 self._inbox.put((index, attempt, row, message.traces.get(index)))
@@ -290,27 +289,22 @@ class Worker:
             if self._serving is not None:
                 self._serving.define(message.name, message.body)
         elif isinstance(message, protocol.Recall):
-            self._outbox.send(protocol.RETURNED, {"calls": self._take_back()})
+            self._outbox.send(protocol.RETURNED, {"calls": [call[0] for call in self._inbox.take_back()]})
         else:
-            self._stop(_STOP_GRACE_SECONDS)
+            return False
+        return True
 
-    def _take_back(self) -> list[int]:
-        calls: list[int] = []
-        try:
-            while (call := self._inbox.get_nowait()) is not None:
-                calls.append(call[0])
-        except queue.Empty:
-            return calls
-        self._inbox.put(None)
-        return calls
-
-    def _stop(self, grace: float) -> NoReturn:
+    def _stop(self, grace: float) -> None:
         """Let idle threads end the process in good order; a busy one is not waited for."""
+        if not self._stopping.acquire(blocking=False):
+            return  # Both threads may come to the end of the socket.
+        try:
+            _thread.start_new_thread(_exit_after, (grace,))
+        except RuntimeError:
+            os._exit(0)  # The program's threads are at the limit.
         self._loads.put(None)
         for _ in range(self._threads):
             self._inbox.put(None)
-        time.sleep(grace)
-        os._exit(0)
 
     def _leave(self) -> NoReturn:
         try:
@@ -325,3 +319,8 @@ class Worker:
             except (OSError, ValueError):
                 pass
         os._exit(0)
+
+
+def _exit_after(grace: float) -> NoReturn:
+    time.sleep(grace)
+    os._exit(0)

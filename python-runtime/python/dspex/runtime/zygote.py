@@ -75,6 +75,7 @@ def _prepare(parent: int) -> dict[str, Any]:
         from dspex.runtime import dspy_seams, warm, worker  # noqa: F401
 
         dspy_seams.put_off_cache()
+        dspy_seams.keep_plain_adapters()
         warm.run()
     except BaseException as error:
         message = f"dspy {version} lacks what DSPex uses: {type(error).__name__}: {error}"
