@@ -30,6 +30,14 @@ pub fn table() -> impl Iterator<Item = &'static Description> {
     EXECUTION_METRICS.iter().chain(NODE_METRICS).chain(GEN_AI_METRICS).copied()
 }
 
+/// Names that are taken, of which nothing is recorded yet: single calls of language models and their cache are seen by the
+/// gateway, and blobs come with consensus.
+pub fn reserved() -> impl Iterator<Item = &'static Description> {
+    let calls = [LLM_REQUESTS.description(), LLM_REQUEST_DURATION.description()];
+    let cache = [CACHE_HITS.description(), CACHE_MISSES.description(), CACHE_HIT_RATE.description()];
+    calls.into_iter().chain(cache).chain([BLOB_BYTES.description()]).chain(GEN_AI_METRICS.iter().copied())
+}
+
 /// Tells the recorder what each metric says. Done by the start of telemetry.
 pub fn describe_all() {
     table().for_each(Description::describe);
