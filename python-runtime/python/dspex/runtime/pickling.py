@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import abc
 import functools
 import io
 import re
 import threading
+import types
 from typing import Any
 
 import cloudpickle
@@ -16,12 +18,24 @@ SECRET_NAME = re.compile(r"(key|token|secret|password|credentials?|authorization
 
 _SECRETS_DEPTH = 4
 
+# Classes that a pickle only names. Finding out whether it may takes as long as all else of a small prediction.
+_by_name: set[type] = set()
+_BY_NAME_MAX = 1024
+_KINDS_OF_CLASSES = (type, abc.ABCMeta)
+
 
 # Asked for every object of every pickle, and dspy.Tool is an abstract base class, which answers slowly.
 @functools.lru_cache(maxsize=1024)
 def is_known(kind: type) -> bool:
     """Whether callers of a program hold on to instances of this class, and compare them by identity."""
     return issubclass(kind, (dspy.Module, dspy.Adapter, dspy.Tool)) or is_lm(kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def is_ordinary(kind: type) -> bool:
+    """Whether instances of this class need nothing of what is done here beyond pickle itself."""
+    special = (type, types.FunctionType, BaseException, dspy.Parallel)
+    return not is_known(kind) and not issubclass(kind, special)
 
 
 def is_lm(kind: type) -> bool:
@@ -42,11 +56,20 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, value: Any) -> Any:
         # Of the type: an isinstance check would run the `__class__` property of a proxy.
         kind: Any = type(value)
+        if is_ordinary(kind):
+            return NotImplemented
         if is_known(kind):
             return self.reduce_known(value)
         if issubclass(kind, dspy.Parallel):
             return _reduce_parallel(value)
-        return super().reducer_override(value)
+        if kind not in _KINDS_OF_CLASSES:
+            return super().reducer_override(value)
+        if value in _by_name:
+            return NotImplemented
+        reduced = super().reducer_override(value)
+        if reduced is NotImplemented and len(_by_name) < _BY_NAME_MAX:
+            _by_name.add(value)
+        return reduced
 
     def reduce_known(self, value: Any) -> Any:
         """A module, LM, adapter or tool: what it records for its own process stays there."""

@@ -8,7 +8,7 @@ from typing import Any
 from dspex.runtime import failure
 from dspex.runtime.collecting import Collected, Event, HistoryEntry
 from dspex.runtime.payload import original
-from dspex.runtime.pickling import ProgramPickler
+from dspex.runtime.pickling import ProgramPickler, is_ordinary
 
 # A frame holds 32 MiB, with the prediction's JSON beside this.
 MAX_BYTES = 12 * 1024 * 1024
@@ -155,7 +155,9 @@ class _ReturnPickler(ProgramPickler):
         number = self._numbers.get(id(value))
         if number is not None:
             return original, (number,)
-        kind = type(value)
+        kind: Any = type(value)
+        if is_ordinary(kind):
+            return NotImplemented
         if issubclass(kind, BaseException) and kind.__module__ != "builtins":
             # By its parts: many constructors take other arguments than those that end up in `args`.
             return rebuild, (kind, value.args, dict(vars(value)))
