@@ -37,7 +37,7 @@ _LOST_GRACE_SECONDS = 0.2
 _HIGH_DESCRIPTOR = 900
 
 # How long the reply of a quick call may wait for those behind it, in microseconds of their execution.
-_GATHER_MICROSECONDS = 2_000
+_GATHER_MICROSECONDS = 3_000
 
 
 def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoReturn:
@@ -199,7 +199,8 @@ class Worker:
             gathered = 0
             while (call := inbox.take()) is not None:
                 reply = served.call(call)
-                gathered += reply[3]
+                duration, cpu = reply[3:]
+                gathered += duration if cpu is None else min(cpu, duration)
                 # Quick calls come many at once, and a system call for each reply would cost as much as the call.
                 if inbox.empty() or gathered > _GATHER_MICROSECONDS:
                     gathered = 0
