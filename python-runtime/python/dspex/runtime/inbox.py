@@ -14,9 +14,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 # The guard looks so often. A look costs some switches, because it needs the GIL.
-LOOK_SECONDS = 0.05
+LOOK_SECONDS = 0.02
 # What is executed for so long when the guard looks is slow.
-_SLOW_SECONDS = 0.02
+_SLOW_SECONDS = 0.01
 # After so many looks at an idle thread the guard sleeps until there is work again.
 _IDLE_LOOKS = 10
 
