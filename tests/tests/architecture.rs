@@ -17,6 +17,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-python", &["dspex-model", "dspex-telemetry"]),
     ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"]),
     ("dspex-telemetry", &[]),
+    ("dspex-transport", &[]),
     ("dspex-api", &[]),
     ("dspex-cli", &["dspex-api"]),
     (
@@ -41,6 +42,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("openraft", &["dspex-consensus"]),
     ("ractor", &["dspex-actors"]),
     ("bincode", &["dspex-model", "dspex-consensus"]),
+    ("rustls", &["dspex-transport"]),
+    ("tokio-rustls", &["dspex-transport"]),
+    ("rcgen", &["dspex-transport"]),
     ("parquet", &["dspex-cli"]),
     ("clap", &["dspex-cli", "dspex"]),
     ("tonic", &["dspex-api", "dspex"]),

@@ -1,0 +1,122 @@
+//! Certificates of a cluster's own: an authority, and what it signs for each node.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519,
+};
+
+use crate::error::CertificateError;
+
+/// The extension that binds a node's signing key: its 32 bytes of ed25519. Under an arc for private use, made from a UUID.
+const SIGNING_KEY_OID: &[u64] = &[2, 25, 2_049_364_583, 1];
+
+/// Signs the nodes of one cluster.
+pub struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A node's certificate and keys, PEM.
+pub struct NodeCertificate {
+    /// Signed by the authority; names the node's hosts and binds its signing key.
+    pub certificate: String,
+    /// For TLS.
+    pub key: String,
+    /// For ballots.
+    pub signing_key: String,
+}
+
+impl std::fmt::Debug for Authority {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for NodeCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NodeCertificate").finish_non_exhaustive()
+    }
+}
+
+impl Authority {
+    /// A new one, with its key as PEM.
+    ///
+    /// # Errors
+    /// When the system gives no randomness.
+    pub fn create(cluster: &str) -> Result<(Self, String), CertificateError> {
+        let key = KeyPair::generate().map_err(make)?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(&format!("DSPex cluster {cluster}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let certificate = params.self_signed(&key).map_err(make)?.pem();
+        let pem = key.serialize_pem();
+        Ok((Self { certificate, issuer: Issuer::new(params, key) }, pem))
+    }
+
+    /// The one that was created before.
+    ///
+    /// # Errors
+    /// When the texts are not an authority's certificate and its key.
+    pub fn open(certificate: &str, key: &str) -> Result<Self, CertificateError> {
+        let key = KeyPair::from_pem(key).map_err(make)?;
+        let issuer = Issuer::from_ca_cert_pem(certificate, key).map_err(make)?;
+        Ok(Self { certificate: certificate.to_owned(), issuer })
+    }
+
+    /// Its certificate, PEM: what every node trusts.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// A certificate for a node that peers reach under these host names and addresses.
+    ///
+    /// # Errors
+    /// When a name is none.
+    pub fn sign(&self, node: &str, hosts: &[String]) -> Result<NodeCertificate, CertificateError> {
+        let key = KeyPair::generate().map_err(make)?;
+        let signing_key = KeyPair::generate_for(&PKCS_ED25519).map_err(make)?;
+        let mut params = CertificateParams::new(hosts.to_vec()).map_err(make)?;
+        params.distinguished_name = name(node);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        let public = signing_key.public_key_raw().to_vec();
+        params.custom_extensions = vec![CustomExtension::from_oid_content(SIGNING_KEY_OID, public)];
+        let certificate = params.signed_by(&key, &self.issuer).map_err(make)?.pem();
+        Ok(NodeCertificate { certificate, key: key.serialize_pem(), signing_key: signing_key.serialize_pem() })
+    }
+}
+
+impl NodeCertificate {
+    /// Writes `node.pem`, `node.key` and `signing.key` into a directory, the keys for their owner only.
+    ///
+    /// # Errors
+    /// When one of them is there already, or cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<(), CertificateError> {
+        write_new(&directory.join("node.pem"), &self.certificate, 0o644)?;
+        write_new(&directory.join("node.key"), &self.key, 0o600)?;
+        write_new(&directory.join("signing.key"), &self.signing_key, 0o600)
+    }
+}
+
+fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
+    let file = |source| CertificateError::File { path: path.to_path_buf(), source };
+    let mut written = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(file)?;
+    written.write_all(text.as_bytes()).and_then(|()| written.sync_all()).map_err(file)
+}
+
+fn name(common: &str) -> DistinguishedName {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, common);
+    name
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn make(error: rcgen::Error) -> CertificateError {
+    CertificateError::Make(error.to_string())
+}
