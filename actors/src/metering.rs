@@ -1,6 +1,7 @@
 //! What is counted and timed: handles to the metrics of `dspex_telemetry::names`, taken once where a request passes often.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use dspex_python::protocol::ExampleResult;
@@ -20,6 +21,8 @@ pub(crate) struct PoolMeter {
     queued: Gauge,
     available: Gauge,
     busy: Gauge,
+    /// What this pool has added to the three.
+    shown: Mutex<[f64; 3]>,
     checkouts: Counter,
     returns: Counter,
     commands: Vec<(Counter, Histogram)>,
@@ -37,6 +40,7 @@ impl PoolMeter {
             queued: names::POOL_QUEUED.with([pool]),
             available: names::POOL_WORKERS.with([pool, "available"]),
             busy: names::POOL_WORKERS.with([pool, "busy"]),
+            shown: Mutex::default(),
             checkouts: names::WORKER_CHECKOUTS.with([pool]),
             returns: names::WORKER_RETURNS.with([pool]),
             commands: Vec::new(),
@@ -80,10 +84,20 @@ impl PoolMeter {
         }
     }
 
+    /// By the difference: several pools of a class, each with an environment of its own, share these.
     pub(crate) fn occupied(&self, queued: usize, available: usize, busy: usize) {
-        self.queued.set(queued as f64);
-        self.available.set(available as f64);
-        self.busy.set(busy as f64);
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = [queued, available, busy].map(|count| count as f64);
+        for ((gauge, now), before) in [&self.queued, &self.available, &self.busy].into_iter().zip(now).zip(*shown) {
+            gauge.increment(now - before);
+        }
+        *shown = now;
+    }
+}
+
+impl Drop for PoolMeter {
+    fn drop(&mut self) {
+        self.occupied(0, 0, 0);
     }
 }
 
@@ -95,6 +109,7 @@ fn error_type(error: &CallError) -> &str {
         CallError::NotDefined(_) | CallError::TooManyDefinitions(_) | CallError::UnknownCommand(_) => "NotDefined",
         CallError::NotStarted(_) => "NotStarted",
         CallError::Full { .. }
+        | CallError::Drained { .. }
         | CallError::TooManyPools(_)
         | CallError::QueueTimeout { .. }
         | CallError::TooLong(_)

@@ -142,8 +142,14 @@ impl Pool {
     /// Calls a command, waits for the answer. Dropping the future gives the call up as long as it waits in the queue.
     ///
     /// # Errors
-    /// See [`CallError`]. At once when the queue is full, and never later than the call's two limits allow.
-    pub async fn call(&self, mut request: CallRequest) -> Result<CallReply, CallError> {
+    /// See [`CallError`]. At once when the queue is full, and never later than the call's two limits allow, for each of its
+    /// executions.
+    pub async fn call(&self, request: CallRequest) -> Result<CallReply, CallError> {
+        self.begin(request).await
+    }
+
+    /// The same; the call has its place in the queue when this returns.
+    pub fn begin(&self, mut request: CallRequest) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
         let span = span!(
             "dspex.pool.request",
             otel.kind = "server",
@@ -152,17 +158,20 @@ impl Pool {
             dspex.worker = Empty,
             dspex.queued_ms = Empty,
         );
-        if span.is_disabled() {
-            return self.queue(request).await;
+        if !span.is_disabled() {
+            if let Some(traceparent) = &request.traceparent {
+                set_parent(&span, traceparent);
+            }
+            // What the call's own code opens hangs beneath this.
+            request.traceparent = span_traceparent(&span);
         }
-        if let Some(traceparent) = &request.traceparent {
-            set_parent(&span, traceparent);
-        }
-        // What the call's own code opens hangs beneath this.
-        request.traceparent = span_traceparent(&span);
+        let queued = self.enqueue(request);
         let told = span.clone();
         let answer = async move {
-            let answer = self.queue(request).await;
+            let answer = match queued {
+                Ok(answer) => answer.await.unwrap_or(Err(CallError::Stopping)),
+                Err(error) => Err(error),
+            };
             match &answer {
                 Ok(reply) => {
                     told.record("dspex.worker", &reply.worker);
@@ -172,10 +181,10 @@ impl Pool {
             }
             answer
         };
-        answer.instrument(span).await
+        answer.instrument(span)
     }
 
-    async fn queue(&self, request: CallRequest) -> Result<CallReply, CallError> {
+    fn enqueue(&self, request: CallRequest) -> Result<oneshot::Receiver<Result<CallReply, CallError>>, CallError> {
         if request.arguments.len() > ARGUMENTS_MAX {
             return Err(CallError::TooLong(request.arguments.len()));
         }
@@ -186,7 +195,7 @@ impl Pool {
         let (reply, answer) = oneshot::channel();
         let pending = Pending { request, reply, since: Instant::now(), _place: place };
         self.actor.cast(PoolMessage::Call(Box::new(pending))).map_err(|_| CallError::Stopping)?;
-        answer.await.unwrap_or(Err(CallError::Stopping))
+        Ok(answer)
     }
 
     /// How it is.

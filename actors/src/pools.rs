@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::oneshot;
@@ -18,6 +18,7 @@ use crate::submission::Caller;
 /// Pools at once. A class has one for each environment that callers come with, most often one; the one that was opened
 /// longest ago and has no calls makes room for another.
 const POOLS_MAX: usize = 16;
+const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What differs from shell to shell, and from call to call, and makes no difference to a program.
 const VOLATILE: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TRACEPARENT", "TRACESTATE", "COLUMNS", "LINES"];
 
@@ -105,6 +106,18 @@ impl Pools {
             all.extend(pool.drained().await.into_iter().map(|id| (pool.class(), id)));
         }
         all
+    }
+
+    /// Waits until no call is in any pool, at most so long.
+    pub async fn settle(&self, limit: Duration) {
+        let settled = async {
+            let pools = self.list().await;
+            while !pools.iter().all(Pool::is_unused) {
+                tokio::time::sleep(SETTLE_LOOK_EVERY).await;
+            }
+        };
+        // Whoever is left is told that the pool stops.
+        let _ = tokio::time::timeout(limit, settled).await;
     }
 
     async fn list(&self) -> Vec<Pool> {

@@ -25,6 +25,8 @@ use crate::start_error::Failure;
 /// For the API server to answer what is under way.
 const SERVER_GRACE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// For calls of pools that are under way.
+const CALLS_GRACE: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
 const FAILURE_GRACE: Duration = Duration::from_secs(2);
 /// How soon a failed write is noticed, and how long commands have to hear of it.
@@ -108,6 +110,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     // New commands must not find a node that is ending.
     setup.listeners.remove_socket();
     drop(end);
+    tree.pools().settle(CALLS_GRACE).await;
     tree.stop().await;
     // One that ended by itself was heard above.
     if !serving.is_terminated()

@@ -44,10 +44,38 @@ pub(crate) enum Listeners {
 #[derive(Clone)]
 pub(crate) struct Tcp {
     /// gRPC.
-    pub api: SocketAddr,
+    pub api: Port,
     /// Probes and metrics.
-    pub http: SocketAddr,
+    pub http: Port,
     pub token: String,
+}
+
+/// A port that is this node's.
+#[derive(Clone)]
+pub(crate) struct Port(Arc<std::net::TcpListener>);
+
+impl Port {
+    /// Takes it, before anybody is told that the node is there.
+    pub(crate) fn take(address: SocketAddr) -> io::Result<Self> {
+        let taken = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(Self(Arc::new(listener)))
+        });
+        taken.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+    }
+
+    fn listener(&self) -> io::Result<TcpListener> {
+        TcpListener::from_std(self.0.try_clone()?)
+    }
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.local_addr() {
+            Ok(address) => address.fmt(f),
+            Err(error) => error.fmt(f),
+        }
+    }
 }
 
 impl fmt::Display for Listeners {
@@ -85,8 +113,7 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
         }
         Listeners::Tcp(Tcp { api, http, token }) => {
             let access = Access::new(&token);
-            let api = TcpListener::bind(api).await.map_err(|error| named(&error, api))?;
-            let http = TcpListener::bind(http).await.map_err(|error| named(&error, http))?;
+            let (api, http) = (api.listener()?, http.listener()?);
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
             let serving_api = Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
@@ -106,10 +133,6 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
 async fn closed(mut end: watch::Receiver<()>) {
     // A sender that is gone is what is waited for.
     while end.changed().await.is_ok() {}
-}
-
-fn named(error: &io::Error, address: SocketAddr) -> io::Error {
-    io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
 async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {

@@ -12,7 +12,7 @@ use dspex_cli::{Home, token};
 
 use crate::configuration::Configuration;
 use crate::life::{self, Setup};
-use crate::server::{Listeners, Tcp};
+use crate::server::{Listeners, Port, Tcp};
 use crate::start_error::Failure;
 
 /// Runs the node until it is told to stop. Gives the exit code.
@@ -36,6 +36,8 @@ pub(crate) fn run(file: &Path) -> i32 {
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     let api = configuration.api_address().map_err(Failure::configuration)?;
     let http = configuration.http_address().map_err(Failure::configuration)?;
+    let busy = |error| Failure::other(format!("{error}; give the node a port that is free (api.listen, http.listen)"));
+    let (api, http) = (Port::take(api).map_err(busy)?, Port::take(http).map_err(busy)?);
     let token = token_of(&configuration.data_dir).map_err(Failure::other)?;
     leave_for_user(&token, &api.to_string()).map_err(Failure::other)?;
     let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);

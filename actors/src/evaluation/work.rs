@@ -252,11 +252,14 @@ impl Work {
         if cause == Cause::Crash || cause == Cause::Zygote {
             self.tell_of_death(end, held, verdicts.len());
         }
-        let lost = verdicts.iter().map(|verdict| {
-            let result = lost::result(*verdict, &self.spec, end);
-            self.recording(result, member.id.clone(), end.output.clone())
-        });
-        self.record(lost.collect());
+        let lost: Vec<ExampleResult> = verdicts.iter().map(|verdict| lost::result(*verdict, &self.spec, end)).collect();
+        metering::examples(&lost);
+        let mut recordings = Vec::with_capacity(lost.len());
+        for result in lost {
+            self.spans.end(u32::try_from(result.index).unwrap_or(u32::MAX), &result);
+            recordings.push(self.recording(result, member.id.clone(), end.output.clone()));
+        }
+        self.record(recordings);
         let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
         self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
         Ok(Next::Go)

@@ -67,6 +67,14 @@ pub enum CallError {
         /// Workers.
         workers: usize,
     },
+    /// An operator has drained every worker.
+    #[error("all workers of the pool {pool} are drained: `dspex worker restart {worker}` brings one back")]
+    Drained {
+        /// The pool's class.
+        pool: &'static str,
+        /// One of them.
+        worker: String,
+    },
     /// It took too long; its worker was ended.
     #[error(
         "the call was still running after {} s and was ended with its worker; --timeout gives it longer", .limit.as_secs_f64()

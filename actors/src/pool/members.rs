@@ -47,10 +47,25 @@ impl Service {
 
     /// As many workers as the pool is to have, all at once: one that hangs keeps no other from starting.
     pub(super) async fn start_workers(&mut self) {
+        self.spawn_pending = false;
         let staying = |member: &Member| member.leaving.is_none();
         let have = self.members.values().filter(|member| staying(member)).count() + self.drained.len();
         for _ in have..self.arguments.settings.workers as usize {
             self.spawn_worker().await;
+        }
+    }
+
+    /// A call has come, and there is nobody to execute it.
+    pub(super) async fn start_for_a_call(&mut self, call: CallId) {
+        if self.drained.len() >= self.arguments.settings.workers as usize {
+            // Whoever drained them must say when they come back.
+            let error = CallError::Drained { pool: self.arguments.class.name(), worker: self.drained[0].clone() };
+            self.plan.withdraw(call);
+            self.fail(call, error);
+        } else if !self.spawn_pending {
+            // Until now none was wanted, so none was missing.
+            self.window.available(self.now_ms());
+            self.start_workers().await;
         }
     }
 
@@ -169,6 +184,8 @@ impl Service {
             return;
         }
         let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
+        // A new call does not shorten the pause of a crash loop.
+        self.spawn_pending = true;
         self.myself.send_after(Duration::from_millis(wait_ms), || PoolMessage::SpawnWorker);
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Terms {
     pub command: u32,
     /// When it has waited too long.
     pub queue_deadline_us: u64,
+    /// How long that is.
+    pub queue_limit_us: u64,
     /// How long it may take.
     pub limit_us: u64,
     /// Executions after a charged death.
@@ -98,7 +100,7 @@ struct Worker {
     assigned: VecDeque<Running>,
     /// What is expected of all that is assigned.
     backlog_us: f64,
-    /// It executes a call alone; nothing is added.
+    /// It executes a call alone, or is to run empty for one; nothing is added.
     solo: bool,
     /// It gets no more.
     leaving: bool,
@@ -111,15 +113,22 @@ impl Worker {
         !self.solo && !self.leaving && !self.recalled
     }
 
-    /// What it executes takes longer than expected.
+    /// What it executes takes longer than expected. Replies of quick calls come together, so nothing is slow before all that it
+    /// holds could be done.
     fn is_stalled(&self, now_us: u64) -> bool {
-        let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= STALLED_US);
+        let patience = STALLED_US + self.backlog_us as u64;
+        let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= patience);
         self.assigned.iter().any(slow)
     }
 
     /// It keeps a CPU busy, for a short while.
     fn computes(&self, now_us: u64) -> bool {
         self.assigned.iter().take(self.threads).any(|running| running.computes) && !self.is_stalled(now_us)
+    }
+
+    /// It is kept empty for a call that must run alone.
+    fn is_kept(&self) -> bool {
+        self.solo && self.assigned.is_empty() && !self.leaving && !self.recalled
     }
 
     fn has_free_thread(&self) -> bool {
@@ -190,6 +199,8 @@ pub(crate) struct Plan {
     cpus: usize,
     calls: HashMap<CallId, Call>,
     queue: VecDeque<CallId>,
+    /// From the front of the queue: what only computes, and waits for a CPU. The others go on meanwhile.
+    computing: VecDeque<CallId>,
     solo: VecDeque<CallId>,
     deadlines: BTreeSet<(u64, CallId)>,
     workers: BTreeMap<WorkerKey, Worker>,
@@ -204,6 +215,7 @@ impl Plan {
             cpus,
             calls: HashMap::new(),
             queue: VecDeque::new(),
+            computing: VecDeque::new(),
             solo: VecDeque::new(),
             deadlines: BTreeSet::new(),
             workers: BTreeMap::new(),
@@ -260,44 +272,74 @@ impl Plan {
         mut wanted: impl FnMut(CallId) -> bool,
     ) -> BTreeMap<WorkerKey, Vec<Assignment>> {
         let mut orders: BTreeMap<WorkerKey, Vec<Assignment>> = BTreeMap::new();
-        while let Some(&id) = self.solo.front().or_else(|| self.queue.front()) {
-            let alone = !self.solo.is_empty();
-            if !wanted(id) {
-                self.forget(id, alone);
-                continue;
+        for line in [Line::Solo, Line::Computing, Line::Queue] {
+            while let Some(&id) = self.line(line).front() {
+                let Some(call) = self.calls.get(&id).filter(|_| wanted(id)) else {
+                    self.line(line).pop_front();
+                    self.forget(id);
+                    continue;
+                };
+                let command = self.measured.get(call.terms.command as usize).copied().flatten();
+                let quick = command.filter(|_| call.terms.retries > 0);
+                match place(&self.workers, self.cpus, line == Line::Solo, quick, now_us) {
+                    Place::Worker(key) => {
+                        self.line(line).pop_front();
+                        let assignment = self.hand_over(id, key, line == Line::Solo, command, now_us);
+                        orders.entry(key).or_default().extend(assignment);
+                    }
+                    Place::NoCpu if line == Line::Queue => {
+                        self.queue.pop_front();
+                        self.computing.push_back(id);
+                    }
+                    Place::NoCpu | Place::NoWorker => break,
+                }
             }
-            let Some(call) = self.calls.get_mut(&id) else {
-                self.forget(id, alone);
-                continue;
-            };
-            let command = self.measured.get(call.terms.command as usize).copied().flatten();
-            let quick = command.filter(|_| call.terms.retries > 0);
-            let Some(key) = place(&self.workers, self.cpus, alone, quick, now_us) else {
-                break;
-            };
-            call.attempts += 1;
-            let attempt = call.attempts;
-            self.deadlines.remove(&(call.terms.queue_deadline_us, id));
-            if alone {
-                self.solo.pop_front()
-            } else {
-                self.queue.pop_front()
-            };
-            if let Some(worker) = self.workers.get_mut(&key) {
-                let expected_us = command.map_or(BACKLOG_MAX_US, |command| command.own_us);
-                worker.solo = alone;
-                worker.backlog_us += expected_us;
-                worker.assigned.push_back(Running {
-                    call: id,
-                    since_us: None,
-                    expected_us,
-                    computes: command.is_some_and(Command::computes),
-                });
-                worker.start_next(now_us);
-            }
-            orders.entry(key).or_default().push(Assignment { call: id, attempt });
         }
+        self.clear_a_worker();
         orders
+    }
+
+    fn line(&mut self, line: Line) -> &mut VecDeque<CallId> {
+        match line {
+            Line::Solo => &mut self.solo,
+            Line::Computing => &mut self.computing,
+            Line::Queue => &mut self.queue,
+        }
+    }
+
+    fn hand_over(
+        &mut self,
+        id: CallId,
+        key: WorkerKey,
+        alone: bool,
+        command: Option<Command>,
+        now_us: u64,
+    ) -> Option<Assignment> {
+        let call = self.calls.get_mut(&id)?;
+        let worker = self.workers.get_mut(&key)?;
+        call.attempts += 1;
+        self.deadlines.remove(&(call.terms.queue_deadline_us, id));
+        let expected_us = command.map_or(BACKLOG_MAX_US, |command| command.own_us);
+        let computes = command.is_some_and(Command::computes);
+        worker.solo = alone;
+        worker.backlog_us += expected_us;
+        worker.assigned.push_back(Running { call: id, since_us: None, expected_us, computes });
+        worker.start_next(now_us);
+        Some(Assignment { call: id, attempt: call.attempts })
+    }
+
+    /// While calls wait that must run alone, one worker gets nothing more until it is empty; the others go on. Without one that
+    /// waits, none is kept.
+    fn clear_a_worker(&mut self) {
+        let kept = |worker: &Worker| worker.solo && worker.assigned.len() != 1;
+        if self.solo.is_empty() {
+            self.workers.values_mut().filter(|worker| kept(worker)).for_each(|worker| worker.solo = false);
+        } else if !self.workers.values().any(|worker| worker.solo) {
+            let open = self.workers.values_mut().filter(|worker| worker.is_open());
+            if let Some(worker) = open.min_by_key(|worker| worker.assigned.len()) {
+                worker.solo = true;
+            }
+        }
     }
 
     /// A worker has executed a call. `false`: it was not given this call, the reply counts for nothing.
@@ -347,8 +389,9 @@ impl Plan {
         }
     }
 
-    /// A worker is gone. The calls it held run again alone, or have failed: the verdicts.
-    pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause) -> Vec<Verdict> {
+    /// A worker is gone. The calls it held run again alone, or have failed: the verdicts. Each may wait for a worker as long as it
+    /// might have at first.
+    pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause, now_us: u64) -> Vec<Verdict> {
         let Some(worker) = self.workers.remove(&key) else { return Vec::new() };
         let alone = worker.assigned.len() == 1;
         let mut verdicts = Vec::new();
@@ -357,6 +400,8 @@ impl Plan {
             if matches!(cause, Cause::Deadline { call: late } if late == id) {
                 verdicts.push(Verdict::TimedOut { call: id, limit_us: call.terms.limit_us });
             } else if call.may_run_again(alone, cause) {
+                call.terms.queue_deadline_us = now_us.saturating_add(call.terms.queue_limit_us);
+                self.deadlines.insert((call.terms.queue_deadline_us, id));
                 self.solo.push_back(id);
                 continue;
             } else {
@@ -378,14 +423,23 @@ impl Plan {
             expired.push(call);
         }
         if !expired.is_empty() {
-            self.queue.retain(|call| self.calls.contains_key(call));
+            for waiting in [&mut self.queue, &mut self.computing, &mut self.solo] {
+                waiting.retain(|call| self.calls.contains_key(call));
+            }
         }
         expired
     }
 
+    /// Takes back a call that waits.
+    pub(crate) fn withdraw(&mut self, call: CallId) {
+        self.forget(call);
+        self.queue.retain(|waiting| *waiting != call);
+    }
+
     /// Every call that waits; they are gone.
     pub(crate) fn give_up_waiting(&mut self) -> Vec<CallId> {
-        let waiting: Vec<CallId> = self.solo.drain(..).chain(self.queue.drain(..)).collect();
+        let lines = [&mut self.solo, &mut self.computing, &mut self.queue];
+        let waiting: Vec<CallId> = lines.into_iter().flat_map(|line| line.drain(..)).collect();
         self.deadlines.clear();
         waiting.iter().for_each(|call| {
             self.calls.remove(call);
@@ -433,7 +487,7 @@ impl Plan {
             ready: self.workers.len(),
             available: workers().filter(|worker| worker.has_free_thread()).count(),
             busy: workers().filter(|worker| !worker.assigned.is_empty()).count(),
-            queued: self.queue.len() + self.solo.len(),
+            queued: self.queue.len() + self.computing.len() + self.solo.len(),
             in_flight: workers().map(|worker| worker.assigned.len()).sum(),
         }
     }
@@ -453,12 +507,7 @@ impl Plan {
         self.calls.is_empty()
     }
 
-    fn forget(&mut self, call: CallId, alone: bool) {
-        if alone {
-            self.solo.pop_front()
-        } else {
-            self.queue.pop_front()
-        };
+    fn forget(&mut self, call: CallId) {
         if let Some(held) = self.calls.remove(&call) {
             self.deadlines.remove(&(held.terms.queue_deadline_us, call));
         }
@@ -484,6 +533,22 @@ impl Call {
     }
 }
 
+/// Those who wait.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Solo,
+    Computing,
+    Queue,
+}
+
+/// What there is for a call.
+enum Place {
+    Worker(WorkerKey),
+    /// It only computes, and every CPU does.
+    NoCpu,
+    NoWorker,
+}
+
 /// The worker that gets the next call: an empty one for a call that must run alone, else one with a free thread, else the one
 /// that will be through soonest, if that is soon. `quick` is `None` for a call that must not wait inside a worker.
 fn place(
@@ -492,26 +557,30 @@ fn place(
     alone: bool,
     quick: Option<Command>,
     now_us: u64,
-) -> Option<WorkerKey> {
-    let open = || workers.iter().filter(|(_, worker)| worker.is_open());
+) -> Place {
     if alone {
-        return open().find(|(_, worker)| worker.assigned.is_empty()).map(|(&key, _)| key);
+        let empty =
+            workers.iter().find(|(_, worker)| worker.assigned.is_empty() && (worker.is_open() || worker.is_kept()));
+        return empty.map_or(Place::NoWorker, |(&key, _)| Place::Worker(key));
     }
+    let open = || workers.iter().filter(|(_, worker)| worker.is_open());
     let must_share = quick.is_some_and(Command::computes)
         && workers.values().filter(|worker| worker.computes(now_us)).count() >= cpus;
     let free = open().filter(|(_, worker)| worker.has_free_thread() && !must_share);
     if let Some((&key, _)) = free.min_by_key(|(_, worker)| worker.assigned.len() * 1000 / worker.threads) {
-        return Some(key);
+        return Place::Worker(key);
     }
-    let expected_us = quick?.own_us;
+    let full = if must_share { Place::NoCpu } else { Place::NoWorker };
+    let Some(Command { own_us, .. }) = quick else { return full };
     let room = |worker: &Worker| {
         !worker.assigned.is_empty()
             && worker.assigned.len() < worker.threads + BACKLOG_MAX
-            && worker.backlog_us + expected_us <= BACKLOG_MAX_US
+            && worker.backlog_us + own_us <= BACKLOG_MAX_US
             && !worker.is_stalled(now_us)
     };
     let with_room = open().filter(|(_, worker)| room(worker));
-    with_room.min_by(|(_, one), (_, other)| one.backlog_us.total_cmp(&other.backlog_us)).map(|(&key, _)| key)
+    let soonest = with_room.min_by(|(_, one), (_, other)| one.backlog_us.total_cmp(&other.backlog_us));
+    soonest.map_or(full, |(&key, _)| Place::Worker(key))
 }
 
 #[cfg(test)]

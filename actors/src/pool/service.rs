@@ -44,6 +44,8 @@ pub(crate) struct Service {
     began: Instant,
     dispatching: bool,
     ticking: bool,
+    /// A worker is started after a pause.
+    pub(super) spawn_pending: bool,
 }
 
 struct Held {
@@ -88,6 +90,7 @@ impl Service {
             began: Instant::now(),
             dispatching: false,
             ticking: false,
+            spawn_pending: false,
             arguments,
         }
     }
@@ -116,6 +119,7 @@ impl Service {
         let terms = Terms {
             command,
             queue_deadline_us: self.now_us() + micros(queue_limit),
+            queue_limit_us: micros(queue_limit),
             limit_us: micros(limit),
             retries: request.retries.unwrap_or(settings.retries),
         };
@@ -124,7 +128,7 @@ impl Service {
         self.plan.enqueue(id, terms);
         self.calls.insert(id, Held { pending, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
         if !self.has_staying_workers() {
-            self.start_workers().await;
+            self.start_for_a_call(id).await;
         }
         if !self.dispatching {
             self.dispatching = true;
@@ -209,7 +213,7 @@ impl Service {
                 Err(CallError::UnknownCommand(failure.message))
             }
             Outcome::Failed(failure) => Err(CallError::Failed(failure)),
-            Outcome::Defined { result, name, body } => self.define(key, &name, &body).map(|()| result),
+            Outcome::Defined { result, name, body } => self.define(&name, &body).map(|()| result),
             Outcome::Needs(name) => match self.tell(key, id, &name) {
                 None => return,
                 Some(error) => {
@@ -242,14 +246,15 @@ impl Service {
         None
     }
 
-    /// All workers of the pool know the name from here on: what is sent to them later comes behind this.
-    fn define(&mut self, from: WorkerKey, name: &str, body: &Bytes) -> Result<(), CallError> {
+    /// All workers of the pool know the name from here on: what is sent to them later comes behind this. The one that defined it
+    /// is told, too: of two that define the same name at once, all must end with the same.
+    fn define(&mut self, name: &str, body: &Bytes) -> Result<(), CallError> {
         if self.definitions.len() >= DEFINITIONS_MAX && !self.definitions.contains_key(name) {
             return Err(CallError::TooManyDefinitions(DEFINITIONS_MAX));
         }
         self.definitions.insert(name.to_owned(), body.clone());
         for (&key, member) in &self.members {
-            if key != from && member.ready {
+            if member.ready {
                 let define = Define { name: name.to_owned(), body: Some(body.clone()) };
                 self.send(key, WorkerMessage::Define(define));
             }
@@ -272,7 +277,7 @@ impl Service {
         self.conclude(held, reply);
     }
 
-    fn fail(&mut self, id: CallId, error: CallError) {
+    pub(super) fn fail(&mut self, id: CallId, error: CallError) {
         if let Some(held) = self.calls.remove(&id) {
             self.conclude(held, Err(error));
         }
@@ -307,7 +312,7 @@ impl Service {
             (None, EndedBy::Zygote) => Cause::Zygote,
             (None, EndedBy::Itself) => Cause::Crash,
         };
-        for verdict in self.plan.worker_ended(key, cause) {
+        for verdict in self.plan.worker_ended(key, cause, self.now_us()) {
             match verdict {
                 Verdict::TimedOut { call, limit_us } => {
                     self.fail(call, CallError::TimedOut { limit: Duration::from_micros(limit_us) });
@@ -342,6 +347,8 @@ impl Service {
                 && member.killed_for.is_none()
             {
                 member.killed_for = Some(call);
+                // Until its end is heard, nothing more is to die with it.
+                self.plan.worker_leaving(key);
                 let _ = member.actor.cast(WorkerMessage::Kill);
             }
         }

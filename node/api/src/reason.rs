@@ -74,6 +74,8 @@ reasons! {
     POOL_NOT_FOUND;
     /// The node does not know this pool id, or no longer: open the pool again.
     POOL_NOT_OPEN;
+    /// Every worker of the pool is drained: an operator brings one back with `dspex worker restart`.
+    POOL_DRAINED;
     /// No worker of the pool was free in time.
     QUEUE_TIMEOUT;
     /// The call ran longer than it may; its worker was ended.

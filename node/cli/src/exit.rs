@@ -58,7 +58,9 @@ fn of_reason(reason: &str) -> Option<u8> {
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
         reason::UNAUTHENTICATED => PERMISSION,
         reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
-        reason::POOL_FULL | reason::QUEUE_TIMEOUT | reason::TOO_LARGE | reason::STORAGE_FULL => LIMIT,
+        reason::POOL_FULL | reason::POOL_DRAINED | reason::QUEUE_TIMEOUT | reason::TOO_LARGE | reason::STORAGE_FULL => {
+            LIMIT
+        }
         reason::PYTHON_UNAVAILABLE
         | reason::NODE_STOPPING
         | reason::NODE_UNREACHABLE

@@ -134,8 +134,10 @@ async fn execute_all(
             }
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
+                // In the order of the stream: only the wait is a task of its own.
+                let called = pool.begin(call_request(request));
                 tokio::spawn(async move {
-                    let reply = pool.call(call_request(request)).await;
+                    let reply = called.await;
                     place.send(Ok(match reply {
                         Ok(reply) => answer(id, reply),
                         Err(error) => failed(id, refusal(error)),
@@ -190,6 +192,7 @@ fn refusal(error: CallError) -> ApiError {
         CallError::Full { .. } | CallError::TooManyDefinitions(_) | CallError::TooManyPools(_) => {
             (Code::ResourceExhausted, reason::POOL_FULL)
         }
+        CallError::Drained { .. } => (Code::FailedPrecondition, reason::POOL_DRAINED),
         CallError::QueueTimeout { .. } => (Code::DeadlineExceeded, reason::QUEUE_TIMEOUT),
         CallError::TimedOut { .. } => (Code::DeadlineExceeded, reason::CALL_TIMED_OUT),
         CallError::NotDefined(_) | CallError::UnknownCommand(_) => (Code::NotFound, reason::NOT_DEFINED),

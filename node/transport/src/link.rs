@@ -81,7 +81,8 @@ impl Link {
     /// [`CallError::Unreachable`] with the reason of the last attempt.
     pub async fn session(&self, limit: Duration) -> Result<Session, CallError> {
         let mut state = self.state.clone();
-        let decided = async { state.wait_for(|state| !matches!(state, State::Connecting)).await.map(|state| state.clone()) };
+        let decided =
+            async { state.wait_for(|state| !matches!(state, State::Connecting)).await.map(|state| state.clone()) };
         match timeout(limit, decided).await {
             Ok(Ok(State::Up(session))) => Ok(session),
             Ok(Ok(State::Waiting(reason))) => Err(CallError::Unreachable(reason)),
@@ -115,7 +116,13 @@ async fn keep(shared: Arc<Shared>, target: Target, state: watch::Sender<State>) 
             }
             Err(error) => error.to_string(),
         };
-        tracing::debug!(peer = target.node, address = target.address, channel = target.channel.name(), reason, "no connection");
+        tracing::debug!(
+            peer = target.node,
+            address = target.address,
+            channel = target.channel.name(),
+            reason,
+            "no connection"
+        );
         state.send_replace(State::Waiting(reason));
         sleep(pause).await;
         pause = (pause * 2).min(limits.longest_pause);
@@ -146,12 +153,8 @@ async fn attempt(shared: &Arc<Shared>, target: &Target) -> Result<Session, Conne
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let secured = shared.protection.connect(host, tcp).await;
     let mut stream = secured.map_err(|detail| ConnectError::Tls { address: address.clone(), detail })?;
-    let hello = Hello {
-        versions: hello::VERSIONS,
-        channel: target.channel as u8,
-        from: shared.identity(),
-        to: target.node,
-    };
+    let hello =
+        Hello { versions: hello::VERSIONS, channel: target.channel as u8, from: shared.identity(), to: target.node };
     let no_node = |_| ConnectError::NoNode(address.clone());
     write_short(&mut stream, &hello.encode()).await.map_err(no_node)?;
     let answer = read_short(&mut stream).await.map_err(no_node)?;

@@ -26,7 +26,11 @@ async fn every_channel_carries_its_longest_frame_and_refuses_a_longer_one() {
     for channel in Channel::ALL {
         let link = client.link(2, &server.here(), channel);
         let longest = Bytes::from(vec![7; channel.policy().frame_max - 13]);
-        assert_eq!(link.call(ECHO, longest.clone(), LIMIT).await.map(|reply| reply.len()), Ok(longest.len()), "{channel:?}");
+        assert_eq!(
+            link.call(ECHO, longest.clone(), LIMIT).await.map(|reply| reply.len()),
+            Ok(longest.len()),
+            "{channel:?}"
+        );
         let longer = Bytes::from(vec![7; channel.policy().frame_max]);
         assert!(matches!(link.call(ECHO, longer, LIMIT).await, Err(CallError::TooLong { .. })), "{channel:?}");
         assert_eq!(link.call(ECHO, Bytes::new(), LIMIT).await, Ok(Bytes::new()), "{channel:?} is as before");

@@ -35,18 +35,26 @@ def conclude(run: dict[str, Any], executor: Any, outcome: Outcome) -> None:
         return
     error: Exception
     if status == "interrupted":
-        text = f"the run was interrupted: {reason or 'its node ended'}. Go on with: {resume_command(outcome)}"
-        error = DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED")
-    elif status == "failed" and executor.error_count < executor.max_errors:
+        raise interrupted(outcome, reason or "its node ended")
+    if status == "failed" and executor.error_count < executor.max_errors:
         # The metric returned what cannot be summed; dspy's own sum raises the same class.
         error = TypeError(reason)
     else:
         executor.cancel_jobs.set()
         _executor_log.warning(CANCELLED)
         error = _cancelled(outcome, f"the run was cancelled: {reason}" if status == "cancelled" else None)
-    error.run_id = outcome.run_id  # type: ignore[attr-defined]
-    error.errors = list(outcome.errors)  # type: ignore[attr-defined]
-    raise error
+    raise _of_run(error, outcome)
+
+
+def interrupted(outcome: Outcome, why: str) -> Exception:
+    """The node, or the way to it, was lost: perhaps the run goes on, else it can be continued."""
+    run_id = outcome.run_id or ""
+    text = (
+        f"run {run_id} was interrupted: {why}. The results so far are kept; how far it is: dspex run show {run_id}. "
+        f"Go on with: {resume_command(outcome)}"
+    )
+    error = DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED", metadata={"run_id": run_id})
+    return _of_run(error, outcome)
 
 
 def resume_command(outcome: Outcome) -> str:
@@ -60,6 +68,12 @@ def _cancelled(outcome: Outcome, why: str | None) -> Exception:
     if why is not None:
         _add_note(error, why)
     _add_note(error, f"run {outcome.run_id}; the results so far: dspex run results {outcome.run_id}")
+    return error
+
+
+def _of_run(error: Exception, outcome: Outcome) -> Exception:
+    error.run_id = outcome.run_id  # type: ignore[attr-defined]
+    error.errors = sorted(outcome.errors, key=lambda failed: failed.index)  # type: ignore[attr-defined]
     return error
 
 

@@ -6,11 +6,11 @@ import os
 from typing import Any
 
 from dspex import pool_stats
+from dspex.arguments import ADDRESS, text
 from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
-from dspex.pool_errors import is_lost
 from dspex.pool_stats import PoolStats
 
 
@@ -49,6 +49,7 @@ class Client:
         Its workers have this process's Python, directory and environment, unless the node has its own.
         """
         self._check_open()
+        name = text("the name of a pool", name, '"general", "optimizer" or "inference"')
         return self._pools.setdefault(name, Pool(name, self._open_stream, self._stats_of))
 
     def pools(self) -> list[PoolStats]:
@@ -75,15 +76,9 @@ class Client:
         return Calls(self._connection(), pool, own)
 
     def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
-        """A request that may be repeated: if the node is gone, of the one that takes its place."""
-        client = self._connection()
-        try:
-            return client.call(method, body)
-        except DspexError as error:
-            if not is_lost(error.code, error.reason):
-                raise
-            connection.retire(client)
-            return self._connection().call(method, body)
+        """A request that may be repeated."""
+        self._check_open()
+        return connection.ask(self._address, self._token_file, lambda client: client.call(method, body))
 
     def _connection(self) -> connection.Client:
         self._check_open()
@@ -101,7 +96,8 @@ def connect(address: str | None = None, token_file: str | os.PathLike[str] | Non
     token_file: a file with the node's token; by default DSPEX_TOKEN_FILE, or what a node on this machine left for its
     user.
     """
-    return Client(address, None if token_file is None else os.fspath(token_file))
+    address = None if address is None else text("address", address, ADDRESS)
+    return Client(address, None if token_file is None else os.fsdecode(token_file))
 
 
 os.register_at_fork(after_in_child=forget_streams)

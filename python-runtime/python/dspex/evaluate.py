@@ -11,7 +11,9 @@ from typing import Any
 import dspy
 from dspy.evaluate.evaluate import EvaluationResult as DspyResult
 
+from dspex import arguments
 from dspex import client as clients
+from dspex.arguments import ADDRESS
 from dspex.client.program import NOT_FOUND
 from dspex.conclusion import Outcome
 from dspex.errors import DspexError, ExampleError
@@ -19,7 +21,7 @@ from dspex.evaluation import Evaluation
 from dspex.execute import answering
 from dspex.shipping import Unshippable, ship
 from dspex.shipping.side_effects import side_effects
-from dspex.submission import Options, max_errors_of, threads_of
+from dspex.submission import Options, max_errors_of, threads_of, upload
 
 _INNER = tuple(os.path.dirname(file) + os.sep for file in (__file__, dspy.__file__))
 _METRIC_ON = ("worker", "driver")
@@ -80,19 +82,13 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         fallback: str | None = None,
         address: str | None = None,
         detach: bool = False,
-        **arguments: Any,
+        **dspys: Any,
     ) -> None:
-        super().__init__(**arguments)
+        super().__init__(**dspys)
         if metric_on not in _METRIC_ON:
             raise ValueError(f"metric_on is one of {_METRIC_ON}, not {metric_on!r}")
         if fallback not in _FALLBACK:
             raise ValueError(f"fallback is one of {_FALLBACK}, not {fallback!r}")
-        if workers is not None and workers < 1:
-            raise ValueError(f"workers must be at least 1, not {workers}")
-        if timeout is not None and not timeout > 0:
-            raise ValueError(f"timeout is a number of seconds above 0, not {timeout}")
-        if retries < 0:
-            raise ValueError(f"retries must be at least 0, not {retries}")
         self.workers = workers
         self.timeout = timeout
         self.retries = retries
@@ -100,6 +96,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         self.fallback = fallback
         self.address = address
         self.detach = detach
+        self._options()  # Refuses what cannot be sent.
 
     def __call__(
         self,
@@ -139,14 +136,14 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
 
     def _options(self) -> Options:
         return Options(
-            workers=self.workers,
-            timeout=self.timeout,
-            retries=self.retries,
+            workers=None if self.workers is None else arguments.whole("workers", self.workers, least=1),
+            timeout=None if self.timeout is None else arguments.seconds("timeout", self.timeout),
+            retries=arguments.whole("retries", self.retries, least=0),
             metric_on=self.metric_on,
             fallback=self.fallback,
-            address=self.address,
-            detach=self.detach,
-            failure_score=self.failure_score,
+            address=None if self.address is None else arguments.text("address", self.address, ADDRESS),
+            detach=arguments.flag("detach", self.detach),
+            failure_score=arguments.score("failure_score", self.failure_score),
         )
 
 
@@ -176,7 +173,8 @@ class _Batch:
             self._refuse_or_warn(error)
             return by_threads()
         try:
-            client = clients.connect(self._options.address)
+            # The node may have ended since it was last needed.
+            uploaded = clients.ask(self._options.address, None, lambda client: upload(client, shipment))
         except DspexError as error:
             if not self._goes_without_node(error):
                 raise
@@ -184,7 +182,7 @@ class _Batch:
             return by_threads()
         if self._options.metric_on == "worker":
             self._warn_of_side_effects()
-        evaluation = Evaluation(client, executor, shipment, self.devset, self._metric, self._options)
+        evaluation = Evaluation(uploaded, executor, self.devset, self._metric, self._options)
         self.outcome = evaluation.outcome
         return evaluation.execute()
 

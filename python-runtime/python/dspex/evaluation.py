@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import queue
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import tqdm
 
-from dspex.client import Client, Stream
-from dspex.conclusion import Outcome, conclude, resume_command
+from dspex.client import Stream
+from dspex.conclusion import Outcome, conclude, interrupted, resume_command
 from dspex.errors import DspexError, ExampleError
+from dspex.pool_errors import is_lost
 from dspex.questions import DriverMetric
 from dspex.returned import ABSENT, Returned, error_of, open_returned, prediction_from_json, score_of
-from dspex.shipping import Shipment
-from dspex.submission import Options, submit, threads_of
+from dspex.submission import Options, Uploaded, submit, threads_of
 
+# Ctrl-C is prompt, whatever the node does.
+_CANCEL_SECONDS = 2.0
 log = logging.getLogger("dspex")
 # dspy's: the same lines from the same logger.
 _executor_log = logging.getLogger("dspy.utils.parallelizer")
@@ -26,12 +29,11 @@ _executor_log = logging.getLogger("dspy.utils.parallelizer")
 class Evaluation:
     """One run. `executor` is dspy's: its settings hold, and it is told of errors and progress."""
 
-    def __init__(
-        self, client: Client, executor: Any, shipment: Shipment, devset: Sequence[Any], metric: Any, options: Options
-    ) -> None:
-        self._client = client
+    def __init__(self, uploaded: Uploaded, executor: Any, devset: Sequence[Any], metric: Any, options: Options) -> None:
+        self._uploaded = uploaded
+        self._client = uploaded.client
+        self._objects = uploaded.shipment.objects
         self._executor = executor
-        self._shipment = shipment
         self._devset = devset
         self._options = options
         self.outcome = Outcome()
@@ -46,22 +48,41 @@ class Evaluation:
         self._count = 0
         self._metric: DriverMetric | None = None
         if options.metric_on == "driver":
-            self._metric = DriverMetric(metric, devset, shipment.objects, threads_of(executor))
+            self._metric = DriverMetric(metric, devset, self._objects, threads_of(executor))
 
     def execute(self) -> list[Any]:
         """(prediction, score) of each example, None for the failed ones: what ParallelExecutor.execute returns."""
-        answer = submit(self._client, self._executor, self._shipment, len(self._devset), self._options)
+        answer = submit(self._uploaded, self._executor, len(self._devset), self._options)
         for note in answer.get("notes") or []:
             log.info(note)
         run = answer["run"]
         self.outcome.run_id = run["run_id"]
         self.outcome.url = f"{self._client.address}/runs/{run['run_id']}"
+        with self._losses_told():
+            self._follow_to_the_end()
+        assert self._ended is not None
+        conclude(self._ended, self._executor, self.outcome)
+        with self._losses_told():
+            self._fetch_predictions()
+        return self._results
+
+    @contextmanager
+    def _losses_told(self) -> Iterator[None]:
+        """There is a run now: whoever loses its node has to hear which one."""
+        try:
+            yield
+        except DspexError as error:
+            if not is_lost(error.code, error.reason):
+                raise
+            raise interrupted(self.outcome, error.args[0]) from error
+
+    def _follow_to_the_end(self) -> None:
         bar = tqdm.tqdm(
             total=len(self._devset), dynamic_ncols=True, disable=self._executor.disable_progress_bar, file=sys.stdout
         )
         streams: list[Stream] = []
         try:
-            streams += self._streams(run["run_id"])
+            streams += self._streams()
             self._follow(bar)
         except KeyboardInterrupt:
             self._interrupted()
@@ -75,12 +96,9 @@ class Evaluation:
                 stream.close()
             if self._metric is not None:
                 self._metric.close()
-        assert self._ended is not None
-        conclude(self._ended, self._executor, self.outcome)
-        self._fetch_predictions()
-        return self._results
 
-    def _streams(self, run_id: str) -> list[Stream]:
+    def _streams(self) -> list[Stream]:
+        run_id = self.outcome.run_id
         watch = {"run_id": run_id, "driver": not self._options.detach}
         results = {"run_id": run_id, "follow": True, "full": False, "returned": True}
         streams = [
@@ -88,7 +106,7 @@ class Evaluation:
             self._stream("runs.results", results, self._take_results),
         ]
         if self._metric is not None:
-            streams.append(self._questions(run_id, self._metric))
+            streams.append(self._questions(self._metric))
         return streams
 
     def _stream(self, method: str, body: dict[str, Any], take: Callable[[dict[str, Any] | None], None]) -> Stream:
@@ -97,7 +115,7 @@ class Evaluation:
 
         return self._client.stream(method, body, deliver)
 
-    def _questions(self, run_id: str, metric: DriverMetric) -> Stream:
+    def _questions(self, metric: DriverMetric) -> Stream:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
             if isinstance(item, dict):
                 self._events.put(lambda: metric.answer(stream, item))
@@ -105,7 +123,7 @@ class Evaluation:
                 # Unanswered, its examples would wait for ever.
                 self._events.put(lambda: _raise(item))
 
-        stream = self._client.stream("runs.serve", {"run_id": run_id}, deliver)
+        stream = self._client.stream("runs.serve", {"run_id": self.outcome.run_id}, deliver)
         return stream
 
     def _follow(self, bar: Any) -> None:
@@ -135,7 +153,7 @@ class Evaluation:
                 self._take(index, result)
 
     def _take(self, index: int, result: dict[str, Any]) -> None:
-        returned = open_returned(result.get("returned") or b"", self._shipment.objects)
+        returned = open_returned(result.get("returned") or b"", self._objects)
         for note in returned.notes:
             if note not in self._told_notes:  # Most often it is the same for all.
                 self._told_notes.add(note)
@@ -189,20 +207,33 @@ class Evaluation:
                     score = self._without_prediction[result["index"]]
                     self._results[result["index"]] = (prediction_from_json(result.get("prediction") or b""), score)
 
-    def _cancel(self, reason: str) -> None:
-        """Nobody waits for the answer: Ctrl-C is prompt."""
-        if self._client.alive and not self._options.detach:
-            body = {"run_id": self.outcome.run_id, "reason": reason}
-            self._client.stream("runs.cancel", body, lambda _: None)
+    def _cancel(self, reason: str) -> bool:
+        """Whether the node has confirmed it: a script that ends before might take the request with it."""
+        if not self._client.alive or self._options.detach:
+            return False
+        answers: queue.SimpleQueue[dict[str, Any] | DspexError | None] = queue.SimpleQueue()
+        try:
+            self._client.stream("runs.cancel", {"run_id": self.outcome.run_id, "reason": reason}, answers.put)
+            _or_raise(answers.get(timeout=_CANCEL_SECONDS))
+        except queue.Empty:
+            return False
+        except DspexError as error:
+            return error.reason == "RUN_ENDED"  # In this very moment.
+        return True
 
     def _interrupted(self) -> None:
         run_id = self.outcome.run_id
         if self._options.detach:
             log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
             return
-        self._cancel("interrupted by its driver")
         _executor_log.warning("SIGINT received. Cancelling.")
-        log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")
+        if self._cancel("interrupted by its driver"):
+            log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")
+        else:
+            log.warning(
+                f"the node has not confirmed that run {run_id} is cancelled; it may go on. To see it: "
+                f"dspex run show {run_id}. To go on with it: {resume_command(self.outcome)}"
+            )
 
 
 def _raise(error: DspexError) -> None:

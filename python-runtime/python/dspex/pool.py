@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import threading
 import weakref
 from collections import deque
@@ -13,8 +14,10 @@ from typing import Any
 import msgspec
 
 from dspex import trace_context
+from dspex.arguments import whole
 from dspex.calls import ARGUMENTS_MAX, Calls
 from dspex.errors import DspexError
+from dspex.pool_command import called_name
 from dspex.pool_stats import PoolStats
 from dspex.waiting import Awaited, Blocked, Promise, Waiting, result_of
 
@@ -179,6 +182,7 @@ class Pool:
 
     @staticmethod
     def _add(calls: Calls, waiting: Waiting, command: str, arguments: Any, limits: _Limits) -> int:
+        name = called_name(command)
         encoded = b"" if arguments is None else _encode(arguments)
         if len(encoded) > ARGUMENTS_MAX:
             raise DspexError(
@@ -186,7 +190,7 @@ class Pool:
                 code="RESOURCE_EXHAUSTED",
                 reason="TOO_LARGE",
             )
-        return calls.add(waiting, command, encoded, limits, trace_context.current())
+        return calls.add(waiting, name, encoded, limits, trace_context.current())
 
     def _forget(self) -> None:
         """In a fork: the stream is the parent's, and a thread that is not here may have held the lock."""
@@ -197,9 +201,8 @@ class Pool:
 def _limits(timeout: float | None, queue_timeout: float | None, retries: int | None) -> _Limits:
     if timeout is None and queue_timeout is None and retries is None:
         return _NO_LIMITS
-    if retries is not None and retries < 0:
-        raise ValueError(f"retries is at least 0, not {retries}")
-    return _milliseconds("queue_timeout", queue_timeout), _milliseconds("timeout", timeout), retries
+    count = None if retries is None else whole("retries", retries, least=0)
+    return _milliseconds("queue_timeout", queue_timeout), _milliseconds("timeout", timeout), count
 
 
 def _milliseconds(name: str, seconds: float | None) -> int | None:
@@ -207,7 +210,7 @@ def _milliseconds(name: str, seconds: float | None) -> int | None:
         return None
     if not 0 <= seconds < 1e10:
         raise ValueError(f"{name} is a number of seconds, not {seconds}")
-    return max(1, round(seconds * 1000))
+    return operator.index(max(1, round(seconds * 1000)))
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

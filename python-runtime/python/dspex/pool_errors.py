@@ -44,7 +44,7 @@ class CallFailed(DspexError):
 
 
 class NotDefined(DspexError):
-    """The call names a program that was not created in this pool."""
+    """The call names a program that was not created in this pool, or a command that it does not have."""
 
 
 class ConnectionLost(DspexError):

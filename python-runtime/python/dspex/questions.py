@@ -43,8 +43,9 @@ class DriverMetric:
         reply = {"worker": question["worker"], "id": question["id"]}
         try:
             reply["body"] = self._body(question["index"], question["body"])
-        except Exception as error:
+        except BaseException as error:
             # Not the metric: the question itself. The example fails, and the worker goes on.
+            self._let_interrupt(error)
             reply["error"] = f"{failure.class_name(error)}: {failure.message_of(error)}"
         stream.send(protocol.pack(reply))
 
@@ -59,9 +60,15 @@ class DriverMetric:
         prediction = before.prediction
         try:
             score = self._metric(self._devset[index], prediction)
-        except Exception as error:
+        except BaseException as error:  # SystemExit, too, as in a worker; on a thread nobody else would see it.
+            self._let_interrupt(error)
             self.raised[index] = error
             return asking.answer_with_failure(failure.describe(error))
         self.raised.pop(index, None)
         self.scored[index] = (prediction, score)
         return asking.answer_with(score)
+
+    def _let_interrupt(self, error: BaseException) -> None:
+        """Ctrl-C reaches the caller's own thread only, and ends the evaluation."""
+        if self._threads is None and isinstance(error, KeyboardInterrupt):
+            raise error

@@ -29,13 +29,29 @@ class Options:
     failure_score: float = 0.0
 
 
-def submit(client: Client, executor: Any, shipment: Shipment, examples: int, options: Options) -> dict[str, Any]:
-    """Upload payload and rows, and begin the run: the answer of `runs.submit`."""
+@dataclass(frozen=True)
+class Uploaded:
+    """A shipment, of which a node has payload and rows."""
+
+    client: Client
+    shipment: Shipment
+    # Their digests.
+    payload: str
+    rows: str
+
+
+def upload(client: Client, shipment: Shipment) -> Uploaded:
+    """What is there already does no harm, so this may be repeated."""
+    return Uploaded(client, shipment, client.put(shipment.payload), client.put(shipment.rows))
+
+
+def submit(uploaded: Uploaded, executor: Any, examples: int, options: Options) -> dict[str, Any]:
+    """Begin the run: the answer of `runs.submit`. Not to be repeated: it could begin another one."""
     evaluation = {
-        "program": f"pickle:{client.put(shipment.payload)}",
-        "metric": f"pickle:{shipment.metric_name}",
+        "program": f"pickle:{uploaded.payload}",
+        "metric": f"pickle:{uploaded.shipment.metric_name}",
         "file": {
-            "digest": client.put(shipment.rows),
+            "digest": uploaded.rows,
             "name": "devset",
             "examples": examples,
             "columns": [],
@@ -49,12 +65,12 @@ def submit(client: Client, executor: Any, shipment: Shipment, examples: int, opt
         "failure_score": options.failure_score,
     }
     body = {
-        "caller": _caller(shipment.secrets),
+        "caller": _caller(uploaded.shipment.secrets),
         "evaluation": evaluation,
         "detach": options.detach,
         "traceparent": trace_context.current(),
     }
-    return client.call("runs.submit", body)
+    return uploaded.client.call("runs.submit", body)
 
 
 def threads_of(executor: Any) -> int:

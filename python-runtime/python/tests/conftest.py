@@ -27,6 +27,12 @@ BOOT = (
     "import dspex.runtime.zygote as zygote; zygote.main(sys.argv[2], sys.argv[3])"
 )
 PATIENCE_SECONDS = 30
+# The real program. Read before the fixture `node` names the double.
+PROGRAM = (
+    os.environ.get("DSPEX_TEST_PROGRAM")
+    or os.environ.get("DSPEX_PROGRAM")
+    or str(PACKAGE_ROOT.parents[1] / ".venv" / "bin" / "dspex")
+)
 
 
 class Connection:
@@ -176,7 +182,7 @@ def zygote() -> Iterator[Zygote]:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A user's directory with a program whose LM answers in this process."""
-    (tmp_path / "program.py").write_text(PROGRAM)
+    (tmp_path / "program.py").write_text(USERS_PROGRAM)
     return tmp_path
 
 
@@ -215,7 +221,7 @@ def gone(pid: int, seconds: float = 5) -> bool:
     return False
 
 
-PROGRAM = '''
+USERS_PROGRAM = '''
 import os
 import sys
 import time

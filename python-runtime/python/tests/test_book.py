@@ -26,8 +26,8 @@ BOOK = CHECKOUT / "docs/src"
 PAGES = sorted(page for page in BOOK.rglob("*.md") if "```console\n" in page.read_text())
 LIMIT_SECONDS = 120
 DONE = "<the command has ended>"
-# The page's example of a run id; the newest run stands for it.
-RUN = "01a1fda7"
+# The beginning of a page's example of a run id, which commands show; the newest run stands for it.
+RUN = "01a1fda7-bbcf"
 # Stands for the model behind a key.
 OFFLINE = """
 import dspy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -96,8 +97,6 @@ def test_requests_items_and_errors(scripted: Callable[[str], None], clients: lis
     client = _open(clients)
     assert (client.version, client.address, client.embedded) == ("9", "unix:x", True)
     items: list[Any] = []
-    import queue
-
     delivered: queue.SimpleQueue[Any] = queue.SimpleQueue()
     client.stream("runs.watch", {}, delivered.put)
     items = [delivered.get(timeout=10) for _ in range(3)]
@@ -191,3 +190,65 @@ def test_a_frame_that_is_too_long_is_refused_before_it_is_sent(
     client = _open(clients)
     with pytest.raises(DspexError, match="too large"):
         client.call("runs.submit", {"x": bytes(33 * 1024 * 1024)})
+
+
+@pytest.mark.parametrize("wrong", [TypeError("no form"), OSError("a file of the caller's")])
+def test_what_cannot_be_sent_ends_what_waits(
+    scripted: Callable[[str], None], clients: list[Client], wrong: Exception
+) -> None:
+    scripted(_CONNECTS + "end.receive(); end.receive()")
+    client = _open(clients)
+    delivered: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def gather() -> bytes:
+        raise wrong
+
+    client.stream("pools.calls", {}, delivered.put).send_when_due(gather)
+    error = delivered.get(timeout=10)
+    assert error.reason == "CLIENT_ENDED"
+    assert ("could not be: TypeError: no form" in str(error)) is isinstance(wrong, TypeError)
+    assert not client.alive
+    with pytest.raises(DspexError, match="the next call starts another"):
+        client.call("runs.get", {})
+
+
+def test_an_answer_that_cannot_be_taken_ends_what_waits(scripted: Callable[[str], None], clients: list[Client]) -> None:
+    scripted(_CONNECTS + "request = end.expect(2); end.send(18, {'id': request['id'], 'body': {}}); end.receive()")
+    client = _open(clients)
+    delivered: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def deliver(item: Any) -> None:
+        if isinstance(item, dict):
+            raise LookupError("unexpected")
+        delivered.put(item)
+
+    client.stream("runs.watch", {}, deliver)
+    assert "could not be taken: LookupError: unexpected" in str(delivered.get(timeout=10))
+    assert not client.alive
+
+
+def test_a_request_without_a_form_is_forgotten(scripted: Callable[[str], None], clients: list[Client]) -> None:
+    scripted(_CONNECTS + "end.receive()")
+    client = _open(clients)
+    with pytest.raises(UnicodeEncodeError):
+        client.call("runs.get", {"run_id": "\ud800"})
+    assert client._waiting == {}
+    assert client.alive
+
+
+def test_a_lost_node_is_asked_again_by_another_client(scripted: Callable[[str], None]) -> None:
+    lost = "{'id': request['id'], 'code': 'UNAVAILABLE', 'reason': 'NODE_UNREACHABLE', 'message': 'gone'}"
+    scripted(_CONNECTS + f"request = end.expect(2); end.send(19, {lost}); end.receive()")
+    asked: list[Client] = []
+
+    def request(client: Client) -> Any:
+        asked.append(client)
+        return client.call("pools.stats", {})
+
+    with pytest.raises(DspexError, match="gone"):
+        connection.ask("test:3", None, request)
+    first, second = asked
+    assert first is not second, "twice, and not for ever"
+    assert first._process._process.wait(10) == 0, "nobody else gets it"
+    second.close()
+    del connection._clients["test:3", None]

@@ -11,6 +11,7 @@ from typing import Any
 
 import driver_program as program
 import dspy
+import numpy as np
 import pytest
 from dspy.clients import base_lm
 from dspy.utils import callback_context
@@ -84,11 +85,47 @@ def test_arguments_are_those_of_dspy(lm: Any) -> None:
         ({"workers": 0}, "workers"),
         ({"timeout": 0}, "timeout"),
         ({"retries": -1}, "retries"),
+        ({"retries": 10**10}, "retries"),
+        ({"timeout": float("inf")}, "None for no limit"),
+        ({"failure_score": 10**400}, "failure_score"),
     ],
 )
 def test_own_arguments_are_checked(arguments: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         dspex.Evaluate(devset=[], **arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"workers": 1.5},
+        {"retries": 1.5},
+        {"retries": None},
+        {"timeout": "1"},
+        {"failure_score": "a"},
+        {"failure_score": None},
+        {"detach": None},
+        {"detach": "x"},
+        {"address": 5},
+    ],
+)
+def test_arguments_of_another_kind_are_refused_where_they_are_given(arguments: dict[str, Any]) -> None:
+    (name,) = arguments
+    with pytest.raises(TypeError, match=f"^{name} is "):
+        dspex.Evaluate(devset=[], **arguments)
+    evaluate = dspex.Evaluate(devset=program.devset(1), metric=program.metric)
+    setattr(evaluate, name, arguments[name])
+    with pytest.raises(TypeError, match=f"^{name} is "):
+        evaluate(program.Answering())
+
+
+@pytest.mark.parametrize("failure_score", [True, np.float64(0.5), np.int64(2)])
+def test_numbers_of_any_kind_are_numbers(lm: Any, failure_score: Any) -> None:
+    devset = [*program.devset(1), dspy.Example(question="raise").with_inputs("question")]
+    own = {"workers": np.int64(2), "retries": np.int8(0), "timeout": np.float32(60), "detach": np.bool_(False)}
+    ours = dspex.Evaluate(devset=devset, metric=program.metric, failure_score=failure_score, **own)(program.Answering())
+    theirs = dspy.Evaluate(devset=devset, metric=program.metric, failure_score=failure_score)(program.Answering())
+    assert (ours.score, ours.results[1][2]) == (theirs.score, failure_score)
 
 
 def test_an_empty_devset_is_the_same_error(lm: Any) -> None:

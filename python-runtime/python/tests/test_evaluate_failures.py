@@ -203,6 +203,39 @@ def test_ctrl_c_cancels_the_run_promptly_and_says_how_to_go_on(caplog: pytest.Lo
     assert _status(told[1], "running") == "cancelled"
 
 
+def _delay_cancel(monkeypatch: pytest.MonkeyPatch, seconds: float) -> list[Any]:
+    """The answers to runs.cancel that have come, later than the node gave them."""
+    from dspex.client import connection
+
+    stream, answers = connection.Client.stream, []
+
+    def slowly(self: Any, name: str, body: dict[str, Any], deliver: Any) -> Any:
+        if name != "runs.cancel":
+            return stream(self, name, body, deliver)
+
+        def later(answer: Any) -> None:
+            threading.Timer(seconds, lambda: (answers.append(answer), deliver(answer))).start()
+
+        return stream(self, name, body, later)
+
+    monkeypatch.setattr(connection.Client, "stream", slowly)
+    return answers
+
+
+def test_ctrl_c_waits_until_the_node_has_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = _delay_cancel(monkeypatch, 0.5)
+    _interrupted("sleep 60")
+    assert answers == [None]
+
+
+def test_ctrl_c_waits_no_longer_than_two_seconds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    _delay_cancel(monkeypatch, 4)
+    assert 1.9 < _interrupted("sleep 60") < 3.5
+    assert re.search(r"not confirmed that run (\S+) is cancelled.* dspex run show \1", caplog.text)
+
+
 def test_a_detached_run_goes_on_after_ctrl_c(caplog: pytest.LogCaptureFixture) -> None:
     _interrupted("sleep 2", detach=True)
     told = re.search(r"run (\S+) goes on", caplog.text)
@@ -259,6 +292,7 @@ def test_a_stream_that_fails_ends_the_evaluation_and_its_run(monkeypatch: pytest
         return stream(self, name, body, deliver)
 
     monkeypatch.setattr(connection.Client, "stream", failing)
-    with pytest.raises(dspex.DspexError, match="the stream broke"):
+    with pytest.raises(dspex.DspexError, match="the stream broke") as error:
         dspex.Evaluate(devset=_devset("sleep 60"), metric=program.yes, metric_on="driver")(program.Answering())
+    assert error.value.reason == "RUN_INTERRUPTED"
     assert _status(runs[0], "running") == "cancelled"

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import queue
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import cloudpickle
 import driver_program as program
 import dspy
+import msgspec
 import pytest
 from dspy.utils import callback_context
 from dspy.utils.callback import BaseCallback
 
 import dspex
+from dspex.questions import DriverMetric
+from dspex.runtime import asking, returning
+from dspex.runtime.collecting import Collected
+from dspex.runtime.payload import Collect, Opener
+from dspex.runtime.returning import Returning
 
 pytestmark = pytest.mark.usefixtures("node")
 
@@ -82,6 +91,68 @@ def test_an_exception_of_the_metric_is_the_examples_own(capsys: pytest.CaptureFi
     assert error.exception is raised
     assert "raise raised" in error.traceback
     assert result.score == pytest.approx(66.67)
+
+
+@pytest.mark.parametrize("num_threads", [1, 3])
+@pytest.mark.parametrize("end", [lambda: sys.exit("enough"), lambda: pytest.fail("enough")])
+def test_an_exit_in_the_metric_fails_its_example_as_in_a_worker(num_threads: int, end: Any) -> None:
+    def metric(example: Any, prediction: Any) -> int:
+        return end() if example.label == 2 else 1
+
+    # Without an answer the example would wait for its deadline.
+    result = _evaluate(metric, count=3, num_threads=num_threads, timeout=20)
+    (error,) = result.errors
+    assert (error.index, error.message) == (1, "enough")
+    assert error.type in ("SystemExit", "Failed")
+    assert isinstance(error.exception, dspex.RemoteError)
+    assert result.score == pytest.approx(66.67)
+
+
+def test_an_interruption_ends_the_evaluation() -> None:
+    def metric(example: Any, prediction: Any) -> int:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _evaluate(metric, count=2, num_threads=1)
+
+
+class Heard:
+    """The stream of questions, with what was answered."""
+
+    def __init__(self) -> None:
+        self.answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self.send = self.answers.put
+
+
+@pytest.mark.parametrize("broken", ["metric", "question"])
+def test_every_question_is_answered(broken: str) -> None:
+    def metric(example: Any, prediction: Any) -> int:
+        raise KeyboardInterrupt
+
+    body = Returning([]).question("metric", Collected(0, Collect()), dspy.Prediction(answer="1"))
+    if broken == "question":
+        body = cloudpickle.dumps(Exiting())
+    asked = {"worker": "w", "id": 7, "index": 0, "body": body}
+    stream, answering = Heard(), DriverMetric(metric, program.devset(1), [], threads=2)
+    answering.answer(stream, asked)  # type: ignore[arg-type]
+    answer = msgspec.msgpack.decode(stream.answers.get(timeout=10))
+    answering.close()
+    assert (answer["worker"], answer["id"]) == ("w", 7)
+    if broken == "metric":
+        assert Opener(answer["body"]).load()["failure"]["type"] == "KeyboardInterrupt"
+    else:
+        assert answer["error"] == "SystemExit: 3"
+
+
+class Exiting:
+    def __reduce__(self) -> Any:
+        return sys.exit, (3,)
+
+
+def test_a_score_that_is_too_long_goes_to_the_worker_as_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "MAX_BYTES", 1000)
+    score = dspy.Prediction(score=0.5, feedback="x" * 2000)
+    assert Opener(asking.answer_with(score)).load() == {"score": 0.5}
 
 
 def test_a_metric_that_returns_nothing_ends_the_run() -> None:

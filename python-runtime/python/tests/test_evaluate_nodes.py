@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import signal
+import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import driver_program as program
 import dspy
 import pytest
+from conftest import PROGRAM
+from dspy.utils.callback import BaseCallback
 
 import dspex
 from dspex.client import connection
@@ -96,6 +103,89 @@ def test_a_node_that_is_not_there_is_an_error(node: None) -> None:
     with pytest.raises(dspex.DspexError) as error:
         dspex.Evaluate(devset=program.devset(1), metric=program.metric, address="nowhere:1")(program.Answering())
     assert error.value.code
+
+
+@pytest.fixture
+def stop_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Ends the node, a real one that these evaluations have for themselves."""
+    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
+    place = tempfile.mkdtemp(prefix="dspex-")
+    monkeypatch.setenv("DSPEX_PROGRAM", PROGRAM)
+    monkeypatch.setenv("DSPEX_HOME", os.path.join(place, "home"))
+    monkeypatch.delenv("DSPEX_ADDRESS", raising=False)
+    monkeypatch.setattr(connection, "_clients", {})
+
+    def stop() -> None:
+        subprocess.run([PROGRAM, "local", "stop", "--force"], check=True, capture_output=True)
+
+    yield stop
+    for client in connection._clients.values():
+        client.close()
+    stop()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_when_the_node_has_ended_the_next_evaluation_starts_another(stop_node: Any) -> None:
+    evaluate = dspex.Evaluate(devset=program.devset(2), metric=program.metric, num_threads=1)
+    first = evaluate(program.Answering())
+    stop_node()
+    second = evaluate(program.Answering())
+    assert (first.score, second.score) == (100.0, 100.0)
+    assert None is not second.run_id != first.run_id
+
+
+def _node_pid() -> int:
+    shown = subprocess.run([PROGRAM, "local", "status", "-o", "json"], check=True, capture_output=True)
+    return int(json.loads(shown.stdout)["pid"])
+
+
+def _client_pid() -> int:
+    (client,) = connection._clients.values()
+    return client._process._process.pid
+
+
+class Kills(BaseCallback):  # type: ignore[misc]
+    """Ends a process when the first example has come back."""
+
+    def __init__(self, pid_of: Callable[[], int], how: int) -> None:
+        self._pid_of, self._how = pid_of, how
+
+    def on_module_end(self, call_id: str, outputs: Any, exception: Any = None) -> None:
+        os.kill(self._pid_of(), self._how)
+
+
+@pytest.mark.parametrize(
+    ("pid_of", "how"),
+    [(_node_pid, signal.SIGKILL), (_node_pid, signal.SIGTERM), (_client_pid, signal.SIGKILL)],
+    ids=["node killed", "node stopped", "client killed"],
+)
+def test_a_run_whose_node_is_lost_is_interrupted_and_named(
+    stop_node: Any, pid_of: Callable[[], int], how: signal.Signals
+) -> None:
+    devset = [dspy.Example(question=question).with_inputs("question") for question in ("q", "sleep 60")]
+    evaluate = dspex.Evaluate(devset=devset, metric=program.yes, num_threads=2)
+    with pytest.raises(dspex.DspexError) as raised, dspy.context(callbacks=[Kills(pid_of, how)]):
+        evaluate(program.Answering())
+    error: Any = raised.value
+    assert (error.reason, error.metadata["run_id"]) == ("RUN_INTERRUPTED", error.run_id)
+    assert f"dspex run resume {error.run_id}" in str(error)
+    shown = subprocess.run([PROGRAM, "run", "show", error.run_id], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+
+
+def test_a_submission_that_was_lost_is_not_repeated(node: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    call, submitted = connection.Client.call, []
+
+    def losing(self: Any, method: str, *arguments: Any, **more: Any) -> Any:
+        if method != "runs.submit":
+            return call(self, method, *arguments, **more)
+        submitted.append(method)
+        raise dspex.DspexError("gone", code="UNAVAILABLE", reason="NODE_UNREACHABLE")
+
+    monkeypatch.setattr(connection.Client, "call", losing)
+    with pytest.raises(dspex.DspexError, match="gone"):
+        dspex.Evaluate(devset=program.devset(1), metric=program.metric)(program.Answering())
+    assert len(submitted) == 1, "it may have begun"
 
 
 def test_without_the_program_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

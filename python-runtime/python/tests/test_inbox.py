@@ -25,7 +25,7 @@ class Node:
         self.readers: list[int] = []
         self.looks = 0
         self.others: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self.inbox = Inbox(self._receive, self._look)
+        self.inbox = Inbox(self.near, self._receive, self._look)
         self._ended = False
         self.guard = threading.Thread(target=self.inbox.guard, daemon=True)
         self.guard.start()

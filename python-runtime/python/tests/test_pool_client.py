@@ -18,19 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PACKAGE_ROOT
+from conftest import PACKAGE_ROOT, PROGRAM
 
 import dspex
 from dspex import calls as calls_module
 from dspex.client import caller, connection
 from dspex.samples import digits
-
-# Read before the fixture `node` names the double.
-PROGRAM = (
-    os.environ.get("DSPEX_TEST_PROGRAM")
-    or os.environ.get("DSPEX_PROGRAM")
-    or str(PACKAGE_ROOT.parents[1] / ".venv" / "bin" / "dspex")
-)
 
 _own_caller = caller.caller
 
@@ -293,10 +286,47 @@ def test_what_cannot_be_sent_is_refused_here(pool: dspex.Pool) -> None:
     assert len(pool.call("ping", "x" * (5 << 20))["payload"]) == 5 << 20
 
 
+def test_a_command_that_is_no_name_is_refused_here(pool: dspex.Pool) -> None:
+    with pytest.raises(TypeError, match="whose name is 'test_pool_client:node_pid'"):
+        pool.submit(node_pid, 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="called by its name"):
+        pool.call(lambda: 1)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ValueError, match="no form in UTF-8"):
+        pool.call("\ud800")
+    with pytest.raises(ValueError, match="at most 8192 bytes"):
+        pool.call("ä" * 5000)
+
+    class Name(str):
+        """As NumPy's."""
+
+    assert pool.call(Name("ping"), 1)["payload"] == 1
+
+
+def test_limits_that_have_no_form_in_a_frame_are_refused_here(pool: dspex.Pool) -> None:
+    class Count:
+        """As NumPy's."""
+
+        def __index__(self) -> int:
+            return 1
+
+    with pytest.raises(TypeError, match="retries is a whole number"):
+        pool.call("ping", retries=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="retries"):
+        pool.call("ping", retries=2**70)
+    assert pool.call("ping", 2, retries=Count())["payload"] == 2  # type: ignore[arg-type]
+
+
 def test_a_pool_that_does_not_exist_is_named(client: dspex.Client) -> None:
     with pytest.raises(dspex.DspexError, match="general, optimizer and inference") as error:
         client.pool("genral").call("ping")
     assert error.value.reason == "POOL_NOT_FOUND"
+
+
+def test_a_name_that_is_no_text_is_refused_here(client: dspex.Client) -> None:
+    with pytest.raises(TypeError, match='"general", "optimizer" or "inference"'):
+        client.pool(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="HOST:PORT"):
+        dspex.connect(5)  # type: ignore[arg-type]
 
 
 def test_stats(client: dspex.Client, pool: dspex.Pool) -> None:

@@ -77,7 +77,24 @@ def test_what_is_too_large_goes_in_the_order_of_its_worth(monkeypatch: pytest.Mo
     assert "the events did not come back" in returned.notes[0]
     returned = _there_and_back(_collected(events=events, history=history), dspy.Prediction(answer="a" * 11_000))
     assert (returned.events, returned.history, returned.prediction) == ([], [], ABSENT)
-    assert "the limit is 12 MiB" in returned.notes[-1]
+    assert "there is room for 10000" in returned.notes[-1]
+
+
+def test_usage_goes_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(returning, "MAX_BYTES", 10_000)
+    collected = _collected()
+    collected.tracker.usage_data["m" * 11_000].append({})
+    returned = _there_and_back(collected, dspy.Prediction(answer="a"))
+    assert (returned.prediction, returned.usage) == (ABSENT, None)
+    assert "the usage did not come back" in returned.notes[-1]
+
+
+def test_a_long_prediction_leaves_less_room() -> None:
+    data = Returning([]).result(_collected(), dspy.Prediction(answer="a" * 5_000), 1.0, None, 4_000)
+    assert len(data) <= 4_000
+    (note,) = open_returned(data, []).notes
+    assert "the prediction did not come back" in note
+    assert "room for 4000" in note
 
 
 def test_what_cannot_be_read_here_is_a_note() -> None:

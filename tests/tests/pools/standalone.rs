@@ -168,3 +168,13 @@ fn two_nodes_do_not_share_a_port_or_a_directory() {
     let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("dspex.toml")).run();
     second.expect(6).says("data");
 }
+
+#[test]
+fn a_second_node_on_a_taken_port_leaves_the_first_as_it_is() {
+    let node = Node::start();
+    let config = std::fs::read_to_string(node.project.path("dspex.toml")).expect("a file");
+    node.project.file("second.toml", config.replace("data_dir = \"data\"", "data_dir = \"second\""));
+    let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("second.toml")).run();
+    second.expect(6).says("a port that is free");
+    node.dspex(&["pool", "call", "general", "ping", "1"]).run().expect(0);
+}

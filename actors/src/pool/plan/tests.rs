@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn terms(retries: u32) -> Terms {
-    Terms { command: 0, queue_deadline_us: 5_000_000, limit_us: 30_000_000, retries }
+    Terms { command: 0, queue_deadline_us: 5_000_000, queue_limit_us: 5_000_000, limit_us: 30_000_000, retries }
 }
 
 fn plan(workers: u64, calls: u64, retries: u32) -> Plan {
@@ -83,9 +83,73 @@ fn quick_calls_that_only_compute_go_to_as_many_workers_as_there_are_cpus() {
 fn what_turns_out_to_be_slow_leaves_its_cpu_to_others() {
     let mut plan = computing(8, 100, 1_000);
     assign(&mut plan, 0);
-    assert!(assign(&mut plan, STALLED_US - 1).is_empty());
-    let orders = assign(&mut plan, STALLED_US);
+    // Five calls of a millisecond each could come back together.
+    let late = 5_000 + STALLED_US;
+    assert!(assign(&mut plan, late - 1).is_empty());
+    let orders = assign(&mut plan, late);
     assert_eq!(orders.keys().copied().collect::<Vec<_>>(), [2, 3], "the first two are slow");
+}
+
+#[test]
+fn calls_that_wait_for_others_pass_those_that_wait_for_a_cpu() {
+    let mut plan = computing(8, 100, 1_000);
+    assert_eq!(plan.command("ask"), 1);
+    (100..103).for_each(|call| plan.enqueue(call, Terms { command: 1, ..terms(1) }));
+    let orders = assign(&mut plan, 0);
+    let passed: Vec<CallId> = orders.values().flatten().map(|order| order.call).filter(|call| *call >= 100).collect();
+    assert_eq!(passed, [100, 101, 102]);
+    assert_eq!(orders.len(), 5, "two that compute, three that wait");
+    // The others keep their order, and expire like any that wait.
+    assert!(plan.finished(0, 0, Took { duration_us: 1_000, cpu_us: Some(1_000) }, 100));
+    assert_eq!(calls_of(&assign(&mut plan, 100), 0), [10]);
+    assert_eq!(plan.expired(5_000_000).len(), 89);
+    assert_eq!(plan.occupancy().queued, 0);
+}
+
+#[test]
+fn while_a_call_must_run_alone_one_worker_is_kept_for_it_and_the_others_go_on() {
+    let mut plan = Plan::new(2);
+    assert_eq!(plan.command("ask"), 0);
+    (0..3).for_each(|key| plan.worker_joined(key, 2));
+    (0..6).for_each(|call| plan.enqueue(call, terms(1)));
+    assert_eq!(assign(&mut plan, 0).len(), 3);
+    // One dies with two calls; the two others are busy and never both empty.
+    assert!(plan.worker_ended(0, Cause::Crash, 0).is_empty());
+    (10..14).for_each(|call| plan.enqueue(call, terms(1)));
+    assert!(assign(&mut plan, 0).is_empty());
+    let first = plan.workers[&1].assigned[0].call;
+    assert!(plan.finished(1, first, waited(100_000), 10));
+    let second = plan.workers[&2].assigned[0].call;
+    assert!(plan.finished(2, second, waited(100_000), 10));
+    let orders = assign(&mut plan, 10);
+    let given: Vec<(WorkerKey, CallId)> =
+        orders.iter().flat_map(|(&key, orders)| orders.iter().map(move |order| (key, order.call))).collect();
+    assert_eq!(given.len(), 1, "one is kept and gets nothing: {given:?}");
+    assert_eq!(given[0].1, 10, "the queue goes on");
+    let kept = if given[0].0 == 1 { 2 } else { 1 };
+    let last = plan.workers[&kept].assigned[0].call;
+    assert!(plan.finished(kept, last, waited(100_000), 20));
+    let orders = assign(&mut plan, 20);
+    assert_eq!(orders[&kept].len(), 1, "alone");
+    assert!(orders[&kept][0].call < 6, "and it is one of those that saw a death");
+}
+
+#[test]
+fn a_call_that_runs_again_waits_no_longer_than_it_might_have_at_first() {
+    let mut plan = plan(1, 1, 1);
+    assign(&mut plan, 0);
+    assert!(plan.worker_ended(0, Cause::Crash, 7_000_000).is_empty());
+    assert!(plan.expired(11_999_999).is_empty());
+    assert_eq!(plan.expired(12_000_000), [0]);
+    assert_eq!(plan.occupancy().queued, 0);
+}
+
+#[test]
+fn a_call_that_is_taken_back_is_gone() {
+    let mut plan = plan(0, 2, 1);
+    plan.withdraw(0);
+    assert_eq!(plan.occupancy().queued, 1);
+    assert_eq!(plan.expired(5_000_000), [1]);
 }
 
 #[test]
@@ -102,7 +166,7 @@ fn a_call_that_may_not_run_again_never_waits_in_a_worker() {
     (0..3).for_each(|call| plan.enqueue(call, terms(0)));
     assert_eq!(calls_of(&assign(&mut plan, 0), 0), [0]);
     assert_eq!(
-        plan.worker_ended(0, Cause::Crash),
+        plan.worker_ended(0, Cause::Crash, 0),
         [Verdict::WorkerLost { call: 0, attempt: 1 }],
         "unknown counts as failed"
     );
@@ -112,13 +176,13 @@ fn a_call_that_may_not_run_again_never_waits_in_a_worker() {
 fn after_a_death_calls_run_alone_and_only_one_that_was_alone_is_charged() {
     let mut plan = measured(1, 3, 10);
     assert_eq!(calls_of(&assign(&mut plan, 0), 0), [0, 1, 2]);
-    assert!(plan.worker_ended(0, Cause::Crash).is_empty());
+    assert!(plan.worker_ended(0, Cause::Crash, 0).is_empty());
     for attempt in [2, 3] {
         plan.worker_joined(attempt, 1);
         let orders = assign(&mut plan, 0);
         let (&key, held) = orders.first_key_value().expect("one");
         assert_eq!(held.len(), 1, "alone");
-        plan.worker_ended(key, Cause::Crash);
+        plan.worker_ended(key, Cause::Crash, 0);
         plan.solo.rotate_right(1);
     }
     // The call that was alone at two deaths has failed; the others were never charged.
@@ -131,7 +195,7 @@ fn a_call_past_its_limit_fails_and_its_neighbours_run_again() {
     assign(&mut plan, 0);
     assert!(plan.overdue(29_999_999).is_empty());
     assert_eq!(plan.overdue(30_000_000), [(0, 0)]);
-    let verdicts = plan.worker_ended(0, Cause::Deadline { call: 0 });
+    let verdicts = plan.worker_ended(0, Cause::Deadline { call: 0 }, 0);
     assert_eq!(verdicts, [Verdict::TimedOut { call: 0, limit_us: 30_000_000 }]);
     assert_eq!(plan.occupancy().queued, 2);
 }
@@ -142,8 +206,8 @@ fn what_waits_behind_a_slow_call_is_given_back_when_another_worker_is_free() {
     assign(&mut plan, 0);
     assert!(plan.recall(10_000).is_empty(), "nobody else is free");
     plan.worker_joined(7, 1);
-    assert!(plan.recall(4_999).is_empty(), "not yet slow");
-    assert_eq!(plan.recall(5_000), [0]);
+    assert!(plan.recall(5_039).is_empty(), "not yet slow: all four could come back together");
+    assert_eq!(plan.recall(5_040), [0]);
     assert!(plan.recall(6_000).is_empty(), "asked already");
     plan.returned(0, &[1, 2, 3], 6_000);
     assert_eq!(calls_of(&assign(&mut plan, 6_000), 7), [1, 2, 3]);
@@ -255,7 +319,7 @@ proptest! {
                     let keys: Vec<WorkerKey> = held.keys().copied().collect();
                     if let Some(&key) = keys.get(choice % keys.len().max(1)) {
                         held.remove(&key);
-                        for verdict in plan.worker_ended(key, Cause::Crash) {
+                        for verdict in plan.worker_ended(key, Cause::Crash, 0) {
                             let (Verdict::WorkerLost { call, .. } | Verdict::TimedOut { call, .. }) = verdict;
                             prop_assert!(answered.insert(call));
                         }

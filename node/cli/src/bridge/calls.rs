@@ -19,6 +19,8 @@ use super::requests::Bridge;
 const QUEUE: usize = 1024;
 /// Answers in one frame.
 const BATCH: usize = 256;
+/// And so many bytes, more or less: a frame holds 32 MiB, and an answer 16.
+const BATCH_BYTES: usize = 4 << 20;
 
 /// A call, on the wire an array.
 #[derive(Debug, Deserialize)]
@@ -75,14 +77,15 @@ pub(super) async fn pass_on(
     let (sender, requests) = mpsc::channel(QUEUE);
     let mut answers = client.call_pool_stream(ReceiverStream::new(requests)).await?;
     let sending = tokio::spawn(send(parts, sender, pool_id));
-    let mut gathered = Vec::new();
+    let (mut gathered, mut size) = (Vec::new(), 0);
     loop {
         let next = match futures_now(&mut answers) {
             // What is there already travels together.
-            Some(next) if gathered.len() < BATCH => next,
+            Some(next) if gathered.len() < BATCH && size < BATCH_BYTES => next,
             held => {
                 if !gathered.is_empty() {
                     let answers = std::mem::take(&mut gathered);
+                    size = 0;
                     bridge.send(Outgoing::Item { id, body: Body::Answers { answers } }).await;
                 }
                 match held {
@@ -92,7 +95,10 @@ pub(super) async fn pass_on(
             }
         };
         match next {
-            Some(Ok(response)) => gathered.push(Answer::from(response)),
+            Some(Ok(response)) => {
+                size += response.result.len();
+                gathered.push(Answer::from(response));
+            }
             Some(Err(status)) => {
                 sending.abort();
                 return Err(Failure::Api(status.into()));

@@ -201,11 +201,7 @@ impl Relay {
     }
 }
 
-async fn pass(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    mode: Arc<AtomicU8>,
-) {
+async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, mode: Arc<AtomicU8>) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         while mode.load(Ordering::SeqCst) == STOP_READING {

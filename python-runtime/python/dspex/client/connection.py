@@ -8,16 +8,18 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from dspex.client import frames
 from dspex.client.program import ClientProcess
 from dspex.errors import DspexError
+from dspex.pool_errors import is_lost
 from dspex.runtime import protocol
 
 # Called on the reader's thread with each item, then once with None or what ended the stream.
 Deliver = Callable[["dict[str, Any] | DspexError | None"], None]
 _Reply = frames.Answer | frames.Item | frames.Failure
+_T = TypeVar("_T")
 
 _HELLO_SECONDS = 30.0
 
@@ -50,6 +52,8 @@ class Client:
         self._waiting: dict[int, Callable[[_Reply], None]] = {}
         self._lock = threading.Lock()
         self._end: DspexError | None = None
+        # Why one of our own threads could not go on, where it was that.
+        self._broken = ""
         # A thread sends: Ctrl-C in the middle of a send would leave half a frame behind.
         self._outgoing: queue.SimpleQueue[bytes | Callable[[], bytes] | None] = queue.SimpleQueue()
         self._hello: queue.SimpleQueue[frames.Hello | None] = queue.SimpleQueue()
@@ -153,7 +157,12 @@ class Client:
             if self._end is not None:
                 raise self._end
             self._waiting[number] = take
-        self.send(frames.REQUEST, {"id": number, "method": method, "body": body})
+        try:
+            self.send(frames.REQUEST, {"id": number, "method": method, "body": body})
+        except BaseException:
+            with self._lock:
+                self._waiting.pop(number, None)
+            raise
         return number
 
     def _upload(self, number: int, data: bytes) -> None:
@@ -166,13 +175,16 @@ class Client:
             while (frame := self._outgoing.get()) is not None:
                 self._process.socket.sendall(frame if isinstance(frame, bytes) else frame())
         except OSError:
-            pass  # The reader sees the end, too, and tells those who wait.
+            pass  # The process has gone.
+        except BaseException as error:
+            self._broken = f"; what was to be sent to it could not be: {type(error).__name__}: {error}"
+        # Nothing is sent any more. The reader sees the end, too, and tells those who wait.
+        self.close()
 
     def _read(self) -> None:
         reader = protocol.FrameReader(frames.FROM_CLIENT)
         # One for all: a new one of this size for each read costs ten times the read itself.
         buffer = memoryview(bytearray(1 << 18))
-        reason = ""
         try:
             while length := self._process.socket.recv_into(buffer):
                 for message in reader.feed(bytes(buffer[:length])):
@@ -180,8 +192,11 @@ class Client:
         except OSError:
             pass  # The end of the connection, however it came.
         except protocol.ProtocolError as error:
-            reason = f"; it broke the protocol: {error}"
-        self._ended(reason)
+            self._broken = f"; it broke the protocol: {error}"
+        except BaseException as error:
+            self._broken = f"; what it said could not be taken: {type(error).__name__}: {error}"
+        self.close()
+        self._ended()
 
     def _take(self, message: Any) -> None:
         if isinstance(message, frames.Hello):
@@ -193,8 +208,8 @@ class Client:
         if take is not None:  # Else it was forgotten.
             take(message)
 
-    def _ended(self, reason: str) -> None:
-        text = f"{self._process.epitaph()}{reason}. What it was doing is lost; the next call starts another"
+    def _ended(self) -> None:
+        text = f"{self._process.epitaph()}{self._broken}. What it was doing is lost; the next call starts another"
         with self._lock:
             self._end = DspexError(text, code="UNAVAILABLE", reason="CLIENT_ENDED")
             waiting, self._waiting = self._waiting, {}
@@ -233,6 +248,18 @@ def retire(client: Client) -> None:
         for key in [key for key, known in _clients.items() if known is client]:
             del _clients[key]
     client.close()
+
+
+def ask(address: str | None, token_file: str | None, request: Callable[[Client], _T]) -> _T:
+    """What a request gives that may be repeated: if the node is gone, of the one that takes its place."""
+    client = connect(address, token_file)
+    try:
+        return request(client)
+    except DspexError as error:
+        if not is_lost(error.code, error.reason):
+            raise
+    retire(client)
+    return request(connect(address, token_file))
 
 
 def _forget_clients() -> None:

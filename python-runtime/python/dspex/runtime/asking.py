@@ -68,11 +68,14 @@ class DriverMetric:
 
 
 def answer_with(score: Any) -> bytes:
-    """The driver's answer: the score, or what it adds up as where that cannot be pickled."""
+    """The driver's answer: the score, or what it adds up as where that cannot be pickled or is too long for a frame."""
     try:
-        return cloudpickle.dumps({"score": score})  # type: ignore[no-any-return]
+        whole: bytes = cloudpickle.dumps({"score": score})
+        if len(whole) <= returning.MAX_BYTES:
+            return whole
     except Exception:
-        return cloudpickle.dumps({"score": float(0 + score)})  # type: ignore[no-any-return]
+        pass
+    return cloudpickle.dumps({"score": float(0 + score)})  # type: ignore[no-any-return]
 
 
 def answer_with_failure(described: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import dspy
 from dspy.dsp.utils.settings import thread_local_overrides
 
-from dspex.runtime import accounting, failure, loading, tracing
+from dspex.runtime import accounting, failure, loading, protocol, tracing
 from dspex.runtime.canonical import canonical
 from dspex.runtime.outbox import Result
 
@@ -81,7 +81,8 @@ class Execution:
         duration = (time.perf_counter_ns() - started) // 1000
         back = None
         if self._collect is not None and collected is not None:
-            back = self._collect.returned(collected, prediction, returned, raised)
+            room = protocol.RESULT_BYTES - len(shown or b"") - len(digest_form or b"")
+            back = self._collect.returned(collected, prediction, returned, raised, room)
         if account.histories:
             accounting.trim_histories(account, self._threads)
         usage, cost = account.usage(), account.cost()

@@ -8,6 +8,8 @@ reads in its place while it executes something slow: a worker always hears its n
 from __future__ import annotations
 
 import queue
+import select
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +19,13 @@ from typing import Any, TypeVar
 LOOK_SECONDS = 0.02
 # What is executed for so long when the guard looks is slow.
 _SLOW_SECONDS = 0.01
+# Between items that are at hand, the executing thread looks for others so often.
+_READ_SECONDS = 0.005
 # After so many looks at an idle thread the guard sleeps until there is work again.
 _IDLE_LOOKS = 10
+
+# To the executing thread: read.
+_READ: Any = object()
 
 T = TypeVar("T")
 
@@ -26,24 +33,26 @@ T = TypeVar("T")
 class Inbox:
     """Items for the executing threads; None means stop."""
 
-    def __init__(self, receive: Callable[[], bool], look: Callable[[], None]) -> None:
-        """`receive` reads from the socket once and puts what came; False at its end. `look`: the guard is looking."""
+    def __init__(self, connection: socket.socket, receive: Callable[[], bool], look: Callable[[], None]) -> None:
+        """`receive` reads from the connection once and puts what came; False at its end. `look`: the guard looks."""
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._receive = receive
         self._look = look
+        # One for each thread: they must not be used at once.
+        self._own_poll, self._guard_poll = _poll(connection), _poll(connection)
         # The one executing thread, if there is one.
         self._alone: int | None = None
         self._turn = threading.Lock()
         # The rest is for who holds the turn.
         self._guard_reads = True
         self._own_reads = False
+        # What the executing thread waits for while the guard reads.
         self._awaited: queue.SimpleQueue[Any] | None = None
-        self._taken_before = 0
         self._asleep = False
         self._alarm = threading.Lock()
         self._alarm.acquire()
-        self._taken = 0
         self._taken_at = 0.0
+        self._read_at = 0.0
 
     def put(self, item: Any) -> None:
         self._items.put(item)
@@ -56,7 +65,8 @@ class Inbox:
         items = []
         try:
             while (item := self._items.get_nowait()) is not None:
-                items.append(item)
+                if item is not _READ:
+                    items.append(item)
         except queue.Empty:
             return items
         self._items.put(None)
@@ -66,9 +76,18 @@ class Inbox:
         """From now on, the calling thread is the only one that takes items."""
         self._alone = threading.get_ident()
 
+    @property
+    def is_guarded(self) -> bool:
+        """There is one executing thread, and the guard looks after it instead of reading."""
+        return self._alone is not None and not self._guard_reads
+
     def take(self) -> Any:
         """The next item."""
-        return self._items.get() if self._alone is None else self.wait_for(self._items)
+        if self._alone is None:
+            return self._items.get()
+        if time.perf_counter() - self._read_at > _READ_SECONDS and self.is_guarded and self._own_poll.poll(0):
+            self._read_here()
+        return self.wait_for(self._items)
 
     def wait_for(self, expected: queue.SimpleQueue[T]) -> T:
         """The next of a queue that what is read from the socket fills."""
@@ -78,30 +97,35 @@ class Inbox:
             try:
                 item = expected.get_nowait()
             except queue.Empty:
-                if self._read_or_wait(expected):
+                with self._turn:
+                    self._awaited = expected if self._guard_reads else None
+                if self._awaited is None:
+                    self._read_here()
                     continue
                 item = expected.get()
-            self._taken += 1
-            self._taken_at = time.perf_counter()
-            return item
+                with self._turn:
+                    self._awaited = None
+            if item is not _READ:
+                self._taken_at = time.perf_counter()
+                return item
 
-    def _read_or_wait(self, expected: queue.SimpleQueue[Any]) -> bool:
-        """The executing thread has nothing to do. False: the guard reads, wait for it."""
+    def _read_here(self) -> None:
+        """Unless the guard has taken over meanwhile."""
         with self._turn:
             if self._guard_reads:
-                self._awaited, self._taken_before = expected, self._taken
-                return False
+                return
             self._own_reads = True
         going_on = self._receive()
         with self._turn:
             self._own_reads = False
+            # Idle before, it begins now: a look at this moment must not find it slow.
+            self._read_at = self._taken_at = time.perf_counter()
             if not going_on:
                 # The end has been put; whatever else is awaited, nothing will come.
                 self._guard_reads = True
             wake, self._asleep = self._asleep, False
         if wake:
             self._alarm.release()
-        return True
 
     def guard(self) -> None:
         """Read, or look after the thread that reads, until the end of the socket."""
@@ -110,13 +134,24 @@ class Inbox:
 
     def _read(self) -> bool:
         """False: the socket has ended. True: the executing thread took over."""
-        while self._receive():
-            with self._turn:
-                # What it waited for has come, so it has something to do, and reads when that is done.
-                if self._awaited is not None and not (self._awaited.empty() and self._taken == self._taken_before):
-                    self._awaited, self._guard_reads = None, False
-                    return True
-        return False
+        while True:
+            if self._alone is not None:
+                # Looks meanwhile: what was slow may be over.
+                come = self._guard_poll.poll(LOOK_SECONDS * 1000)
+                with self._turn:
+                    if self._awaited is not None or not self._is_slow():
+                        # It reads as soon as it has nothing to do.
+                        self._guard_reads = False
+                        if self._awaited is not None:
+                            self._awaited.put(_READ)
+                        return True
+                if not come:
+                    continue
+            if not self._receive():
+                return False
+
+    def _is_slow(self) -> bool:
+        return time.perf_counter() - self._taken_at > _SLOW_SECONDS
 
     def _watch(self) -> None:
         idle = 0
@@ -129,11 +164,19 @@ class Inbox:
                 if self._own_reads:
                     idle += 1
                     asleep = self._asleep = idle > _IDLE_LOOKS
-                elif time.perf_counter() - self._taken_at > _SLOW_SECONDS:
-                    self._guard_reads = True
-                    return
                 else:
                     idle, asleep = 0, False
+                    self._guard_reads = self._is_slow()
+            if self._guard_reads:
+                # The last look for now: what was kept back before this is sent, and nothing is after it.
+                self._look()
+                return
             if asleep:
                 self._alarm.acquire()
                 idle = 0
+
+
+def _poll(connection: socket.socket) -> select.poll:
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return poll

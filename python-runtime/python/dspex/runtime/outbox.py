@@ -7,6 +7,7 @@ send is under way. Under the GIL a thread of its own would cost two switches for
 from __future__ import annotations
 
 import os
+import pickle
 import socket
 import sys
 import threading
@@ -93,19 +94,22 @@ class Outbox:
                 while self._frames:
                     self._write(self._frames.popleft())
                 if self._results:
-                    self._write(protocol.encode_frame(protocol.RESULTS, {"results": self._batch()}))
+                    self._write(_frames_of(self._batch()))
                 if self.gathered:
                     self._write(protocol.encode_frame(protocol.REPLIES, {"replies": self._replies()}))
             finally:
                 self._sending.release()
 
     def _batch(self) -> list[Result]:
+        """A long result goes alone: it may fill its frame."""
         batch: list[Result] = []
         size = 0
-        while self._results and size < protocol.BATCH_BYTES:
-            result = self._results.popleft()
+        while self._results:
+            result = self._results[0]
             size += 512 + len(result[4] or b"") + len(result[5] or b"") + len(result[10] or b"")
-            batch.append(result)
+            if batch and size > protocol.BATCH_BYTES:
+                break
+            batch.append(self._results.popleft())
         return batch
 
     def _replies(self) -> list[Reply]:
@@ -129,6 +133,25 @@ class Outbox:
     def _lost(self) -> NoReturn:
         print("dspex: the program closed the worker's connection to its node", file=sys.stderr, flush=True)
         os._exit(EXIT_CONNECTION_LOST)
+
+
+def _frames_of(batch: list[Result]) -> bytes:
+    """One frame, unless something in it has no form there."""
+    try:
+        return protocol.encode_frame(protocol.RESULTS, {"results": batch})
+    except (protocol.ProtocolError, ValueError, OverflowError, TypeError) as error:
+        if len(batch) > 1:
+            return b"".join(_frames_of([result]) for result in batch)
+        return protocol.encode_frame(protocol.RESULTS, {"results": [_least(batch[0], error)]})
+
+
+def _least(result: Result, error: Exception) -> Result:
+    """Without what a program can make as long and as odd as it likes. Its example must not cost the worker."""
+    index, attempt, score, kind, shown, digest_form, failed, _, _, duration, back = result
+    if back is not None:
+        note = f"nothing but the score and the prediction's JSON came back: {error}"
+        back = pickle.dumps({"notes": [protocol.printable(note)]})
+    return index, attempt, score, kind, shown, digest_form, failed, None, None, duration, back
 
 
 def _identity(connection: socket.socket) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import abc
 import functools
 import io
 import re
+import sys
 import threading
 import types
 from typing import Any
@@ -18,9 +19,6 @@ SECRET_NAME = re.compile(r"(key|token|secret|password|credentials?|authorization
 
 _SECRETS_DEPTH = 4
 
-# Classes that a pickle only names. Finding out whether it may takes as long as all else of a small prediction.
-_by_name: set[type] = set()
-_BY_NAME_MAX = 1024
 _KINDS_OF_CLASSES = (type, abc.ABCMeta)
 
 
@@ -36,6 +34,20 @@ def is_ordinary(kind: type) -> bool:
     """Whether instances of this class need nothing of what is done here beyond pickle itself."""
     special = (type, types.FunctionType, BaseException, dspy.Parallel)
     return not is_known(kind) and not issubclass(kind, special)
+
+
+def _is_named(value: type) -> bool:
+    """Whether a pickle only names this class, where that is plain. cloudpickle, which knows all cases, takes ten times
+    as long, for each class of each pickle.
+
+    Found out anew each time: a module may be loaded again, and be registered to travel by value.
+    """
+    try:
+        module = value.__module__
+        found = sys.modules[module].__dict__[value.__qualname__]
+    except (AttributeError, KeyError, TypeError):
+        return False
+    return found is value and module != "__main__" and not cloudpickle.list_registry_pickle_by_value()
 
 
 def is_lm(kind: type) -> bool:
@@ -62,14 +74,9 @@ class ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
             return self.reduce_known(value)
         if issubclass(kind, dspy.Parallel):
             return _reduce_parallel(value)
-        if kind not in _KINDS_OF_CLASSES:
-            return super().reducer_override(value)
-        if value in _by_name:
+        if kind in _KINDS_OF_CLASSES and _is_named(value):
             return NotImplemented
-        reduced = super().reducer_override(value)
-        if reduced is NotImplemented and len(_by_name) < _BY_NAME_MAX:
-            _by_name.add(value)
-        return reduced
+        return super().reducer_override(value)
 
     def reduce_known(self, value: Any) -> Any:
         """A module, LM, adapter or tool: what it records for its own process stays there."""

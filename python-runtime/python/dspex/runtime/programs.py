@@ -106,6 +106,8 @@ class Programs:
         self._built: dict[str, Program] = {}
 
     def define(self, name: str, body: bytes | None) -> None:
+        if body is not None and self._definitions.get(name) == body:
+            return  # Most often it was this worker that defined it.
         self._built.pop(name, None)
         if body is None:
             self._definitions.pop(name, None)

@@ -15,6 +15,8 @@ VERSION = 1
 MAX_FRAME = 32 * 1024 * 1024
 # Rows and results are batched into frames well below the limit, so that one large value still fits.
 BATCH_BYTES = 4 * 1024 * 1024
+# Of a result: its prediction, the digest's form, and what is returned to a driver. The rest of its frame is small.
+RESULT_BYTES = MAX_FRAME - 1024 * 1024
 
 _LENGTH = struct.Struct("<I")
 

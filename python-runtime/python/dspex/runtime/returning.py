@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dspex.runtime import failure
+from dspex.runtime import failure, protocol
 from dspex.runtime.collecting import Collected, Event, HistoryEntry
 from dspex.runtime.payload import original
 from dspex.runtime.pickling import ProgramPickler, is_ordinary
 
-# A frame holds 32 MiB, with the prediction's JSON beside this.
+# A frame holds 32 MiB, with the prediction's JSON beside this; where that is long, there is less room.
 MAX_BYTES = 12 * 1024 * 1024
+# Beyond them a driver is told no more of what is missing.
+_NOTES_MAX = 100
+_NOTE_BYTES = 1024
 _PLAIN = (bool, int, float)
 
 
@@ -28,8 +31,18 @@ class Returning:
         pickler.dump(value)
         return pickler.pickled()
 
-    def result(self, collected: Collected, prediction: Any, score: Any, error: BaseException | None) -> bytes:
-        """Never raises: the score is valid without it. What had to be left out is named in `notes`."""
+    def result(
+        self,
+        collected: Collected,
+        prediction: Any,
+        score: Any,
+        error: BaseException | None,
+        room: int = protocol.RESULT_BYTES,
+    ) -> bytes:
+        """Never raises: the score is valid without it. What had to be left out is named in `notes`.
+
+        room: bytes that its frame has for it.
+        """
         parts: dict[str, Any] = {}
         if error is not None:
             parts["exception"] = error
@@ -39,7 +52,7 @@ class Returning:
                 parts["score"] = score
         parts.update(self._happened(collected))
         parts["usage"] = collected.usage()
-        return self._pickled(parts)
+        return self._pickled(parts, min(MAX_BYTES, room))
 
     def question(self, kind: str, collected: Collected, prediction: Any) -> bytes:
         """With what has happened so far: to the driver it has happened before it answers."""
@@ -47,7 +60,7 @@ class Returning:
         try:
             # Without the prediction there is no question.
             self.dumps(prediction)
-            return self._pickled({"kind": kind, "prediction": prediction, **happened})
+            return self._pickled({"kind": kind, "prediction": prediction, **happened}, MAX_BYTES)
         finally:
             collected.history, collected.events = [], []
 
@@ -57,12 +70,12 @@ class Returning:
             "events": list(collected.events),
         }
 
-    def _pickled(self, parts: dict[str, Any]) -> bytes:
+    def _pickled(self, parts: dict[str, Any], limit: int) -> bytes:
         try:
             whole = self.dumps(parts)
         except BaseException:
-            return self._bounded(_Sieve(self).kept(parts))
-        return whole if len(whole) <= MAX_BYTES else self._bounded(parts)
+            return self._bounded(_Sieve(self).kept(parts), limit)
+        return whole if len(whole) <= limit else self._bounded(parts, limit)
 
     def _with_known_owners(self, entry: Any, client: Any, modules: list[Any]) -> HistoryEntry:
         """Histories of other LMs and modules are not the driver's."""
@@ -70,21 +83,21 @@ class Returning:
         owner = client if id(client) in known else None
         return entry, owner, [module for module in modules if id(module) in known]
 
-    def _bounded(self, parts: dict[str, Any]) -> bytes:
+    def _bounded(self, parts: dict[str, Any], limit: int) -> bytes:
         """Within the limit: the parts go in the order of how well a driver does without them."""
         notes = parts.setdefault("notes", [])
-        for name in ("events", "history", "prediction", "score", "exception"):
+        for name in ("events", "history", "prediction", "score", "exception", "usage"):
             try:
                 whole = self.dumps(parts)
             except BaseException as error:
                 reason = told(error)
             else:
-                if len(whole) <= MAX_BYTES:
+                if len(whole) <= limit:
                     return whole
-                reason = f"all of it takes {len(whole)} bytes, the limit is 12 MiB"
+                reason = f"all of it takes {len(whole)} bytes, and there is room for {limit}"
             if parts.pop(name, None):
                 notes.append(f"the {name} did not come back: {reason}")
-        return self.dumps({"notes": notes})
+        return self.dumps({"notes": [protocol.bounded(note, _NOTE_BYTES) for note in notes[-_NOTES_MAX:]]})
 
 
 class _Sieve:

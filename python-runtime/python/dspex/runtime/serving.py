@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
+import inspect
 import os
 import resource
 import time
@@ -89,19 +91,21 @@ class Serving:
         given = _decode(arguments) if arguments else None
         command = self._commands.find(name)
         with tracing.under(traceparent):
-            if type(given) is dict:
+            if type(given) is dict and name != "ping":
                 result = command(**given)
             elif given is None:
                 result = command()
             else:
                 result = command(given)
+            if inspect.iscoroutine(result):
+                result = asyncio.run(result)  # Its task has a copy of this context.
         self._outbox.leave_if_forked()
         if type(result) is not Defined:
             return DONE, _json(result)
         return DEFINED, _pack((_json(result.result), result.name, result.body))
 
-    def _ping(self, payload: Any = None, /, **fields: Any) -> dict[str, Any]:
-        return {"worker": self._worker, "payload": fields or payload}
+    def _ping(self, payload: Any = None) -> dict[str, Any]:
+        return {"worker": self._worker, "payload": payload}
 
 
 class Clock:

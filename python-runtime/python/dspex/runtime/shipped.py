@@ -27,9 +27,9 @@ class Collecting:
         return collecting.Collected(index, self._wanted)
 
     def returned(
-        self, collected: collecting.Collected, prediction: Any, score: Any, raised: BaseException | None
+        self, collected: collecting.Collected, prediction: Any, score: Any, raised: BaseException | None, room: int
     ) -> bytes:
-        return self._returns.result(collected, prediction, score, raised)
+        return self._returns.result(collected, prediction, score, raised, room)
 
 
 def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:

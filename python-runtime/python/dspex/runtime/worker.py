@@ -141,7 +141,7 @@ class Worker:
         self._outbox = outbox
         self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
         self._frames = protocol.FrameReader(protocol.TO_WORKER)
-        self._inbox = Inbox(self._receive, self._look)
+        self._inbox = Inbox(connection, self._receive, self._look)
         self._threads = 1
         self._stopping = threading.Lock()
         self._serving: serving.Serving | None = None
@@ -201,12 +201,17 @@ class Worker:
                 reply = served.call(call)
                 duration, cpu = reply[3:]
                 gathered += duration if cpu is None else min(cpu, duration)
-                # Quick calls come many at once, and a system call for each reply would cost as much as the call.
-                if inbox.empty() or gathered > _GATHER_MICROSECONDS:
-                    gathered = 0
-                    outbox.reply(reply)
-                else:
+                # Quick calls come many at once, and a system call for each reply would cost as much as the call. But
+                # only where somebody looks after what is kept back.
+                if inbox.is_guarded and gathered <= _GATHER_MICROSECONDS and not inbox.empty():
                     outbox.gather(reply)
+                    if inbox.is_guarded:
+                        continue
+                    # The guard has just stopped looking.
+                    outbox.flush()
+                else:
+                    outbox.reply(reply)
+                gathered = 0
         except BaseException:
             self._broken()
 
