@@ -163,10 +163,16 @@ fn what_is_wrong_with_its_settings_is_said_at_the_start() {
 }
 
 #[test]
-fn two_nodes_do_not_share_a_port_or_a_directory() {
+fn two_nodes_do_not_share_a_directory() {
     let node = Node::start();
-    let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("dspex.toml")).run();
+    let config = std::fs::read_to_string(node.project.path("dspex.toml")).expect("a file");
+    let elsewhere = config
+        .replace(&format!("127.0.0.1:{}", node.api), &format!("127.0.0.1:{}", free_port()))
+        .replace(&format!("127.0.0.1:{}", node.http), &format!("127.0.0.1:{}", free_port()));
+    node.project.file("second.toml", elsewhere);
+    let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("second.toml")).run();
     second.expect(6).says("data");
+    node.dspex(&["pool", "call", "general", "ping", "1"]).run().expect(0);
 }
 
 #[test]
