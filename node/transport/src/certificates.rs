@@ -116,7 +116,7 @@ fn name(common: &str) -> DistinguishedName {
     name
 }
 
-#[allow(clippy::needless_pass_by_value)]
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind `map_err`")]
 fn make(error: rcgen::Error) -> CertificateError {
     CertificateError::Make(error.to_string())
 }

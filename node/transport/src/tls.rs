@@ -156,6 +156,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Certificate
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it stands behind `map_err`, with errors and texts")]
 fn content(path: &Path, detail: impl ToString) -> CertificateError {
     CertificateError::Content { path: path.to_path_buf(), detail: detail.to_string() }
 }

@@ -38,11 +38,14 @@ pub struct PeerEvent {
     pub health: Health,
 }
 
+/// By node and channel, each with the address that it leads to.
+type Links = HashMap<(u64, Channel), (String, Link)>;
+
 /// A node's connections; clones share them.
 #[derive(Debug, Clone)]
 pub struct Transport {
     shared: Arc<Shared>,
-    links: Arc<Mutex<HashMap<(u64, Channel), (String, Link)>>>,
+    links: Arc<Mutex<Links>>,
     listening: Option<Arc<Listening>>,
 }
 
