@@ -21,6 +21,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 const LOCK_LIMIT: Duration = Duration::from_secs(45);
 const POLL: Duration = Duration::from_millis(5);
 const LOCKED_PAUSE: Duration = Duration::from_millis(250);
+const ATTEMPT_LEAST: Duration = Duration::from_secs(5);
 const LOG_LINES_SHOWN: usize = 12;
 
 /// The file in the home where a node says why it could not start.
@@ -74,7 +75,9 @@ pub async fn start(home: &Home, limits: TimeLimits, console: &Console) -> Result
     }
     let end = Instant::now() + START_LIMIT;
     loop {
-        match attempt(home, limits, console, end).await {
+        // The last one, too, has the time to say why it cannot start.
+        let attempt_end = end.max(Instant::now() + ATTEMPT_LEAST);
+        match attempt(home, limits, console, attempt_end).await {
             // A node that is just ending has closed its socket but still holds its data.
             Err(error) if error.reason == reason::DATA_DIRECTORY_LOCKED && Instant::now() + LOCKED_PAUSE < end => {
                 tokio::time::sleep(LOCKED_PAUSE).await;
