@@ -133,15 +133,9 @@ impl Session {
     pub async fn begin(&self, method: u8, body: Bytes) -> Result<Pending, CallError> {
         self.fits(body.len())?;
         let credit = self.permit(&self.shared.credits, 1).await?;
-        let mut pending = self.register(credit)?;
-        let frame = Frame::Request { id: pending.id, method, body };
-        match self.enqueue(frame).await {
-            Ok(()) => Ok(pending),
-            Err(error) => {
-                pending.answer.close();
-                Err(error)
-            }
-        }
+        let pending = self.register(credit)?;
+        self.enqueue(Frame::Request { id: pending.id, method, body }).await?;
+        Ok(pending)
     }
 
     /// Sends a message that nobody answers.

@@ -154,7 +154,7 @@ async fn a_frame_beyond_the_limit_ends_its_connection_only() {
     assert!(count > 2 && welcome[2] == 1, "welcomed: {:?}", &welcome[..count]);
     stream.write_all(&[0xff; 64]).await.expect("written");
     let mut rest = Vec::new();
-    let end = timeout(LIMIT, stream.read_to_end(&mut rest)).await.expect("an end");
-    assert!(end.is_ok() || end.is_err());
+    // However it ends: it must not go on.
+    let _ = timeout(LIMIT, stream.read_to_end(&mut rest)).await.expect("an end");
     ask(&client, &server.here()).await.expect("others are served as before");
 }

@@ -336,3 +336,25 @@ def broken_devset():
 lm = dspy.LM("openai/mine")
 not_an_lm = "openai/mine"
 '''
+
+
+@pytest.fixture
+def stop_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Ends the node, a real one that these evaluations have for themselves."""
+    from dspex.client import connection
+
+    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
+    place = tempfile.mkdtemp(prefix="dspex-")
+    monkeypatch.setenv("DSPEX_PROGRAM", PROGRAM)
+    monkeypatch.setenv("DSPEX_HOME", os.path.join(place, "home"))
+    monkeypatch.delenv("DSPEX_ADDRESS", raising=False)
+    monkeypatch.setattr(connection, "_clients", {})
+
+    def stop() -> None:
+        subprocess.run([PROGRAM, "local", "stop", "--force"], check=True, capture_output=True)
+
+    yield stop
+    for client in connection._clients.values():
+        client.close()
+    stop()
+    shutil.rmtree(place, ignore_errors=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -103,26 +101,6 @@ def test_a_node_that_is_not_there_is_an_error(node: None) -> None:
     with pytest.raises(dspex.DspexError) as error:
         dspex.Evaluate(devset=program.devset(1), metric=program.metric, address="nowhere:1")(program.Answering())
     assert error.value.code
-
-
-@pytest.fixture
-def stop_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Ends the node, a real one that these evaluations have for themselves."""
-    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
-    place = tempfile.mkdtemp(prefix="dspex-")
-    monkeypatch.setenv("DSPEX_PROGRAM", PROGRAM)
-    monkeypatch.setenv("DSPEX_HOME", os.path.join(place, "home"))
-    monkeypatch.delenv("DSPEX_ADDRESS", raising=False)
-    monkeypatch.setattr(connection, "_clients", {})
-
-    def stop() -> None:
-        subprocess.run([PROGRAM, "local", "stop", "--force"], check=True, capture_output=True)
-
-    yield stop
-    for client in connection._clients.values():
-        client.close()
-    stop()
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def test_when_the_node_has_ended_the_next_evaluation_starts_another(stop_node: Any) -> None:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from conftest import PROGRAM
 
 import dspex
-from dspex.client import connection
 
 
-@pytest.fixture
-def own_node(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
-    place = tempfile.mkdtemp(prefix="dspex-")
-    monkeypatch.setenv("DSPEX_PROGRAM", PROGRAM)
-    monkeypatch.setenv("DSPEX_HOME", os.path.join(place, "home"))
+def test_calls_are_begun_in_the_order_in_which_they_were_made(
+    stop_node: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DSPEX_POOLS__GENERAL__WORKERS", "1")
-    monkeypatch.delenv("DSPEX_ADDRESS", raising=False)
-    monkeypatch.setattr(connection, "_clients", {})
-    yield
-    subprocess.run([PROGRAM, "local", "stop", "--force"], check=True, capture_output=True)
-    shutil.rmtree(place, ignore_errors=True)
-
-
-def test_calls_are_begun_in_the_order_in_which_they_were_made(own_node: None, tmp_path: Path) -> None:
     tools, noted = tmp_path / "tools.py", tmp_path / "noted"
     tools.write_text(
         "import time\n\ndef note(path, number):\n    time.sleep(0.002)\n"

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use dspex_transport::{Identity, Limits, Requests, Security, Serve, Session, Transport, TransportSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -217,8 +217,4 @@ async fn pass(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp:
             Ok(_) => {}
         }
     }
-}
-
-pub fn bytes(text: &'static str) -> Bytes {
-    Bytes::from_static(text.as_bytes())
 }
