@@ -51,7 +51,7 @@ async fn measure(python: PathBuf, workers: u32, span: Duration) -> Result<(), Fa
 async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
     std::fs::create_dir_all(home)?;
     let data = DataDirectory::open(home.join("data"), &Options::embedded())?;
-    let consensus = Consensus::start(&data, ConsensusOptions::default()).await?;
+    let consensus = Consensus::start(&data, ConsensusOptions::default(), None).await?;
     let registry = Registry::open(&home.join("processes"), "bench")?;
     let package = Package::unpack(&home.join("runtime"))?;
     let mut pools = PoolsSettings::embedded(2);

@@ -19,10 +19,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
+use dspex_consensus::{Consensus, ProposeError};
 use dspex_model::{Command, Digest, NodeId, Outcome, RequestId, RunId};
 use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
@@ -31,12 +32,22 @@ use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMess
 use crate::freeing;
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
-use crate::proposing::{propose, stamp_ms};
+use crate::proposing::propose;
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
+
+/// Runs that this node owned before it ended are never executed without their callers.
+async fn interrupt(consensus: &Consensus, node: NodeId) {
+    while let Err(error) = propose(consensus, None, &Command::InterruptRuns { node }).await {
+        if matches!(error, ProposeError::Stopped { .. }) {
+            return;
+        }
+        warn!(%error, "runs of this node's last life wait for a quorum");
+    }
+}
 
 /// A handle to the actors of this node.
 #[derive(Clone, Debug)]
@@ -57,13 +68,22 @@ impl Tree {
         let context = NodeContext::new(parts);
         let node = context.parts.node;
         let consensus = context.parts.consensus.clone();
-        if !consensus.read_stale(|state| state.pending(node).is_empty()) {
+        let left_over = !consensus.read_stale(|state| state.pending(node).is_empty());
+        // A node that leads can say so now; others when their cluster has a quorum.
+        let interrupted = left_over && consensus.status().is_leader;
+        if interrupted {
             propose(&consensus, None, &Command::InterruptRuns { node }).await?;
         }
         let effects = consensus.effects();
         let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
         let (evaluations, pools) = spawn_children(&context, &root).await?;
-        tokio::spawn(reconcile(Arc::clone(&context), effects, evaluations.clone()));
+        let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
+        tokio::spawn(async move {
+            if left_over && !interrupted {
+                interrupt(&consensus, node).await;
+            }
+            reconciling.await;
+        });
         tokio::spawn(sweep(Arc::clone(&context)));
         Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
     }
@@ -177,7 +197,7 @@ impl Tree {
 
     /// The wall clock as proposals are stamped with it.
     pub fn now_ms(&self) -> u64 {
-        stamp_ms()
+        self.context.parts.consensus.now_ms()
     }
 
     /// Ends all actors and their processes.

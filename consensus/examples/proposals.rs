@@ -69,7 +69,7 @@ async fn propose_for(consensus: &Consensus, callers: u64, time: Duration) -> Res
 
 async fn start(path: &Path) -> Result<(DataDirectory, Consensus), Failure> {
     let data = DataDirectory::open(path, &Options::embedded())?;
-    let consensus = Consensus::start(&data, ConsensusOptions::default()).await?;
+    let consensus = Consensus::start(&data, ConsensusOptions::default(), None).await?;
     Ok((data, consensus))
 }
 
@@ -80,5 +80,5 @@ async fn stop(data: DataDirectory, consensus: Consensus) -> Result<(), Failure> 
 }
 
 fn tick() -> Proposal {
-    Proposal { stamp_ms: 1, request: None, command: Command::Tick }
+    Proposal::internal(Command::Tick)
 }

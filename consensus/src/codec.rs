@@ -17,6 +17,7 @@
 //! Numbers are little endian. The storage adds a checksum to each entry. Kinds are never reused.
 
 mod bytes;
+pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -148,8 +149,7 @@ fn write_membership(writer: &mut Writer, membership: &Membership) {
     writer.count(nodes.len());
     for (node, member) in nodes {
         writer.u64(*node);
-        writer.count(member.address.len());
-        writer.raw(member.address.as_bytes());
+        writer.text(&member.address);
     }
 }
 
@@ -165,10 +165,7 @@ fn read_membership(reader: &mut Reader<'_>) -> io::Result<Membership> {
     let mut nodes = BTreeMap::new();
     for _ in 0..reader.u32()? {
         let node = reader.u64()?;
-        let length = reader.u32()?;
-        let address = String::from_utf8(reader.take(length as usize)?.to_vec())
-            .map_err(|_| damaged("membership", "an address is not text"))?;
-        nodes.insert(node, Member { address });
+        nodes.insert(node, Member { address: reader.text()? });
     }
     if configs.is_empty() && nodes.is_empty() {
         // Before the first membership there is none; openraft's constructor allows that as the default only.

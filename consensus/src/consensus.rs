@@ -1,6 +1,6 @@
 //! The handle: propose, read, follow.
 
-use std::future::Future;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,26 +8,34 @@ use dspex_model::{NodeId, Outcome, Proposal, State};
 use dspex_storage::DataDirectory;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
-use openraft::errors::{ClientWriteError, ForwardToLeader, LinearizableReadError, RaftError};
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
+use crate::attempts::{Attempts, leader_of};
 use crate::compaction;
 use crate::effects::Effects;
-use crate::error::{ProposeError, ReadError, StartError};
+use crate::error::{FormationError, MemberError, ProposeError, ReadError, StartError};
+use crate::following::Leader;
+use crate::leading::Leading;
 use crate::machine::MachineView;
+use crate::membership::{self, MemberChange};
+use crate::network::{Network, method};
 use crate::options::ConsensusOptions;
+use crate::peers::{Own, Peers};
+use crate::refusal::Refusal;
+use crate::rounds::Rounds;
+use crate::service::{PeerService, Served};
 use crate::start;
 use crate::status::Status;
-use crate::types::{EncodedProposal, Raft, Types};
-
-/// Right after an election a leader refuses writes until a quorum has answered once: a few milliseconds.
-const FIRST_RETRY: Duration = Duration::from_millis(2);
-const LONGEST_RETRY: Duration = Duration::from_millis(200);
+use crate::ticks;
+use crate::types::{Member, Raft, Types};
 
 /// How long [`Consensus::shutdown`] waits for tasks that still read the stores.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+
+/// For one question to a leader: the next one may lead already.
+const ROUND_LIMIT: Duration = Duration::from_secs(2);
 
 /// A handle to this node's part in consensus; clones share it.
 #[derive(Debug, Clone)]
@@ -35,66 +43,117 @@ pub struct Consensus {
     shared: Arc<Shared>,
 }
 
+/// How fresh a read is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freshness {
+    /// A quorum confirms the leader after the read has begun: everything acknowledged before is seen.
+    #[default]
+    Linearizable,
+    /// The leader answers while its lease lasts. As fresh, as long as no clock runs much faster than another.
+    Lease,
+    /// Whatever this node has.
+    Stale,
+}
+
 #[derive(Debug)]
 struct Shared {
     raft: Raft,
     view: MachineView,
+    network: Network,
+    leading: Leading,
+    /// Reads that wait for this node's word as the leader, or for the leader's.
+    rounds: Rounds,
+    /// `None`: an embedded node.
+    peers: Option<(Own, PeerService)>,
     permits: Semaphore,
     time_limit: Duration,
-    compaction: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Consensus {
-    /// Starts consensus on a directory. The first start of a directory forms a cluster of this node alone; such a node
-    /// can write when this returns.
+    /// Starts consensus on a directory. Without peers, the first start of a directory forms a cluster of this node
+    /// alone, and such a node can write when this returns. With peers, a node that belongs to no cluster yet waits:
+    /// see [`Consensus::form`].
     ///
     /// # Errors
     /// When the stored log or state cannot be used.
-    pub async fn start(data: &DataDirectory, options: ConsensusOptions) -> Result<Self, StartError> {
-        let (raft, view) = start::start(data, &options).await?;
+    pub async fn start(
+        data: &DataDirectory,
+        options: ConsensusOptions,
+        peers: Option<Peers>,
+    ) -> Result<Self, StartError> {
+        let network = Network { transport: peers.as_ref().map(|peers| peers.transport.clone()) };
+        let (raft, view) = start::start(data, &options, network.clone()).await?;
+        let leading = Leading::new(raft.clone(), options.time_limit);
+        let rounds = rounds(&raft, &leading, &network);
+        let peers = peers.map(|peers| {
+            let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
+            let served = Served::new(raft.clone(), leading.clone(), data.snapshots().clone(), own.clone());
+            peers.service.set(Some(Arc::new(served)));
+            (own, peers.service)
+        });
         let compaction =
             compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
+        let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
         Ok(Self {
             shared: Arc::new(Shared {
                 raft,
                 view,
+                network,
+                leading,
+                rounds,
+                peers,
                 permits: Semaphore::new(options.in_flight),
                 time_limit: options.time_limit,
-                compaction: Mutex::new(Some(tokio::spawn(compaction))),
+                background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks)]),
             }),
         })
     }
 
-    /// Puts a command into the log and returns what applying it gave. When this returns `Ok`, the command is synced on
-    /// a quorum and applied here. Dropping the future does not take the command back.
+    /// Makes a cluster of these members, of which this node is one. Exactly one node may do it, once.
+    ///
+    /// # Errors
+    /// When this node belongs to a cluster already.
+    pub async fn form(&self, members: &BTreeMap<NodeId, String>) -> Result<(), StartError> {
+        let members: BTreeMap<u64, Member> =
+            members.iter().map(|(node, address)| (node.0, Member { address: address.clone() })).collect();
+        self.shared.raft.initialize(members).await.map_err(StartError::storage)
+    }
+
+    /// Puts a command into the log, here or through the leader, and returns what applying it gave. When this returns
+    /// `Ok`, the command is synced on a quorum. Dropping the future does not take the command back.
+    ///
+    /// The stamp is the leader's: what the proposal carries is replaced.
     ///
     /// # Errors
     /// [`ProposeError::outcome_unknown`] tells whether the command may have been executed all the same.
     pub async fn propose(&self, proposal: Proposal) -> Result<Outcome, ProposeError> {
-        let bytes = proposal.encode()?;
-        let mut attempts = Attempts::until(Instant::now() + self.shared.time_limit);
+        proposal.encode()?;
+        let mut attempts = self.attempts();
         let _permit = self.permit(attempts.deadline).await.ok_or(ProposeError::Busy)?;
+        let mut begun = None;
         loop {
-            let write = self.shared.raft.client_write(EncodedProposal(bytes.clone()));
-            let Ok(result) = timeout_at(attempts.deadline, write).await else {
-                let detail = format!("not within {:?}", self.shared.time_limit);
-                return Err(ProposeError::Unknown { detail });
-            };
-            let forward = match result {
-                Ok(response) => {
-                    let missing = || ProposeError::Unknown { detail: "the entry had no outcome".to_owned() };
-                    return response.data.0.ok_or_else(missing);
+            let attempt = match attempts.leader(&self.shared.raft) {
+                None => Err(Refusal::NoLeader),
+                Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
+                    let write = self.shared.leading.propose(proposal.clone());
+                    timeout_at(attempts.deadline, write).await.unwrap_or_else(|_| Err(attempts.too_late()))
                 }
-                Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => forward,
-                Err(RaftError::APIError(error)) => return Err(ProposeError::Unknown { detail: error.to_string() }),
-                Err(RaftError::Fatal(error)) => return Err(ProposeError::Stopped { detail: error.to_string() }),
+                Some(leader) => self.shared.network.propose(&leader, &proposal, attempts.left()).await,
             };
-            // Refused before it was appended, so sending it again cannot execute it twice.
-            if let Some((leader, address)) = self.other_leader(forward) {
-                return Err(ProposeError::NotLeader { leader, address });
+            match attempt {
+                Ok(outcome) => return Ok(outcome),
+                Err(Refusal::Stopped(detail)) => return Err(ProposeError::Stopped { detail }),
+                Err(Refusal::Refused(detail)) => return Err(ProposeError::Refused { detail }),
+                // Sent again under the same request id it is executed once.
+                Err(Refusal::Unknown(detail)) if proposal.request.is_some() => begun = Some(detail),
+                Err(Refusal::Unknown(detail)) => return Err(ProposeError::Unknown { detail }),
+                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                // Refused before it was appended.
+                Err(Refusal::NoLeader | Refusal::Busy) => {}
             }
-            if !attempts.pause().await {
-                return Err(ProposeError::NoLeader);
+            if !attempts.pause(&self.shared.raft).await {
+                return Err(begun.map_or(ProposeError::NoLeader, |detail| ProposeError::Unknown { detail }));
             }
         }
     }
@@ -104,34 +163,99 @@ impl Consensus {
     /// The state is locked while `read` runs, so it should only copy out what it needs.
     ///
     /// # Errors
-    /// When nobody confirms in time that this node leads.
+    /// When no leader confirms it in time.
     pub async fn read<R>(&self, read: impl FnOnce(&State) -> R) -> Result<R, ReadError> {
-        let mut attempts = Attempts::until(Instant::now() + self.shared.time_limit);
+        self.read_at(Freshness::Linearizable, read).await
+    }
+
+    /// Reads the state as fresh as is asked for.
+    ///
+    /// # Errors
+    /// When no leader confirms it in time; a stale read has none.
+    pub async fn read_at<R>(&self, freshness: Freshness, read: impl FnOnce(&State) -> R) -> Result<R, ReadError> {
+        if freshness != Freshness::Stale {
+            self.catch_up(freshness).await?;
+        }
+        Ok(self.read_stale(read))
+    }
+
+    /// Waits until the state here has what it must for a read that begins now.
+    async fn catch_up(&self, freshness: Freshness) -> Result<(), ReadError> {
+        let mut attempts = self.attempts();
         let _permit = self.permit(attempts.deadline).await.ok_or(ReadError::Busy)?;
-        loop {
-            let confirm = self.shared.raft.ensure_linearizable(ReadPolicy::ReadIndex);
-            let Ok(result) = timeout_at(attempts.deadline, confirm).await else {
-                return Err(ReadError::NoLeader);
-            };
-            match result {
-                Ok(_) => return Ok(self.read_stale(read)),
-                Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
-                    if let Some((leader, address)) = self.other_leader(forward) {
-                        return Err(ReadError::NotLeader { leader, address });
-                    }
+        let index = loop {
+            let asked = match freshness {
+                Freshness::Lease => self.lease_index(&mut attempts).await,
+                Freshness::Linearizable | Freshness::Stale => {
+                    timeout_at(attempts.deadline, self.shared.rounds.join()).await.unwrap_or(Err(Refusal::NoLeader))
                 }
-                Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_))) => {}
-                Err(RaftError::Fatal(error)) => return Err(ReadError::Stopped { detail: error.to_string() }),
+            };
+            match asked {
+                Ok(index) => break index,
+                Err(Refusal::Stopped(detail)) => return Err(ReadError::Stopped { detail }),
+                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_) | Refusal::Refused(_)) => {}
             }
-            if !attempts.pause().await {
+            if !attempts.pause(&self.shared.raft).await {
                 return Err(ReadError::NoLeader);
+            }
+        };
+        let mut progress = self.watch();
+        match timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(ReadError::Stopped { detail: "nothing is applied here any more".to_owned() }),
+            Err(_) => Err(ReadError::Behind { index }),
+        }
+    }
+
+    async fn lease_index(&self, attempts: &mut Attempts) -> Result<u64, Refusal> {
+        match attempts.leader(&self.shared.raft) {
+            None => Err(Refusal::NoLeader),
+            Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
+                self.shared.leading.read_index(ReadPolicy::LeaseRead).await
+            }
+            Some(leader) => self.shared.network.read_index(&leader, method::LEASE_INDEX, attempts.left()).await,
+        }
+    }
+
+    /// Changes who belongs to the cluster, or who leads it, through the leader.
+    ///
+    /// # Errors
+    /// See [`MemberError`].
+    pub async fn change_members(&self, change: &MemberChange, limit: Duration) -> Result<(), MemberError> {
+        let mut attempts = Attempts::until(Instant::now() + limit);
+        loop {
+            let attempt = match attempts.leader(&self.shared.raft) {
+                None => Err(Refusal::NoLeader),
+                Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
+                    membership::change(&self.shared.raft, change, attempts.left()).await
+                }
+                Some(leader) => self.shared.network.change_members(&leader, change, attempts.left()).await,
+            };
+            match attempt {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Refused(detail)) => return Err(MemberError::Refused { detail }),
+                Err(Refusal::Unknown(detail) | Refusal::Stopped(detail)) => {
+                    return Err(MemberError::Unknown { detail });
+                }
+                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                Err(Refusal::NoLeader | Refusal::Busy) => {}
+            }
+            if !attempts.pause(&self.shared.raft).await {
+                return Err(MemberError::NoLeader);
             }
         }
     }
 
     /// Reads the state as this node has it, which may be behind. Never blocks on the network.
     pub fn read_stale<R>(&self, read: impl FnOnce(&State) -> R) -> R {
-        read(&self.shared.view.state.read().unwrap_or_else(PoisonError::into_inner))
+        self.read_applied(|_, state| read(state))
+    }
+
+    /// Reads the state as this node has it, with the index of the last entry in it.
+    pub fn read_applied<R>(&self, read: impl FnOnce(u64, &State) -> R) -> R {
+        let held = self.shared.view.state.read().unwrap_or_else(PoisonError::into_inner);
+        read(held.applied, &held.state)
     }
 
     /// Follows the index of the last applied entry. It ends when the node stops.
@@ -146,6 +270,11 @@ impl Consensus {
             // The node has stopped: a receiver whose sender is gone.
             None => broadcast::channel(1).1,
         })
+    }
+
+    /// Now, as this node would stamp an entry: log time follows it while this node leads.
+    pub fn now_ms(&self) -> u64 {
+        self.shared.leading.stamp_ms()
     }
 
     /// Where this node stands.
@@ -180,10 +309,13 @@ impl Consensus {
 
     /// Stops consensus and waits until nothing here uses the stores any more. Proposals under way fail as stopped.
     pub async fn shutdown(&self) {
-        let compaction = self.shared.compaction.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(compaction) = compaction {
-            compaction.abort();
-            let _ = compaction.await;
+        let background = std::mem::take(&mut *self.shared.background.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in background {
+            task.abort();
+            let _ = task.await;
+        }
+        if let Some((_, service)) = &self.shared.peers {
+            service.set(None);
         }
         if let Err(error) = self.shared.raft.shutdown().await {
             tracing::warn!(%error, "a task of consensus did not end well");
@@ -195,37 +327,37 @@ impl Consensus {
         }
     }
 
+    pub(crate) fn raft(&self) -> &Raft {
+        &self.shared.raft
+    }
+
+    /// This node among its peers.
+    pub(crate) fn own(&self) -> Result<&Own, FormationError> {
+        let alone = || FormationError::Never { detail: "an embedded node has no peers".to_owned() };
+        self.shared.peers.as_ref().map(|(own, _)| own).ok_or_else(alone)
+    }
+
     async fn permit(&self, deadline: Instant) -> Option<SemaphorePermit<'_>> {
         timeout_at(deadline, self.shared.permits.acquire()).await.ok()?.ok()
     }
 
-    /// The leader to go to, unless that is this node (it is about to be ready) or nobody (there will be one).
-    fn other_leader(&self, forward: ForwardToLeader<Types>) -> Option<(NodeId, String)> {
-        let leader = forward.leader_id.filter(|leader| leader != self.shared.raft.node_id())?;
-        Some((NodeId(leader), forward.leader_node.map(|member| member.address).unwrap_or_default()))
+    fn attempts(&self) -> Attempts {
+        Attempts::until(Instant::now() + self.shared.time_limit)
     }
 }
 
-/// Pauses between attempts that double, up to a limit, until a deadline.
-struct Attempts {
-    deadline: Instant,
-    pause: Duration,
-}
-
-impl Attempts {
-    fn until(deadline: Instant) -> Self {
-        Self { deadline, pause: FIRST_RETRY }
-    }
-
-    /// Waits; `false` when the deadline would pass.
-    fn pause(&mut self) -> impl Future<Output = bool> + use<> {
-        let (pause, in_time) = (self.pause, Instant::now() + self.pause < self.deadline);
-        self.pause = (pause * 2).min(LONGEST_RETRY);
+/// Asks this node's quorum while it leads, and the leader otherwise, once for all reads that wait.
+fn rounds(raft: &Raft, leading: &Leading, network: &Network) -> Rounds {
+    let (raft, leading, network) = (raft.clone(), leading.clone(), network.clone());
+    Rounds::start(move || {
+        let (leader, own) = (leader_of(&raft), *raft.node_id());
+        let (leading, network) = (leading.clone(), network.clone());
         async move {
-            if in_time {
-                sleep(pause).await;
+            match leader {
+                None => Err(Refusal::NoLeader),
+                Some(leader) if leader.node.0 == own => leading.read_index(ReadPolicy::ReadIndex).await,
+                Some(leader) => network.read_index(&leader, method::READ_INDEX, ROUND_LIMIT).await,
             }
-            in_time
         }
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dspex_model::{CodecError, NodeId};
+use dspex_model::CodecError;
 
 /// Why a node could not start.
 #[derive(Debug, thiserror::Error)]
@@ -62,17 +62,15 @@ pub enum ProposeError {
     /// Too many proposals are under way. It was not executed.
     #[error("too many proposals are under way; try again in a moment")]
     Busy,
-    /// Another node leads. It was not executed.
-    #[error("node {} leads; send it there", leader.0)]
-    NotLeader {
-        /// The leader.
-        leader: NodeId,
-        /// Where it is reached; empty where nobody knows.
-        address: String,
-    },
     /// No leader was there in time. It was not executed.
     #[error("no leader within the time limit; try again")]
     NoLeader,
+    /// It can never be executed as it is.
+    #[error("the leader refused the proposal: {detail}")]
+    Refused {
+        /// Why.
+        detail: String,
+    },
     /// It was sent to the log, but no answer came.
     #[error("no answer ({detail}); the proposal may have been executed: look, or repeat it under the same request id")]
     Unknown {
@@ -106,21 +104,69 @@ pub enum ReadError {
     /// Too many requests are under way.
     #[error("too many requests are under way; try again in a moment")]
     Busy,
-    /// Another node leads.
-    #[error("node {} leads; read there, or read stale here", leader.0)]
-    NotLeader {
-        /// The leader.
-        leader: NodeId,
-        /// Where it is reached; empty where nobody knows.
-        address: String,
-    },
-    /// Nobody confirmed in time that this node leads.
+    /// No leader confirmed it in time.
     #[error("no leader confirmed the read within the time limit; try again, or read stale")]
     NoLeader,
+    /// This node did not apply what it must have for the read in time.
+    #[error("this node is behind: it has not applied entry {index} in time; read at another node, or read stale")]
+    Behind {
+        /// How far the read has to see.
+        index: u64,
+    },
     /// The node has stopped.
     #[error("the node has stopped ({detail})")]
     Stopped {
         /// Why it stopped.
+        detail: String,
+    },
+}
+
+/// Why the members were not changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MemberError {
+    /// It cannot be done as asked.
+    #[error("{detail}")]
+    Refused {
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// No leader was there in time. Nothing was changed.
+    #[error("no leader within the time limit: without a quorum the members cannot be changed; try again")]
+    NoLeader,
+    /// It was begun, and may be done yet.
+    #[error("no answer ({detail}): look at the members, then repeat it")]
+    Unknown {
+        /// What happened.
+        detail: String,
+    },
+}
+
+/// Why a node did not become a member.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormationError {
+    /// Waiting cannot help.
+    #[error("{detail}")]
+    Never {
+        /// Why, and what to do.
+        detail: String,
+    },
+    /// The node at the address gave no answer, or refused.
+    #[error("the node at {address}: {detail}")]
+    Unreachable {
+        /// HOST:PORT.
+        address: String,
+        /// Why.
+        detail: String,
+    },
+    /// The members could not be changed.
+    #[error(transparent)]
+    Members(#[from] MemberError),
+    /// Consensus has stopped on this node.
+    #[error("the node has stopped ({detail})")]
+    Stopped {
+        /// Why.
         detail: String,
     },
 }

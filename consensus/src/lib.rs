@@ -4,27 +4,44 @@
 //! Below it, openraft decides what is written when; `dspex-storage` keeps the bytes ([`codec`] says what they mean),
 //! and `dspex-model` says what a command does.
 //!
-//! This version has no transport: a node is its own only voter, and every message to a peer fails as unreachable.
-//! What it stores is complete, so a directory written now opens unchanged once there are peers.
+//! Peers are reached over `dspex-transport` ([`network`]), and served by [`PeerService`]. An embedded node has none: it is
+//! its own only voter, and nothing else is different.
 
+mod attempts;
+mod clock;
 mod codec;
 mod compaction;
 mod consensus;
 mod effects;
 mod error;
+mod following;
+mod formation;
+mod leading;
 mod log;
 mod machine;
+mod membership;
 mod network;
 mod options;
+mod peers;
+mod refusal;
+mod rounds;
+mod service;
 mod start;
 mod status;
+mod survey;
+mod ticks;
 mod types;
 
-pub use consensus::Consensus;
+pub use consensus::{Consensus, Freshness};
 pub use effects::{EffectEvent, Effects};
-pub use error::{ProposeError, ReadError, StartError};
+pub use error::{FormationError, MemberError, ProposeError, ReadError, StartError};
+pub use formation::{Formation, Introduction};
+pub use membership::MemberChange;
 pub use options::ConsensusOptions;
+pub use peers::Peers;
+pub use service::PeerService;
 pub use status::Status;
+pub use survey::MemberStatus;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,14 @@ use crate::effects::EffectBatch;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 
 /// The state, shared with readers.
-pub(crate) type SharedState = Arc<RwLock<State>>;
+pub(crate) type SharedState = Arc<RwLock<Held>>;
+
+/// The state, and the index of the last entry in it.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) state: State,
+    pub(crate) applied: u64,
+}
 
 /// Applies entries. There is one, owned by openraft; when it is dropped, nothing is applied any more.
 #[derive(Debug)]
@@ -52,8 +59,9 @@ impl Machine {
     pub(crate) fn open(data: &DataDirectory, effect_backlog: usize) -> io::Result<(Self, MachineView)> {
         let store = data.state().clone();
         let (applied, membership) = positions(&store)?;
-        let state = Arc::new(RwLock::new(load(&store)?));
-        let (progress, progress_receiver) = watch::channel(applied.map_or(0, |id| id.index));
+        let index = index_of(applied.as_ref());
+        let state = Arc::new(RwLock::new(Held { state: load(&store)?, applied: index }));
+        let (progress, progress_receiver) = watch::channel(index);
         let (effects, _) = broadcast::channel(effect_backlog.max(1));
         let view = MachineView { state: Arc::clone(&state), progress: progress_receiver, effects: effects.downgrade() };
         let snapshots = data.snapshots().clone();
@@ -64,8 +72,9 @@ impl Machine {
     fn commit(&mut self, batch: Batch) -> io::Result<()> {
         let Some(applied) = batch.last else { return Ok(()) };
         let finished = {
-            let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-            batch.apply(&mut state)
+            let mut held = self.state.write().unwrap_or_else(PoisonError::into_inner);
+            held.applied = applied.index;
+            batch.apply(&mut held.state)
         };
         let membership = finished.membership.as_ref().map(codec::encode_stored_membership);
         let changes = finished.changes.iter().map(|change| (&change.key[..], change.value.as_deref()));
@@ -111,7 +120,7 @@ fn load(store: &StateStore) -> io::Result<State> {
 }
 
 /// What a snapshot file says about itself, in openraft's words.
-fn snapshot_meta(file: &SnapshotFile) -> io::Result<SnapshotMeta> {
+pub(crate) fn snapshot_meta(file: &SnapshotFile) -> io::Result<SnapshotMeta> {
     let header = file.header()?;
     let (last_log_id, last_membership) = decode_positions(header.applied.as_deref(), header.membership.as_deref())?;
     Ok(SnapshotMeta { last_log_id, last_membership })
@@ -167,10 +176,11 @@ impl RaftStateMachine<Types> for Machine {
             load(&store)
         };
         let state = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        let index = index_of(meta.last_log_id.as_ref());
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Held { state, applied: index };
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
-        self.progress.send_replace(index_of(self.applied.as_ref()));
+        self.progress.send_replace(index);
         Ok(())
     }
 

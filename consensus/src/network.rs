@@ -1,77 +1,198 @@
-//! Peers of a node that has none: whatever is sent to one fails as unreachable.
+//! Peers as openraft sees them, over the connections of the transport.
 //!
-//! For a single voter this is the truth, and openraft never asks. The transport brings the real one.
+//! Replication has a stream of appends in flight; heartbeats are a method of their own, so that they neither wait behind
+//! entries nor disturb their order. Snapshots go over the bulk channel, so that nothing waits behind them.
+
+mod append;
+mod snapshot;
 
 use std::future::Future;
+use std::time::Duration;
 
-use openraft::errors::{RPCError, ReplicationClosed, StreamingError, Unreachable};
-use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
-use openraft::raft::{AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse};
+use bytes::Bytes;
+use dspex_storage::SnapshotFile;
+use dspex_transport::{CallError, Channel, Link, Transport};
+use futures::stream::Stream;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{Backoff, RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{OptionalSend, RaftTypeConfig};
 
+use crate::codec::wire;
 use crate::types::{Member, Types};
-use dspex_storage::SnapshotFile;
 
-/// Makes connections that do not exist.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoPeers;
+/// What is asked on the consensus and bulk channels. The numbers are on the wire, and never reused.
+pub(crate) mod method {
+    pub(crate) const APPEND: u8 = 1;
+    pub(crate) const HEARTBEAT: u8 = 2;
+    pub(crate) const VOTE: u8 = 3;
+    pub(crate) const PRE_VOTE: u8 = 4;
+    pub(crate) const TRANSFER: u8 = 5;
+    pub(crate) const PROPOSE: u8 = 6;
+    pub(crate) const READ_INDEX: u8 = 7;
+    pub(crate) const LEASE_INDEX: u8 = 8;
+    pub(crate) const MEMBER: u8 = 9;
+    pub(crate) const INTRODUCE: u8 = 10;
+    pub(crate) const JOIN: u8 = 11;
+    pub(crate) const STATUS: u8 = 12;
+    pub(crate) const SNAPSHOT_OFFER: u8 = 16;
+    pub(crate) const SNAPSHOT_CHUNK: u8 = 17;
+    pub(crate) const SNAPSHOT_INSTALL: u8 = 18;
+}
 
-/// One of them.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NoPeer {
+/// The pause before the second attempt at a peer that cannot be reached, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Makes the way to each peer.
+#[derive(Debug, Clone)]
+pub(crate) struct Network {
+    /// `None`: an embedded node, which has no peers.
+    pub(crate) transport: Option<Transport>,
+}
+
+/// What a way to a peer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Replication,
+    Heartbeat,
+}
+
+/// The way to one peer.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
     node: u64,
+    purpose: Purpose,
+    links: Option<Links>,
 }
 
-impl NoPeer {
-    fn unreachable(self) -> Unreachable<Types> {
-        Unreachable::from_string(format!("node {} cannot be reached: this version has no transport", self.node))
+#[derive(Debug, Clone)]
+struct Links {
+    consensus: Link,
+    bulk: Link,
+}
+
+impl Network {
+    fn peer(&self, node: u64, member: &Member, purpose: Purpose) -> Peer {
+        let links = self.transport.as_ref().map(|transport| Links {
+            consensus: transport.link(node, &member.address, Channel::Consensus),
+            bulk: transport.link(node, &member.address, Channel::Bulk),
+        });
+        Peer { node, purpose, links }
     }
 }
 
-impl RaftNetworkFactory<Types> for NoPeers {
-    type Network = NoPeer;
+impl RaftNetworkFactory<Types> for Network {
+    type Network = Peer;
 
-    async fn new_client(&mut self, target: <Types as RaftTypeConfig>::NodeId, _member: &Member) -> NoPeer {
-        NoPeer { node: target }
+    async fn new_client(&mut self, target: <Types as RaftTypeConfig>::NodeId, member: &Member) -> Peer {
+        self.peer(target, member, Purpose::Replication)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: <Types as RaftTypeConfig>::NodeId, member: &Member) -> Peer {
+        self.peer(target, member, Purpose::Heartbeat)
     }
 }
 
-impl RaftNetworkV2<Types> for NoPeer {
+impl Peer {
+    fn links(&self) -> Result<&Links, Unreachable<Types>> {
+        let none =
+            || Unreachable::from_string(format!("node {} cannot be reached: an embedded node has no peers", self.node));
+        self.links.as_ref().ok_or_else(none)
+    }
+
+    async fn call(&self, method: u8, body: Bytes, limit: Duration) -> Result<Bytes, RPCError<Types>> {
+        self.links()?.consensus.call(method, body, limit).await.map_err(rpc_error)
+    }
+}
+
+/// Only who cannot be reached at all is left alone for a while.
+fn rpc_error(error: CallError) -> RPCError<Types> {
+    match error {
+        CallError::Unreachable(_) => Unreachable::from_string(error).into(),
+        CallError::Full
+        | CallError::Failed(_)
+        | CallError::TimedOut
+        | CallError::Lost(_)
+        | CallError::TooLong { .. } => NetworkError::from_string(error).into(),
+    }
+}
+
+fn unreadable(error: std::io::Error) -> RPCError<Types> {
+    NetworkError::from_string(error).into()
+}
+
+impl RaftNetworkV2<Types> for Peer {
     type SnapshotData = SnapshotFile;
 
     async fn append_entries(
         &mut self,
-        _request: AppendEntriesRequest<Types>,
-        _option: RPCOption,
+        request: AppendEntriesRequest<Types>,
+        option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+        let reply = self.call(method::HEARTBEAT, wire::encode_append(&request), option.soft_ttl()).await?;
+        Ok(wire::decode_appended(&reply).map_err(unreadable)?.into())
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<Types>, RPCError<Types>>>, RPCError<Types>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
+    {
+        Box::pin(append::stream(self, input, option))
     }
 
     async fn vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
+        request: VoteRequest<Types>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+        let reply = self.call(method::VOTE, wire::encode_ballot(&request), option.soft_ttl()).await?;
+        wire::decode_ballot_answer(&reply).map_err(unreadable)
     }
 
-    // openraft's default grants: an unreachable peer must not.
     async fn pre_vote(
         &mut self,
-        _request: VoteRequest<Types>,
-        _option: RPCOption,
+        request: VoteRequest<Types>,
+        option: RPCOption,
     ) -> Result<VoteResponse<Types>, RPCError<Types>> {
-        Err(self.unreachable().into())
+        let reply = self.call(method::PRE_VOTE, wire::encode_ballot(&request), option.soft_ttl()).await?;
+        wire::decode_ballot_answer(&reply).map_err(unreadable)
     }
 
     async fn full_snapshot(
         &mut self,
-        _vote: VoteOf<Types>,
-        _snapshot: SnapshotOf<Types, SnapshotFile>,
-        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        vote: VoteOf<Types>,
+        snapshot: SnapshotOf<Types, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        Err(self.unreachable().into())
+        let links = self.links()?;
+        tokio::select! {
+            sent = snapshot::send(&links.bulk, &vote, snapshot.snapshot) => sent.map(SnapshotResponse::new),
+            closed = cancel => Err(closed.into()),
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<Types>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types>, RPCError<Types>> {
+        let reply = self.call(method::TRANSFER, wire::encode_transfer(&request), option.soft_ttl()).await?;
+        wire::decode_transfer_answer(&reply).map_err(unreadable)
+    }
+
+    fn backoff(&self) -> Option<Backoff> {
+        let pauses = std::iter::successors(Some(FIRST_PAUSE), |pause| Some((*pause * 2).min(LONGEST_PAUSE)));
+        Some(Backoff::new(pauses))
     }
 }

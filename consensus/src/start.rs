@@ -12,19 +12,24 @@ use crate::codec;
 use crate::error::StartError;
 use crate::log::RaftLog;
 use crate::machine::{Machine, MachineView};
-use crate::network::NoPeers;
+use crate::network::Network;
 use crate::options::ConsensusOptions;
 use crate::types::{Member, Raft};
 
 /// Starts openraft on a directory. A node alone in its cluster leads when this returns.
-pub(crate) async fn start(data: &DataDirectory, options: &ConsensusOptions) -> Result<(Raft, MachineView), StartError> {
+pub(crate) async fn start(
+    data: &DataDirectory,
+    options: &ConsensusOptions,
+    network: Network,
+) -> Result<(Raft, MachineView), StartError> {
+    let alone = network.transport.is_none();
     let node = data.identity().node_id.0;
     let config = config(data, options)?;
     let (machine, view) = Machine::open(data, options.effect_backlog).map_err(StartError::storage)?;
     complete(data, *view.progress.borrow())?;
     let log = RaftLog::new(data.log().clone(), data.state().clone());
-    let raft = Raft::new(node, config, NoPeers, log, machine).await.map_err(StartError::storage)?;
-    if !raft.is_initialized().await.map_err(StartError::storage)? {
+    let raft = Raft::new(node, config, network, log, machine).await.map_err(StartError::storage)?;
+    if alone && !raft.is_initialized().await.map_err(StartError::storage)? {
         // Nothing was ever stored here, so nobody else can know of this cluster.
         raft.initialize(BTreeMap::from([(node, Member::default())])).await.map_err(StartError::storage)?;
         tracing::info!(node, "made a cluster of one node");
@@ -71,7 +76,7 @@ async fn lead_alone(raft: &Raft, node: u64, limit: Duration) -> Result<(), Start
 fn config(data: &DataDirectory, options: &ConsensusOptions) -> Result<Arc<Config>, StartError> {
     let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let config = Config {
-        cluster_name: data.identity().cluster_id.clone().unwrap_or_else(|| "dspex".to_owned()),
+        cluster_name: data.identity().cluster_id.unwrap_or_else(|| "dspex".to_owned()),
         heartbeat_interval: milliseconds(options.heartbeat),
         election_timeout_min: milliseconds(options.election.0),
         election_timeout_max: milliseconds(options.election.1),
@@ -80,6 +85,8 @@ fn config(data: &DataDirectory, options: &ConsensusOptions) -> Result<Arc<Config
         max_in_snapshot_log_to_keep: options.kept_entries,
         purge_batch_size: 256,
         enable_pre_vote: Some(true),
+        // A leader that hears no quorum falls silent, so that those who can elect another do.
+        quorum_loss_probe_interval: Some(3 * milliseconds(options.election.1)),
         enable_leader_restore: Some(false),
         ..Config::default()
     };

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_actors::{Caller, PoolClass, PoolSettings, PoolsSettings};
+use dspex_consensus::Formation;
+use dspex_transport::Security;
 use serde::Deserialize;
 use toml::Value;
 use toml::map::Map;
+
+use crate::peers::PeerSetup;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -17,10 +21,43 @@ use toml::map::Map;
 pub(crate) struct Configuration {
     /// Everything the node keeps.
     pub data_dir: PathBuf,
+    pub node: NodeSection,
+    pub cluster: Option<ClusterSection>,
+    pub peers: Option<PeersSection>,
     pub api: Listener,
     pub http: Listener,
     pub python: PythonSection,
     pools: BTreeMap<String, PoolSection>,
+}
+
+/// What the node is called.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct NodeSection {
+    /// For people; the host's name unless set.
+    pub name: Option<String>,
+}
+
+/// The first voters of a cluster.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ClusterSection {
+    /// HOST:PORT of their peer ports.
+    join: Vec<String>,
+    /// How many of them form it.
+    bootstrap_expect: Option<u32>,
+}
+
+/// The port for peers.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PeersSection {
+    listen: Option<String>,
+    /// Where peers reach it, when that is another name or port.
+    advertise: Option<String>,
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 /// Where something listens.
@@ -72,6 +109,9 @@ enum Size {
 
 const API_DEFAULT: &str = "127.0.0.1:7400";
 const HTTP_DEFAULT: &str = "127.0.0.1:7480";
+const PEERS_DEFAULT: &str = "127.0.0.1:7410";
+/// More voters make every write slower, and none safer than the loss of three.
+const VOTERS_MAX: u32 = 7;
 /// Of a pool; a machine that can run more has other limits first.
 const WORKERS_MAX: u32 = 64;
 
@@ -88,7 +128,13 @@ impl Configuration {
         }
         // Relative to the file, not to wherever the node is started.
         let beside = std::path::absolute(file).map_err(|error| error.to_string())?;
-        read.data_dir = beside.parent().unwrap_or(Path::new("/")).join(&read.data_dir);
+        let directory = beside.parent().unwrap_or(Path::new("/"));
+        read.data_dir = directory.join(&read.data_dir);
+        if let Some(peers) = &mut read.peers {
+            for file in [&mut peers.ca, &mut peers.certificate, &mut peers.key].into_iter().flatten() {
+                *file = directory.join(&file);
+            }
+        }
         Ok(read)
     }
 
@@ -105,6 +151,42 @@ impl Configuration {
 
     pub(crate) fn http_address(&self) -> Result<SocketAddr, String> {
         loopback("http.listen", self.http.listen.as_deref().unwrap_or(HTTP_DEFAULT))
+    }
+
+    /// What the node is called.
+    pub(crate) fn node_name(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.node.name.clone().unwrap_or_else(host)
+    }
+
+    /// The node among its peers; `None`: it has none.
+    pub(crate) fn peers(&self) -> Result<Option<PeerSetup>, String> {
+        if self.peers.is_none() && self.cluster.is_none() {
+            return Ok(None);
+        }
+        let peers = self.peers.clone().unwrap_or_default();
+        let cluster = self.cluster.clone().unwrap_or_default();
+        let text = peers.listen.as_deref().unwrap_or(PEERS_DEFAULT);
+        let listen: SocketAddr =
+            text.parse().map_err(|_| format!("peers.listen: {text:?} is not an address like {PEERS_DEFAULT}"))?;
+        let advertise = peers.advertise.clone().unwrap_or_else(|| listen.to_string());
+        host_and_port("peers.advertise", &advertise)?;
+        if listen.ip().is_unspecified() && peers.advertise.is_none() {
+            return Err(format!("peers.advertise: {listen} is no address that peers can reach; name this node's own"));
+        }
+        let security = match (peers.ca, peers.certificate, peers.key) {
+            (Some(ca), Some(certificate), Some(key)) => Security::Tls { ca, certificate, key },
+            (None, None, None) if listen.ip().is_loopback() => Security::Plain,
+            (None, None, None) => {
+                return Err(format!(
+                    "peers.listen: {listen} is beyond loopback, where peers need mutual TLS: make certificates with \
+                     `dspex cert init`, and name them in peers.ca, peers.certificate and peers.key"
+                ));
+            }
+            _ => return Err("peers.ca, peers.certificate and peers.key belong together: name all three".to_owned()),
+        };
+        let formation = cluster.formation()?;
+        Ok(Some(PeerSetup { listen, advertise, security, formation }))
     }
 
     /// The settings of the pools on a machine with so many CPUs.
@@ -125,6 +207,34 @@ impl Configuration {
         }
         Ok(PoolsSettings { classes, own })
     }
+}
+
+impl ClusterSection {
+    fn formation(&self) -> Result<Formation, String> {
+        for address in &self.join {
+            host_and_port("cluster.join", address)?;
+        }
+        let named = u32::try_from(self.join.len()).unwrap_or(u32::MAX);
+        let expect = self.bootstrap_expect.unwrap_or(u32::from(self.join.is_empty()));
+        if expect > VOTERS_MAX {
+            return Err(format!(
+                "cluster.bootstrap_expect: {expect} voters are too many; up to {VOTERS_MAX} work well"
+            ));
+        }
+        // This node's own address may be left out.
+        if expect > 1 && named != expect && named != expect - 1 {
+            return Err(format!(
+                "cluster.join names {named} nodes, and cluster.bootstrap_expect is {expect}: name exactly the first voters"
+            ));
+        }
+        Ok(Formation { join: self.join.clone(), expect })
+    }
+}
+
+fn host_and_port(name: &str, text: &str) -> Result<(), String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+    port.map(|_| ()).ok_or_else(|| format!("{name}: {text:?} is not HOST:PORT, like node-1.example:7410"))
 }
 
 impl PoolSection {
@@ -264,6 +374,30 @@ mod tests {
         let exposed = read("[api]\nlisten = \"0.0.0.0:7400\"").expect("valid").api_address().expect_err("refused");
         assert!(exposed.contains("api.listen") && exposed.contains("TLS"), "{exposed}");
         assert_eq!(read("").expect("valid").api_address(), Ok("127.0.0.1:7400".parse().expect("an address")));
+    }
+
+    #[test]
+    fn a_node_has_peers_when_the_file_says_so() {
+        let peers = |text: &str| read(text).and_then(|read| read.peers());
+        assert!(peers("").expect("valid").is_none());
+        let alone = peers("[peers]").expect("valid").expect("peers");
+        assert_eq!((alone.advertise.as_str(), alone.formation.expect), ("127.0.0.1:7410", 1));
+        let three = "[cluster]\njoin = [\"a:1\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
+        assert_eq!(peers(three).expect("valid").expect("peers").formation.join.len(), 3);
+        // Without a number it never forms a cluster: it is to be admitted to one.
+        let joining = peers("[cluster]\njoin = [\"a:1\"]").expect("valid").expect("peers");
+        assert_eq!(joining.formation.expect, 0);
+        for (text, named) in [
+            ("[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3", "names 1 nodes"),
+            ("[cluster]\njoin = [\"a\"]", "cluster.join"),
+            ("[cluster]\nbootstrap_expect = 99", "too many"),
+            ("[peers]\nlisten = \"0.0.0.0:7410\"", "peers.advertise"),
+            ("[peers]\nlisten = \"10.0.0.1:7410\"", "dspex cert init"),
+            ("[peers]\nca = \"ca.pem\"", "belong together"),
+        ] {
+            let error = peers(text).expect_err(text);
+            assert!(error.contains(named), "{text}: {error}");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use dspex_model::NodeInfo;
+
 use crate::configuration::Configuration;
 use crate::life::{self, Setup};
 use crate::server::Listeners;
@@ -23,6 +25,8 @@ pub(crate) fn run(home: &Path) -> i32 {
             pools: configuration.pools(life::cpus(), None).map_err(Failure::configuration)?,
             is_embedded: true,
             idle_max: Some(IDLE_MAX),
+            peers: None,
+            info: NodeInfo::default(),
         })
     })
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_actors::{NodeParts, PoolsSettings, Tree};
-use dspex_consensus::{Consensus, ConsensusOptions};
-use dspex_model::RunStatus;
+use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
+use dspex_model::{NodeId, NodeInfo, RunStatus};
 use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
-use dspex_storage::{BlobStore, DataDirectory, Options};
+use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
 use dspex_telemetry::{Settings, Telemetry};
 use futures::FutureExt;
 use futures::future::FusedFuture;
@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::activity::Activity;
+use crate::peers::{self, PeerSetup};
 use crate::server::{self, Listeners};
 use crate::service::Node;
 use crate::start_error::Failure;
@@ -25,6 +26,8 @@ use crate::start_error::Failure;
 /// For the API server to answer what is under way.
 const SERVER_GRACE: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// For another voter to take over the leadership.
+const HAND_OVER: Duration = Duration::from_secs(3);
 /// For calls of pools that are under way.
 const CALLS_GRACE: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
@@ -44,6 +47,10 @@ pub(crate) struct Setup {
     pub is_embedded: bool,
     /// Without calls and runs for so long, it ends.
     pub idle_max: Option<Duration>,
+    /// `None`: it has no peers.
+    pub peers: Option<PeerSetup>,
+    /// What people and clients are told of it.
+    pub info: NodeInfo,
 }
 
 /// Starts telemetry, then makes the setup and runs the node until it is told to stop or nobody needs it. Gives the exit code.
@@ -77,8 +84,13 @@ fn run_observed(home: &Path, setup: impl FnOnce() -> Result<Setup, Failure>) -> 
 
 async fn live(setup: Setup) -> Result<(), Failure> {
     let home = setup.home.as_path();
-    let data = open(home).await?;
-    let consensus = Consensus::start(&data, ConsensusOptions::default()).await?;
+    let data = open(home, setup.is_embedded).await?;
+    let node_id = data.identity().node_id;
+    let peers = match &setup.peers {
+        Some(peers) => Some(peers.start(&data).await?),
+        None => None,
+    };
+    let consensus = Consensus::start(&data, ConsensusOptions::default(), peers).await?;
     let tree = start_tree(home, &data, &consensus, setup.pools).await?;
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
@@ -97,11 +109,18 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     let place = setup.listeners.to_string();
     let serving = server::serve(setup.listeners.clone(), Arc::new(node), ended);
     let mut serving = tokio::spawn(serving).fuse();
-    info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), listens = %place, "the node is ready");
+    info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), node = %node_id, listens = %place, "the node is ready");
+    let taking_part = async {
+        match setup.peers {
+            Some(peers) => peers::take_part(consensus.clone(), peers.formation, node_id, setup.info).await,
+            None => std::future::pending().await,
+        }
+    };
     let failure = tokio::select! {
         () = wanted_no_more(&consensus, &activity, setup.idle_max) => None,
         () = stop.notified() => None,
         () = told_to_end() => None,
+        error = taking_part => Some(Failure::configuration(error)),
         stopped = consensus.stopped() => Some(Failure::storage(log_stopped(stopped))),
         failed = storage_failed(data.blobs(), &consensus) => Some(Failure::storage(failed)),
         // A node that nobody can reach is of no use, and would hold the data directory.
@@ -110,6 +129,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     // New commands must not find a node that is ending.
     setup.listeners.remove_socket();
     drop(end);
+    hand_over(&consensus).await;
     tree.pools().settle(CALLS_GRACE).await;
     tree.stop().await;
     // One that ended by itself was heard above.
@@ -142,10 +162,38 @@ fn unreachable(place: &str, served: Result<anyhow::Result<()>, tokio::task::Join
     format!("no command can reach the node at {place}: {why}; give it a directory it can write, or a port that is free")
 }
 
-async fn open(home: &Path) -> Result<DataDirectory, Failure> {
+async fn open(home: &Path, is_embedded: bool) -> Result<DataDirectory, Failure> {
     let path = home.join("data");
-    let opening = tokio::task::spawn_blocking(move || DataDirectory::open(path, &Options::embedded()));
+    let opening = tokio::task::spawn_blocking(move || {
+        if is_embedded {
+            return DataDirectory::open(path, &Options::embedded());
+        }
+        match DataDirectory::open(&path, &Options::cluster(new_node_id())) {
+            // Before there were clusters, a node alone had the other kind.
+            Err(OpenError::OtherKind { .. }) => DataDirectory::open(&path, &Options::embedded()),
+            opened => opened,
+        }
+    });
     Ok(opening.await.map_err(Failure::other)??)
+}
+
+/// For a new directory; drawn, so that no two nodes have the same. Small enough to be typed.
+fn new_node_id() -> NodeId {
+    let drawn = Uuid::new_v4().as_u128() & u128::from(u32::MAX);
+    NodeId(u64::try_from(drawn).unwrap_or_default().max(1))
+}
+
+/// A leader that ends says who leads from here on, so that nobody has to wait for an election.
+async fn hand_over(consensus: &Consensus) {
+    let status = consensus.status();
+    let next = status.voters.iter().copied().find(|voter| *voter != status.node_id);
+    let Some(node) = next.filter(|_| status.is_leader) else { return };
+    let transfer = MemberChange::Transfer { node };
+    match tokio::time::timeout(HAND_OVER, consensus.change_members(&transfer, HAND_OVER)).await {
+        Ok(Ok(())) => info!(to = %node, "handed over the leadership"),
+        Ok(Err(error)) => warn!(%error, "the leadership was not handed over"),
+        Err(_) => warn!("the leadership was not handed over in time"),
+    }
 }
 
 async fn start_tree(

@@ -4,6 +4,8 @@ mod activity;
 mod configuration;
 mod embedded;
 mod life;
+mod peers;
+mod secret;
 mod server;
 mod service;
 mod standalone;

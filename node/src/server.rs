@@ -1,6 +1,7 @@
 //! The servers of a node: gRPC, health and metrics, on a Unix socket or on TCP behind a token.
 
 mod access;
+mod principal;
 mod web;
 
 use std::fmt;
@@ -10,11 +11,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use dspex_api::v1::admin_server::AdminServer;
 use dspex_api::v1::blobs_server::BlobsServer;
+use dspex_api::v1::cluster_server::ClusterServer;
 use dspex_api::v1::pools_server::PoolsServer;
 use dspex_api::v1::runs_server::RunsServer;
+use dspex_api::v1::sessions_server::SessionsServer;
 use dspex_api::{FILE_DESCRIPTOR_SET, SocketPath};
+use dspex_model::Role;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
@@ -23,8 +28,10 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::warn;
 
-use crate::service::{AdminService, BlobsService, Node, PoolsService, RunsService};
+use crate::service::{AdminService, BlobsService, ClusterService, Node, PoolsService, RunsService, SessionsService};
 use access::Access;
+
+pub(crate) use principal::Principal;
 
 /// A submission carries a whole environment; rows come in chunks of 1 MiB.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -103,7 +110,9 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
     match listeners {
         Listeners::Socket(socket) => {
             let listener = listen(&socket)?;
-            let routes = Routes::from(grpc.into_axum_router().merge(web));
+            // The kernel says that it is this user, who may do everything here.
+            let user = Extension(Principal { name: "local user".to_owned(), role: Role::Admin });
+            let routes = Routes::from(grpc.into_axum_router().merge(web).layer(user));
             // health and metrics are HTTP/1, for curl.
             Server::builder()
                 .accept_http1(true)
@@ -112,7 +121,7 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
                 .await?;
         }
         Listeners::Tcp(Tcp { api, http, token }) => {
-            let access = Access::new(&token);
+            let access = Access::new(&token, Arc::new(node.consensus.clone()));
             let (api, http) = (api.listener()?, http.listener()?);
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
             let serving_api = Server::builder()
@@ -139,6 +148,8 @@ async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<RunsServer<RunsService>>().await;
     health.set_serving::<PoolsServer<PoolsService>>().await;
+    health.set_serving::<SessionsServer<SessionsService>>().await;
+    health.set_serving::<ClusterServer<ClusterService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .build_v1()?;
@@ -154,6 +165,8 @@ async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
         .add_service(runs)
         .add_service(pools)
         .add_service(blobs)
+        .add_service(SessionsServer::new(SessionsService::new(Arc::clone(&node))))
+        .add_service(ClusterServer::new(ClusterService::new(Arc::clone(&node))))
         .add_service(AdminServer::new(AdminService::new(node))))
 }
 

@@ -2,14 +2,18 @@
 
 mod admin;
 mod blobs;
+mod cluster;
 mod errors;
 mod pools;
 mod results;
 mod runs;
 mod serve;
+mod sessions;
+mod tokens;
 mod translate;
 mod watch;
 mod workers;
+mod write;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +27,10 @@ use tokio::sync::Notify;
 
 pub(crate) use admin::AdminService;
 pub(crate) use blobs::BlobsService;
+pub(crate) use cluster::ClusterService;
 pub(crate) use pools::PoolsService;
 pub(crate) use runs::RunsService;
+pub(crate) use sessions::SessionsService;
 
 use crate::activity::Activity;
 

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dspex_actors::Caller;
 use dspex_cli::{Home, token};
+use dspex_model::NodeInfo;
 
 use crate::configuration::Configuration;
 use crate::life::{self, Setup};
+use crate::secret;
 use crate::server::{Listeners, Port, Tcp};
 use crate::start_error::Failure;
 
@@ -41,12 +43,22 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     let token = token_of(&configuration.data_dir).map_err(Failure::other)?;
     leave_for_user(&token, &api.to_string()).map_err(Failure::other)?;
     let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
+    let peers = configuration.peers().map_err(Failure::configuration)?;
+    let info = NodeInfo {
+        name: configuration.node_name(),
+        peer_address: peers.as_ref().map(|peers| peers.advertise.clone()).unwrap_or_default(),
+        api_address: api.to_string(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        signing_key: None,
+    };
     Ok(Setup {
         home: configuration.data_dir.clone(),
         listeners: Listeners::Tcp(Tcp { api, http, token }),
         pools: configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?,
         is_embedded: false,
         idle_max: None,
+        peers,
+        info,
     })
 }
 
@@ -84,9 +96,7 @@ fn token_of(data: &Path) -> io::Result<String> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut random = [0u8; 32];
-    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    let token = secret::generate()?;
     write_private(&file, &token)?;
     Ok(token)
 }

@@ -87,9 +87,13 @@ pub(crate) fn kill_opened(process: &OwnedFd) -> bool {
 }
 
 fn kill_if(pid: u32, ours: impl Fn(&Stat) -> bool) -> bool {
+    signal_if(pid, Signal::KILL, ours)
+}
+
+fn signal_if(pid: u32, signal: Signal, ours: impl Fn(&Stat) -> bool) -> bool {
     let Some(process) = open(pid) else { return false };
     match Stat::read(pid) {
-        Some(stat) if !stat.is_zombie() && ours(&stat) => kill_opened(&process),
+        Some(stat) if !stat.is_zombie() && ours(&stat) => pidfd_send_signal(&process, signal).is_ok(),
         _ => false,
     }
 }
@@ -120,9 +124,14 @@ pub(crate) fn kill_groups(groups: &[OwnedGroup]) -> Vec<u32> {
         let mut found = false;
         let (leaders, members): (Vec<u32>, Vec<u32>) =
             processes().into_iter().partition(|pid| groups.iter().any(|group| group.leader.pid == *pid));
-        // The leaders come last: while one is there, its group is certainly ours.
+        let ours = |pid: u32, stat: &Stat| groups.iter().any(|group| group.owns(pid, stat));
+        // The leaders come last: while one is there, its group is certainly ours. Until then they stand still, so that none
+        // acts on the death of what it started.
+        for &pid in &leaders {
+            signal_if(pid, Signal::STOP, |stat| ours(pid, stat));
+        }
         for pid in members.into_iter().chain(leaders) {
-            if kill_if(pid, |stat| groups.iter().any(|group| group.owns(pid, stat))) {
+            if kill_if(pid, |stat| ours(pid, stat)) {
                 found = true;
                 if !killed.contains(&pid) {
                     killed.push(pid);

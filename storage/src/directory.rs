@@ -21,6 +21,7 @@ use crate::database::Creation;
 use crate::durable_file;
 use crate::error::OpenError;
 use crate::format::{DirectoryKind, Identity};
+use crate::identity_file::IdentityFile;
 use crate::lock::DirectoryLock;
 use crate::log_store::LogStore;
 use crate::snapshots::Snapshots;
@@ -62,7 +63,7 @@ impl Options {
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    identity: Identity,
+    identity: IdentityFile,
     log: LogStore,
     state: StateStore,
     blobs: BlobStore,
@@ -100,6 +101,7 @@ impl DataDirectory {
                 .map_err(|error| OpenError::from_io(path, error))?;
         }
         let Stores { log, state, blobs, snapshots } = stores;
+        let identity = IdentityFile::new(path, identity, Arc::clone(&lock));
         Ok(Self { path: path.to_path_buf(), identity, log, state, blobs, snapshots, lock })
     }
 
@@ -109,28 +111,13 @@ impl DataDirectory {
     }
 
     /// Whose it is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    pub fn identity(&self) -> Identity {
+        self.identity.get()
     }
 
-    /// Records the cluster that this node has become a part of.
-    ///
-    /// # Errors
-    /// A directory never moves from one cluster to another.
-    pub fn join_cluster(&mut self, cluster_id: &str) -> Result<(), OpenError> {
-        if let Some(found) = &self.identity.cluster_id
-            && found != cluster_id
-        {
-            return Err(OpenError::OtherCluster {
-                path: self.path.clone(),
-                found: found.clone(),
-                expected: cluster_id.to_owned(),
-            });
-        }
-        let identity = Identity { cluster_id: Some(cluster_id.to_owned()), ..self.identity.clone() };
-        identity.write(&self.path).map_err(|error| OpenError::from_io(&self.path, error))?;
-        self.identity = identity;
-        Ok(())
+    /// The identity, for those who outlive this handle or change it.
+    pub fn identity_file(&self) -> &IdentityFile {
+        &self.identity
     }
 
     /// The replicated log.

@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -23,6 +24,8 @@ const NONE: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 /// No key or value of the state comes near it; a damaged length must not allocate the machine's memory.
 const LONGEST: u32 = 64 * 1024 * 1024;
+/// Bytes of the digest at the end.
+const DIGEST: usize = 32;
 
 /// What a snapshot says about itself, as opaque as in the state store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -68,6 +71,35 @@ impl SnapshotFile {
     /// When the process has no descriptor left.
     pub fn raw(&self) -> io::Result<impl Read + use<>> {
         Ok(Positioned { file: self.file.try_clone()?, offset: 0 })
+    }
+
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// The digest that it ends with. Nothing is verified.
+    ///
+    /// # Errors
+    /// When it is too short to have one.
+    pub fn digest(&self) -> io::Result<[u8; DIGEST]> {
+        let start = self.length()?.checked_sub(DIGEST as u64).ok_or_else(|| corrupt("the snapshot is cut short"))?;
+        let mut digest = [0; DIGEST];
+        self.file.read_exact_at(&mut digest, start)?;
+        Ok(digest)
+    }
+
+    /// `size` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// When they are not all there.
+    pub fn piece(&self, offset: u64, size: u64) -> io::Result<Vec<u8>> {
+        let mut piece = vec![0; usize::try_from(size).map_err(io::Error::other)?];
+        self.file.read_exact_at(&mut piece, offset)?;
+        Ok(piece)
     }
 
     /// Reads the header only.
@@ -200,7 +232,7 @@ struct Positioned {
 
 impl Read for Positioned {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = std::os::unix::fs::FileExt::read_at(&self.file, buffer, self.offset)?;
+        let count = self.file.read_at(buffer, self.offset)?;
         self.offset += count as u64;
         Ok(count)
     }

@@ -26,9 +26,9 @@ fn a_new_directory_is_for_its_owner_only_and_keeps_its_identity() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("new/data");
     let options = Options::cluster(NodeId(7));
-    let mut data = DataDirectory::open(&path, &options).expect("opens");
+    let data = DataDirectory::open(&path, &options).expect("opens");
     assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o700);
-    data.join_cluster("c1").expect("joins");
+    data.identity_file().join_cluster("c1").expect("joins");
     drop(data);
 
     let data = DataDirectory::open(&path, &Options::cluster(NodeId(8))).expect("opens");

@@ -3,6 +3,7 @@
 //! It knows the program by its path and the contract by `dspex-api`; nothing of what is inside. Which program and which
 //! interpreter: `DSPEX_TEST_PROGRAM`, else `dspex` of the target directory; `DSPEX_TEST_PYTHON`, else `.venv/bin/python`.
 
+mod cluster;
 mod collector;
 mod command;
 mod eval;
@@ -13,6 +14,7 @@ mod mount;
 mod node;
 mod output;
 pub mod places;
+mod ports;
 pub mod process;
 mod project;
 mod python;
@@ -21,6 +23,7 @@ mod seed;
 mod skip;
 mod waiting;
 
+pub use cluster::{Cluster, ClusterNode};
 pub use collector::{Collector, Span};
 pub use command::{Dspex, Running};
 pub use eval::Eval;
@@ -29,6 +32,7 @@ pub use fields::expect_fields;
 pub use home::Home;
 pub use mount::Mount;
 pub use output::Output;
+pub use ports::free_port;
 pub use project::Project;
 pub use python::python;
 pub use reference::{Case, Reference, dspy_evaluate};

@@ -13,7 +13,7 @@ use serde_json::Value;
 const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-model", &[]),
     ("dspex-storage", &["dspex-model"]),
-    ("dspex-consensus", &["dspex-model", "dspex-storage", "dspex-telemetry"]),
+    ("dspex-consensus", &["dspex-model", "dspex-storage", "dspex-telemetry", "dspex-transport"]),
     ("dspex-python", &["dspex-model", "dspex-telemetry"]),
     ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"]),
     ("dspex-telemetry", &[]),
@@ -31,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "dspex-api",
             "dspex-cli",
             "dspex-telemetry",
+            "dspex-transport",
         ],
     ),
     ("dspex-tests", &["dspex-api"]),

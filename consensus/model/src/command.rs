@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeId, RecordedResult, RunId, RunSpec};
+use crate::{Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId};
 
 /// An intent; becomes an entry of the log as part of a [`crate::Proposal`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,88 @@ pub enum Command {
         /// The run.
         run: RunId,
     },
+    /// Gives the log its cluster's id. The first one stays.
+    NameCluster {
+        /// The id.
+        id: String,
+    },
+    /// A node says who it is. Each start of a node proposes it.
+    AdmitNode {
+        /// The node.
+        node: NodeId,
+        /// What it says.
+        info: Box<NodeInfo>,
+    },
+    /// A node that was removed for good is not shown any more.
+    ForgetNode {
+        /// The node.
+        node: NodeId,
+    },
+    /// A new token.
+    CreateToken(Box<NewToken>),
+    /// A token opens nothing any more.
+    RevokeToken {
+        /// The token.
+        token: TokenId,
+    },
+    /// A new session.
+    CreateSession {
+        /// Its id.
+        session: SessionId,
+        /// How long it lives after each write; `None`: until it is deleted.
+        ttl_ms: Option<u64>,
+        /// Names and JSON texts.
+        data: Vec<(String, String)>,
+    },
+    /// A new version of a session.
+    UpdateSession {
+        /// The session.
+        session: SessionId,
+        /// Refused when the session stands elsewhere; `None`: whatever it stands at.
+        expected_version: Option<u64>,
+        /// What changes.
+        change: SessionChange,
+        /// Another life from now on.
+        ttl_ms: Option<NewTtl>,
+    },
+    /// Removes a session with its history.
+    DeleteSession {
+        /// The session.
+        session: SessionId,
+        /// Refused when the session stands elsewhere.
+        expected_version: Option<u64>,
+    },
+    /// Notes something that was done beside the log.
+    Audit {
+        /// What was done.
+        action: String,
+        /// To what.
+        subject: String,
+    },
+}
+
+/// How long a session lives from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NewTtl {
+    /// Until it is deleted.
+    Forever,
+    /// So many milliseconds after each write.
+    For(u64),
+}
+
+/// A new token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewToken {
+    /// Its id.
+    pub token: TokenId,
+    /// Who it is for.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// sha256 of the secret.
+    pub secret: Digest,
+    /// Milliseconds until it ends.
+    pub ttl_ms: Option<u64>,
 }
 
 /// A new run.

@@ -9,11 +9,14 @@
 //!                                   --> Changes   (key, value) records for the disk; replaying them gives the state
 //! ```
 
+mod access;
+mod audit;
 mod codec;
 mod command;
 mod digest;
 mod effect;
 mod id;
+mod member;
 mod outcome;
 mod payload;
 mod proposal;
@@ -22,14 +25,23 @@ mod request;
 mod run;
 mod run_digest;
 mod score;
+mod session;
+mod sessions;
 mod state;
+mod tokens;
 mod transition;
 
+#[cfg(test)]
+mod golden;
+
+pub use access::{Role, Token, TokenId};
+pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry};
 pub use codec::CodecError;
-pub use command::{Command, RunSubmission};
+pub use command::{Command, NewToken, NewTtl, RunSubmission};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
+pub use member::{ClusterInfo, NodeInfo, NodeRecord};
 pub use outcome::{Outcome, Rejection};
 pub use payload::payload_of;
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
@@ -41,4 +53,8 @@ pub use run::{
 };
 pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
+pub use session::{
+    InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, Session, SessionChange,
+    SessionData, SessionId, SessionInfo, SessionVersion,
+};
 pub use state::{Applied, State};

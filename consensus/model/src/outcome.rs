@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::{RunId, RunStatus};
+use crate::{NodeId, RunId, RunStatus};
 
 const WHAT: &str = "an outcome";
 const VERSION: u8 = 1;
@@ -38,6 +38,13 @@ pub enum Outcome {
     },
     /// Refused.
     Rejected(Rejection),
+    /// A session has a new version.
+    SessionWritten {
+        /// Its number.
+        version: u64,
+        /// The log time at which it is gone, unless it is written again.
+        expires_ms: Option<u64>,
+    },
 }
 
 /// Why a command was refused.
@@ -81,6 +88,41 @@ pub enum Rejection {
     /// A request id from before the window; whether it was executed cannot be said any more.
     #[error("the request is older than 15 minutes: look at the state, then send it under a new id")]
     RequestTooOld,
+    /// No such session, or its time was over.
+    #[error("the session does not exist; it may have expired")]
+    SessionNotFound,
+    /// The id is taken.
+    #[error("the session exists already, at version {version}")]
+    SessionExists {
+        /// Where it stands.
+        version: u64,
+    },
+    /// Somebody else has written.
+    #[error("the session is at version {current} by now: read it again, then repeat the change")]
+    VersionConflict {
+        /// Where it stands.
+        current: u64,
+    },
+    /// Too much for the replicated state.
+    #[error("the session would hold {bytes} bytes, the limit is {limit}: keep large values in blobs")]
+    SessionTooLarge {
+        /// What it would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The id or the secret is taken.
+    #[error("the token exists already")]
+    TokenExists,
+    /// No such token.
+    #[error("the token does not exist")]
+    TokenNotFound,
+    /// No such node.
+    #[error("node {} is not known to the cluster", .0.0)]
+    NodeNotFound(NodeId),
+    /// The log belongs to a cluster that has another id.
+    #[error("the log belongs to another cluster")]
+    OtherCluster,
 }
 
 impl Outcome {

@@ -1,7 +1,10 @@
 //! The state as records of a key-value store. Tags are enumerated here and never reused.
 
 use crate::codec::{self, CodecError, damaged};
-use crate::{ExampleResult, Outcome, RequestId, RunId, RunProgress, RunSpec};
+use crate::{
+    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
+    SessionId, SessionInfo, SessionVersion, Token, TokenId,
+};
 
 /// A record that was written (`Some`) or removed (`None`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,31 +16,52 @@ pub struct Change {
 }
 
 const TAG_LOG_TIME: u8 = 0x01;
+const TAG_CLUSTER: u8 = 0x02;
+const TAG_NODE: u8 = 0x03;
+const TAG_TOKEN: u8 = 0x04;
+const TAG_AUDIT: u8 = 0x05;
 const TAG_RUN_SPEC: u8 = 0x10;
 const TAG_RUN_PROGRESS: u8 = 0x11;
 const TAG_RUN_RESULT: u8 = 0x12;
 const TAG_REQUEST: u8 = 0x20;
+const TAG_SESSION: u8 = 0x30;
+const TAG_SESSION_VERSION: u8 = 0x31;
 
 const VERSION: u8 = 1;
 
 /// What a record is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Key {
     LogTime,
+    Cluster,
+    Node(NodeId),
+    Token(TokenId),
+    Audit(u64),
     RunSpec(RunId),
     RunProgress(RunId),
     RunResult(RunId, u32),
     Request(RequestId),
+    Session(SessionId),
+    SessionVersion(SessionId, u64),
 }
 
 impl Key {
-    pub(crate) fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         match self {
             Self::LogTime => vec![TAG_LOG_TIME],
+            Self::Cluster => vec![TAG_CLUSTER],
+            Self::Node(node) => joined(TAG_NODE, &[&node.0.to_be_bytes()]),
+            Self::Token(token) => joined(TAG_TOKEN, &[&token.0.to_be_bytes()]),
+            Self::Audit(number) => joined(TAG_AUDIT, &[&number.to_be_bytes()]),
             Self::RunSpec(run) => joined(TAG_RUN_SPEC, &[&run.0.to_be_bytes()]),
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
             Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
             Self::Request(id) => joined(TAG_REQUEST, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
+            Self::Session(id) => joined(TAG_SESSION, &[id.as_str().as_bytes()]),
+            // The id ends with a zero, which it cannot hold: the versions of one session stand together.
+            Self::SessionVersion(id, version) => {
+                joined(TAG_SESSION_VERSION, &[id.as_str().as_bytes(), &[0], &version.to_be_bytes()])
+            }
         }
     }
 
@@ -46,17 +70,35 @@ impl Key {
         let (&tag, body) = bytes.split_first().ok_or_else(unknown)?;
         let key = match (tag, body.len()) {
             (TAG_LOG_TIME, 0) => Self::LogTime,
+            (TAG_CLUSTER, 0) => Self::Cluster,
+            (TAG_NODE, 8) => Self::Node(NodeId(u64_at(body, 0))),
+            (TAG_TOKEN, 16) => Self::Token(TokenId(u128_at(body, 0))),
+            (TAG_AUDIT, 8) => Self::Audit(u64_at(body, 0)),
             (TAG_RUN_SPEC, 16) => Self::RunSpec(RunId(u128_at(body, 0))),
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
             (TAG_RUN_RESULT, 20) => {
-                let index = body[16..].iter().fold(0, |index, &byte| index << 8 | u32::from(byte));
+                let index = body[16..].iter().fold(0, |index, &byte| (index << 8) | u32::from(byte));
                 Self::RunResult(RunId(u128_at(body, 0)), index)
             }
             (TAG_REQUEST, 32) => Self::Request(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
+            (TAG_SESSION, _) => Self::Session(session_id(body).ok_or_else(unknown)?),
+            (TAG_SESSION_VERSION, length @ 10..) => {
+                let (id, version) = body.split_at(length - 8);
+                let id = id.strip_suffix(&[0]).and_then(session_id).ok_or_else(unknown)?;
+                Self::SessionVersion(id, u64_at(version, 0))
+            }
             _ => return Err(unknown()),
         };
         Ok(key)
     }
+}
+
+fn session_id(bytes: &[u8]) -> Option<SessionId> {
+    SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn u64_at(bytes: &[u8], start: usize) -> u64 {
+    bytes[start..start + 8].iter().fold(0, |value, &byte| (value << 8) | u64::from(byte))
 }
 
 fn joined(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -73,20 +115,32 @@ fn u128_at(bytes: &[u8], start: usize) -> u128 {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Record {
     LogTime(u64),
+    Cluster(ClusterInfo),
+    Node(NodeId, NodeRecord),
+    Token(TokenId, Token),
+    Audit(u64, AuditEntry),
     RunSpec(RunId, Box<RunSpec>),
     RunProgress(RunId, Box<RunProgress>),
     RunResult(RunId, u32, ExampleResult),
     Request(RequestId, Outcome),
+    Session(SessionId, SessionInfo),
+    SessionVersion(SessionId, u64, SessionVersion),
 }
 
 impl Record {
     pub(crate) fn key(&self) -> Key {
         match self {
             Self::LogTime(_) => Key::LogTime,
+            Self::Cluster(_) => Key::Cluster,
+            Self::Node(node, _) => Key::Node(*node),
+            Self::Token(token, _) => Key::Token(*token),
+            Self::Audit(number, _) => Key::Audit(*number),
             Self::RunSpec(run, _) => Key::RunSpec(*run),
             Self::RunProgress(run, _) => Key::RunProgress(*run),
             Self::RunResult(run, index, _) => Key::RunResult(*run, *index),
             Self::Request(id, _) => Key::Request(*id),
+            Self::Session(id, _) => Key::Session(id.clone()),
+            Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
         }
     }
 
@@ -94,10 +148,16 @@ impl Record {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let encoded = match self {
             Self::LogTime(time) => codec::encode("log time", VERSION, time),
+            Self::Cluster(cluster) => codec::encode("the cluster", VERSION, cluster),
+            Self::Node(_, node) => codec::encode("a node", VERSION, node),
+            Self::Token(_, token) => codec::encode("a token", VERSION, token),
+            Self::Audit(_, entry) => codec::encode("an audit entry", VERSION, entry),
             Self::RunSpec(_, spec) => codec::encode("a run's specification", VERSION, spec),
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
+            Self::Session(_, info) => codec::encode("a session", VERSION, info),
+            Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -105,10 +165,18 @@ impl Record {
     pub(crate) fn decode(key: Key, bytes: &[u8]) -> Result<Self, CodecError> {
         Ok(match key {
             Key::LogTime => Self::LogTime(codec::decode("log time", VERSION, bytes)?),
+            Key::Cluster => Self::Cluster(codec::decode("the cluster", VERSION, bytes)?),
+            Key::Node(node) => Self::Node(node, codec::decode("a node", VERSION, bytes)?),
+            Key::Token(token) => Self::Token(token, codec::decode("a token", VERSION, bytes)?),
+            Key::Audit(number) => Self::Audit(number, codec::decode("an audit entry", VERSION, bytes)?),
             Key::RunSpec(run) => Self::RunSpec(run, codec::decode("a run's specification", VERSION, bytes)?),
             Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
             Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),
             Key::Request(id) => Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?),
+            Key::Session(id) => Self::Session(id, codec::decode("a session", VERSION, bytes)?),
+            Key::SessionVersion(id, version) => {
+                Self::SessionVersion(id, version, codec::decode("a session's version", VERSION, bytes)?)
+            }
         })
     }
 }

@@ -1,12 +1,23 @@
 //! The replicated state, and the one way in which it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
+use crate::sessions::Sessions;
+use crate::tokens::Tokens;
 use crate::transition;
-use crate::{Command, Digest, Effect, NodeId, Outcome, Proposal, RequestId, Run, RunId, RunStatus};
+use crate::{
+    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, RequestId, Run, RunId,
+    RunStatus, Session, SessionId, Token, TokenId, audit,
+};
+
+/// Sessions that leave with each command at the most, so that no single `apply` is long.
+const EXPIRED_PER_APPLY: usize = 4;
+
+/// A tick has nothing else to do.
+const EXPIRED_PER_TICK: usize = 1000;
 
 /// What every node holds equal at an equal log index. Kept in memory; its records lie in the state store.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,6 +25,11 @@ pub struct State {
     log_time_ms: u64,
     runs: BTreeMap<RunId, Run>,
     requests: BTreeMap<RequestId, Outcome>,
+    cluster: Option<ClusterInfo>,
+    nodes: BTreeMap<NodeId, NodeRecord>,
+    tokens: Tokens,
+    sessions: Sessions,
+    audit: VecDeque<(u64, AuditEntry)>,
 }
 
 /// What applying a proposal gave.
@@ -32,13 +48,15 @@ pub struct Applied {
 pub(crate) struct Decision {
     pub(crate) outcome: Outcome,
     pub(crate) effects: Vec<Effect>,
+    /// What makes way for what is written.
+    pub(crate) removed_before: Vec<Key>,
     pub(crate) written: Vec<Record>,
     pub(crate) removed: Vec<Key>,
 }
 
 impl Decision {
     pub(crate) fn new(outcome: Outcome) -> Self {
-        Self { outcome, effects: Vec::new(), written: Vec::new(), removed: Vec::new() }
+        Self { outcome, effects: Vec::new(), removed_before: Vec::new(), written: Vec::new(), removed: Vec::new() }
     }
 
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
@@ -71,11 +89,16 @@ impl State {
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
+        let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
+        self.expire_sessions(at_once, &mut changes);
         Applied { outcome, effects, changes }
     }
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
         let decision = self.decide(&proposal.command, before_ms);
+        for key in decision.removed_before {
+            self.remove(key, changes);
+        }
         for record in decision.written {
             self.write(record, changes);
         }
@@ -84,6 +107,9 @@ impl State {
         }
         if let Some(id) = proposal.request {
             self.write(Record::Request(id, decision.outcome.clone()), changes);
+        }
+        if let Some(actor) = &proposal.actor {
+            self.note(actor, &proposal.command, &decision.outcome, changes);
         }
         (decision.outcome, decision.effects)
     }
@@ -100,6 +126,33 @@ impl State {
             Command::InterruptRuns { node } => transition::interrupt_runs(self, *node, before_ms),
             Command::ResumeRun { run, owner, detached } => transition::resume_run(self, *run, *owner, *detached),
             Command::DeleteRun { run } => transition::delete_run(self, *run),
+            Command::NameCluster { id } => transition::name_cluster(self, id),
+            Command::AdmitNode { node, info } => transition::admit_node(self, *node, info),
+            Command::ForgetNode { node } => transition::forget_node(self, *node),
+            Command::CreateToken(token) => transition::create_token(self, token),
+            Command::RevokeToken { token } => transition::revoke_token(self, *token),
+            Command::CreateSession { session, ttl_ms, data } => {
+                transition::create_session(self, session, *ttl_ms, data)
+            }
+            Command::UpdateSession { session, expected_version, change, ttl_ms } => {
+                transition::update_session(self, session, *expected_version, change, *ttl_ms)
+            }
+            Command::DeleteSession { session, expected_version } => {
+                transition::delete_session(self, session, *expected_version)
+            }
+            Command::Audit { .. } => Decision::new(Outcome::Done),
+        }
+    }
+
+    /// Puts a change into the audit trail, if it belongs there; the oldest entry makes way.
+    fn note(&mut self, actor: &str, command: &Command, outcome: &Outcome, changes: &mut Vec<Change>) {
+        let Some(entry) = audit::entry(self.log_time_ms, actor, command, outcome) else { return };
+        let number = self.audit.back().map_or(1, |(last, _)| last + 1);
+        self.write(Record::Audit(number, entry), changes);
+        if self.audit.len() > audit::AUDIT_ENTRIES_MAX
+            && let Some((oldest, _)) = self.audit.front()
+        {
+            self.remove(Key::Audit(*oldest), changes);
         }
     }
 
@@ -116,6 +169,10 @@ impl State {
     /// Every record of the state, in the order of their keys.
     pub fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
+        let cluster = self.cluster.clone().map(Record::Cluster);
+        let nodes = self.nodes.iter().map(|(&id, node)| Record::Node(id, node.clone()));
+        let tokens = self.tokens.iter().map(|(id, token)| Record::Token(id, token.clone()));
+        let audit = self.audit.iter().map(|(number, entry)| Record::Audit(*number, entry.clone()));
         let specs = self.runs.iter().map(|(&id, run)| Record::RunSpec(id, Box::new(run.spec.clone())));
         let progress = self.runs.iter().map(|(&id, run)| Record::RunProgress(id, Box::new(run.progress.clone())));
         let results = self.runs.iter().flat_map(|(&id, run)| {
@@ -123,11 +180,21 @@ impl State {
             present.filter_map(move |(index, result)| Some(Record::RunResult(id, index, result.clone()?)))
         });
         let requests = self.requests.iter().map(|(&id, outcome)| Record::Request(id, outcome.clone()));
+        let sessions = self.sessions.iter().map(|(id, session)| Record::Session(id.clone(), session.info));
+        let versions = self.sessions.iter().flat_map(|(id, session)| {
+            session.versions().map(|(number, version)| Record::SessionVersion(id.clone(), number, version.clone()))
+        });
         time.into_iter()
+            .chain(cluster)
+            .chain(nodes)
+            .chain(tokens)
+            .chain(audit)
             .chain(specs)
             .chain(progress)
             .chain(results)
             .chain(requests)
+            .chain(sessions)
+            .chain(versions)
             .map(|record| (record.key().encode(), record.encode()))
     }
 
@@ -166,6 +233,66 @@ impl State {
     /// All runs, oldest first.
     pub fn runs(&self) -> impl DoubleEndedIterator<Item = (RunId, &Run)> {
         self.runs.iter().map(|(&id, run)| (id, run))
+    }
+
+    /// The cluster that the log belongs to, once it has one.
+    pub fn cluster(&self) -> Option<&ClusterInfo> {
+        self.cluster.as_ref()
+    }
+
+    /// A node.
+    pub fn node(&self, node: NodeId) -> Option<&NodeRecord> {
+        self.nodes.get(&node)
+    }
+
+    /// All nodes that said who they are.
+    pub fn nodes(&self) -> impl Iterator<Item = (NodeId, &NodeRecord)> {
+        self.nodes.iter().map(|(&id, node)| (id, node))
+    }
+
+    /// A token.
+    pub fn token(&self, id: TokenId) -> Option<&Token> {
+        self.tokens.get(id)
+    }
+
+    /// The token with this digest of its secret, valid or not.
+    pub fn token_of(&self, secret: &Digest) -> Option<(TokenId, &Token)> {
+        self.tokens.of(secret)
+    }
+
+    /// All tokens, revoked ones included.
+    pub fn tokens(&self) -> impl Iterator<Item = (TokenId, &Token)> {
+        self.tokens.iter()
+    }
+
+    /// A session whose time is not over.
+    pub fn session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id).filter(|session| !session.info.is_expired(self.log_time_ms))
+    }
+
+    /// Sessions whose time is not over, after this one, in the order of their ids.
+    pub fn sessions_after(&self, id: Option<&SessionId>) -> impl Iterator<Item = (&SessionId, &Session)> {
+        self.sessions.after(id).filter(|(_, session)| !session.info.is_expired(self.log_time_ms))
+    }
+
+    /// How many sessions are held; those whose time is over go one after another.
+    pub fn sessions_held(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// A session, whether or not its time is over.
+    pub(crate) fn held_session(&self, id: &SessionId) -> Option<&Session> {
+        self.sessions.get(id)
+    }
+
+    /// The audit trail, newest first.
+    pub fn audit(&self) -> impl Iterator<Item = (u64, &AuditEntry)> {
+        self.audit.iter().rev().map(|(number, entry)| (*number, entry))
+    }
+
+    /// The log time at which something ends by itself, if anything does: a tick is wanted then.
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.sessions.next_expiry_ms()
     }
 
     pub(crate) fn request_outcome(&self, id: RequestId) -> Option<&Outcome> {
@@ -210,9 +337,25 @@ impl State {
         decision.effects
     }
 
+    /// Removes sessions whose time is over, some at a time: reads do not see them any more in any case.
+    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) {
+        let expired: Vec<SessionId> = self.sessions.expired(self.log_time_ms).take(at_once).cloned().collect();
+        for id in expired {
+            for key in transition::session_keys(self, &id) {
+                self.remove(key, changes);
+            }
+        }
+    }
+
     fn absorb(&mut self, record: Record) {
         match record {
             Record::LogTime(time) => self.log_time_ms = time,
+            Record::Cluster(cluster) => self.cluster = Some(cluster),
+            Record::Node(id, node) => {
+                self.nodes.insert(id, node);
+            }
+            Record::Token(id, token) => self.tokens.insert(id, token),
+            Record::Audit(number, entry) => self.audit.push_back((number, entry)),
             Record::RunSpec(id, spec) => {
                 let run = Run::new(*spec);
                 self.runs.insert(id, run);
@@ -232,12 +375,24 @@ impl State {
             Record::Request(id, outcome) => {
                 self.requests.insert(id, outcome);
             }
+            Record::Session(id, info) => self.sessions.set_info(id, info),
+            // Versions come after their session, in the order of their numbers.
+            Record::SessionVersion(id, _, version) => self.sessions.push_version(&id, version),
         }
     }
 
     fn forget(&mut self, key: Key) {
         match key {
             Key::LogTime => self.log_time_ms = 0,
+            Key::Cluster => self.cluster = None,
+            Key::Node(id) => {
+                self.nodes.remove(&id);
+            }
+            Key::Token(id) => self.tokens.remove(id),
+            // Only the oldest ever goes.
+            Key::Audit(_) => {
+                self.audit.pop_front();
+            }
             Key::RunSpec(id) => {
                 self.runs.remove(&id);
             }
@@ -252,6 +407,9 @@ impl State {
             Key::Request(id) => {
                 self.requests.remove(&id);
             }
+            Key::Session(id) => self.sessions.remove(&id),
+            // Only the oldest ever goes, or all in their order.
+            Key::SessionVersion(id, _) => self.sessions.forget_oldest_version(&id),
         }
     }
 }

@@ -1,23 +1,42 @@
 //! One file for each transition: what it reads, what it refuses, what it writes.
 
+mod admit_node;
 mod cancel_run;
+mod create_session;
+mod create_token;
 mod delete_run;
+mod delete_session;
 mod fail_run;
+mod forget_node;
 mod interrupt_runs;
+mod name_cluster;
 mod record_results;
 mod resume_run;
+mod revoke_token;
 mod submit_run;
+mod update_session;
 
+pub(crate) use admit_node::admit_node;
 pub(crate) use cancel_run::cancel_run;
+pub(crate) use create_session::create_session;
+pub(crate) use create_token::create_token;
 pub(crate) use delete_run::delete_run;
+pub(crate) use delete_session::delete_session;
 pub(crate) use fail_run::fail_run;
+pub(crate) use forget_node::forget_node;
 pub(crate) use interrupt_runs::interrupt_runs;
+pub(crate) use name_cluster::name_cluster;
 pub(crate) use record_results::record_results;
 pub(crate) use resume_run::resume_run;
+pub(crate) use revoke_token::revoke_token;
 pub(crate) use submit_run::submit_run;
+pub(crate) use update_session::update_session;
 
+use crate::record::Key;
 use crate::state::Decision;
-use crate::{Outcome, Rejection, Run, RunId, RunProgress, RunStatus, State};
+use crate::{
+    Outcome, Rejection, Run, RunId, RunProgress, RunStatus, SESSION_BYTES_MAX, Session, SessionData, SessionId, State,
+};
 
 /// Longer reasons are cut: they live in the replicated state.
 const REASON_BYTES_MAX: usize = 1024;
@@ -46,6 +65,31 @@ fn ended_at(now_ms: u64, run: &Run, status: RunStatus, reason: &str) -> RunProgr
     progress.reason = cut(reason).to_owned();
     progress.ended_ms = now_ms;
     progress
+}
+
+/// The session, where it stands at the version that the caller saw.
+fn session_at<'a>(state: &'a State, id: &SessionId, expected: Option<u64>) -> Result<&'a Session, Rejection> {
+    let session = state.session(id).ok_or(Rejection::SessionNotFound)?;
+    let current = session.info.version;
+    match expected {
+        Some(expected) if expected != current => Err(Rejection::VersionConflict { current }),
+        _ => Ok(session),
+    }
+}
+
+fn session_fits(data: &SessionData) -> Result<(), Rejection> {
+    let (bytes, limit) = (data.bytes(), SESSION_BYTES_MAX);
+    if bytes > limit {
+        return Err(Rejection::SessionTooLarge { bytes: bytes as u64, limit: limit as u64 });
+    }
+    Ok(())
+}
+
+/// Every record of a session, whether or not its time is over.
+pub(crate) fn session_keys(state: &State, id: &SessionId) -> Vec<Key> {
+    let Some(session) = state.held_session(id) else { return Vec::new() };
+    let versions = session.versions().map(|(number, _)| Key::SessionVersion(id.clone(), number));
+    versions.chain([Key::Session(id.clone())]).collect()
 }
 
 fn cut(text: &str) -> &str {

@@ -1,4 +1,4 @@
-//! The envelope and the fields of stored bytes: everything is checked, everything is consumed.
+//! The envelope and the fields of stored bytes and of messages: everything is checked, everything is consumed.
 
 use std::io;
 
@@ -34,6 +34,12 @@ impl Writer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Its length u32, then the text.
+    pub(super) fn text(&mut self, text: &str) {
+        self.count(text.len());
+        self.raw(text.as_bytes());
+    }
+
     pub(super) fn finish(self) -> Vec<u8> {
         self.bytes
     }
@@ -57,7 +63,7 @@ impl<'a> Reader<'a> {
                 }
                 Ok((*kind, Self { what, bytes: fields }))
             }
-            _ => Err(damaged(what, "it does not start as stored bytes do")),
+            _ => Err(damaged(what, "it does not start as it should")),
         }
     }
 
@@ -73,6 +79,16 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.bytes.split_at_checked(count).ok_or_else(|| damaged(self.what, "cut short"))?;
         self.bytes = rest;
         Ok(taken)
+    }
+
+    pub(super) fn u8(&mut self) -> io::Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(super) fn text(&mut self) -> io::Result<String> {
+        let length = self.u32()?;
+        let bytes = self.take(length as usize)?.to_vec();
+        String::from_utf8(bytes).map_err(|_| damaged(self.what, "a text is not UTF-8"))
     }
 
     pub(super) fn flag(&mut self) -> io::Result<bool> {
@@ -103,5 +119,5 @@ impl<'a> Reader<'a> {
 }
 
 pub(super) fn damaged(what: &str, detail: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("a stored {what} cannot be read: {}", detail.into()))
+    io::Error::new(io::ErrorKind::InvalidData, format!("a {what} cannot be read: {}", detail.into()))
 }

@@ -28,7 +28,7 @@ impl Node {
 
     pub async fn try_start(path: &Path, options: ConsensusOptions) -> Result<Self, StartError> {
         let data = DataDirectory::open(path, &Options::embedded()).expect("the directory opens");
-        let consensus = Consensus::start(&data, options).await?;
+        let consensus = Consensus::start(&data, options, None).await?;
         Ok(Self { data, consensus })
     }
 
@@ -79,12 +79,12 @@ pub fn submit(number: u128) -> Proposal {
         specification: Digest::of(b"specification"),
     };
     let submission = RunSubmission { run: RunId(number), owner: NodeId(1), detached: true, spec };
-    Proposal { stamp_ms: 1_700_000_000_000, request: None, command: Command::SubmitRun(Box::new(submission)) }
+    Proposal::internal(Command::SubmitRun(Box::new(submission)))
 }
 
 /// A command that changes next to nothing: what is measured with it is consensus.
 pub fn tick() -> Proposal {
-    Proposal { stamp_ms: 1_700_000_000_000, request: None, command: Command::Tick }
+    Proposal::internal(Command::Tick)
 }
 
 pub async fn must_submit(consensus: &Consensus, number: u128) {

@@ -3,7 +3,10 @@
 use crate::ApiError;
 use crate::client::{Client, Transport, bounded, message_limit};
 use crate::v1::admin_client::AdminClient;
-use crate::v1::{StatusRequest, StatusResponse, StopRequest, Worker, WorkersRequest};
+use crate::v1::{
+    AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, RevokeTokenRequest,
+    RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
+};
 
 impl Client {
     fn admin(&self) -> AdminClient<Transport> {
@@ -27,5 +30,25 @@ impl Client {
         let request = WorkersRequest {};
         let answer = bounded("workers", self.limits.call, self.admin().workers(request)).await?;
         Ok(answer.items)
+    }
+
+    /// A new token; its secret is in the answer, and nowhere else.
+    pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, ApiError> {
+        bounded("create token", self.limits.call, self.admin().create_token(request)).await
+    }
+
+    /// All tokens, revoked ones included.
+    pub async fn tokens(&self) -> Result<Vec<Token>, ApiError> {
+        Ok(bounded("list tokens", self.limits.call, self.admin().list_tokens(ListTokensRequest {})).await?.items)
+    }
+
+    /// A token opens nothing any more.
+    pub async fn revoke_token(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse, ApiError> {
+        bounded("revoke token", self.limits.call, self.admin().revoke_token(request)).await
+    }
+
+    /// Who changed what, newest first.
+    pub async fn audit(&self, limit: u32) -> Result<AuditResponse, ApiError> {
+        bounded("audit", self.limits.call, self.admin().audit(AuditRequest { limit })).await
     }
 }

@@ -28,6 +28,8 @@ pub mod key {
     pub const LINE: &str = "line";
     /// What to do about it, a sentence.
     pub const HINT: &str = "hint";
+    /// The version that a session stands at.
+    pub const CURRENT: &str = "current";
 }
 
 /// A refusal or failure, as a caller sees it.
@@ -126,6 +128,8 @@ fn waiting_helps(reason: &str) -> bool {
             | reason::NODE_TIMED_OUT
             | reason::NODE_STOPPING
             | reason::PYTHON_UNAVAILABLE
+            | reason::NO_LEADER
+            | reason::OUTCOME_UNKNOWN
     )
 }
 

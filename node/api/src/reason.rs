@@ -92,6 +92,36 @@ reasons! {
     PAYLOAD_MISSING;
     /// The call carries no token, or one that the node does not know.
     UNAUTHENTICATED;
+    /// The token's role does not allow it.
+    PERMISSION_DENIED;
+    /// No session has this id, or its time was over.
+    SESSION_NOT_FOUND;
+    /// The session's version is not kept any more, or not there yet.
+    SESSION_VERSION_NOT_FOUND;
+    /// A session with this id exists (metadata: current, its version).
+    SESSION_EXISTS;
+    /// The session is at another version (metadata: current): read it again, then repeat the change.
+    VERSION_CONFLICT;
+    /// The request id is older than 15 minutes: whether it was executed cannot be said any more.
+    REQUEST_TOO_OLD;
+    /// No quorum has a leader: nothing was executed, try again.
+    NO_LEADER;
+    /// The write was begun and its outcome is not known: repeat it under the same request id.
+    OUTCOME_UNKNOWN;
+    /// The node has not applied what the read has to see: read at another node.
+    NODE_BEHIND;
+    /// No member has this id or name.
+    MEMBER_NOT_FOUND;
+    /// Several members have this name.
+    MEMBER_AMBIGUOUS;
+    /// The members cannot be changed as asked.
+    MEMBER_CHANGE_REFUSED;
+    /// Without this member the rest would have no quorum: bring the others back first, or force it.
+    QUORUM_AT_RISK;
+    /// No token has this id or name.
+    TOKEN_NOT_FOUND;
+    /// Several tokens have this name: use the id.
+    TOKEN_AMBIGUOUS;
     /// A value exceeds its limit.
     TOO_LARGE;
     /// The disk is full.

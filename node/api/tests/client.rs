@@ -7,10 +7,13 @@ use std::time::Duration;
 use dspex_api::v1::admin_server::{Admin, AdminServer};
 use dspex_api::v1::blobs_server::{Blobs, BlobsServer};
 use dspex_api::v1::{
-    BlobChunk, GetBlobRequest, PutBlobResponse, StatusRequest, StatusResponse, StopRequest, StopResponse,
-    WorkersRequest, WorkersResponse,
+    AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, GetBlobRequest, ListTokensRequest,
+    ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse,
+    StopRequest, StopResponse, WorkersRequest, WorkersResponse,
 };
-use dspex_api::{ApiError, Bytes, Client, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason};
+use dspex_api::{
+    ApiError, Bytes, Client, Code, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason,
+};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -63,6 +66,22 @@ impl Admin for Node {
 
     async fn workers(&self, _: Request<WorkersRequest>) -> Result<Response<WorkersResponse>, Status> {
         Ok(Response::new(WorkersResponse::default()))
+    }
+
+    async fn create_token(&self, _: Request<CreateTokenRequest>) -> Result<Response<CreateTokenResponse>, Status> {
+        Err(ApiError::new(Code::PermissionDenied, reason::PERMISSION_DENIED, "the token's role is reader").into())
+    }
+
+    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+        Ok(Response::new(ListTokensResponse::default()))
+    }
+
+    async fn revoke_token(&self, _: Request<RevokeTokenRequest>) -> Result<Response<RevokeTokenResponse>, Status> {
+        Ok(Response::new(RevokeTokenResponse::default()))
+    }
+
+    async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
+        Ok(Response::new(AuditResponse::default()))
     }
 }
 

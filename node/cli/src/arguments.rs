@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{completion, eval, local, pool, run, worker};
+use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::demo;
 use crate::output::Format;
 
@@ -75,6 +75,16 @@ pub enum Command {
     Pool(pool::Options),
     /// List, drain and restart the Python processes of a node
     Worker(worker::Options),
+    /// Create, show, change and delete replicated sessions
+    Session(session::Options),
+    /// Show the cluster: its members, its health, a digest of its state
+    Cluster(cluster::Options),
+    /// Add, promote, demote and remove members, and hand over the leadership
+    Member(member::Options),
+    /// Make, list and revoke tokens
+    Token(token::Options),
+    /// Show who changed what
+    Audit(audit::Options),
     /// Show or stop the embedded node
     Local(local::Options),
     /// Watch an evaluation lose a worker and its node, and reach the same score

@@ -1,8 +1,13 @@
 //! The commands, one file each.
 
+pub mod audit;
+pub mod cluster;
 pub mod completion;
 pub mod eval;
 pub mod local;
+pub mod member;
 pub mod pool;
 pub mod run;
+pub mod session;
+pub mod token;
 pub mod worker;

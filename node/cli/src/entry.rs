@@ -8,7 +8,7 @@ use dspex_api::reason;
 
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
-use crate::command::{completion, eval, local, pool, run, worker};
+use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::console::Console;
 use crate::demo;
 use crate::error::CommandError;
@@ -92,6 +92,11 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Run(options) => run::execute(invocation, options).await,
         Command::Pool(options) => pool::execute(invocation, options).await,
         Command::Worker(options) => worker::execute(invocation, options).await,
+        Command::Session(options) => session::execute(invocation, options).await,
+        Command::Cluster(options) => cluster::execute(invocation, options).await,
+        Command::Member(options) => member::execute(invocation, options).await,
+        Command::Token(options) => token::execute(invocation, options).await,
+        Command::Audit(options) => audit::execute(invocation, options).await,
         Command::Local(options) => local::execute(invocation, options).await,
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),

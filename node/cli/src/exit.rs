@@ -56,7 +56,18 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
-        reason::UNAUTHENTICATED => PERMISSION,
+        reason::SESSION_NOT_FOUND
+        | reason::SESSION_VERSION_NOT_FOUND
+        | reason::MEMBER_NOT_FOUND
+        | reason::MEMBER_AMBIGUOUS
+        | reason::TOKEN_NOT_FOUND
+        | reason::TOKEN_AMBIGUOUS => NOT_FOUND,
+        reason::UNAUTHENTICATED | reason::PERMISSION_DENIED => PERMISSION,
+        reason::SESSION_EXISTS
+        | reason::VERSION_CONFLICT
+        | reason::REQUEST_TOO_OLD
+        | reason::MEMBER_CHANGE_REFUSED
+        | reason::QUORUM_AT_RISK => FAILED,
         reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
         reason::POOL_FULL | reason::POOL_DRAINED | reason::QUEUE_TIMEOUT | reason::TOO_LARGE | reason::STORAGE_FULL => {
             LIMIT
@@ -67,6 +78,9 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::NODE_TIMED_OUT
         | reason::NODE_START_FAILED
         | reason::POOL_NOT_OPEN
+        | reason::NO_LEADER
+        | reason::OUTCOME_UNKNOWN
+        | reason::NODE_BEHIND
         | reason::NODE_VERSION_DIFFERS => UNREACHABLE,
         _ => return None,
     })

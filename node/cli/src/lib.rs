@@ -7,6 +7,7 @@ mod command;
 mod confirm;
 mod console;
 mod dataset;
+mod dates;
 mod demo;
 mod embedded;
 mod entry;

@@ -1,4 +1,4 @@
-//! Who may call: on TCP every call shows the token, on loopback, too. Probes need none.
+//! Who may call: on TCP every call shows a token, on loopback, too. Probes need none.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -6,19 +6,42 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use dspex_api::{ApiError, Code, reason};
+use dspex_consensus::Consensus;
+use dspex_model::{Digest, Role};
 use futures::future::{Either, Ready, ready};
 use tower::{Layer, Service};
 
-/// The token, and whom it lets in.
+use super::principal::{Principal, needed};
+
+/// Who is let in: with the node's own token, or with one that the cluster knows.
 #[derive(Clone)]
 pub(super) struct Access {
-    expected: Arc<str>,
+    /// sha256 of the node's own token, which opens everything, with or without a quorum.
+    own: Digest,
+    tokens: Arc<dyn Tokens>,
     speaks_grpc: bool,
 }
 
+/// The cluster's tokens.
+pub(super) trait Tokens: Send + Sync {
+    /// Whose secret has this digest, if it is valid now.
+    fn find(&self, secret: &Digest) -> Option<Principal>;
+}
+
+impl Tokens for Consensus {
+    fn find(&self, secret: &Digest) -> Option<Principal> {
+        let now_ms = self.now_ms();
+        self.read_stale(|state| {
+            let (_, token) = state.token_of(secret)?;
+            let now_ms = now_ms.max(state.log_time_ms());
+            token.is_valid(now_ms).then(|| Principal { name: token.name.clone(), role: token.role })
+        })
+    }
+}
+
 impl Access {
-    pub(super) fn new(token: &str) -> Self {
-        Self { expected: format!("Bearer {token}").into(), speaks_grpc: false }
+    pub(super) fn new(own: &str, tokens: Arc<dyn Tokens>) -> Self {
+        Self { own: Digest::of(own.as_bytes()), tokens, speaks_grpc: false }
     }
 
     pub(super) fn for_grpc(self) -> Self {
@@ -29,22 +52,31 @@ impl Access {
         Self { speaks_grpc: false, ..self }
     }
 
-    /// Why the request is refused.
-    fn refusal(&self, request: &Request<Body>) -> Option<Refusal> {
+    /// Who asks, or why the request is refused. Nobody has to be known for a probe.
+    fn judge(&self, request: &Request<Body>) -> Result<Option<Principal>, Refusal> {
         if !self.speaks_grpc {
             if !is_local(request) {
-                return Some(Refusal::Foreign);
+                return Err(Refusal::Foreign);
             }
             // Kubernetes' probes have no token, and these pages say nothing.
             if request.method() == Method::GET && request.uri().path().starts_with("/healthz/") {
-                return None;
+                return Ok(None);
             }
         }
-        match request.headers().get(header::AUTHORIZATION) {
-            Some(shown) if is_equal(shown.as_bytes(), self.expected.as_bytes()) => None,
-            Some(_) => Some(Refusal::Wrong),
-            None => Some(Refusal::Missing),
+        let shown = request.headers().get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
+        let secret = shown.as_bytes().strip_prefix(b"Bearer ").ok_or(Refusal::Wrong)?;
+        // Digests are compared, not secrets: the time tells nothing of them.
+        let digest = Digest::of(secret);
+        let principal = if digest == self.own {
+            Principal { name: "node token".to_owned(), role: Role::Admin }
+        } else {
+            self.tokens.find(&digest).ok_or(Refusal::Wrong)?
+        };
+        let needed = needed(request.uri().path());
+        if principal.role < needed {
+            return Err(Refusal::Forbidden { has: principal.role, needed });
         }
+        Ok(Some(principal))
     }
 }
 
@@ -53,26 +85,43 @@ enum Refusal {
     Missing,
     Wrong,
     Foreign,
+    Forbidden { has: Role, needed: Role },
 }
 
 impl Refusal {
-    fn message(self) -> &'static str {
+    fn message(self) -> String {
         match self {
             Self::Missing => {
-                "this node asks for a token: give its file with --token-file (DSPEX_TOKEN_FILE); the node keeps it in its data \
-                 directory"
+                "this node asks for a token: give its file with --token-file (DSPEX_TOKEN_FILE); the node keeps \
+                              its own in its data directory, and an admin makes others with `dspex token create`"
+                    .to_owned()
             }
-            Self::Wrong => "the token is not this node's: its file is `token` in the node's data directory",
-            Self::Foreign => "this address answers its own machine only",
+            Self::Wrong => {
+                "the token is not known here, or it has ended: `token` in the node's data directory is the node's \
+                            own, and an admin makes others with `dspex token create`"
+                    .to_owned()
+            }
+            Self::Foreign => "this address answers its own machine only".to_owned(),
+            Self::Forbidden { has, needed } => format!(
+                "the token's role is {}, and this needs {}: ask an admin for a token with that role",
+                has.name(),
+                needed.name()
+            ),
         }
     }
 
     fn response(self, speaks_grpc: bool) -> Response<Body> {
         if speaks_grpc {
-            let error = ApiError::new(Code::Unauthenticated, reason::UNAUTHENTICATED, self.message());
-            return tonic::Status::from(error).into_http();
+            let (code, reason) = match self {
+                Self::Forbidden { .. } => (Code::PermissionDenied, reason::PERMISSION_DENIED),
+                _ => (Code::Unauthenticated, reason::UNAUTHENTICATED),
+            };
+            return tonic::Status::from(ApiError::new(code, reason, self.message())).into_http();
         }
-        let status = if self == Self::Foreign { StatusCode::FORBIDDEN } else { StatusCode::UNAUTHORIZED };
+        let status = match self {
+            Self::Foreign | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Missing | Self::Wrong => StatusCode::UNAUTHORIZED,
+        };
         let mut response = Response::new(Body::from(format!("{}\n", self.message())));
         *response.status_mut() = status;
         response
@@ -92,11 +141,6 @@ fn is_local(request: &Request<Body>) -> bool {
         Some(Err(_)) => false,
     };
     host.is_some_and(|host| local(&name(&host))) && origin_is_local
-}
-
-/// In a time that does not depend on where they differ.
-fn is_equal(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
 impl<S> Layer<S> for Access {
@@ -126,10 +170,15 @@ where
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        match self.access.refusal(&request) {
-            None => Either::Left(self.inner.call(request)),
-            Some(refusal) => Either::Right(ready(Ok(refusal.response(self.access.speaks_grpc)))),
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        match self.access.judge(&request) {
+            Ok(principal) => {
+                if let Some(principal) = principal {
+                    request.extensions_mut().insert(principal);
+                }
+                Either::Left(self.inner.call(request))
+            }
+            Err(refusal) => Either::Right(ready(Ok(refusal.response(self.access.speaks_grpc)))),
         }
     }
 }
@@ -137,6 +186,20 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One token for each role; its secret is the role's name.
+    struct Roles;
+
+    impl Tokens for Roles {
+        fn find(&self, secret: &Digest) -> Option<Principal> {
+            let known = |role: &Role| Digest::of(role.name().as_bytes()) == *secret;
+            Role::ALL.into_iter().find(known).map(|role| Principal { name: format!("a {}", role.name()), role })
+        }
+    }
+
+    fn access() -> Access {
+        Access::new("abc", Arc::new(Roles))
+    }
 
     fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
         let mut builder = Request::builder().uri(path);
@@ -147,33 +210,51 @@ mod tests {
     }
 
     #[test]
-    fn every_call_shows_the_token_and_probes_need_none() {
-        let access = Access::new("abc").for_http();
+    fn every_call_shows_a_token_and_probes_need_none() {
+        let http = access().for_http();
         let host = ("host", "127.0.0.1:7480");
-        assert_eq!(access.refusal(&request("/metrics", &[host])), Some(Refusal::Missing));
-        assert_eq!(
-            access.refusal(&request("/metrics", &[host, ("authorization", "Bearer abd")])),
-            Some(Refusal::Wrong)
-        );
-        assert_eq!(access.refusal(&request("/metrics", &[host, ("authorization", "Bearer abc")])), None);
-        assert_eq!(access.refusal(&request("/healthz/live", &[host])), None);
-        let grpc = Access::new("abc").for_grpc();
-        assert_eq!(grpc.refusal(&request("/dspex.v1.Runs/List", &[])), Some(Refusal::Missing));
-        assert_eq!(grpc.refusal(&request("/healthz/live", &[])), Some(Refusal::Missing));
+        assert_eq!(http.judge(&request("/metrics", &[host])), Err(Refusal::Missing));
+        for wrong in ["Bearer abd", "Bearer ", "abc", "Basic abc"] {
+            assert_eq!(
+                http.judge(&request("/metrics", &[host, ("authorization", wrong)])),
+                Err(Refusal::Wrong),
+                "{wrong}"
+            );
+        }
+        assert!(http.judge(&request("/metrics", &[host, ("authorization", "Bearer abc")])).is_ok());
+        assert_eq!(http.judge(&request("/healthz/live", &[host])), Ok(None));
+        let grpc = access().for_grpc();
+        assert_eq!(grpc.judge(&request("/dspex.v1.Runs/List", &[])), Err(Refusal::Missing));
+        assert_eq!(grpc.judge(&request("/healthz/live", &[])), Err(Refusal::Missing));
+    }
+
+    #[test]
+    fn a_token_opens_what_its_role_may_do() {
+        let grpc = access().for_grpc();
+        let judged =
+            |path: &str, secret: &str| grpc.judge(&request(path, &[("authorization", &format!("Bearer {secret}"))]));
+        let reader = Principal { name: "a reader".to_owned(), role: Role::Reader };
+        assert_eq!(judged("/dspex.v1.Runs/List", "reader"), Ok(Some(reader)));
+        let refused = |has, needed| Err(Refusal::Forbidden { has, needed });
+        assert_eq!(judged("/dspex.v1.Runs/Submit", "reader"), refused(Role::Reader, Role::Runner));
+        assert!(judged("/dspex.v1.Runs/Submit", "runner").is_ok());
+        assert_eq!(judged("/dspex.v1.Admin/CreateToken", "runner"), refused(Role::Runner, Role::Admin));
+        assert!(judged("/dspex.v1.Admin/CreateToken", "admin").is_ok());
+        assert!(judged("/dspex.v1.Admin/CreateToken", "abc").is_ok());
     }
 
     #[test]
     fn a_page_of_another_site_is_refused_whatever_it_shows() {
-        let access = Access::new("abc").for_http();
+        let http = access().for_http();
         let token = ("authorization", "Bearer abc");
         for headers in [
             vec![("host", "evil.example:7480"), token],
             vec![token],
             vec![("host", "localhost:7480"), ("origin", "https://evil.example"), token],
         ] {
-            assert_eq!(access.refusal(&request("/metrics", &headers)), Some(Refusal::Foreign), "{headers:?}");
+            assert_eq!(http.judge(&request("/metrics", &headers)), Err(Refusal::Foreign), "{headers:?}");
         }
         let own = [("host", "localhost:7480"), ("origin", "http://localhost:7480"), token];
-        assert_eq!(access.refusal(&request("/metrics", &own)), None);
+        assert!(http.judge(&request("/metrics", &own)).is_ok());
     }
 }

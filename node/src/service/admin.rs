@@ -5,13 +5,15 @@ use std::sync::Arc;
 use dspex_actors::WorkerService;
 use dspex_api::v1::admin_server::Admin;
 use dspex_api::v1::{
-    StatusRequest, StatusResponse, StopRequest, StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote,
+    AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse,
+    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, StopResponse, Worker,
+    WorkersRequest, WorkersResponse, Zygote,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
 
-use super::{Node, workers};
+use super::{Node, translate, workers};
 
 pub(crate) struct AdminService {
     node: Arc<Node>,
@@ -84,5 +86,31 @@ impl Admin for AdminService {
             completed: view.completed,
         });
         Ok(Response::new(WorkersResponse { items: items.collect() }))
+    }
+
+    async fn create_token(
+        &self,
+        request: Request<CreateTokenRequest>,
+    ) -> Result<Response<CreateTokenResponse>, Status> {
+        let (actor, request) = translate::actor(request);
+        Ok(Response::new(self.node.create_token(actor, request).await?))
+    }
+
+    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+        Ok(Response::new(ListTokensResponse { items: self.node.tokens().await? }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let (actor, RevokeTokenRequest { request_id, token }) = translate::actor(request);
+        let token = Some(self.node.revoke_token(actor, request_id, &token).await?);
+        Ok(Response::new(RevokeTokenResponse { token }))
+    }
+
+    async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
+        let (items, truncated) = self.node.audit(request.into_inner().limit).await?;
+        Ok(Response::new(AuditResponse { items, truncated }))
     }
 }

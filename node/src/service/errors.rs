@@ -5,6 +5,8 @@ use std::io;
 use dspex_actors::{SubmitError, SubmitErrorKind};
 use dspex_api::key;
 use dspex_api::{ApiError, Code, reason};
+use dspex_consensus::{MemberError, ProposeError, ReadError};
+use dspex_model::Rejection;
 use dspex_python::protocol::{LoadFailedKind, RefusedKind};
 use tonic::Status;
 
@@ -21,6 +23,64 @@ pub(super) fn storage(error: &io::Error) -> Status {
         _ => (Code::Internal, reason::STORAGE_FAILED),
     };
     ApiError::new(code, reason, format!("the node's storage: {error}")).into()
+}
+
+/// A write that the log did not take.
+pub(super) fn propose(error: &ProposeError) -> ApiError {
+    let (code, reason) = match error {
+        ProposeError::Encode(_) => (Code::ResourceExhausted, reason::TOO_LARGE),
+        ProposeError::Busy => (Code::Unavailable, reason::NODE_TIMED_OUT),
+        ProposeError::NoLeader => (Code::Unavailable, reason::NO_LEADER),
+        ProposeError::Unknown { .. } => (Code::Unavailable, reason::OUTCOME_UNKNOWN),
+        ProposeError::Stopped { .. } if error.is_storage_full() => (Code::ResourceExhausted, reason::STORAGE_FULL),
+        ProposeError::Stopped { .. } => (Code::Unavailable, reason::NODE_STOPPING),
+        _ => (Code::InvalidArgument, reason::REQUEST_INVALID),
+    };
+    ApiError::new(code, reason, error.to_string())
+}
+
+/// A read that nobody could confirm.
+pub(super) fn read(error: &ReadError) -> ApiError {
+    let reason = match error {
+        ReadError::Busy => reason::NODE_TIMED_OUT,
+        ReadError::Behind { .. } => reason::NODE_BEHIND,
+        ReadError::Stopped { .. } => reason::NODE_STOPPING,
+        _ => reason::NO_LEADER,
+    };
+    ApiError::unavailable(reason, error.to_string())
+}
+
+/// A change of the members that was not made.
+pub(super) fn member(error: &MemberError) -> ApiError {
+    let (code, reason) = match error {
+        MemberError::Refused { .. } => (Code::FailedPrecondition, reason::MEMBER_CHANGE_REFUSED),
+        MemberError::Unknown { .. } => (Code::Unavailable, reason::OUTCOME_UNKNOWN),
+        _ => (Code::Unavailable, reason::NO_LEADER),
+    };
+    ApiError::new(code, reason, error.to_string())
+}
+
+/// What the log refused.
+pub(super) fn rejection(rejection: &Rejection) -> ApiError {
+    let (code, reason) = match rejection {
+        Rejection::SessionNotFound => (Code::NotFound, reason::SESSION_NOT_FOUND),
+        Rejection::SessionExists { .. } => (Code::AlreadyExists, reason::SESSION_EXISTS),
+        Rejection::VersionConflict { .. } => (Code::Aborted, reason::VERSION_CONFLICT),
+        Rejection::SessionTooLarge { .. } => (Code::ResourceExhausted, reason::TOO_LARGE),
+        Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
+        Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
+        Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),
+        Rejection::TokenExists | Rejection::OtherCluster => (Code::FailedPrecondition, reason::REQUEST_INVALID),
+        // Runs have a way of their own: see `SubmitErrorKind`.
+        Rejection::RunNotFound(_) => (Code::NotFound, reason::RUN_NOT_FOUND),
+        _ => (Code::FailedPrecondition, reason::REQUEST_INVALID),
+    };
+    let current = match rejection {
+        Rejection::SessionExists { version } => version.to_string(),
+        Rejection::VersionConflict { current } => current.to_string(),
+        _ => String::new(),
+    };
+    ApiError::new(code, reason, rejection.to_string()).with(key::CURRENT, current)
 }
 
 /// A submission that was refused.

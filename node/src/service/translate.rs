@@ -8,10 +8,19 @@ use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, reason};
 use dspex_model::{RequestId, Run, RunId, RunStatus, State, payload_of};
+use tonic::Request;
 use uuid::Uuid;
+
+use crate::server::Principal;
 
 fn invalid(message: impl Into<String>) -> ApiError {
     ApiError::invalid(reason::REQUEST_INVALID, message)
+}
+
+/// Who asks, for the audit trail, and what.
+pub(super) fn actor<T>(request: Request<T>) -> (Option<String>, T) {
+    let actor = request.extensions().get::<Principal>().map(|principal| principal.name.clone());
+    (actor, request.into_inner())
 }
 
 /// The request id that every write carries.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::AbortHandle;
 
 use crate::channel::Channel;
@@ -46,7 +46,9 @@ type Links = HashMap<(u64, Channel), (String, Link)>;
 pub struct Transport {
     shared: Arc<Shared>,
     links: Arc<Mutex<Links>>,
-    listening: Option<Arc<Listening>>,
+    listening: Arc<Mutex<Option<Listening>>>,
+    /// Connections end with it.
+    open: Arc<watch::Sender<bool>>,
 }
 
 pub(crate) struct Shared {
@@ -55,6 +57,7 @@ pub(crate) struct Shared {
     identity: RwLock<Identity>,
     serve: Box<dyn Serve>,
     events: broadcast::Sender<PeerEvent>,
+    open: watch::Receiver<bool>,
 }
 
 impl std::fmt::Debug for Shared {
@@ -87,12 +90,14 @@ impl Transport {
         {
             return Err(StartError::Unprotected(address));
         }
+        let (open, watched) = watch::channel(true);
         let shared = Arc::new(Shared {
             protection: Protection::new(&settings.security)?,
             limits: settings.limits,
             identity: RwLock::new(settings.identity),
             serve: Box::new(serve),
             events: broadcast::channel(EVENTS).0,
+            open: watched,
         });
         let listening = match settings.listen {
             None => None,
@@ -101,15 +106,23 @@ impl Transport {
                 let listener = TcpListener::bind(address).await.map_err(listen)?;
                 let address = listener.local_addr().map_err(listen)?;
                 let task = tokio::spawn(listener::run(listener, Arc::clone(&shared))).abort_handle();
-                Some(Arc::new(Listening { address, task }))
+                Some(Listening { address, task })
             }
         };
-        Ok(Self { shared, links: Arc::default(), listening })
+        Ok(Self { shared, links: Arc::default(), listening: Arc::new(Mutex::new(listening)), open: Arc::new(open) })
     }
 
     /// Where it listens.
     pub fn address(&self) -> Option<SocketAddr> {
-        self.listening.as_ref().map(|listening| listening.address)
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|listening| listening.address)
+    }
+
+    /// Ends every connection and takes no more. Peers dial again, and reach whoever listens then. Dropping the last handle does
+    /// the same.
+    pub fn close(&self) {
+        self.listening.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.open.send_replace(false);
     }
 
     /// Who this node is.
@@ -162,13 +175,21 @@ impl Shared {
     pub(crate) fn established(self: &Arc<Self>, session: Session, requests: Requests) {
         let mut health = session.health();
         let (node, channel, events) = (session.peer().node, session.channel(), self.events.clone());
+        let (ending, mut open) = (session.clone(), self.open.clone());
         tokio::spawn(async move {
             loop {
                 let now = *health.borrow_and_update();
                 // Without a follower nobody is told.
                 let _ = events.send(PeerEvent { node, channel, health: now });
-                if now == Health::Down || health.changed().await.is_err() {
+                if now == Health::Down {
                     return;
+                }
+                let ends = tokio::select! {
+                    changed = health.changed() => changed.is_err(),
+                    _ = open.wait_for(|open| !open) => true,
+                };
+                if ends {
+                    return ending.close();
                 }
             }
         });

@@ -1,14 +1,14 @@
 //! `dspex node`: TCP on loopback behind a token, an environment of its own, HTTP for probes and Prometheus.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use dspex_tests::Home;
 use dspex_tests::Project;
-use dspex_tests::holds_within;
 use dspex_tests::{Dspex, Running};
+use dspex_tests::{free_port, holds_within};
 use serde_json::json;
 
 use crate::subject::interpreter;
@@ -19,10 +19,6 @@ struct Node {
     running: Running,
     api: u16,
     http: u16,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 impl Node {
@@ -95,7 +91,7 @@ fn commands_of_the_same_user_find_the_token_and_others_are_refused() {
     node.project.file("wrong", "0000");
     let wrong =
         stranger.dspex(&["pool", "stats", "--address", &address, "--token-file"]).arg(node.project.path("wrong"));
-    wrong.run().expect(4).says("not this node's");
+    wrong.run().expect(4).says("the token is not known here");
     let missing = stranger.dspex(&["pool", "stats", "--address", &address, "--token-file", "/nonexistent"]).run();
     missing.expect(4).says("/nonexistent");
     stranger.dspex(&["pool", "stats", "--address", "localhost"]).run().expect(2).says("HOST:PORT");

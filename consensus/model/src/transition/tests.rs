@@ -1,9 +1,15 @@
-//! Each transition by its promise, through `State::apply` alone.
+//! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
+mod access;
+mod replay;
+mod sessions;
+mod story;
+
+use self::story::Story;
 use crate::{
-    Change, Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome, Proposal,
-    RUN_RETENTION_MS, RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind,
-    State, SumRule, UsageEntry,
+    Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome, Proposal, RUN_RETENTION_MS,
+    RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind, State, SumRule,
+    UsageEntry,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -72,14 +78,6 @@ fn failed(index: u32) -> RecordedResult {
     failed
 }
 
-/// A state and a log beside it: every command's changes are replayed into a second state, which must stay equal.
-#[derive(Default)]
-struct Story {
-    state: State,
-    replayed: State,
-    now_ms: u64,
-}
-
 impl Story {
     fn with_run(examples: u32, max_errors: u32) -> Self {
         let mut story = Self::default();
@@ -88,23 +86,6 @@ impl Story {
         assert_eq!(outcome, Outcome::RunSubmitted { run: RUN, epoch: 1 });
         assert_eq!(effects, story.state.pending(NODE));
         story
-    }
-
-    fn apply(&mut self, command: Command) -> (Outcome, Vec<Effect>) {
-        self.apply_request(None, command)
-    }
-
-    fn apply_request(&mut self, request: Option<RequestId>, command: Command) -> (Outcome, Vec<Effect>) {
-        self.now_ms += 10;
-        let proposal = Proposal { stamp_ms: self.now_ms, request, command };
-        let proposal = Proposal::decode(&proposal.encode().expect("encodes")).expect("decodes");
-        let applied = self.state.apply(&proposal);
-        for Change { key, value } in &applied.changes {
-            self.replayed.replay(key, value.as_deref()).expect("replays");
-        }
-        assert_eq!(self.replayed, self.state, "replaying the changes gives the state");
-        assert!(applied.outcome.encode().expect("encodes").len() <= 256);
-        (applied.outcome, applied.effects)
     }
 
     fn record(&mut self, generation: u64, results: Vec<RecordedResult>) -> Outcome {
@@ -254,7 +235,7 @@ fn outcomes_leave_after_their_window() {
 #[test]
 fn log_time_never_goes_back() {
     let mut state = State::new();
-    let tick = |stamp_ms| Proposal { stamp_ms, request: None, command: Command::Tick };
+    let tick = |stamp_ms| Proposal { stamp_ms, ..Proposal::internal(Command::Tick) };
     state.apply(&tick(500));
     state.apply(&tick(100));
     assert_eq!(state.log_time_ms(), 500);

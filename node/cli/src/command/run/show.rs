@@ -1,9 +1,8 @@
 //! `dspex run show`.
 
-use chrono::{DateTime, SecondsFormat};
 use clap::Args;
-use serde_json::Value;
 
+use crate::dates::with_dates;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
@@ -37,31 +36,4 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
     }
     Ok(exit::OK)
-}
-
-/// Times as people read them: `created_unix_ms` becomes `created`, in UTC.
-fn with_dates(value: Value) -> Value {
-    let Value::Object(object) = value else { return value };
-    let shown = object.into_iter().map(|(key, value)| match (key.strip_suffix("_unix_ms"), value.as_i64()) {
-        (Some(name), Some(milliseconds)) => {
-            let time = DateTime::from_timestamp_millis(milliseconds).unwrap_or_default();
-            (name.to_owned(), Value::from(time.to_rfc3339_opts(SecondsFormat::Secs, true)))
-        }
-        (Some(name), None) => (name.to_owned(), value),
-        (None, _) => (key, value),
-    });
-    Value::Object(shown.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn times_are_dates() {
-        let shown = with_dates(json!({"created_unix_ms": 1_700_000_000_123_u64, "ended_unix_ms": null, "done": 3}));
-        assert_eq!(shown, json!({"created": "2023-11-14T22:13:20Z", "ended": null, "done": 3}));
-    }
 }

@@ -1,0 +1,58 @@
+//! The audit trail: who changed what, and when. Reads are not in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Command, Outcome};
+
+/// Entries that are kept; the oldest goes with each new one.
+pub const AUDIT_ENTRIES_MAX: usize = 10_000;
+
+/// Bytes of a text in an entry; longer ones are cut.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditEntry {
+    /// Log time.
+    pub at_ms: u64,
+    /// Who: the name of a token, or of the local user.
+    pub actor: String,
+    /// What was done: "token create", "run delete".
+    pub action: String,
+    /// To what: an id or a name.
+    pub subject: String,
+    /// Why it was refused; `None`: it was done.
+    pub refusal: Option<String>,
+}
+
+/// The entry for a command, if it belongs into the trail: what changes the cluster, or removes what others made.
+pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcome) -> Option<AuditEntry> {
+    let (action, subject) = match command {
+        Command::SubmitRun(submission) => ("run submit", submission.run.to_string()),
+        Command::CancelRun { run, .. } => ("run cancel", run.to_string()),
+        Command::ResumeRun { run, .. } => ("run resume", run.to_string()),
+        Command::DeleteRun { run } => ("run delete", run.to_string()),
+        Command::CreateToken(token) => ("token create", format!("{} ({})", token.name, token.role.name())),
+        Command::RevokeToken { token } => ("token revoke", uuid::Uuid::from_u128(token.0).to_string()),
+        Command::ForgetNode { node } => ("member forget", node.to_string()),
+        Command::DeleteSession { session, .. } => ("session delete", session.to_string()),
+        Command::Audit { action, subject } => (action.as_str(), subject.clone()),
+        Command::Tick
+        | Command::RecordResults { .. }
+        | Command::FailRun { .. }
+        | Command::InterruptRuns { .. }
+        | Command::NameCluster { .. }
+        | Command::AdmitNode { .. }
+        | Command::CreateSession { .. }
+        | Command::UpdateSession { .. } => return None,
+    };
+    let refusal = match outcome {
+        Outcome::Rejected(rejection) => Some(cut(&rejection.to_string())),
+        _ => None,
+    };
+    Some(AuditEntry { at_ms, actor: cut(actor), action: cut(action), subject: cut(&subject), refusal })
+}
+
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned()
+}

@@ -1,0 +1,118 @@
+//! Whatever is applied in whatever order: the changes on disk give the state, and equal logs give equal states.
+
+use proptest::prelude::*;
+
+use super::story::Story;
+use crate::{
+    Command, Digest, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId, RunSubmission,
+    SessionChange, SessionId, State, TokenId,
+};
+
+fn session() -> impl Strategy<Value = SessionId> {
+    prop::sample::select(vec!["a", "aa", "b", "ü"]).prop_map(|text| SessionId::new(text).expect("an id"))
+}
+
+fn change() -> impl Strategy<Value = SessionChange> {
+    let name = || prop::sample::select(vec!["x", "y", "z"]).prop_map(str::to_owned);
+    let value = prop_oneof![9 => 0usize..50, 1 => Just(20_000usize)].prop_map(|length| "v".repeat(length));
+    (any::<bool>(), prop::collection::vec(name(), 0..2), prop::collection::vec((name(), value), 0..3))
+        .prop_map(|(replace, removed, set)| SessionChange { replace, removed, set })
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let ttl = || prop::option::of(1u64..3000);
+    let version = || prop::option::of(1u64..6);
+    let run = || (1u128..4).prop_map(RunId);
+    prop_oneof![
+        2 => Just(Command::Tick),
+        6 => (session(), ttl(), change()).prop_map(|(session, ttl_ms, change)| Command::CreateSession {
+            session, ttl_ms, data: change.set,
+        }),
+        12 => (session(), version(), change(), prop::option::of(ttl())).prop_map(
+            |(session, expected_version, change, ttl)| Command::UpdateSession {
+                session,
+                expected_version,
+                change,
+                ttl_ms: ttl.map(|ttl| ttl.map_or(NewTtl::Forever, NewTtl::For)),
+            }
+        ),
+        2 => (session(), version()).prop_map(|(session, expected_version)| Command::DeleteSession {
+            session, expected_version,
+        }),
+        1 => (1u128..4, 0u8..3, ttl()).prop_map(|(token, secret, ttl_ms)| Command::CreateToken(Box::new(NewToken {
+            token: TokenId(token), name: "t".to_owned(), role: Role::Reader, secret: Digest::of(&[secret]), ttl_ms,
+        }))),
+        1 => (1u128..4).prop_map(|token| Command::RevokeToken { token: TokenId(token) }),
+        1 => (1u64..4).prop_map(|node| Command::AdmitNode { node: NodeId(node), info: Box::new(NodeInfo::default()) }),
+        1 => (1u64..4).prop_map(|node| Command::ForgetNode { node: NodeId(node) }),
+        1 => run().prop_map(|run| Command::SubmitRun(Box::new(RunSubmission {
+            run, owner: NodeId(1), detached: true, spec: super::spec(2, 10),
+        }))),
+        1 => run().prop_map(|run| Command::CancelRun { run, reason: String::new() }),
+        1 => run().prop_map(|run| Command::ResumeRun { run, owner: NodeId(1), detached: true }),
+        1 => run().prop_map(|run| Command::DeleteRun { run }),
+    ]
+}
+
+fn proposals() -> impl Strategy<Value = Vec<Proposal>> {
+    let request = |now_ms: u64| {
+        prop::option::of(
+            (1u128..6).prop_map(move |number| RequestId { request: (u128::from(now_ms) << 80) | number, client: 1 }),
+        )
+    };
+    let one = (command(), 0u64..20_000).prop_flat_map(move |(command, stamp_ms)| {
+        (request(stamp_ms), any::<bool>()).prop_map(move |(request, named)| Proposal {
+            stamp_ms,
+            request,
+            actor: named.then(|| "anna".to_owned()),
+            command: command.clone(),
+        })
+    });
+    prop::collection::vec(one, 1..120)
+}
+
+/// The state as it comes back from the disk: its records in the order of their keys.
+fn stored(state: &State) -> State {
+    let mut records: Vec<_> = state.records().collect();
+    let ordered = records.is_sorted_by(|(left, _), (right, _)| left < right);
+    assert!(ordered, "records come in the order of their keys, none twice");
+    let mut stored = State::new();
+    for (key, value) in records.drain(..) {
+        stored.replay(&key, Some(&value)).expect("replays");
+    }
+    stored
+}
+
+proptest! {
+    #[test]
+    fn the_changes_give_the_state_and_equal_logs_give_equal_states(proposals in proposals()) {
+        let (mut story, mut other) = (Story::default(), State::new());
+        for proposal in proposals {
+            // `Story` compares the state with its replayed changes each time.
+            story.apply_proposal_at(&proposal);
+            other.apply(&proposal);
+        }
+        prop_assert_eq!(story.state.digest(), other.digest());
+        prop_assert_eq!(&stored(&story.state), &story.state);
+    }
+
+    #[test]
+    fn a_session_has_every_version_since_its_creation_or_the_newest_hundred(proposals in proposals()) {
+        let mut state = State::new();
+        let mut last = std::collections::BTreeMap::new();
+        for proposal in proposals {
+            state.apply(&proposal);
+            let now: std::collections::BTreeMap<_, _> =
+                state.sessions_after(None).map(|(id, session)| (id.clone(), session.info)).collect();
+            for (id, info) in &now {
+                let before = last.get(id).map_or(0, |before: &crate::SessionInfo| before.version);
+                let made_anew = info.version == 1;
+                prop_assert!(made_anew || info.version == before || info.version == before + 1);
+                let session = state.session(id).expect("listed");
+                let numbers: Vec<u64> = session.versions().map(|(number, _)| number).collect();
+                prop_assert_eq!(numbers, (session.oldest_version().unwrap_or(0)..=info.version).collect::<Vec<_>>());
+            }
+            last = now;
+        }
+    }
+}

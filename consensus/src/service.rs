@@ -1,0 +1,74 @@
+//! What this node does for its peers: the other end of [`crate::network`].
+
+mod appends;
+mod requests;
+mod snapshots;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use dspex_storage::{IncomingSnapshot, Snapshots};
+use dspex_transport::{Channel, Requests, Serve, Session};
+use openraft::ReadPolicy;
+
+use crate::leading::Leading;
+use crate::peers::Own;
+use crate::rounds::Rounds;
+use crate::types::Raft;
+
+/// Serves peers on the consensus and bulk channels. It is given to the transport before consensus starts; until then
+/// peers are told so. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct PeerService {
+    served: Arc<RwLock<Option<Arc<Served>>>>,
+}
+
+/// What peers are served with.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) raft: Raft,
+    pub(crate) leading: Leading,
+    pub(crate) rounds: Rounds,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) own: Own,
+    /// The snapshot that is arriving.
+    pub(crate) incoming: Arc<tokio::sync::Mutex<Option<IncomingSnapshot>>>,
+}
+
+impl Served {
+    pub(crate) fn new(raft: Raft, leading: Leading, snapshots: Snapshots, own: Own) -> Self {
+        let answering = leading.clone();
+        // A peer that is asked by mistake says who leads; it does not ask on.
+        let rounds = Rounds::start(move || {
+            let leading = answering.clone();
+            async move { leading.read_index(ReadPolicy::ReadIndex).await }
+        });
+        Self { raft, leading, rounds, snapshots, own, incoming: Arc::default() }
+    }
+}
+
+impl PeerService {
+    /// For a transport that is to be started.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From here on peers are served, or, with `None`, not any more.
+    pub(crate) fn set(&self, served: Option<Arc<Served>>) {
+        *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
+    }
+
+    fn get(&self) -> Option<Arc<Served>> {
+        self.served.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Serve for PeerService {
+    /// Channels that are not served here are closed for what the peer would ask.
+    fn serve(&self, session: Session, requests: Requests) {
+        match session.channel() {
+            Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), requests))),
+            Channel::Bulk => drop(tokio::spawn(snapshots::serve(self.clone(), requests))),
+            Channel::Coordination | Channel::Inference | Channel::Telemetry | Channel::RealTime => {}
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `dspex session`: replicated sessions.
+
+mod write;
+
+use clap::{Args, Subcommand, ValueEnum};
+use dspex_api::v1::{self, GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest};
+use serde_json::{Map, Value, json};
+
+use crate::dates::{date, with_dates};
+use crate::error::CommandError;
+use crate::exit;
+use crate::invocation::Invocation;
+use crate::listing::{self, Listing};
+use crate::output::{self, Format};
+
+/// Sessions on one page; `--all` asks for page after page.
+const PAGE: u32 = 100;
+const PAGE_OF_ALL: u32 = 1000;
+
+/// The arguments of `dspex session`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  dspex session create user-123 --ttl 3600 --set language='\"en\"'\n  dspex session update user-123 --set visits=2 --if-version 1    refused when somebody else has written\n  dspex session show user-123\n  dspex session show user-123 --at 1                             an earlier version; the last 100 are kept\n  dspex session list --prefix user-\n  dspex session delete user-123 --yes\n\nA value is JSON: a number, \"text\", true, [1, 2], {\"a\": 1}."
+)]
+pub struct Options {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List sessions in the order of their ids
+    List {
+        /// Only ids that begin like this
+        #[arg(long, default_value = "")]
+        prefix: String,
+        /// All of them, not the first 100
+        #[arg(long)]
+        all: bool,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
+    },
+    /// Show a session
+    Show {
+        /// Its id
+        session: String,
+        /// An earlier version
+        #[arg(long, value_name = "VERSION")]
+        at: Option<u64>,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
+    },
+    /// Make a session
+    Create(write::Create),
+    /// Change values of a session
+    Update(write::Update),
+    /// Remove a session with its history
+    Delete(write::Delete),
+    /// List the versions of a session that are kept, newest first
+    History {
+        /// Its id
+        session: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Freshness {
+    /// Everything that was acknowledged before; needs a quorum
+    Linearizable,
+    /// As fresh, as long as no node's clock runs much faster than another's
+    Lease,
+    /// Whatever the node that is asked has
+    Stale,
+}
+
+impl Freshness {
+    fn number(self) -> i32 {
+        match self {
+            Self::Linearizable => v1::Freshness::Linearizable,
+            Self::Lease => v1::Freshness::Lease,
+            Self::Stale => v1::Freshness::Stale,
+        }
+        .into()
+    }
+}
+
+/// Does what the verb says; the bare noun lists.
+pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    match options.verb {
+        None => list(invocation, String::new(), false, Freshness::Linearizable).await,
+        Some(Verb::List { prefix, all, read }) => list(invocation, prefix, all, read).await,
+        Some(Verb::Show { session, at, read }) => {
+            let request = GetSessionRequest { session_id: session, freshness: read.number(), version: at };
+            let session = invocation.node().await?.session(request).await?;
+            let value = object(&session, true);
+            match invocation.format {
+                Format::Table => output::text(&listing::pairs(&with_dates(value)))?,
+                Format::Json | Format::Jsonl => output::json(&value)?,
+                Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
+            }
+            Ok(exit::OK)
+        }
+        Some(Verb::Create(options)) => write::create(invocation, options).await,
+        Some(Verb::Update(options)) => write::update(invocation, options).await,
+        Some(Verb::Delete(options)) => write::delete(invocation, options).await,
+        Some(Verb::History { session }) => history(invocation, session).await,
+    }
+}
+
+async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshness) -> Result<u8, CommandError> {
+    let client = invocation.node().await?;
+    let mut request = ListSessionsRequest {
+        after: String::new(),
+        limit: if all { PAGE_OF_ALL } else { PAGE },
+        prefix,
+        freshness: read.number(),
+    };
+    let mut sessions = Vec::new();
+    let (mut truncated, mut total) = (true, 0);
+    while truncated {
+        let page = client.list_sessions(request.clone()).await?;
+        (truncated, total) = (page.truncated, page.total);
+        sessions.extend(page.items);
+        match sessions.last() {
+            Some(last) if all => request.after.clone_from(&last.session_id),
+            _ => break,
+        }
+    }
+    let listing = Listing {
+        items: sessions.iter().map(|session| object(session, false)).collect(),
+        counts: Map::from_iter([("sessions".to_owned(), Value::from(total))]),
+        truncated,
+        header: vec!["SESSION", "VERSION", "UPDATED", "ENDS"],
+        rows: sessions.iter().map(row).collect(),
+    };
+    listing.print(invocation.format)?;
+    Ok(exit::OK)
+}
+
+async fn history(invocation: &Invocation, session: String) -> Result<u8, CommandError> {
+    let client = invocation.node().await?;
+    let freshness = Freshness::Linearizable.number();
+    let versions = client.session_history(SessionHistoryRequest { session_id: session, freshness }).await?;
+    let listing = Listing {
+        items: versions
+            .iter()
+            .map(|version| {
+                json!({
+                    "version": version.version,
+                    "written_unix_ms": version.written_ms,
+                    "data": data(&version.data),
+                })
+            })
+            .collect(),
+        counts: Map::from_iter([("versions".to_owned(), Value::from(versions.len()))]),
+        truncated: false,
+        header: vec!["VERSION", "WRITTEN", "DATA"],
+        rows: versions
+            .iter()
+            .map(|version| vec![version.version.to_string(), date(version.written_ms), data(&version.data).to_string()])
+            .collect(),
+    };
+    listing.print(invocation.format)?;
+    Ok(exit::OK)
+}
+
+/// Values are JSON texts; one that is not, from a newer node, is shown as it is.
+fn data(values: &std::collections::BTreeMap<String, String>) -> Value {
+    let shown = values
+        .iter()
+        .map(|(name, text)| (name.clone(), serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.clone()))));
+    Value::Object(shown.collect())
+}
+
+fn object(session: &Session, with_data: bool) -> Value {
+    let mut value = json!({
+        "session": session.session_id,
+        "version": session.version,
+        "created_unix_ms": session.created_ms,
+        "updated_unix_ms": session.updated_ms,
+        "expires_unix_ms": session.expires_ms,
+        "ttl_s": session.ttl_ms.map(|ttl| ttl as f64 / 1000.0),
+    });
+    if with_data && let Value::Object(object) = &mut value {
+        object.insert("data".to_owned(), data(&session.data));
+    }
+    value
+}
+
+fn row(session: &Session) -> Vec<String> {
+    vec![
+        session.session_id.clone(),
+        session.version.to_string(),
+        date(session.updated_ms),
+        session.expires_ms.map(date).unwrap_or_else(|| "never".to_owned()),
+    ]
+}

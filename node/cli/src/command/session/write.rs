@@ -1,0 +1,165 @@
+//! `dspex session create`, `update` and `delete`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::Args;
+use dspex_api::v1::{
+    CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, SessionWritten, UpdateSessionRequest,
+};
+use serde::de::IgnoredAny;
+use serde_json::json;
+
+use crate::arguments::seconds;
+use crate::confirm::confirm;
+use crate::dates::with_dates;
+use crate::error::CommandError;
+use crate::exit;
+use crate::follow::new_request_id;
+use crate::invocation::Invocation;
+use crate::listing::{self, Listing};
+use crate::output::{self, Format};
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Its id, 1 to 256 bytes of text [default: a new UUID]
+    session: Option<String>,
+    /// It ends so many seconds after each write [default: never]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    ttl: Option<Duration>,
+    /// A value: JSON; repeat it for more
+    #[arg(long, value_name = "NAME=JSON", value_parser = value)]
+    set: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct Update {
+    /// Its id
+    session: String,
+    /// A value: JSON; repeat it for more
+    #[arg(long, value_name = "NAME=JSON", value_parser = value)]
+    set: Vec<(String, String)>,
+    /// A value that goes; repeat it for more
+    #[arg(long, value_name = "NAME")]
+    remove: Vec<String>,
+    /// What is not set goes
+    #[arg(long)]
+    replace: bool,
+    /// Refuse when the session is at another version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+    /// It ends so many seconds after each write from now on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    ttl: Option<Duration>,
+    /// It lives until it is deleted
+    #[arg(long, conflicts_with = "ttl")]
+    forever: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Its id
+    session: String,
+    /// Refuse when the session is at another version
+    #[arg(long, value_name = "VERSION")]
+    if_version: Option<u64>,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+}
+
+pub async fn create(invocation: &Invocation, options: Create) -> Result<u8, CommandError> {
+    let request = CreateSessionRequest {
+        request_id: Some(new_request_id()),
+        session_id: options.session.unwrap_or_default(),
+        data: once(options.set)?,
+        ttl_ms: options.ttl.map(milliseconds),
+    };
+    written(invocation, &invocation.node().await?.create_session(request).await?)
+}
+
+pub async fn update(invocation: &Invocation, options: Update) -> Result<u8, CommandError> {
+    let ttl_ms = if options.forever { Some(0) } else { options.ttl.map(milliseconds) };
+    let request = UpdateSessionRequest {
+        request_id: Some(new_request_id()),
+        session_id: options.session,
+        expected_version: options.if_version,
+        replace: options.replace,
+        removed: options.remove,
+        set: once(options.set)?,
+        ttl_ms,
+    };
+    written(invocation, &invocation.node().await?.update_session(request).await?)
+}
+
+pub async fn delete(invocation: &Invocation, options: Delete) -> Result<u8, CommandError> {
+    let client = invocation.node().await?;
+    let id = options.session;
+    // A session that does not exist is said before anything is asked.
+    let get = GetSessionRequest { session_id: id.clone(), freshness: 0, version: None };
+    let version = client.session(get).await?.version;
+    confirm(&format!("delete session {id} at version {version} with its history"), &id, options.yes)?;
+    let request = DeleteSessionRequest {
+        request_id: Some(new_request_id()),
+        session_id: id.clone(),
+        expected_version: options.if_version,
+    };
+    client.delete_session(request).await?;
+    invocation.console.note(&format!("deleted session {id}"));
+    Ok(exit::OK)
+}
+
+fn written(invocation: &Invocation, session: &SessionWritten) -> Result<u8, CommandError> {
+    let value = json!({
+        "session": session.session_id,
+        "version": session.version,
+        "expires_unix_ms": session.expires_ms,
+    });
+    match invocation.format {
+        Format::Table => output::text(&listing::pairs(&with_dates(value)))?,
+        Format::Json | Format::Jsonl => output::json(&value)?,
+        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
+    }
+    Ok(exit::OK)
+}
+
+/// `--ttl 0.0001` is a life, if a short one.
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// Of two values under one name one would be lost without a word.
+fn once(values: Vec<(String, String)>) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut map = BTreeMap::new();
+    for (name, value) in values {
+        if map.contains_key(&name) {
+            return Err(CommandError::usage(format!("--set {name} is given twice")));
+        }
+        map.insert(name, value);
+    }
+    Ok(map)
+}
+
+fn value(text: &str) -> Result<(String, String), String> {
+    let (name, json) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=JSON")?;
+    match serde_json::from_str::<IgnoredAny>(json) {
+        Ok(_) => Ok((name.to_owned(), json.to_owned())),
+        Err(error) => Err(format!("{json:?} is no JSON ({error}); text needs quotes: {name}='\"text\"'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_json() {
+        let pair = |name: &str, json: &str| Ok((name.to_owned(), json.to_owned()));
+        assert_eq!(value("a=1"), pair("a", "1"));
+        assert_eq!(value("a={\"b\": \"c=d\"}"), pair("a", "{\"b\": \"c=d\"}"));
+        for bad in ["a", "=1", "a=text", "a="] {
+            assert!(value(bad).is_err(), "{bad}");
+        }
+        assert!(once(vec![("a".into(), "1".into()), ("a".into(), "2".into())]).is_err());
+    }
+}

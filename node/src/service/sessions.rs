@@ -1,0 +1,203 @@
+//! The service Sessions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dspex_api::v1::sessions_server::Sessions;
+use dspex_api::v1::{
+    self, CreateSessionRequest, DeleteSessionRequest, DeleteSessionResponse, GetSessionRequest, ListSessionsRequest,
+    ListSessionsResponse, SessionHistoryRequest, SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
+};
+use dspex_api::{ApiError, reason};
+use dspex_consensus::Freshness;
+use dspex_model::{Command, NewTtl, Outcome, Session, SessionChange, SessionData, SessionId, State};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{Node, errors, translate};
+
+/// A page has this many unless another number is asked for, and never more than the second.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 1000;
+
+pub(crate) struct SessionsService {
+    node: Arc<Node>,
+}
+
+impl SessionsService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+fn written(id: &SessionId, outcome: &Outcome) -> Result<Response<SessionWritten>, Status> {
+    match *outcome {
+        Outcome::SessionWritten { version, expires_ms } => {
+            Ok(Response::new(SessionWritten { session_id: id.to_string(), version, expires_ms }))
+        }
+        _ => Err(errors::internal(format!("the log answered {outcome:?} to a session's write"))),
+    }
+}
+
+fn session_id(text: &str) -> Result<SessionId, ApiError> {
+    SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+}
+
+fn not_found(id: &SessionId) -> ApiError {
+    let message = format!("session {id} does not exist; it may have expired");
+    ApiError::not_found(reason::SESSION_NOT_FOUND, message)
+}
+
+/// Values come as JSON texts; what is none must not enter the log.
+fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
+    for (name, value) in &values {
+        let invalid = |why: String| ApiError::invalid(reason::REQUEST_INVALID, why);
+        if name.is_empty() {
+            return Err(invalid("a value has no name".to_owned()));
+        }
+        serde_json::from_str::<serde::de::IgnoredAny>(value)
+            .map_err(|error| invalid(format!("the value of {name:?} is no JSON: {error}")))?;
+    }
+    Ok(values.into_iter().collect())
+}
+
+fn values(data: &SessionData) -> BTreeMap<String, String> {
+    data.values().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn session(id: &SessionId, held: &Session, with_data: bool) -> v1::Session {
+    v1::Session {
+        session_id: id.to_string(),
+        version: held.info.version,
+        data: held.data().filter(|_| with_data).map(values).unwrap_or_default(),
+        created_ms: held.info.created_ms,
+        updated_ms: held.info.updated_ms,
+        expires_ms: held.info.expires_ms(),
+        ttl_ms: held.info.ttl_ms,
+    }
+}
+
+pub(super) fn freshness(wanted: i32) -> Result<Freshness, ApiError> {
+    Ok(match v1::Freshness::try_from(wanted) {
+        Ok(v1::Freshness::Linearizable) => Freshness::Linearizable,
+        Ok(v1::Freshness::Lease) => Freshness::Lease,
+        Ok(v1::Freshness::Stale) => Freshness::Stale,
+        Err(_) => {
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, format!("freshness {wanted} is unknown here")));
+        }
+    })
+}
+
+impl Node {
+    /// Reads the state as fresh as is asked for.
+    pub(super) async fn read<R>(&self, wanted: i32, read: impl FnOnce(&State) -> R) -> Result<R, ApiError> {
+        let freshness = freshness(wanted)?;
+        self.consensus.read_at(freshness, read).await.map_err(|error| errors::read(&error))
+    }
+}
+
+#[tonic::async_trait]
+impl Sessions for SessionsService {
+    async fn create(&self, request: Request<CreateSessionRequest>) -> Result<Response<SessionWritten>, Status> {
+        let (actor, request) = translate::actor(request);
+        let CreateSessionRequest { request_id, session_id: id, data, ttl_ms } = request;
+        let id = if id.is_empty() { Uuid::now_v7().to_string() } else { id };
+        let session = session_id(&id)?;
+        if ttl_ms == Some(0) {
+            let message = "ttl_ms must be more than 0; leave it out for a session without an end";
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());
+        }
+        let command = Command::CreateSession { session: session.clone(), ttl_ms, data: checked(data)? };
+        let outcome = self.node.write(request_id, actor, command).await?;
+        written(&session, &outcome)
+    }
+
+    async fn get(&self, request: Request<GetSessionRequest>) -> Result<Response<v1::Session>, Status> {
+        let GetSessionRequest { session_id: id, freshness, version } = request.into_inner();
+        let id = session_id(&id)?;
+        let found = self
+            .node
+            .read(freshness, |state| {
+                let held = state.session(&id).ok_or_else(|| not_found(&id))?;
+                let Some(number) = version else { return Ok(session(&id, held, true)) };
+                let kept = held.version(number).ok_or_else(|| {
+                    let oldest = held.oldest_version().unwrap_or_default();
+                    let message =
+                        format!("session {id} has the versions {oldest} to {}, not {number}", held.info.version);
+                    ApiError::not_found(reason::SESSION_VERSION_NOT_FOUND, message)
+                })?;
+                let data = values(&kept.data);
+                let shown = session(&id, held, false);
+                Ok::<_, ApiError>(v1::Session { version: number, data, updated_ms: kept.written_ms, ..shown })
+            })
+            .await?;
+        Ok(Response::new(found?))
+    }
+
+    async fn update(&self, request: Request<UpdateSessionRequest>) -> Result<Response<SessionWritten>, Status> {
+        let (actor, request) = translate::actor(request);
+        let UpdateSessionRequest { request_id, session_id: id, expected_version, replace, removed, set, ttl_ms } =
+            request;
+        let session = session_id(&id)?;
+        let command = Command::UpdateSession {
+            session: session.clone(),
+            expected_version,
+            change: SessionChange { replace, removed, set: checked(set)? },
+            ttl_ms: ttl_ms.map(|ttl| if ttl == 0 { NewTtl::Forever } else { NewTtl::For(ttl) }),
+        };
+        let outcome = self.node.write(request_id, actor, command).await?;
+        written(&session, &outcome)
+    }
+
+    async fn delete(&self, request: Request<DeleteSessionRequest>) -> Result<Response<DeleteSessionResponse>, Status> {
+        let (actor, request) = translate::actor(request);
+        let DeleteSessionRequest { request_id, session_id: id, expected_version } = request;
+        let command = Command::DeleteSession { session: session_id(&id)?, expected_version };
+        self.node.write(request_id, actor, command).await?;
+        Ok(Response::new(DeleteSessionResponse {}))
+    }
+
+    async fn list(&self, request: Request<ListSessionsRequest>) -> Result<Response<ListSessionsResponse>, Status> {
+        let ListSessionsRequest { after, limit, prefix, freshness } = request.into_inner();
+        let limit = if limit == 0 { PAGE } else { (limit as usize).min(PAGE_MAX) };
+        // Ids stand in the order of their bytes: those with the prefix stand together.
+        let after = if after.is_empty() { None } else { Some(session_id(&after)?) };
+        let answer = self
+            .node
+            .read(freshness, |state| {
+                let from = after.as_ref();
+                let mut matching = state
+                    .sessions_after(from)
+                    .skip_while(|(id, _)| id.as_str() < prefix.as_str())
+                    .take_while(|(id, _)| id.as_str().starts_with(&prefix));
+                let items = matching.by_ref().take(limit).map(|(id, held)| session(id, held, false)).collect();
+                let truncated = matching.next().is_some();
+                ListSessionsResponse { items, total: state.sessions_held() as u64, truncated }
+            })
+            .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn history(
+        &self,
+        request: Request<SessionHistoryRequest>,
+    ) -> Result<Response<SessionHistoryResponse>, Status> {
+        let SessionHistoryRequest { session_id: id, freshness } = request.into_inner();
+        let id = session_id(&id)?;
+        let items = self
+            .node
+            .read(freshness, |state| {
+                let held = state.session(&id).ok_or_else(|| not_found(&id))?;
+                let version = |(version, kept): (u64, &dspex_model::SessionVersion)| v1::SessionVersion {
+                    version,
+                    written_ms: kept.written_ms,
+                    data: values(&kept.data),
+                };
+                let mut items: Vec<_> = held.versions().map(version).collect();
+                items.reverse();
+                Ok::<_, ApiError>(items)
+            })
+            .await?;
+        Ok(Response::new(SessionHistoryResponse { items: items? }))
+    }
+}
