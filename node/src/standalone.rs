@@ -112,7 +112,9 @@ fn leave_for_user(token: &str, authority: &str) -> Result<(), String> {
 }
 
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    let beside = file.with_extension("new");
+    // Nodes that start at the same time leave theirs in one directory.
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let beside = file.with_file_name(format!("{name}.{}.new", std::process::id()));
     let _ = fs::remove_file(&beside);
     let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
     written.write_all(text.as_bytes())?;
