@@ -15,7 +15,7 @@ use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluations::{EvaluationsMessage, Handover};
 use crate::proposing::propose;
-use crate::submission::{Caller, ResumeRequest, SubmitRequest, Submitted};
+use crate::submission::{Caller, ResumeRequest, SubmitRequest, Submitted, missing_variable};
 use check::{Checked, Checking};
 use specification::Specified;
 
@@ -26,7 +26,11 @@ pub(crate) async fn submit(
     request: SubmitRequest,
 ) -> Result<Submitted, SubmitError> {
     let SubmitRequest { request: id, received, caller, evaluation, detach, resume, traceparent } = request;
-    let caller = caller.with(&evaluation.environment);
+    let own = context.parts.pools.own.as_deref();
+    let caller = caller.admitted(own, &evaluation.environment);
+    if let Some(why) = missing_variable(&caller.environment, &evaluation.environment_names, own.is_some()) {
+        return Err(SubmitError::new(SubmitErrorKind::Argument, why));
+    }
     let checked = check::check(context, &caller, Checking::submission(context, &evaluation).await?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
@@ -75,7 +79,8 @@ pub(crate) async fn resume(
     }
     sources::unchanged(context, &held.spec).await?;
     // The run's own directory: relative names keep their meaning wherever the resume is typed.
-    let caller = Caller { directory: held.spec.directory.clone().into(), ..caller.with(&held.spec.environment) };
+    let admitted = caller.admitted(context.parts.pools.own.as_deref(), &held.spec.environment);
+    let caller = Caller { directory: held.spec.directory.clone().into(), ..admitted };
     let checked = check::check(context, &caller, Checking::stored(context, &held.spec).await?).await?;
     specification::same_python(&held.spec, &checked)?;
     let mut notes = specification::notes(&caller, &checked);

@@ -20,11 +20,32 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// With `--env NAME=V` on top of the caller's own environment.
-    pub(crate) fn with(mut self, environment: &[(String, String)]) -> Self {
-        self.environment.extend(environment.iter().cloned());
+    /// What the workers of a run get: the caller's environment, on a node with one of its own (`own`) that instead, and
+    /// `--env NAME=V` on top. A caller's secrets do not enter a node that others use.
+    pub(crate) fn admitted(mut self, own: Option<&Self>, stored: &[(String, String)]) -> Self {
+        if let Some(own) = own {
+            self.environment.clone_from(&own.environment);
+        }
+        self.environment.extend(stored.iter().cloned());
         self
     }
+}
+
+/// `--env NAME`: what is missing where the program executes, as the caller should read it.
+pub(crate) fn missing_variable(
+    environment: &BTreeMap<String, String>,
+    names: &[String],
+    of_node: bool,
+) -> Option<String> {
+    let missing = names.iter().find(|name| !environment.contains_key(*name))?;
+    Some(if of_node {
+        format!(
+            "--env {missing}: the node does not give {missing} to its workers: set it where the node starts, and name it in \
+             python.environment of its file"
+        )
+    } else {
+        format!("--env {missing}: {missing} is not set in your environment")
+    })
 }
 
 /// An evaluation as it was asked for; `None` where the default holds.
@@ -60,6 +81,8 @@ pub struct EvaluationRequest {
     pub failure_score: Option<f64>,
     /// `--env NAME=V`.
     pub environment: Vec<(String, String)>,
+    /// `--env NAME`.
+    pub environment_names: Vec<String>,
 }
 
 /// Where the examples come from.

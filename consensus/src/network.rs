@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dspex_storage::SnapshotFile;
-use dspex_transport::{CallError, Channel, Link, Transport};
+use dspex_transport::{CallError, Channel, Link, Session, Transport};
 use futures::stream::Stream;
 use openraft::base::{BoxFuture, BoxStream};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -106,6 +106,10 @@ impl Peer {
         self.links.as_ref().ok_or_else(none)
     }
 
+    async fn session(&self, limit: Duration) -> Result<Session, RPCError<Types>> {
+        self.links()?.consensus.session(limit).await.map_err(rpc_error)
+    }
+
     async fn call(&self, method: u8, body: Bytes, limit: Duration) -> Result<Bytes, RPCError<Types>> {
         self.links()?.consensus.call(method, body, limit).await.map_err(rpc_error)
     }
@@ -147,7 +151,7 @@ impl RaftNetworkV2<Types> for Peer {
     where
         S: Stream<Item = AppendEntriesRequest<Types>> + OptionalSend + Unpin + 'static,
     {
-        Box::pin(append::stream(self, input, option))
+        Box::pin(async move { Ok(append::stream(self, input, &option)) })
     }
 
     async fn vote(

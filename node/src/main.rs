@@ -1,6 +1,7 @@
 //! The program `dspex`: a client for every command but one, and the node itself. No rules live here: it puts rooms together.
 
 mod activity;
+mod certificates;
 mod configuration;
 mod embedded;
 mod life;
@@ -13,11 +14,14 @@ mod start_error;
 
 use std::process::ExitCode;
 
+use dspex_cli::{NodeArguments, OwnCommand};
+
 fn main() -> ExitCode {
-    dspex_cli::main(|arguments| match (arguments.home, arguments.config) {
-        (Some(home), _) => embedded::run(&home),
-        (None, Some(file)) => standalone::run(&file),
+    dspex_cli::main(|command| match command {
+        OwnCommand::Cert(command) => certificates::run(&command),
+        OwnCommand::Node(NodeArguments { home: Some(home), .. }) => embedded::run(&home),
+        OwnCommand::Node(NodeArguments { config: Some(file), .. }) => standalone::run(&file),
         // The command line asks for one of the two.
-        (None, None) => 2,
+        OwnCommand::Node(NodeArguments { home: None, config: None }) => 2,
     })
 }

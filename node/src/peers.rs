@@ -6,7 +6,9 @@ use std::time::Duration;
 use dspex_consensus::{Consensus, Formation, FormationError, PeerService, Peers};
 use dspex_model::{Command, NodeId, NodeInfo, Proposal};
 use dspex_storage::DataDirectory;
-use dspex_transport::{Identity, Limits, Security, Transport, TransportSettings};
+use dspex_transport::{Channel, Health, Identity, Limits, PeerEvent, Security, Transport, TransportSettings};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
 
 use crate::start_error::Failure;
@@ -36,8 +38,24 @@ impl PeerSetup {
             limits: Limits::default(),
         };
         let transport = Transport::start(settings, service.clone()).await.map_err(Failure::configuration)?;
+        tokio::spawn(tell(transport.events()));
         let Formation { expect, .. } = self.formation;
         Ok(Peers { transport, service, address: self.advertise.clone(), expect })
+    }
+}
+
+/// Says which peers come and go. One channel is enough: they are lost together. Each side dials, so there are two to a peer.
+async fn tell(mut events: broadcast::Receiver<PeerEvent>) {
+    loop {
+        match events.recv().await {
+            Ok(PeerEvent { node, channel: Channel::Consensus, health }) => match health {
+                Health::Up => info!(peer = node, "a peer is heard"),
+                Health::Suspect => warn!(peer = node, "a peer is silent"),
+                Health::Down => warn!(peer = node, "lost the connection to a peer"),
+            },
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Nodes of one cluster on loopback: real processes, each with a file and a directory of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dspex_api::v1::{ClusterStatusResponse, Member};
@@ -73,6 +73,27 @@ impl Cluster {
         cluster
     }
 
+    /// Gives a node that does not run certificates: `ca.pem`, and the node's own directory as `dspex cert init` makes it.
+    ///
+    /// # Panics
+    /// When its file cannot be written.
+    pub fn protect(&mut self, position: usize, ca: &Path, own: &Path) {
+        let node = &self.nodes[position];
+        let file = std::fs::read_to_string(node.config()).expect("readable");
+        let named = format!(
+            "[peers]\nca = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            ca.display(),
+            own.join("node.pem").display(),
+            own.join("node.key").display()
+        );
+        std::fs::write(node.config(), file.replace("[peers]\n", &named)).expect("written");
+    }
+
+    /// A command that needs no node.
+    pub fn local(&self, arguments: &[&str]) -> Dspex {
+        self.home.dspex(arguments)
+    }
+
     /// The files of one more node, which is to be admitted; its position.
     pub fn add(&mut self) -> usize {
         let join: Vec<String> = self.nodes.iter().map(|node| format!("\"127.0.0.1:{}\"", node.peers)).collect();
@@ -117,7 +138,8 @@ impl Cluster {
         let node = &mut self.nodes[position];
         let config = node.directory.join("dspex.toml");
         let dspex = self.home.dspex(&["node", "--config"]).arg(config);
-        node.running = Some(dspex.limit(NODE_LIMIT).start());
+        // openraft's own words, too: tests look for attempts that do not pause.
+        node.running = Some(dspex.env("RUST_LOG", "info,openraft=warn").limit(NODE_LIMIT).start());
     }
 
     /// kill -9; returns when it has gone.

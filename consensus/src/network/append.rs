@@ -3,7 +3,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt};
 use openraft::base::BoxStream;
 use openraft::errors::RPCError;
 use openraft::network::RPCOption;
@@ -21,11 +21,9 @@ const SLOWEST_APPEND: Duration = Duration::from_secs(5);
 
 type Answer = Result<StreamAppendResult<Types>, RPCError<Types>>;
 
-pub(super) async fn stream<'s, S>(
-    peer: &'s mut Peer,
-    input: S,
-    option: RPCOption,
-) -> Result<BoxStream<'s, Answer>, RPCError<Types>>
+/// Never fails by itself: openraft pauses between attempts when it is asked for the next append, so the failure to reach the
+/// peer must be the answer to one. (Failing here instead gave 50,000 attempts a second at a peer that was gone.)
+pub(super) fn stream<'s, S>(peer: &'s Peer, input: S, option: &RPCOption) -> BoxStream<'s, Answer>
 where
     S: Stream<Item = AppendEntriesRequest<Types>> + Send + Unpin + 'static,
 {
@@ -33,13 +31,24 @@ where
         Purpose::Replication => (method::APPEND, SLOWEST_APPEND),
         Purpose::Heartbeat => (method::HEARTBEAT, option.soft_ttl()),
     };
-    let session = peer.links()?.consensus.session(option.soft_ttl()).await.map_err(rpc_error)?;
-    let begun = input.then(move |request| {
-        let session = session.clone();
-        async move { session.begin(method, wire::encode_append(&request)).await }
+    let setup = option.soft_ttl();
+    // One connection for all of them: another one knows nothing of what the last one has carried.
+    let begun = stream::unfold((input, None), move |(mut input, session)| async move {
+        let request = input.next().await?;
+        let session = match session {
+            Some(session) => Ok(session),
+            None => peer.session(setup).await,
+        };
+        match session {
+            Ok(session) => {
+                let pending = session.begin(method, wire::encode_append(&request)).await.map_err(rpc_error);
+                Some((pending, (input, Some(session))))
+            }
+            Err(error) => Some((Err(error), (input, None))),
+        }
     });
     let answers = begun.map(move |begun| async move {
-        let reply = begun.map_err(rpc_error)?.within(limit).await.map_err(rpc_error)?;
+        let reply = begun?.within(limit).await.map_err(rpc_error)?;
         wire::decode_appended(&reply).map_err(unreadable)
     });
     // What follows a refused append was sent for a log that the peer does not have.
@@ -48,5 +57,5 @@ where
         *ended = !matches!(item, Some(Ok(Ok(_))));
         ready(item)
     });
-    Ok(Box::pin(until_refused))
+    Box::pin(until_refused)
 }

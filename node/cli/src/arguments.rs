@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
+use crate::command::{audit, cert, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::demo;
 use crate::output::Format;
 
@@ -94,6 +94,8 @@ pub enum Command {
     /// Speaks gRPC for the Python package, on the socket that is its stdin
     #[command(hide = true)]
     Client,
+    /// Make certificates for peers, and show them
+    Cert(cert::CertArguments),
     /// Run one node in the foreground, on TCP behind a token
     Node(NodeArguments),
 }

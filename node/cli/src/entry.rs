@@ -8,6 +8,7 @@ use dspex_api::reason;
 
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
+use crate::command::cert::CertCommand;
 use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::console::Console;
 use crate::demo;
@@ -18,19 +19,33 @@ use crate::invocation::Invocation;
 /// A command that follows a run cancels it at its deadline; this is how much longer that may take.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Parses the command line and does what it says. `node` is called for `dspex node`, the one command that is not a
-/// client's; it gives the exit code.
-pub fn main(node: impl FnOnce(NodeArguments) -> i32) -> ExitCode {
+/// What the program does itself, because no client can.
+#[derive(Debug)]
+pub enum OwnCommand {
+    /// `dspex node`.
+    Node(NodeArguments),
+    /// `dspex cert`.
+    Cert(CertCommand),
+}
+
+/// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
+/// code.
+pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
     let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
-    let Command::Node(of_node) = arguments.command else {
-        return ExitCode::from(as_client(arguments));
+    let format = arguments.global.format();
+    let command = match arguments.command {
+        Command::Node(of_node) => {
+            if of_node.home.is_some() {
+                // Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there reaches the node. It fails only
+                // for the leader of a process group, that is when a person started the node by hand.
+                let _ = rustix::process::setsid();
+            }
+            OwnCommand::Node(of_node)
+        }
+        Command::Cert(arguments) => OwnCommand::Cert(CertCommand { arguments, format }),
+        command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
-    if of_node.home.is_some() {
-        // Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there reaches the node. It fails only for
-        // the leader of a process group, that is when a person started the node by hand.
-        let _ = rustix::process::setsid();
-    }
-    ExitCode::from(u8::try_from(node(of_node)).unwrap_or(exit::FAILED))
+    ExitCode::from(u8::try_from(own(command)).unwrap_or(exit::FAILED))
 }
 
 /// clap repeats a refused value; one that was refused as a secret must not appear again, in a log least of all.
@@ -101,6 +116,6 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),
         Command::Client => bridge::serve(global).await,
-        Command::Node(_) => Err(CommandError::usage("a node is not started from here")),
+        Command::Node(_) | Command::Cert(_) => Err(CommandError::usage("this is not done from here")),
     }
 }

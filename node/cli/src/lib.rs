@@ -28,8 +28,10 @@ mod setting;
 pub mod token;
 
 pub use arguments::NodeArguments;
+pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
 pub use embedded::{Home, START_ERROR_FILE, StartError};
-pub use entry::main;
+pub use entry::{OwnCommand, main};
+pub use output::Format;
 
 /// The whole command line, for generated documentation.
 pub fn command_line() -> clap::Command {

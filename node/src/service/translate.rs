@@ -97,6 +97,7 @@ pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationReque
         max_errors: spec.max_errors,
         failure_score: spec.failure_score,
         environment: settings(spec.environment),
+        environment_names: spec.environment_names,
     })
 }
 

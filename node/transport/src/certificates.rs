@@ -9,11 +9,15 @@ use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519,
 };
+use time::{Duration, OffsetDateTime};
 
 use crate::error::CertificateError;
 
+/// How long an authority signs.
+const AUTHORITY_DAYS: u32 = 3650;
+
 /// The extension that binds a node's signing key: its 32 bytes of ed25519. Under an arc for private use, made from a UUID.
-const SIGNING_KEY_OID: &[u64] = &[2, 25, 2_049_364_583, 1];
+pub(crate) const SIGNING_KEY_OID: &[u64] = &[2, 25, 2_049_364_583, 1];
 
 /// Signs the nodes of one cluster.
 pub struct Authority {
@@ -53,6 +57,7 @@ impl Authority {
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&format!("DSPex cluster {cluster}"));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        last(&mut params, AUTHORITY_DAYS);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(make)?.pem();
         let pem = key.serialize_pem();
@@ -74,15 +79,27 @@ impl Authority {
         &self.certificate
     }
 
-    /// A certificate for a node that peers reach under these host names and addresses.
+    /// A certificate for a node that peers reach under these host names and addresses, for so many days. A node that had one
+    /// keeps its signing key: what it has signed stays its own.
     ///
     /// # Errors
-    /// When a name is none.
-    pub fn sign(&self, node: &str, hosts: &[String]) -> Result<NodeCertificate, CertificateError> {
+    /// When a name is none, or the signing key no ed25519 key.
+    pub fn sign(
+        &self,
+        node: &str,
+        hosts: &[String],
+        days: u32,
+        signing_key: Option<&str>,
+    ) -> Result<NodeCertificate, CertificateError> {
         let key = KeyPair::generate().map_err(make)?;
-        let signing_key = KeyPair::generate_for(&PKCS_ED25519).map_err(make)?;
+        let signing_key = match signing_key {
+            Some(pem) => KeyPair::from_pem_and_sign_algo(pem, &PKCS_ED25519),
+            None => KeyPair::generate_for(&PKCS_ED25519),
+        };
+        let signing_key = signing_key.map_err(make)?;
         let mut params = CertificateParams::new(hosts.to_vec()).map_err(make)?;
         params.distinguished_name = name(node);
+        last(&mut params, days);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let public = signing_key.public_key_raw().to_vec();
@@ -102,6 +119,31 @@ impl NodeCertificate {
         write_new(&directory.join("node.key"), &self.key, 0o600)?;
         write_new(&directory.join("signing.key"), &self.signing_key, 0o600)
     }
+
+    /// Puts them in the place of older ones. The key goes first: a node that reads in between finds a pair that does not
+    /// match, keeps the one it has, and reads again.
+    ///
+    /// # Errors
+    /// When one of them cannot be written.
+    pub fn renew(&self, directory: &Path) -> Result<(), CertificateError> {
+        for (file, text, mode) in [("node.key", &self.key, 0o600), ("node.pem", &self.certificate, 0o644)] {
+            let (path, beside) = (directory.join(file), directory.join(format!("{file}.new")));
+            let failed = |source| CertificateError::File { path: path.clone(), source };
+            match fs::remove_file(&beside) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+                _ => write_new(&beside, text, mode)?,
+            }
+            fs::rename(&beside, &path).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+/// Valid from a day ago, for clocks that are behind.
+fn last(params: &mut CertificateParams, days: u32) {
+    let now = OffsetDateTime::now_utc();
+    params.not_before = now - Duration::days(1);
+    params.not_after = now + Duration::days(i64::from(days));
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {

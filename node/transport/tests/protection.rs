@@ -17,7 +17,7 @@ fn certified(directory: &Path, authority: &Authority, name: &str, hosts: &[&str]
     let own = directory.join(name);
     fs::create_dir_all(&own).expect("a directory");
     let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-    authority.sign(name, &hosts).expect("a certificate").write(&own).expect("written");
+    authority.sign(name, &hosts, 1, None).expect("a certificate").write(&own).expect("written");
     fs::write(own.join("ca.pem"), authority.certificate()).expect("written");
     Security::Tls { ca: own.join("ca.pem"), certificate: own.join("node.pem"), key: own.join("node.key") }
 }

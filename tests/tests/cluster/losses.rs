@@ -120,3 +120,20 @@ fn without_a_quorum_writes_and_fresh_reads_are_refused_and_stale_reads_are_not()
     cluster.leader();
     cluster.dspex(2, &["session", "show", "s"]).run().expect(0);
 }
+
+#[test]
+fn a_node_that_is_gone_is_tried_now_and_then_not_all_the_time() {
+    let mut cluster = Cluster::of(3);
+    let leader = cluster.leader();
+    cluster.kill((leader + 1) % 3);
+    // Something that the lost node lacks.
+    cluster.dspex(leader, &["session", "create", "s"]).run().expect(0);
+    std::thread::sleep(Duration::from_secs(5));
+    let log = cluster.node(leader).log();
+    let attempts =
+        log.lines().filter(|line| line.contains("initiate-stream") || line.contains("stream-replication")).count();
+    assert!(attempts > 0, "nothing is tried");
+    // Twice a second after the first few, and some slack.
+    assert!(attempts < 60, "{attempts} attempts in 5 s");
+    assert!(log.contains("lost the connection to a peer"), "nobody is told");
+}

@@ -13,6 +13,20 @@ use serde_json::json;
 
 use crate::subject::interpreter;
 
+const PROGRAM: &str = r#"
+def own():
+    return os.environ.get("OWN"), os.getcwd()
+
+class Program(dspy.Module):
+    def forward(self, n):
+        return dspy.Prediction(own=os.environ.get("OWN"), caller=os.environ.get("CALLER"), stored=os.environ.get("STORED"))
+
+program = Program()
+
+def metric(example, prediction):
+    return (prediction.own, prediction.caller, prediction.stored) == ("from the node", None, "with the run")
+"#;
+
 struct Node {
     home: Home,
     project: Project,
@@ -23,8 +37,7 @@ struct Node {
 
 impl Node {
     fn start() -> Self {
-        let (home, project) =
-            (Home::new(), Project::new("def own():\n    return os.environ.get(\"OWN\"), os.getcwd()\n"));
+        let (home, project) = (Home::new(), Project::new(PROGRAM));
         let (api, http) = (free_port(), free_port());
         project.file(
             "dspex.toml",
@@ -179,4 +192,29 @@ fn a_second_node_on_a_taken_port_leaves_the_first_as_it_is() {
     let second = node.home.dspex(&["node", "--config"]).arg(node.project.path("second.toml")).run();
     second.expect(6).says("a port that is free");
     node.dspex(&["pool", "call", "general", "ping", "1"]).run().expect(0);
+}
+
+#[test]
+fn a_run_has_the_nodes_environment_and_what_it_names_and_not_its_callers() {
+    let node = Node::start();
+    node.project.numbers(3);
+    let eval = |variable: &str| {
+        node.dspex(&[
+            "eval",
+            "program.py:program",
+            "--devset",
+            "data.jsonl",
+            "--metric",
+            "program.py:metric",
+            "-o",
+            "json",
+        ])
+        .args(["--env", "STORED=with the run", "--env", variable])
+        .env("OWN", "from the caller")
+        .env("CALLER", "of the caller's own")
+        .directory(node.project.directory())
+        .run()
+    };
+    assert_eq!(eval("OWN").expect(0).object()["score"], json!(100.0));
+    eval("CALLER").expect(2).says("--env CALLER").says("python.environment");
 }

@@ -99,6 +99,8 @@ pub struct Checked {
     pub source: Source,
     /// `--env NAME=V`.
     pub environment: Vec<Setting>,
+    /// `--env NAME`.
+    pub environment_names: Vec<String>,
 }
 
 impl Options {
@@ -153,9 +155,9 @@ impl Options {
         if self.inputs.iter().any(String::is_empty) {
             return Err(CommandError::usage("--inputs has an empty name"));
         }
-        let environment =
-            environment::stored(&self.env, |name| std::env::var_os(name).is_some()).map_err(CommandError::usage)?;
-        Ok(Checked { program: program.to_owned(), metric, source: Source::parse(devset)?, environment })
+        let (environment, environment_names) = environment::split(&self.env);
+        let source = Source::parse(devset)?;
+        Ok(Checked { program: program.to_owned(), metric, source, environment, environment_names })
     }
 }
 

@@ -40,5 +40,6 @@ pub async fn of(client: &Client, options: &Options, checked: Checked) -> Result<
         max_errors: options.max_errors,
         failure_score: options.failure_score,
         environment: checked.environment,
+        environment_names: checked.environment_names,
     })
 }
