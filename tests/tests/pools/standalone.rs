@@ -57,11 +57,8 @@ impl Node {
             .limit(Duration::from_secs(300))
             .start();
         let node = Self { home, project, running, api, http };
-        assert!(
-            holds_within(Duration::from_secs(30), || TcpStream::connect(("127.0.0.1", http)).is_ok()),
-            "{}",
-            node.running.stderr()
-        );
+        // Its port takes connections before its token lies where commands look for it: the probe is what to wait for.
+        assert!(holds_within(Duration::from_secs(30), || node.is_ready()), "{}", node.running.stderr());
         node
     }
 
@@ -69,17 +66,25 @@ impl Node {
         self.home.dspex(arguments).env("DSPEX_ADDRESS", format!("127.0.0.1:{}", self.api))
     }
 
+    fn is_ready(&self) -> bool {
+        self.try_get("/healthz/ready", &[("Host", "127.0.0.1")]).is_ok_and(|(code, _)| code == 200)
+    }
+
     fn get(&self, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).expect("it listens");
+        self.try_get(path, headers).expect("it answers")
+    }
+
+    fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> std::io::Result<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http))?;
         let mut request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        stream.write_all(format!("{request}\r\n").as_bytes()).expect("sent");
+        stream.write_all(format!("{request}\r\n").as_bytes())?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("text");
+        stream.read_to_string(&mut answer)?;
         let code = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-        (code, answer)
+        Ok((code, answer))
     }
 
     fn token(&self) -> String {
