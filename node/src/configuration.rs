@@ -221,6 +221,13 @@ impl ClusterSection {
                 "cluster.bootstrap_expect: {expect} voters are too many; up to {VOTERS_MAX} work well"
             ));
         }
+        // Two such nodes would make two clusters.
+        if expect == 1 && named > 1 {
+            return Err(format!(
+                "cluster.join names {named} nodes, and cluster.bootstrap_expect is 1: leave bootstrap_expect out of the file of a \
+                 node that joins a cluster, or set it to the number of first voters"
+            ));
+        }
         // This node's own address may be left out.
         if expect > 1 && named != expect && named != expect - 1 {
             return Err(format!(
@@ -389,6 +396,7 @@ mod tests {
         assert_eq!(joining.formation.expect, 0);
         for (text, named) in [
             ("[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3", "names 1 nodes"),
+            ("[cluster]\njoin = [\"a:1\", \"b:1\"]\nbootstrap_expect = 1", "leave bootstrap_expect out"),
             ("[cluster]\njoin = [\"a\"]", "cluster.join"),
             ("[cluster]\nbootstrap_expect = 99", "too many"),
             ("[peers]\nlisten = \"0.0.0.0:7410\"", "peers.advertise"),

@@ -39,8 +39,7 @@ impl PeerSetup {
         };
         let transport = Transport::start(settings, service.clone()).await.map_err(Failure::configuration)?;
         tokio::spawn(tell(transport.events()));
-        let Formation { expect, .. } = self.formation;
-        Ok(Peers { transport, service, address: self.advertise.clone(), expect })
+        Ok(Peers { transport, service, address: self.advertise.clone(), formation: self.formation.clone() })
     }
 }
 
@@ -60,14 +59,9 @@ async fn tell(mut events: broadcast::Receiver<PeerEvent>) {
 }
 
 /// Until this node is a member and the cluster knows how people and clients reach it. Returns only when that is hopeless.
-pub(crate) async fn take_part(
-    consensus: Consensus,
-    formation: Formation,
-    node: NodeId,
-    info: NodeInfo,
-) -> FormationError {
+pub(crate) async fn take_part(consensus: Consensus, node: NodeId, info: NodeInfo) -> FormationError {
     let told = |waits: &str| info!(waits, "not a member of a cluster yet");
-    if let Err(error) = consensus.become_member(&formation, told).await {
+    if let Err(error) = consensus.become_member(told).await {
         return error;
     }
     info!(%node, "this node is a member of its cluster");

@@ -62,7 +62,7 @@ impl ClusterService {
         &self,
         request: Request<ChangeMemberRequest>,
         action: &str,
-        change: impl FnOnce(NodeId) -> MemberChange,
+        change: impl FnOnce(NodeId, bool) -> MemberChange,
         takes_a_vote: bool,
     ) -> Result<Response<v1::Member>, Status> {
         let _call = self.node.activity.enter();
@@ -72,7 +72,7 @@ impl ClusterService {
         if takes_a_vote && !force {
             keeps_quorum(&self.node.consensus.survey(SURVEY_LIMIT).await, node)?;
         }
-        let changed = self.node.consensus.change_members(&change(node), CHANGE_LIMIT).await;
+        let changed = self.node.consensus.change_members(&change(node, force), CHANGE_LIMIT).await;
         changed.map_err(|error| errors::member(&error))?;
         self.note(actor, action, node).await;
         Ok(Response::new(self.member(node).await))
@@ -158,8 +158,11 @@ impl Cluster for ClusterService {
     }
 
     async fn hash(&self, _: Request<StateHashRequest>) -> Result<Response<StateHashResponse>, Status> {
-        // The state is locked for both, so they belong together.
-        let (applied_index, hash) = self.node.consensus.read_applied(|index, state| (index, state.digest()));
+        let consensus = self.node.consensus.clone();
+        // The state is locked for both, so they belong together. It takes a second for a gigabyte.
+        let hashing = move || consensus.read_applied(|index, state| (index, state.digest()));
+        let hashed = tokio::task::spawn_blocking(hashing).await;
+        let (applied_index, hash) = hashed.map_err(|error| ApiError::internal(error.to_string()))?;
         Ok(Response::new(StateHashResponse { applied_index, hash: hash.to_string() }))
     }
 
@@ -176,19 +179,26 @@ impl Cluster for ClusterService {
     }
 
     async fn promote_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member promote", |node| MemberChange::Promote { node }, false).await
+        self.change(request, "member promote", |node, _| MemberChange::Promote { node }, false).await
     }
 
     async fn demote_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member demote", |node| MemberChange::Demote { node }, true).await
+        self.change(request, "member demote", |node, forced| MemberChange::Demote { node, forced }, true).await
     }
 
     async fn remove_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member remove", |node| MemberChange::Remove { node }, true).await
+        let removed =
+            self.change(request, "member remove", |node, forced| MemberChange::Remove { node, forced }, true).await?;
+        // What it said of itself. Where this fails it stays, and is not shown: it is no member.
+        let node = NodeId(removed.get_ref().node_id);
+        if let Err(error) = self.node.consensus.propose(Proposal::internal(Command::ForgetNode { node })).await {
+            tracing::warn!(%error, %node, "what the removed node said of itself is still in the log");
+        }
+        Ok(removed)
     }
 
     async fn transfer_leader(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member transfer-leader", |node| MemberChange::Transfer { node }, false).await
+        self.change(request, "member transfer-leader", |node, _| MemberChange::Transfer { node }, false).await
     }
 }
 

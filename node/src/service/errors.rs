@@ -66,7 +66,9 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
         Rejection::SessionNotFound => (Code::NotFound, reason::SESSION_NOT_FOUND),
         Rejection::SessionExists { .. } => (Code::AlreadyExists, reason::SESSION_EXISTS),
         Rejection::VersionConflict { .. } => (Code::Aborted, reason::VERSION_CONFLICT),
-        Rejection::SessionTooLarge { .. } => (Code::ResourceExhausted, reason::TOO_LARGE),
+        Rejection::SessionTooLarge { .. } | Rejection::SessionsFull { .. } | Rejection::TooManyExamples { .. } => {
+            (Code::ResourceExhausted, reason::TOO_LARGE)
+        }
         Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
         Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
         Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),

@@ -5,7 +5,7 @@ use dspex_api::{ApiError, Code, reason, v1};
 use dspex_model::{Command, Digest, NewToken, Role, TokenId};
 use uuid::Uuid;
 
-use super::Node;
+use super::{Node, translate};
 use crate::secret;
 
 /// A list shows this many unless another number is asked for.
@@ -47,9 +47,18 @@ impl Node {
             return Err(invalid("ttl_ms must be more than 0; leave it out for a token without an end"));
         }
         let secret = secret::generate().map_err(|error| ApiError::internal(error.to_string()))?;
-        let token = TokenId(Uuid::now_v7().as_u128());
-        let new = NewToken { token, name, role, secret: Digest::of(secret.as_bytes()), ttl_ms };
+        // Of the request, so that a repeated one names the same token.
+        let token = TokenId(translate::request_id(request_id.clone())?.request);
+        let digest = Digest::of(secret.as_bytes());
+        let new = NewToken { token, name, role, secret: digest, ttl_ms };
         self.write(request_id, actor, Command::CreateToken(Box::new(new))).await?;
+        let stored =
+            self.read(v1::Freshness::Linearizable.into(), |state| state.token(token).map(|token| token.secret));
+        if stored.await? != Some(digest) {
+            let message = "this request was executed before, and only its first answer had the secret: revoke the token, and \
+                           create another one";
+            return Err(ApiError::precondition(reason::REQUEST_INVALID, message));
+        }
         Ok(CreateTokenResponse { token: Some(self.shown_token(token).await?), secret })
     }
 

@@ -51,6 +51,30 @@ fn nodes_wait_for_the_others_and_say_for_whom() {
 }
 
 #[test]
+fn a_log_that_began_without_peers_is_never_taken_into_a_cluster() {
+    let mut cluster = Cluster::formed_of(1);
+    let with_peers = std::fs::read_to_string(cluster.node(0).config()).expect("readable");
+    let is_of_peers =
+        |line: &&str| !line.contains("join") && !line.contains("bootstrap") && !line.contains("[cluster]");
+    let (before, after) = with_peers.split_once("[peers]\n").expect("a section");
+    let after = after.split_once('\n').expect("its only line").1;
+    let alone: String =
+        before.lines().filter(is_of_peers).chain(after.lines()).map(|line| format!("{line}\n")).collect();
+    std::fs::write(cluster.node(0).config(), alone).expect("written");
+    cluster.start(0);
+    cluster.dspex(0, &["session", "create", "mine"]).run().expect(0);
+    cluster.terminate(0);
+
+    std::fs::write(cluster.node(0).config(), with_peers).expect("written");
+    cluster.begin(0);
+    let told = || cluster.node(0).log().contains("a log of its own");
+    assert!(holds_within(PATIENCE, told), "{}", cluster.node(0).log());
+    let other = Cluster::of(1);
+    let address = format!("127.0.0.1:{}", cluster.node(0).peers);
+    other.dspex(0, &["member", "add", &address]).run().expect(6);
+}
+
+#[test]
 fn a_node_alone_is_a_cluster_that_others_can_join() {
     let mut cluster = Cluster::of(1);
     cluster.dspex(0, &["session", "create", "before"]).run().expect(0);

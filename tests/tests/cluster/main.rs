@@ -5,4 +5,5 @@ mod certificates;
 mod forming;
 mod losses;
 mod members;
+mod runs;
 mod sessions;
