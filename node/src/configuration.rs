@@ -14,6 +14,7 @@ use toml::Value;
 use toml::map::Map;
 
 use crate::peers::PeerSetup;
+use crate::workplace;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -130,10 +131,12 @@ impl Configuration {
         let beside = std::path::absolute(file).map_err(|error| error.to_string())?;
         let directory = beside.parent().unwrap_or(Path::new("/"));
         read.data_dir = directory.join(&read.data_dir);
-        if let Some(peers) = &mut read.peers {
-            for file in [&mut peers.ca, &mut peers.certificate, &mut peers.key].into_iter().flatten() {
-                *file = directory.join(&file);
-            }
+        let peers = read.peers.iter_mut().flat_map(|peers| [&mut peers.ca, &mut peers.certificate, &mut peers.key]);
+        let python = [&mut read.python.interpreter, &mut read.python.directory];
+        let pools = read.pools.values_mut().flat_map(|pool| [&mut pool.python, &mut pool.directory]);
+        for path in peers.chain(python).chain(pools).flatten() {
+            // Without its dots, as it is shown.
+            *path = directory.join(&path).components().collect();
         }
         Ok(read)
     }
@@ -185,7 +188,9 @@ impl Configuration {
             }
             _ => return Err("peers.ca, peers.certificate and peers.key belong together: name all three".to_owned()),
         };
-        let formation = cluster.formation()?;
+        let mut formation = cluster.formation()?;
+        // A node does not answer itself, and is not to be told as one that does not answer.
+        formation.join.retain(|address| *address != advertise && *address != listen.to_string());
         Ok(Some(PeerSetup { listen, advertise, security, formation }))
     }
 
@@ -238,7 +243,8 @@ impl ClusterSection {
     }
 }
 
-fn host_and_port(name: &str, text: &str) -> Result<(), String> {
+/// Whether a text names a host and a port.
+pub(crate) fn host_and_port(name: &str, text: &str) -> Result<(), String> {
     let port =
         text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
     port.map(|_| ()).ok_or_else(|| format!("{name}: {text:?} is not HOST:PORT, like node-1.example:7410"))
@@ -273,6 +279,12 @@ impl PoolSection {
         settings.lm.clone_from(&self.lm);
         settings.memory_limit = self.memory_limit.as_ref().map(Size::bytes).transpose()?;
         settings.eager = self.eager.unwrap_or(settings.eager);
+        if let Some(python) = &self.python {
+            workplace::interpreter("python", python)?;
+        }
+        if let Some(directory) = &self.directory {
+            workplace::directory("directory", directory)?;
+        }
         settings.python.clone_from(&self.python);
         settings.directory.clone_from(&self.directory);
         Ok(())
@@ -370,6 +382,8 @@ mod tests {
             ("[pools.general]\nworkers = 0", "pools.general.workers"),
             ("[pools.general]\nqueue_timeout_s = -1", "pools.general.queue_timeout_s"),
             ("[pools.general]\nmemory_limit = \"lots\"", "memory_limit"),
+            ("[pools.general]\npython = \"/nonexistent\"", "pools.general.python: /nonexistent"),
+            ("[pools.inference]\ndirectory = \"/nonexistent\"", "pools.inference.directory: /nonexistent"),
         ] {
             let error = read(text).and_then(|read| read.pools(2, None).map(|_| ())).expect_err(text);
             assert!(error.contains(named), "{text}: {error}");
@@ -391,6 +405,8 @@ mod tests {
         assert_eq!((alone.advertise.as_str(), alone.formation.expect), ("127.0.0.1:7410", 1));
         let three = "[cluster]\njoin = [\"a:1\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
         assert_eq!(peers(three).expect("valid").expect("peers").formation.join.len(), 3);
+        let own = "[cluster]\njoin = [\"127.0.0.1:7410\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
+        assert_eq!(peers(own).expect("valid").expect("peers").formation.join, ["b:1", "c:1"], "nobody asks itself");
         // Without a number it never forms a cluster: it is to be admitted to one.
         let joining = peers("[cluster]\njoin = [\"a:1\"]").expect("valid").expect("peers");
         assert_eq!(joining.formation.expect, 0);

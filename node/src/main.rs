@@ -6,11 +6,13 @@ mod configuration;
 mod embedded;
 mod life;
 mod peers;
+mod private_files;
 mod secret;
 mod server;
 mod service;
 mod standalone;
 mod start_error;
+mod workplace;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use dspex_consensus::{Consensus, Formation, FormationError, PeerService, Peers};
 use dspex_model::{Command, NodeId, NodeInfo, Proposal};
 use dspex_storage::DataDirectory;
-use dspex_transport::{Channel, Health, Identity, Limits, PeerEvent, Security, Transport, TransportSettings};
+use dspex_transport::{
+    Channel, Health, Identity, Limits, PeerEvent, Security, StartError, Transport, TransportSettings,
+};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
@@ -37,9 +39,19 @@ impl PeerSetup {
             security: self.security.clone(),
             limits: Limits::default(),
         };
-        let transport = Transport::start(settings, service.clone()).await.map_err(Failure::configuration)?;
+        let transport = Transport::start(settings, service.clone()).await.map_err(not_started)?;
         tokio::spawn(tell(transport.events()));
         Ok(Peers { transport, service, address: self.advertise.clone(), formation: self.formation.clone() })
+    }
+}
+
+/// A port that another process has is free again when that has ended; anything else is a setting.
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Listen { .. } => {
+            Failure::other(format!("{error}; give the node a port that is free (peers.listen)"))
+        }
+        error => Failure::configuration(error),
     }
 }
 

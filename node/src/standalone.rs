@@ -1,9 +1,8 @@
 //! `dspex node --config FILE`: a node in the foreground, with a TCP port and an environment of its own.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +12,11 @@ use dspex_model::NodeInfo;
 
 use crate::configuration::Configuration;
 use crate::life::{self, Setup};
+use crate::private_files;
 use crate::secret;
 use crate::server::{Listeners, Port, Tcp};
 use crate::start_error::Failure;
+use crate::workplace;
 
 /// Runs the node until it is told to stop. Gives the exit code.
 pub(crate) fn run(file: &Path) -> i32 {
@@ -28,7 +29,7 @@ pub(crate) fn run(file: &Path) -> i32 {
         }
     };
     let data = configuration.data_dir.clone();
-    if let Err(error) = make_private(&data) {
+    if let Err(error) = private_files::make_directory(&data) {
         eprintln!("error: the data directory {} cannot be made: {error}", data.display());
         return 6;
     }
@@ -38,12 +39,14 @@ pub(crate) fn run(file: &Path) -> i32 {
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     let api = configuration.api_address().map_err(Failure::configuration)?;
     let http = configuration.http_address().map_err(Failure::configuration)?;
+    let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
+    let pools = configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?;
+    let peers = configuration.peers().map_err(Failure::configuration)?;
+    // Nothing is taken before the settings are known to be right.
     let busy = |error| Failure::other(format!("{error}; give the node a port that is free (api.listen, http.listen)"));
     let (api, http) = (Port::take(api).map_err(busy)?, Port::take(http).map_err(busy)?);
     let token = token_of(&configuration.data_dir).map_err(Failure::other)?;
     leave_for_user(&token, &api.to_string()).map_err(Failure::other)?;
-    let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
-    let peers = configuration.peers().map_err(Failure::configuration)?;
     let info = NodeInfo {
         name: configuration.node_name(),
         peer_address: peers.as_ref().map(|peers| peers.advertise.clone()).unwrap_or_default(),
@@ -54,7 +57,7 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     Ok(Setup {
         home: configuration.data_dir.clone(),
         listeners: Listeners::Tcp(Tcp { api, http, token }),
-        pools: configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?,
+        pools,
         is_embedded: false,
         idle_max: None,
         peers,
@@ -70,8 +73,9 @@ fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
     let interpreter = python.interpreter.clone().ok_or(
         "python.interpreter is not set: name the interpreter that has dspy, e.g. interpreter = \"/opt/app/.venv/bin/python\"",
     )?;
-    if !interpreter.is_file() {
-        return Err(format!("python.interpreter: there is no file {}", interpreter.display()));
+    workplace::interpreter("python.interpreter", &interpreter)?;
+    if let Some(directory) = &python.directory {
+        workplace::directory("python.directory", directory)?;
     }
     let named = python.environment.iter().map(String::as_str);
     let environment: BTreeMap<String, String> = ALLOWED
@@ -84,10 +88,6 @@ fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
     Ok(Caller { directory, environment, interpreter, interpreter_reason: "python.interpreter".to_owned() })
 }
 
-fn make_private(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
 /// The token of this node: made at its first start.
 fn token_of(data: &Path) -> io::Result<String> {
     let file = data.join("token");
@@ -97,7 +97,7 @@ fn token_of(data: &Path) -> io::Result<String> {
         _ => {}
     }
     let token = secret::generate()?;
-    write_private(&file, &token)?;
+    private_files::write(&file, &token)?;
     Ok(token)
 }
 
@@ -105,20 +105,9 @@ fn token_of(data: &Path) -> io::Result<String> {
 fn leave_for_user(token: &str, authority: &str) -> Result<(), String> {
     let home = Home::of_this_process().map_err(|error| error.to_string())?;
     let file: PathBuf = token::left_for_user(home.path(), authority);
-    let left = file.parent().map_or(Ok(()), make_private).and_then(|()| write_private(&file, token));
+    let left =
+        file.parent().map_or(Ok(()), private_files::make_directory).and_then(|()| private_files::write(&file, token));
     left.map_err(|error| {
         format!("the token cannot be left at {}: {error}; set DSPEX_HOME to a directory of your own", file.display())
     })
-}
-
-fn write_private(file: &Path, text: &str) -> io::Result<()> {
-    // Nodes that start at the same time leave theirs in one directory.
-    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-    let beside = file.with_file_name(format!("{name}.{}.new", std::process::id()));
-    let _ = fs::remove_file(&beside);
-    let mut written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    written.write_all(text.as_bytes())?;
-    written.write_all(b"\n")?;
-    written.sync_all()?;
-    fs::rename(beside, file)
 }

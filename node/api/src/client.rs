@@ -10,6 +10,8 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Response, Status};
 
 use crate::address::{Address, Token};
+use crate::error::info_of_node;
+use crate::foreign::foreign;
 use crate::socket::SocketPath;
 use crate::{ApiError, Code, reason};
 
@@ -90,6 +92,34 @@ impl Client {
     pub async fn reconnect(&self) -> Result<Self, ApiError> {
         Self::connect(self.address.clone(), self.token.clone(), self.limits).await
     }
+
+    /// Waits for `call`, but not longer than `limit`.
+    pub(crate) async fn bounded<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.explained(status).await),
+            Err(_) => Err(timed_out(what, limit)),
+        }
+    }
+
+    /// A connection to what is no node at all stands, and breaks at the first call: then that is said.
+    async fn explained(&self, status: Status) -> ApiError {
+        if let Address::Tcp(authority) = &self.address
+            && info_of_node(&status).is_none()
+            && let Some(why) = foreign(authority, status.message()).await
+        {
+            return ApiError::unavailable(
+                reason::NODE_UNREACHABLE,
+                format!("what answers at {authority} is not a DSPex node ({why}); the API port is api.listen (7400)"),
+            );
+        }
+        status.into()
+    }
 }
 
 fn unix_connector(
@@ -102,18 +132,6 @@ fn unix_connector(
             Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(address.as_path()).await?))
         }
     })
-}
-
-/// Waits for `call`, but not longer than `limit`.
-pub(crate) async fn bounded<T>(
-    what: &str,
-    limit: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, ApiError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(timed_out(what, limit)),
-    }
 }
 
 /// The limit of messages in both directions, for each generated client.

@@ -12,6 +12,7 @@ mod client_pools;
 mod client_runs;
 mod client_sessions;
 mod error;
+mod foreign;
 pub mod reason;
 mod socket;
 

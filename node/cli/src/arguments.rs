@@ -125,6 +125,11 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long something lives, where no word at all means for ever.
+pub fn life(text: &str) -> Result<Duration, String> {
+    seconds(text).map_err(|why| format!("{why}; leave it out for a life without an end"))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -151,5 +156,6 @@ mod tests {
         for text in ["0", "-1", "nan", "inf", "1e300", "soon"] {
             assert!(seconds(text).is_err(), "{text}");
         }
+        assert!(life("0").is_err_and(|why| why.contains("leave it out")));
     }
 }

@@ -52,6 +52,11 @@ impl Invocation {
         }
     }
 
+    /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has.
+    pub fn node_has_environment(&self) -> bool {
+        matches!(self.address, Some((Address::Tcp(_), _)))
+    }
+
     fn limits(&self) -> TimeLimits {
         let limits = TimeLimits::default();
         let left = self.deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));

@@ -13,8 +13,9 @@ mod embedded;
 mod entry;
 mod environment;
 mod error;
-mod exit;
+pub mod exit;
 mod follow;
+mod freshness;
 mod gate;
 mod interpreter;
 mod interrupt;
@@ -22,6 +23,7 @@ mod invocation;
 mod listing;
 mod output;
 mod process;
+mod repeat;
 mod result;
 mod run_id;
 mod setting;
@@ -29,8 +31,12 @@ pub mod token;
 
 pub use arguments::NodeArguments;
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
+pub use console::Console;
+pub use dates::date;
 pub use embedded::{Home, START_ERROR_FILE, StartError};
 pub use entry::{OwnCommand, main};
+pub use error::CommandError;
+pub use listing::Listing;
 pub use output::Format;
 
 /// The whole command line, for generated documentation.

@@ -1,6 +1,8 @@
 //! Tokens and the audit trail, for the service Admin.
 
-use dspex_api::v1::{AuditEntry, CreateTokenRequest, CreateTokenResponse, Token};
+use dspex_api::v1::{
+    AuditEntry, AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, Token,
+};
 use dspex_api::{ApiError, Code, reason, v1};
 use dspex_model::{Command, Digest, NewToken, Role, TokenId};
 use uuid::Uuid;
@@ -74,17 +76,15 @@ impl Node {
     }
 
     /// Revoked ones included, oldest first.
-    pub(super) async fn tokens(&self) -> Result<Vec<Token>, ApiError> {
-        self.read(v1::Freshness::Linearizable.into(), |state| {
-            state.tokens().map(|(id, token)| shown(id, token)).collect()
-        })
-        .await
+    pub(super) async fn tokens(&self, request: ListTokensRequest) -> Result<Vec<Token>, ApiError> {
+        self.read(request.freshness, |state| state.tokens().map(|(id, token)| shown(id, token)).collect()).await
     }
 
     /// Newest first, and whether there are more.
-    pub(super) async fn audit(&self, limit: u32) -> Result<(Vec<AuditEntry>, bool), ApiError> {
+    pub(super) async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, ApiError> {
+        let AuditRequest { limit, freshness } = request;
         let limit = if limit == 0 { PAGE } else { limit as usize };
-        self.read(v1::Freshness::Linearizable.into(), |state| {
+        self.read(freshness, |state| {
             let mut entries = state.audit();
             let items = entries.by_ref().take(limit).map(|(number, entry)| AuditEntry {
                 number,
@@ -94,7 +94,8 @@ impl Node {
                 subject: entry.subject.clone(),
                 refusal: entry.refusal.clone().unwrap_or_default(),
             });
-            (items.collect(), entries.next().is_some())
+            let items = items.collect();
+            AuditResponse { items, truncated: entries.next().is_some(), total: state.audit().count() as u64 }
         })
         .await
     }

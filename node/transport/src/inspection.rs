@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_certificate_says_for_whom_it_is_and_what_it_binds() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (authority, _) = Authority::create("c").expect("an authority");
+        let authority = Authority::create("c").expect("an authority");
         let hosts = ["n.example".to_owned(), "10.0.0.1".to_owned()];
         let first = authority.sign("n", &hosts, 30, None).expect("signed");
         first.write(directory.path()).expect("written");

@@ -39,8 +39,12 @@ fn three_nodes_form_a_cluster_once_and_find_it_again() {
 fn nodes_wait_for_the_others_and_say_for_whom() {
     let mut cluster = Cluster::formed_of(3);
     cluster.start(0);
-    let told = || cluster.node(0).log().contains("1 of 3 voters have been found");
+    let told = || cluster.node(0).log().contains("1 of 3 voters have been found; no answer from");
     assert!(holds_within(PATIENCE, told), "{}", cluster.node(0).log());
+    let log = cluster.node(0).log();
+    let waits: Vec<&str> = log.lines().filter(|line| line.contains("no answer from")).collect();
+    let own = format!("127.0.0.1:{}", cluster.node(0).peers);
+    assert!(waits.iter().all(|line| !line.contains(&own)), "its own address is none of the missing: {waits:?}");
     // It answers meanwhile, and does not pretend.
     cluster.dspex(0, &["cluster", "health"]).run().expect(6).says("there is no leader");
     cluster.dspex(0, &["session", "create", "s", "--command-timeout", "2"]).run().expect(6);
@@ -72,6 +76,14 @@ fn a_log_that_began_without_peers_is_never_taken_into_a_cluster() {
     let other = Cluster::of(1);
     let address = format!("127.0.0.1:{}", cluster.node(0).peers);
     other.dspex(0, &["member", "add", &address]).run().expect(6);
+}
+
+#[test]
+fn a_peer_port_that_is_taken_is_named() {
+    let cluster = Cluster::formed_of(1);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", cluster.node(0).peers)).expect("a free port");
+    let refused = cluster.local(&["node", "--config"]).arg(cluster.node(0).config()).run().expect(6);
+    refused.says("peers.listen").says(&format!("127.0.0.1:{}", cluster.node(0).peers));
 }
 
 #[test]
