@@ -11,13 +11,18 @@ mod client_cluster;
 mod client_pools;
 mod client_runs;
 mod client_sessions;
+mod credentials;
 mod error;
+mod plain;
 pub mod reason;
 mod socket;
+mod trust;
+mod way;
 
 pub use address::{Address, Token};
 pub use client::{Client, TimeLimits};
 pub use client_blobs::Part;
+pub use credentials::{Ca, Credentials};
 pub use error::{ApiError, DOMAIN, MESSAGE_LIMIT_BYTES, METADATA_LIMIT_BYTES, key};
 pub use prost::bytes::Bytes;
 pub use socket::SocketPath;
