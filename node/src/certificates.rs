@@ -52,7 +52,7 @@ fn init(directory: &Path, nodes: &[CertNode], days: u32, renew: bool, cluster: &
         make_private(&own).map_err(|error| (FAILED, format!("{}: {error}", own.display())))?;
         let signing_key = fs::read_to_string(own.join("signing.key")).ok();
         let signed = authority
-            .sign(&node.name, &node.hosts, days, signing_key.as_deref())
+            .sign(&node.name, &with_own_machine(&node.hosts), days, signing_key.as_deref())
             .map_err(|error| (USAGE, format!("{}: {error}", node.name)))?;
         let is_new = !own.join("node.pem").exists();
         let written = if is_new && signing_key.is_none() { signed.write(&own) } else { signed.renew(&own) };
@@ -61,6 +61,17 @@ fn init(directory: &Path, nodes: &[CertNode], days: u32, renew: bool, cluster: &
     }
     made.insert(0, directory.join("ca.pem"));
     show(&made)
+}
+
+/// Commands and probes on the node's own machine use these names.
+fn with_own_machine(hosts: &[String]) -> Vec<String> {
+    let mut hosts = hosts.to_vec();
+    for own in ["localhost", "127.0.0.1"] {
+        if !hosts.iter().any(|host| host == own) {
+            hosts.push(own.to_owned());
+        }
+    }
+    hosts
 }
 
 /// The authority of a directory: the one that is there, else a new one.
