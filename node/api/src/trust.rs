@@ -12,7 +12,8 @@ pub(crate) fn refused(address: &Address, cause: &str) -> ApiError {
     let name = address.authority().map(host).unwrap_or_default();
     if says(&["UnknownIssuer", "BadSignature"]) {
         return tls(format!(
-            "the certificate of {address} was not signed by the authority of --ca (DSPEX_CA): name the ca.pem of that node's cluster"
+            "the certificate of {address} was not signed by the authority of --ca (DSPEX_CA): name the ca.pem of that node's \
+             cluster"
         ));
     }
     if says(&["not valid for name", "NotValidForName"]) {
@@ -50,7 +51,8 @@ pub(crate) fn needed(address: &Address) -> ApiError {
         Code::Unauthenticated,
         reason::TLS_REFUSED,
         format!(
-            "what answers at {address} speaks TLS: name the certificate of its authority with --ca (DSPEX_CA), most often a ca.pem"
+            "what answers at {address} speaks TLS: name the certificate of its authority with --ca (DSPEX_CA), most often a \
+             ca.pem"
         ),
     )
 }

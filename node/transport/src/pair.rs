@@ -61,7 +61,7 @@ impl PairFiles {
         if left < 0 {
             return Err(pem::content(
                 &self.certificate,
-                format!("the certificate has expired ({day}): make a new one with `dspex cert init --renew`"),
+                format!("it has expired ({day}); `dspex cert init --renew` makes a new one"),
             ));
         }
         if left < SOON_DAYS * DAY {
@@ -77,7 +77,10 @@ impl PairFiles {
     fn warn_of_readers(&self) {
         let mode = fs::metadata(&self.key).map_or(0, |found| found.permissions().mode());
         if mode & OTHERS != 0 {
-            tracing::warn!(file = %self.key.display(), "everybody on this machine can read the private key: chmod 600");
+            tracing::warn!(
+                file = %self.key.display(),
+                "everybody on this machine can read the private key; chmod 600 mends that"
+            );
         }
     }
 }

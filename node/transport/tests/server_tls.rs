@@ -128,9 +128,9 @@ async fn what_nobody_would_accept_is_refused_at_the_start_with_the_file_at_fault
     let two = make(&place.path().join("two"), &authority, 1);
     let refused = |certificate: &Path, key: &Path| ServerTls::new(certificate, key).expect_err("refused").to_string();
     let mixed = refused(&one.certificate, &two.key);
-    assert!(mixed.contains("two/node.key: it is not the key of the certificate"), "{mixed}");
+    assert!(mixed.contains("two/node.key cannot be used: it is not the key of the certificate"), "{mixed}");
     let swapped = refused(&one.key, &one.certificate);
-    assert!(swapped.contains("one/node.key: there is no certificate in it"), "{swapped}");
+    assert!(swapped.contains("one/node.key cannot be used: there is no certificate in it"), "{swapped}");
     let missing = refused(&one.certificate, &place.path().join("none.key"));
     assert!(missing.contains("none.key"), "{missing}");
     // It ends with the second in which it was made.
