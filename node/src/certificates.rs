@@ -49,7 +49,7 @@ fn init(
         make_directory(&own)?;
         let signing_key = fs::read_to_string(own.join("signing.key")).ok();
         let signed = authority
-            .sign(&node.name, &node.hosts, days, signing_key.as_deref())
+            .sign(&node.name, &with_own_machine(&node.hosts), days, signing_key.as_deref())
             .map_err(|error| CommandError::usage(format!("{}: {error}", node.name)))?;
         let is_new = !own.join("node.pem").exists();
         let written = if is_new && signing_key.is_none() { signed.write(&own) } else { signed.renew(&own) };
@@ -57,6 +57,17 @@ fn init(
         made.push(own.join("node.pem"));
     }
     Ok(made)
+}
+
+/// Commands and probes on the node's own machine use these names.
+fn with_own_machine(hosts: &[String]) -> Vec<String> {
+    let mut hosts = hosts.to_vec();
+    for own in ["localhost", "127.0.0.1"] {
+        if !hosts.iter().any(|host| host == own) {
+            hosts.push(own.to_owned());
+        }
+    }
+    hosts
 }
 
 /// The authority of a directory: the one that is there, else a new one.

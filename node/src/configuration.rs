@@ -1,5 +1,7 @@
 //! `dspex.toml`: file, then `DSPEX_SECTION__KEY` of the environment on top. Unknown keys are errors.
 
+mod listeners;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,9 @@ use toml::map::Map;
 
 use crate::peers::PeerSetup;
 use crate::workplace;
+use listeners::{ApiSection, HttpSection};
+
+pub(crate) use listeners::ListenerSetup;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,8 +30,8 @@ pub(crate) struct Configuration {
     pub node: NodeSection,
     pub cluster: Option<ClusterSection>,
     pub peers: Option<PeersSection>,
-    pub api: Listener,
-    pub http: Listener,
+    pub api: ApiSection,
+    pub http: HttpSection,
     pub python: PythonSection,
     pools: BTreeMap<String, PoolSection>,
 }
@@ -59,13 +64,6 @@ pub(crate) struct PeersSection {
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
-}
-
-/// Where something listens.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Listener {
-    listen: Option<String>,
 }
 
 /// The Python of a node that is not embedded.
@@ -108,8 +106,6 @@ enum Size {
     Text(String),
 }
 
-const API_DEFAULT: &str = "127.0.0.1:7400";
-const HTTP_DEFAULT: &str = "127.0.0.1:7480";
 const PEERS_DEFAULT: &str = "127.0.0.1:7410";
 /// More voters make every write slower, and none safer than the loss of three.
 const VOTERS_MAX: u32 = 7;
@@ -131,6 +127,7 @@ impl Configuration {
         let beside = std::path::absolute(file).map_err(|error| error.to_string())?;
         let directory = beside.parent().unwrap_or(Path::new("/"));
         read.data_dir = directory.join(&read.data_dir);
+        read.api.beside(directory);
         let peers = read.peers.iter_mut().flat_map(|peers| [&mut peers.ca, &mut peers.certificate, &mut peers.key]);
         let python = [&mut read.python.interpreter, &mut read.python.directory];
         let pools = read.pools.values_mut().flat_map(|pool| [&mut pool.python, &mut pool.directory]);
@@ -148,12 +145,9 @@ impl Configuration {
         Value::Table(table).try_into().map_err(|error| format!("the environment (DSPEX_...): {error}"))
     }
 
-    pub(crate) fn api_address(&self) -> Result<SocketAddr, String> {
-        loopback("api.listen", self.api.listen.as_deref().unwrap_or(API_DEFAULT))
-    }
-
-    pub(crate) fn http_address(&self) -> Result<SocketAddr, String> {
-        loopback("http.listen", self.http.listen.as_deref().unwrap_or(HTTP_DEFAULT))
+    /// Where callers reach the node.
+    pub(crate) fn listeners(&self) -> Result<ListenerSetup, String> {
+        listeners::setup(&self.api, &self.http)
     }
 
     /// What the node is called.
@@ -319,17 +313,6 @@ fn time(name: &str, seconds: Option<f64>) -> Result<Option<Duration>, String> {
     }
 }
 
-fn loopback(name: &str, text: &str) -> Result<SocketAddr, String> {
-    let address: SocketAddr =
-        text.parse().map_err(|_| format!("{name}: {text:?} is not an address like {API_DEFAULT}"))?;
-    if address.ip().is_loopback() {
-        return Ok(address);
-    }
-    Err(format!(
-        "{name}: {address} is beyond loopback, where a node needs TLS, which this version does not speak yet; use 127.0.0.1"
-    ))
-}
-
 /// `DSPEX_API__LISTEN=...` is `api.listen`. Names without `__` are others' (DSPEX_HOME).
 fn overlay(table: &mut Map<String, Value>, variables: impl Iterator<Item = (String, String)>) -> Result<(), String> {
     for (name, text) in variables {
@@ -388,13 +371,6 @@ mod tests {
             let error = read(text).and_then(|read| read.pools(2, None).map(|_| ())).expect_err(text);
             assert!(error.contains(named), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn a_node_does_not_listen_beyond_loopback() {
-        let exposed = read("[api]\nlisten = \"0.0.0.0:7400\"").expect("valid").api_address().expect_err("refused");
-        assert!(exposed.contains("api.listen") && exposed.contains("TLS"), "{exposed}");
-        assert_eq!(read("").expect("valid").api_address(), Ok("127.0.0.1:7400".parse().expect("an address")));
     }
 
     #[test]

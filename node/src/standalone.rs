@@ -3,18 +3,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dspex_actors::Caller;
 use dspex_cli::{Home, token};
 use dspex_model::NodeInfo;
+use dspex_transport::ServerTls;
 
-use crate::configuration::Configuration;
+use crate::configuration::{Configuration, ListenerSetup};
 use crate::life::{self, Setup};
 use crate::private_files;
 use crate::secret;
-use crate::server::{Listeners, Port, Tcp};
+use crate::server::{Listeners, OwnToken, Port, Tcp};
 use crate::start_error::Failure;
 use crate::workplace;
 
@@ -37,32 +39,42 @@ pub(crate) fn run(file: &Path) -> i32 {
 }
 
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
-    let api = configuration.api_address().map_err(Failure::configuration)?;
-    let http = configuration.http_address().map_err(Failure::configuration)?;
+    let ListenerSetup { api, http, certificate } = configuration.listeners().map_err(Failure::configuration)?;
+    let tls = certificate.map(|files| ServerTls::new(&files.certificate, &files.key)).transpose();
+    let tls = tls.map_err(Failure::configuration)?;
     let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
     let pools = configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?;
     let peers = configuration.peers().map_err(Failure::configuration)?;
     // Nothing is taken before the settings are known to be right.
     let busy = |error| Failure::other(format!("{error}; give the node a port that is free (api.listen, http.listen)"));
     let (api, http) = (Port::take(api).map_err(busy)?, Port::take(http).map_err(busy)?);
-    let token = token_of(&configuration.data_dir).map_err(Failure::other)?;
-    leave_for_user(&token, &api.to_string()).map_err(Failure::other)?;
+    let address = api.address().map_err(Failure::other)?;
+    let token = own_token(&configuration.data_dir, reachable(address, None)).map_err(Failure::other)?;
     let info = NodeInfo {
         name: configuration.node_name(),
+        api_address: reachable(address, peers.as_ref().map(|peers| peers.advertise.as_str())),
         peer_address: peers.as_ref().map(|peers| peers.advertise.clone()).unwrap_or_default(),
-        api_address: api.to_string(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         signing_key: None,
     };
     Ok(Setup {
         home: configuration.data_dir.clone(),
-        listeners: Listeners::Tcp(Tcp { api, http, token }),
+        listeners: Listeners::Tcp(Tcp { api, http, token, tls }),
         pools,
         is_embedded: false,
         idle_max: None,
         peers,
         info,
     })
+}
+
+/// How callers reach a listener: one on all addresses by the name under which peers reach the node, else on this machine.
+fn reachable(listener: SocketAddr, advertised: Option<&str>) -> String {
+    if !listener.ip().is_unspecified() {
+        return listener.to_string();
+    }
+    let host = advertised.and_then(|advertised| advertised.rsplit_once(':')).map_or("127.0.0.1", |(host, _)| host);
+    format!("{host}:{}", listener.port())
 }
 
 /// The environment of this node's workers: an allow-list, and what the file names.
@@ -88,9 +100,25 @@ fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
     Ok(Caller { directory, environment, interpreter, interpreter_reason: "python.interpreter".to_owned() })
 }
 
+/// The token of this node, a copy of which lies where the commands of its user look for it.
+fn own_token(data: &Path, authority: String) -> Result<Arc<OwnToken>, String> {
+    let token = token_of(data).map_err(|error| error.to_string())?;
+    leave_for_user(&token, &authority)?;
+    let changed = move |token: &str| {
+        if let Err(error) = leave_for_user(token, &authority) {
+            tracing::warn!(error, "commands of this user do not find the new token by themselves");
+        }
+    };
+    Ok(Arc::new(OwnToken::new(token_file(data), &token, Box::new(changed))))
+}
+
+fn token_file(data: &Path) -> PathBuf {
+    data.join("token")
+}
+
 /// The token of this node: made at its first start.
 fn token_of(data: &Path) -> io::Result<String> {
-    let file = data.join("token");
+    let file = token_file(data);
     match fs::read_to_string(&file) {
         Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -110,4 +138,18 @@ fn leave_for_user(token: &str, authority: &str) -> Result<(), String> {
     left.map_err(|error| {
         format!("the token cannot be left at {}: {error}; set DSPEX_HOME to a directory of your own", file.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_a_name_that_others_can_use() {
+        let of = |listener: &str, advertised| reachable(listener.parse().expect("an address"), advertised);
+        assert_eq!(of("10.0.0.1:7400", Some("n.example:7410")), "10.0.0.1:7400");
+        assert_eq!(of("0.0.0.0:7400", Some("n.example:7410")), "n.example:7400");
+        assert_eq!(of("[::]:7400", Some("[fd00::1]:7410")), "[fd00::1]:7400");
+        assert_eq!(of("0.0.0.0:7400", None), "127.0.0.1:7400");
+    }
 }

@@ -46,12 +46,15 @@ pub struct Global {
     /// Give up after this many seconds; a run that the command follows is cancelled and can be resumed
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub command_timeout: Option<Duration>,
-    /// The node to talk to: HOST:PORT or unix:PATH [default: the embedded node, started on demand]
+    /// The node to talk to: HOST:PORT, https://HOST:PORT or unix:PATH [default: the embedded node, started on demand]
     #[arg(long, global = true, env = "DSPEX_ADDRESS", hide_env_values = true)]
     pub address: Option<String>,
     /// The file with the token of that node [default: what a node on this machine left for its user]
     #[arg(long, global = true, value_name = "FILE", env = "DSPEX_TOKEN_FILE", hide_env_values = true)]
     pub token_file: Option<PathBuf>,
+    /// Talk to the node by TLS: the file with the certificate (PEM) of the authority that signed the node's own
+    #[arg(long, global = true, value_name = "FILE", env = "DSPEX_CA", hide_env_values = true)]
+    pub ca: Option<PathBuf>,
 }
 
 impl Global {
@@ -103,7 +106,7 @@ pub enum Command {
 /// The arguments of `dspex node`, which the program hands to the node itself.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file."
+    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n  dspex --address node-1.example:7400 --ca ca.pem --token-file web.token pool stats     from another machine\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"                beyond loopback only with:\n  certificate = \"certs/node.pem\"            TLS for both listeners (`dspex cert init`)\n  key = \"certs/node.key\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file."
 )]
 #[group(required = true, multiple = false)]
 pub struct NodeArguments {

@@ -3,6 +3,7 @@
 
 mod arguments;
 mod bridge;
+mod ca;
 mod command;
 mod confirm;
 mod console;

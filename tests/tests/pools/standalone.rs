@@ -115,6 +115,20 @@ fn commands_of_the_same_user_find_the_token_and_others_are_refused() {
 }
 
 #[test]
+fn a_nodes_own_token_is_rotated_without_a_restart() {
+    let node = Node::start();
+    let (old, file) = (node.token(), node.project.path("data/token"));
+    node.project.file("old", &old).file("data/token.new", "f".repeat(64));
+    std::fs::rename(node.project.path("data/token.new"), &file).expect("renamed");
+    let stats = || node.dspex(&["pool", "stats"]);
+    let is_refused = || stats().env("DSPEX_TOKEN_FILE", node.project.path("old")).run().code == Some(4);
+    assert!(holds_within(Duration::from_secs(15), is_refused));
+    stats().env("DSPEX_TOKEN_FILE", &file).run().expect(0);
+    // Commands of the same user find the new one by themselves.
+    stats().run().expect(0);
+}
+
+#[test]
 fn its_workers_have_the_nodes_environment_whoever_calls() {
     let node = Node::start();
     let called = node.dspex(&["pool", "call", "general", "program.py:own", "-o", "json"]).env("OWN", "from the caller");
@@ -196,7 +210,11 @@ fn what_is_wrong_with_its_settings_is_said_at_the_start() {
         project.file("dspex.toml", settings);
         home.dspex(&["node", "--config"]).arg(project.path("dspex.toml")).run()
     };
-    start("[api]\nlisten = \"0.0.0.0:7400\"\n").expect(2).says("api.listen").says("TLS");
+    let open = start("[api]\nlisten = \"0.0.0.0:7400\"\n").expect(2);
+    open.says("api.listen").says("TLS").says("dspex cert init").says("api.certificate");
+    start("[http]\nlisten = \"0.0.0.0:7480\"\n").expect(2).says("http.listen").says("api.certificate");
+    start("[api]\nkey = \"node.key\"\n").expect(2).says("belong together");
+    start("[api]\ncertificate = \"node.pem\"\nkey = \"node.key\"\n").expect(2).says("node.pem");
     start("[api]\nlistn = \"\"\n").expect(2).says("listn");
     start("data_dir = 3\n").expect(2).says("data_dir");
     start("[python]\ninterpreter = \"/nonexistent\"\n").expect(2).says("python.interpreter").says("/nonexistent");
