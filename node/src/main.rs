@@ -19,6 +19,7 @@ use dspex_cli::{NodeArguments, OwnCommand};
 fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
+        OwnCommand::Config(command) => configuration::run(&command),
         OwnCommand::Node(NodeArguments { home: Some(home), .. }) => embedded::run(&home),
         OwnCommand::Node(NodeArguments { config: Some(file), .. }) => standalone::run(&file),
         // The command line asks for one of the two.

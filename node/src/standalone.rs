@@ -11,7 +11,7 @@ use dspex_actors::Caller;
 use dspex_cli::{Home, token};
 use dspex_model::NodeInfo;
 
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration, Problem, Problems};
 use crate::life::{self, Setup};
 use crate::secret;
 use crate::server::{Listeners, Port, Tcp};
@@ -20,10 +20,12 @@ use crate::start_error::Failure;
 /// Runs the node until it is told to stop. Gives the exit code.
 pub(crate) fn run(file: &Path) -> i32 {
     // Reading it does not need the log; where the node's own files go stands in it.
-    let configuration = match Configuration::read(file) {
+    let configuration = match read(file) {
         Ok(configuration) => configuration,
-        Err(why) => {
-            eprintln!("error: {why}");
+        Err(Problems(problems)) => {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
             return 2;
         }
     };
@@ -33,6 +35,13 @@ pub(crate) fn run(file: &Path) -> i32 {
         return 6;
     }
     life::run(&data, || setup(&configuration))
+}
+
+/// All that is wrong is said at once, before anything is taken or made.
+fn read(file: &Path) -> Result<Configuration, Problems> {
+    let configuration = Configuration::read(file)?;
+    let problems = configuration::problems(&configuration);
+    if problems.is_empty() { Ok(configuration) } else { Err(Problems(problems)) }
 }
 
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
@@ -54,7 +63,7 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     Ok(Setup {
         home: configuration.data_dir.clone(),
         listeners: Listeners::Tcp(Tcp { api, http, token }),
-        pools: configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?,
+        pools: configuration.pools(life::cpus(), Some(own)),
         is_embedded: false,
         idle_max: None,
         peers,
@@ -63,16 +72,11 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
 }
 
 /// The environment of this node's workers: an allow-list, and what the file names.
-fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
+fn own_caller(configuration: &Configuration) -> Result<Caller, Problem> {
     const ALLOWED: &[&str] =
         &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let interpreter = configuration.interpreter()?;
     let python = &configuration.python;
-    let interpreter = python.interpreter.clone().ok_or(
-        "python.interpreter is not set: name the interpreter that has dspy, e.g. interpreter = \"/opt/app/.venv/bin/python\"",
-    )?;
-    if !interpreter.is_file() {
-        return Err(format!("python.interpreter: there is no file {}", interpreter.display()));
-    }
     let named = python.environment.iter().map(String::as_str);
     let environment: BTreeMap<String, String> = ALLOWED
         .iter()

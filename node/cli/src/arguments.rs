@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{audit, cert, cluster, completion, eval, local, member, pool, run, session, token, worker};
+use crate::command::{
+    audit, cert, cluster, completion, config, eval, local, member, pool, run, session, token, worker,
+};
 use crate::demo;
 use crate::output::Format;
 
@@ -96,6 +98,8 @@ pub enum Command {
     Client,
     /// Make certificates for peers, and show them
     Cert(cert::CertArguments),
+    /// Show, check and describe the configuration of a node
+    Config(config::ConfigArguments),
     /// Run one node in the foreground, on TCP behind a token
     Node(NodeArguments),
 }
@@ -103,7 +107,7 @@ pub enum Command {
 /// The arguments of `dspex node`, which the program hands to the node itself.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file."
+    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file. `dspex config schema` has every key, `dspex config validate FILE` checks a file."
 )]
 #[group(required = true, multiple = false)]
 pub struct NodeArguments {

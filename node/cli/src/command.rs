@@ -4,6 +4,7 @@ pub mod audit;
 pub mod cert;
 pub mod cluster;
 pub mod completion;
+pub mod config;
 pub mod eval;
 pub mod local;
 pub mod member;

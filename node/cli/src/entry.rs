@@ -9,6 +9,7 @@ use dspex_api::reason;
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
 use crate::command::cert::CertCommand;
+use crate::command::config::ConfigCommand;
 use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::console::Console;
 use crate::demo;
@@ -26,6 +27,8 @@ pub enum OwnCommand {
     Node(NodeArguments),
     /// `dspex cert`.
     Cert(CertCommand),
+    /// `dspex config`.
+    Config(ConfigCommand),
 }
 
 /// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
@@ -43,6 +46,7 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
             OwnCommand::Node(of_node)
         }
         Command::Cert(arguments) => OwnCommand::Cert(CertCommand { arguments, format }),
+        Command::Config(arguments) => OwnCommand::Config(ConfigCommand { arguments, format }),
         command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
     ExitCode::from(u8::try_from(own(command)).unwrap_or(exit::FAILED))
@@ -116,6 +120,8 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),
         Command::Client => bridge::serve(global).await,
-        Command::Node(_) | Command::Cert(_) => Err(CommandError::usage("this is not done from here")),
+        Command::Node(_) | Command::Cert(_) | Command::Config(_) => {
+            Err(CommandError::usage("this is not done from here"))
+        }
     }
 }

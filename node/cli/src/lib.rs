@@ -13,14 +13,14 @@ mod embedded;
 mod entry;
 mod environment;
 mod error;
-mod exit;
+pub mod exit;
 mod follow;
 mod gate;
 mod interpreter;
 mod interrupt;
 mod invocation;
 mod listing;
-mod output;
+pub mod output;
 mod process;
 mod result;
 mod run_id;
@@ -29,8 +29,11 @@ pub mod token;
 
 pub use arguments::NodeArguments;
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
+pub use command::config::{ConfigArguments, ConfigCommand, ConfigVerb};
 pub use embedded::{Home, START_ERROR_FILE, StartError};
 pub use entry::{OwnCommand, main};
+pub use error::CommandError;
+pub use listing::{Listing, plain};
 pub use output::Format;
 
 /// The whole command line, for generated documentation.
