@@ -14,15 +14,17 @@ mod start_error;
 
 use std::process::ExitCode;
 
-use dspex_cli::{NodeArguments, OwnCommand};
+use dspex_cli::{OwnCommand, WhichNode};
 
 fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
         OwnCommand::Config(command) => configuration::run(&command),
-        OwnCommand::Node(NodeArguments { home: Some(home), .. }) => embedded::run(&home),
-        OwnCommand::Node(NodeArguments { config: Some(file), .. }) => standalone::run(&file),
-        // The command line asks for one of the two.
-        OwnCommand::Node(NodeArguments { home: None, config: None }) => 2,
+        OwnCommand::Node(arguments) => match arguments.which {
+            WhichNode { home: Some(home), .. } => embedded::run(&home),
+            WhichNode { config: Some(file), .. } => standalone::run(&file),
+            // The command line asks for one of the two.
+            WhichNode { home: None, config: None } => 2,
+        },
     })
 }

@@ -9,6 +9,7 @@ mod console;
 mod dataset;
 mod dates;
 mod demo;
+mod dev;
 mod embedded;
 mod entry;
 mod environment;
@@ -27,7 +28,7 @@ mod run_id;
 mod setting;
 pub mod token;
 
-pub use arguments::NodeArguments;
+pub use arguments::{NodeArguments, WhichNode};
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
 pub use command::config::{ConfigArguments, ConfigCommand, ConfigVerb};
 pub use embedded::{Home, START_ERROR_FILE, StartError};
