@@ -27,9 +27,7 @@ use dspex_actors::{Caller, PoolClass, PoolsSettings};
 use serde::Deserialize;
 use toml::Value;
 
-pub(crate) use check::problems;
-#[cfg(test)]
-use check::warnings;
+pub(crate) use check::{problems, warnings};
 pub(crate) use command::run;
 use key::host_name;
 pub(crate) use layers::Layers;
@@ -129,6 +127,11 @@ impl Configuration {
             classes.insert(class, settings);
         }
         PoolsSettings { classes, own }
+    }
+
+    /// Whether a pool holds its workers to a limit of memory.
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.pools(1, None).classes.values().any(|settings| settings.memory_limit.is_some())
     }
 
     /// What is wrong with a key, with its place and its value.

@@ -3,6 +3,7 @@
 mod activity;
 mod certificates;
 mod configuration;
+mod doctor;
 mod embedded;
 mod life;
 mod peers;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
         OwnCommand::Config(command) => configuration::run(&command),
+        OwnCommand::Doctor(command) => doctor::run(&command),
         OwnCommand::Node(arguments) => match arguments.which {
             WhichNode { home: Some(home), .. } => embedded::run(&home),
             WhichNode { config: Some(file), .. } => standalone::run(&file),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, config, eval, local, member, pool, run, session, token, worker,
+    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, run, session, token, worker,
 };
 use crate::output::Format;
 use crate::{demo, dev};
@@ -108,6 +108,8 @@ pub enum Command {
     Cert(cert::CertArguments),
     /// Show, check and describe the configuration of a node
     Config(config::ConfigArguments),
+    /// Look for what is wrong with this machine, its Python and its node
+    Doctor(doctor::DoctorArguments),
     /// Run one node in the foreground, on TCP behind a token
     Node(NodeArguments),
 }

@@ -5,6 +5,7 @@ pub mod cert;
 pub mod cluster;
 pub mod completion;
 pub mod config;
+pub mod doctor;
 pub mod eval;
 pub mod local;
 pub mod member;

@@ -10,6 +10,7 @@ use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
 use crate::command::cert::CertCommand;
 use crate::command::config::ConfigCommand;
+use crate::command::doctor::DoctorCommand;
 use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
 use crate::console::Console;
 use crate::error::CommandError;
@@ -30,6 +31,8 @@ pub enum OwnCommand {
     Cert(CertCommand),
     /// `dspex config`.
     Config(ConfigCommand),
+    /// `dspex doctor`.
+    Doctor(Box<DoctorCommand>),
 }
 
 /// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
@@ -52,6 +55,7 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
         }
         Command::Cert(arguments) => OwnCommand::Cert(CertCommand { arguments, format }),
         Command::Config(arguments) => OwnCommand::Config(ConfigCommand { arguments, format }),
+        Command::Doctor(of_doctor) => OwnCommand::Doctor(Box::new(DoctorCommand::new(of_doctor, &arguments.global))),
         // Its nodes are its own, wherever the variables point that an earlier one printed.
         command @ Command::Dev(_) => {
             let global = arguments.global.without_address();
@@ -131,7 +135,7 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Dev(options) => dev::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),
         Command::Client => bridge::serve(global).await,
-        Command::Node(_) | Command::Cert(_) | Command::Config(_) => {
+        Command::Node(_) | Command::Cert(_) | Command::Config(_) | Command::Doctor(_) => {
             Err(CommandError::usage("this is not done from here"))
         }
     }

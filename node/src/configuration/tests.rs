@@ -39,6 +39,7 @@ fn what_is_set_stands_and_the_rest_has_its_default() {
     assert_eq!((general.workers, general.queue_timeout), (3, Duration::from_millis(500)));
     assert_eq!((general.memory_limit, general.queue_max), (Some(512 << 20), 1000));
     assert_eq!(pools.classes[&PoolClass::Optimizer].execution_timeout, Duration::from_secs(14_400));
+    assert!(valid(text).limits_memory() && !valid("").limits_memory());
 }
 
 #[test]

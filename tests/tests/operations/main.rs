@@ -2,3 +2,4 @@
 
 mod config;
 mod dev;
+mod doctor;
