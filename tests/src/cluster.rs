@@ -87,6 +87,7 @@ impl Cluster {
             own.join("node.key").display()
         );
         self.nodes[position].rewrite("[peers]\n", &named);
+        self.nodes[position].rewrite("plaintext = true\n", "");
     }
 
     /// Gives a node that does not run a certificate for its callers, who know it by `ca.pem` from then on.
@@ -133,7 +134,7 @@ impl Cluster {
         std::fs::create_dir(&directory).expect("a directory");
         let (api, http) = (free_port(), free_port());
         let file = format!(
-            "data_dir = \"data\"\n[node]\nname = \"node-{position}\"\n{section}[peers]\nlisten = \"127.0.0.1:{peers}\"\n\
+            "data_dir = \"data\"\n[node]\nname = \"node-{position}\"\n{section}[peers]\nlisten = \"127.0.0.1:{peers}\"\nplaintext = true\n\
              [api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\ninterpreter = \"{}\"\n",
             places::interpreter().display()
         );

@@ -100,9 +100,16 @@ pub(crate) const KEYS: &[Key] = &[
     ),
     key(
         "peers",
+        "plaintext",
+        Kind::Switch,
+        Preset::Depends("`false`", |_| Some(Value::Boolean(false))),
+        "peers without TLS, on loopback only: every user of the machine can do what an admin may",
+    ),
+    key(
+        "peers",
         "ca",
         Kind::Beside,
-        Preset::Nothing("none: peers on loopback only"),
+        Preset::Nothing("none"),
         "the authority that signs the peers' certificates, PEM; relative to the file",
     ),
     key(

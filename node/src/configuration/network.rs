@@ -31,6 +31,8 @@ pub(super) struct PeersSection {
     listen: Option<SocketAddr>,
     /// Where peers reach it, when that is another name or port.
     advertise: Option<String>,
+    /// Without TLS, on loopback only.
+    plaintext: bool,
     ca: Option<PathBuf>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -50,11 +52,16 @@ impl Configuration {
         }
         let advertise = peers.advertise.unwrap_or_else(|| listen.to_string());
         let security = match (peers.ca, peers.certificate, peers.key) {
+            (Some(_), Some(_), Some(_)) if peers.plaintext => {
+                let why = "peers.ca, peers.certificate and peers.key are named, too: leave one or the other out";
+                return Err(self.problem("peers.plaintext", why));
+            }
             (Some(ca), Some(certificate), Some(key)) => Security::Tls { ca, certificate, key },
-            (None, None, None) if listen.ip().is_loopback() => Security::Plain,
+            (None, None, None) if listen.ip().is_loopback() && peers.plaintext => Security::Plain,
             (None, None, None) => {
-                let why = "it is beyond loopback, where peers need mutual TLS: make certificates with `dspex cert init`, \
-                           and name them in peers.ca, peers.certificate and peers.key";
+                let why = "peers need mutual TLS: make certificates with `dspex cert init`, and name them in peers.ca, \
+                           peers.certificate and peers.key. On loopback peers.plaintext = true does without; then every user of \
+                           this machine can do what an admin may";
                 return Err(self.problem("peers.listen", why));
             }
             (ca, certificate, _) => {

@@ -114,21 +114,27 @@ fn a_node_listens_beyond_loopback_with_a_certificate_only() {
 fn a_node_has_peers_when_the_file_says_so() {
     let peers = |text: &str| valid(text).peers().map_err(|problem| problem.to_string());
     assert!(peers("").expect("valid").is_none());
-    let alone = peers("[peers]").expect("valid").expect("peers");
+    let alone = peers("[peers]\nplaintext = true").expect("valid").expect("peers");
     assert_eq!((alone.advertise.as_str(), alone.formation.expect), ("127.0.0.1:7410", 1));
     assert!(matches!(alone.security, Security::Plain));
-    let three = "[cluster]\njoin = [\"a:1\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
+    let three = "[peers]\nplaintext = true\n[cluster]\njoin = [\"a:1\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
     assert_eq!(peers(three).expect("valid").expect("peers").formation.join.len(), 3);
-    let own = "[cluster]\njoin = [\"127.0.0.1:7410\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
+    let own =
+        "[peers]\nplaintext = true\n[cluster]\njoin = [\"127.0.0.1:7410\", \"b:1\", \"c:1\"]\nbootstrap_expect = 3";
     assert_eq!(peers(own).expect("valid").expect("peers").formation.join, ["b:1", "c:1"], "nobody asks itself");
     // Without a number it never forms a cluster: it is to be admitted to one.
-    let joining = peers("[cluster]\njoin = [\"a:1\"]").expect("valid").expect("peers");
+    let joining = peers("[peers]\nplaintext = true\n[cluster]\njoin = [\"a:1\"]").expect("valid").expect("peers");
     assert_eq!(joining.formation.expect, 0);
     for (text, named) in [
-        ("[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3", "names 1 nodes"),
-        ("[cluster]\njoin = [\"a:1\", \"b:1\"]\nbootstrap_expect = 1", "leave bootstrap_expect out"),
+        ("[peers]\nplaintext = true\n[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3", "names 1 nodes"),
+        (
+            "[peers]\nplaintext = true\n[cluster]\njoin = [\"a:1\", \"b:1\"]\nbootstrap_expect = 1",
+            "leave bootstrap_expect out",
+        ),
         ("[peers]\nlisten = \"0.0.0.0:7410\"", "peers.advertise"),
-        ("[peers]\nlisten = \"10.0.0.1:7410\"", "dspex cert init"),
+        ("[peers]\nlisten = \"10.0.0.1:7410\"\nplaintext = true", "dspex cert init"),
+        ("[peers]", "peers.plaintext = true"),
+        ("[peers]\nplaintext = true\nca = \"a\"\ncertificate = \"b\"\nkey = \"c\"", "leave one or the other out"),
         ("[peers]\nca = \"ca.pem\"", "peers.certificate: it is missing; peers.ca"),
     ] {
         let error = peers(text).expect_err(text);

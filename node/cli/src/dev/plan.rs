@@ -84,7 +84,7 @@ pub fn file(node: &Planned, shared: Shared<'_>) -> Result<String, CommandError> 
     let join: Vec<String> = shared.nodes.iter().map(|node| format!("127.0.0.1:{}", node.peers)).collect();
     Ok(format!(
         "# Written by `dspex dev`, anew at every start.\ndata_dir = \"data\"\n\n[node]\nname = {}\n\n[cluster]\njoin = {}\n\
-         bootstrap_expect = {}\n\n[peers]\nlisten = \"127.0.0.1:{}\"\n\n[api]\nlisten = \"127.0.0.1:{}\"\n\n[http]\n\
+         bootstrap_expect = {}\n\n[peers]\nlisten = \"127.0.0.1:{}\"\nplaintext = true\n\n[api]\nlisten = \"127.0.0.1:{}\"\n\n[http]\n\
          listen = \"127.0.0.1:{}\"\n\n[python]\ninterpreter = {}\ndirectory = {}\nenvironment = {}\n",
         Value::from(node.name.as_str()),
         Value::from(join),
