@@ -23,6 +23,7 @@ use std::time::Duration;
 use dspex_consensus::{Consensus, ProposeError, ReadError};
 use dspex_model::{Command, Digest, NodeId, Outcome, RunId};
 use dspex_python::protocol::Answer;
+use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tracing::{debug, error, warn};
 
@@ -79,71 +80,75 @@ impl Tree {
     ///
     /// # Errors
     /// When an actor does not start.
-    pub async fn start(parts: NodeParts) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let context = NodeContext::new(parts);
-        let node = context.parts.node;
-        let consensus = context.parts.consensus.clone();
-        // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
-        let turn = Arc::clone(&context.starting).lock_owned().await;
-        let leads = consensus.status().is_leader;
-        if leads {
-            interrupt(&consensus, node).await;
-        }
-        let effects = consensus.effects();
-        let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
-        let (evaluations, pools) = spawn_children(&context, &root).await?;
-        let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
-        tokio::spawn(async move {
-            if !leads {
+    pub fn start(parts: NodeParts) -> BoxFuture<'static, Result<Self, Box<dyn std::error::Error + Send + Sync>>> {
+        Box::pin(async move {
+            let context = NodeContext::new(parts);
+            let node = context.parts.node;
+            let consensus = context.parts.consensus.clone();
+            // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
+            let turn = Arc::clone(&context.starting).lock_owned().await;
+            let leads = consensus.status().is_leader;
+            if leads {
                 interrupt(&consensus, node).await;
             }
-            drop(turn);
-            reconciling.await;
-        });
-        tokio::spawn(sweep(Arc::clone(&context)));
-        Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
+            let effects = consensus.effects();
+            let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
+            let (evaluations, pools) = spawn_children(&context, &root).await?;
+            let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
+            tokio::spawn(async move {
+                if !leads {
+                    interrupt(&consensus, node).await;
+                }
+                drop(turn);
+                reconciling.await;
+            });
+            tokio::spawn(sweep(Arc::clone(&context)));
+            Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
+        })
     }
 
     /// Checks, stores and starts a run, or continues one. Nothing is stored when the check fails.
     ///
     /// # Errors
     /// See [`SubmitErrorKind`](crate::SubmitErrorKind).
-    pub async fn submit(&self, request: SubmitRequest) -> Result<Submitted, SubmitError> {
-        preparation::submit(&self.context, &self.evaluations, request).await
+    pub fn submit(&self, request: SubmitRequest) -> BoxFuture<'_, Result<Submitted, SubmitError>> {
+        Box::pin(async move { preparation::submit(&self.context, &self.evaluations, request).await })
     }
 
     /// Continues a cancelled or interrupted run.
     ///
     /// # Errors
     /// See [`SubmitErrorKind`](crate::SubmitErrorKind).
-    pub async fn resume(&self, request: ResumeRequest) -> Result<Submitted, SubmitError> {
-        preparation::resume(&self.context, &self.evaluations, request).await
+    pub fn resume(&self, request: ResumeRequest) -> BoxFuture<'_, Result<Submitted, SubmitError>> {
+        Box::pin(async move { preparation::resume(&self.context, &self.evaluations, request).await })
     }
 
     /// Stops a run; what it has is kept.
     ///
     /// # Errors
     /// When there is no such run, or it is not running.
-    pub async fn cancel(&self, run: RunId, reason: String, by: By) -> Result<(), SubmitError> {
-        self.write(by, Command::CancelRun { run, reason }).await
+    pub fn cancel(&self, run: RunId, reason: String, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move { self.write(by, Command::CancelRun { run, reason }).await })
     }
 
     /// Removes a run and frees its blobs.
     ///
     /// # Errors
     /// When there is no such run, or it is running.
-    pub async fn delete(&self, run: RunId, by: By) -> Result<(), SubmitError> {
-        let consensus = &self.context.parts.consensus;
-        let candidates = consensus.read_stale(|state| {
-            state.run(run).map(|held| held.blobs().collect::<HashSet<Digest>>()).unwrap_or_default()
-        });
-        self.write(by, Command::DeleteRun { run }).await?;
-        self.context.boards.remove(run);
-        // The effect of the deletion sweeps in the background; this run's own blobs are gone when the caller hears of it.
-        if let Err(error) = self.context.freeing.free(&self.context.parts.blobs, candidates, consensus).await {
-            debug!(%error, "the blobs of a deleted run are freed later");
-        }
-        Ok(())
+    pub fn delete(&self, run: RunId, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move {
+            let consensus = &self.context.parts.consensus;
+            let candidates = consensus.read_stale(|state| {
+                state.run(run).map(|held| held.blobs().collect::<HashSet<Digest>>()).unwrap_or_default()
+            });
+            self.write(by, Command::DeleteRun { run }).await?;
+            self.context.boards.remove(run);
+            // The effect of the deletion sweeps in the background; this run's own blobs are gone when the caller hears of it.
+            if let Err(error) = self.context.freeing.free(&self.context.parts.blobs, candidates, consensus).await {
+                debug!(%error, "the blobs of a deleted run are freed later");
+            }
+            Ok(())
+        })
     }
 
     async fn write(&self, by: By, command: Command) -> Result<(), SubmitError> {
@@ -218,10 +223,12 @@ impl Tree {
     }
 
     /// Ends all actors and their processes.
-    pub async fn stop(&self) {
-        // A tree that has stopped already is stopped.
-        let _ = self.node.stop_and_wait(None, None).await;
-        self.context.parts.zygotes.stop().await;
+    pub fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // A tree that has stopped already is stopped.
+            let _ = self.node.stop_and_wait(None, None).await;
+            self.context.parts.zygotes.stop().await;
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dspex_model::{NodeId, Outcome, Proposal, State};
 use dspex_storage::{BlobStore, DataDirectory};
+use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
@@ -41,6 +42,9 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 const ROUND_LIMIT: Duration = Duration::from_secs(2);
 
 /// A handle to this node's part in consensus; clones share it.
+///
+/// Its futures are boxed: what they are made of, openraft's generic code among it, is then compiled in this room once, and not
+/// again in each that awaits them.
 #[derive(Debug, Clone)]
 pub struct Consensus {
     shared: Arc<Shared>,
@@ -82,60 +86,64 @@ impl Consensus {
     ///
     /// # Errors
     /// When the stored log or state cannot be used.
-    pub async fn start(
-        data: &DataDirectory,
+    pub fn start<'a>(
+        data: &'a DataDirectory,
         options: ConsensusOptions,
         peers: Option<Peers>,
-    ) -> Result<Self, StartError> {
-        let transport = peers.as_ref().map(|peers| peers.transport.clone());
-        let network = Network { transport, addresses: Addresses::default() };
-        let (raft, view) = start::start(data, &options, network.clone()).await?;
-        // It ends with openraft.
-        tokio::spawn(network.addresses.clone().follow(raft.clone()));
-        let leading = Leading::new(raft.clone(), options.time_limit);
-        let rounds = rounds(&raft, &leading, &network);
-        let (lacking, own_lacking) = watch::channel(Lacking::UNKNOWN);
-        let copies = Copies { network: network.clone(), own: own_lacking };
-        let peers = peers.map(|peers| {
-            let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
-            let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies.clone());
-            peers.service.set(Some(Arc::new(served)));
-            (own, peers.service)
-        });
-        let compaction =
-            compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
-        let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
-        let settling = settling::run(raft.clone(), view.progress.clone());
-        let consensus = Self {
-            shared: Arc::new(Shared {
-                raft,
-                view,
-                network,
-                blobs: data.blobs().clone(),
-                copies,
-                leading,
-                rounds,
-                peers,
-                permits: Semaphore::new(options.in_flight),
-                time_limit: options.time_limit,
-                background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]),
-            }),
-        };
-        if consensus.shared.peers.is_some() {
-            let keeper = tokio::spawn(keeper::run(consensus.clone(), lacking));
-            consensus.shared.background.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
-        }
-        Ok(consensus)
+    ) -> BoxFuture<'a, Result<Self, StartError>> {
+        Box::pin(async move {
+            let transport = peers.as_ref().map(|peers| peers.transport.clone());
+            let network = Network { transport, addresses: Addresses::default() };
+            let (raft, view) = start::start(data, &options, network.clone()).await?;
+            // It ends with openraft.
+            tokio::spawn(network.addresses.clone().follow(raft.clone()));
+            let leading = Leading::new(raft.clone(), options.time_limit);
+            let rounds = rounds(&raft, &leading, &network);
+            let (lacking, own_lacking) = watch::channel(Lacking::UNKNOWN);
+            let copies = Copies { network: network.clone(), own: own_lacking };
+            let peers = peers.map(|peers| {
+                let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
+                let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies.clone());
+                peers.service.set(Some(Arc::new(served)));
+                (own, peers.service)
+            });
+            let compaction =
+                compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
+            let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
+            let settling = settling::run(raft.clone(), view.progress.clone());
+            let consensus = Self {
+                shared: Arc::new(Shared {
+                    raft,
+                    view,
+                    network,
+                    blobs: data.blobs().clone(),
+                    copies,
+                    leading,
+                    rounds,
+                    peers,
+                    permits: Semaphore::new(options.in_flight),
+                    time_limit: options.time_limit,
+                    background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]),
+                }),
+            };
+            if consensus.shared.peers.is_some() {
+                let keeper = tokio::spawn(keeper::run(consensus.clone(), lacking));
+                consensus.shared.background.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+            }
+            Ok(consensus)
+        })
     }
 
     /// Makes a cluster of these members, of which this node is one. Exactly one node may do it, once.
     ///
     /// # Errors
     /// When this node belongs to a cluster already.
-    pub async fn form(&self, members: &BTreeMap<NodeId, String>) -> Result<(), StartError> {
-        let members: BTreeMap<u64, Member> =
-            members.iter().map(|(node, address)| (node.0, Member { address: address.clone() })).collect();
-        self.shared.raft.initialize(members).await.map_err(StartError::storage)
+    pub fn form<'a>(&'a self, members: &'a BTreeMap<NodeId, String>) -> BoxFuture<'a, Result<(), StartError>> {
+        Box::pin(async move {
+            let members: BTreeMap<u64, Member> =
+                members.iter().map(|(node, address)| (node.0, Member { address: address.clone() })).collect();
+            self.shared.raft.initialize(members).await.map_err(StartError::storage)
+        })
     }
 
     /// Puts a command into the log, here or through the leader, and returns what applying it gave. When this returns
@@ -147,32 +155,34 @@ impl Consensus {
     ///
     /// # Errors
     /// [`ProposeError::outcome_unknown`] tells whether the command may have been executed all the same.
-    pub async fn propose(&self, mut proposal: Proposal) -> Result<Outcome, ProposeError> {
-        proposal.stamp_ms = self.now_ms();
-        let bytes = bytes::Bytes::from(proposal.encode()?);
-        let mut attempts = self.attempts();
-        let _permit = self.permit(attempts.deadline).await.ok_or(ProposeError::Busy)?;
-        let mut begun = None;
-        loop {
-            match self.attempt(&mut attempts, &bytes).await {
-                Ok(Proposed { index, outcome }) => {
-                    let mut progress = self.watch();
-                    let _ = timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await;
-                    return Ok(outcome);
+    pub fn propose(&self, mut proposal: Proposal) -> BoxFuture<'_, Result<Outcome, ProposeError>> {
+        Box::pin(async move {
+            proposal.stamp_ms = self.now_ms();
+            let bytes = bytes::Bytes::from(proposal.encode()?);
+            let mut attempts = self.attempts();
+            let _permit = self.permit(attempts.deadline).await.ok_or(ProposeError::Busy)?;
+            let mut begun = None;
+            loop {
+                match self.attempt(&mut attempts, &bytes).await {
+                    Ok(Proposed { index, outcome }) => {
+                        let mut progress = self.watch();
+                        let _ = timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await;
+                        return Ok(outcome);
+                    }
+                    Err(Refusal::Stopped(detail)) => return Err(ProposeError::Stopped { detail }),
+                    Err(Refusal::Refused(detail)) => return Err(ProposeError::Refused { detail }),
+                    // Sent again under the same request id it is executed once.
+                    Err(Refusal::Unknown(detail)) if proposal.request.is_some() => begun = Some(detail),
+                    Err(Refusal::Unknown(detail)) => return Err(ProposeError::Unknown { detail }),
+                    Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                    // Refused before it was appended.
+                    Err(Refusal::NoLeader | Refusal::Busy) => {}
                 }
-                Err(Refusal::Stopped(detail)) => return Err(ProposeError::Stopped { detail }),
-                Err(Refusal::Refused(detail)) => return Err(ProposeError::Refused { detail }),
-                // Sent again under the same request id it is executed once.
-                Err(Refusal::Unknown(detail)) if proposal.request.is_some() => begun = Some(detail),
-                Err(Refusal::Unknown(detail)) => return Err(ProposeError::Unknown { detail }),
-                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                // Refused before it was appended.
-                Err(Refusal::NoLeader | Refusal::Busy) => {}
+                if !attempts.pause(&self.shared.raft).await {
+                    return Err(begun.map_or(ProposeError::NoLeader, |detail| ProposeError::Unknown { detail }));
+                }
             }
-            if !attempts.pause(&self.shared.raft).await {
-                return Err(begun.map_or(ProposeError::NoLeader, |detail| ProposeError::Unknown { detail }));
-            }
-        }
+        })
     }
 
     /// Asks whoever is taken for the leader, once.
@@ -210,33 +220,35 @@ impl Consensus {
     }
 
     /// Waits until the state here has what it must for a read that begins now.
-    async fn catch_up(&self, freshness: Freshness) -> Result<(), ReadError> {
-        let mut attempts = self.attempts();
-        let _permit = self.permit(attempts.deadline).await.ok_or(ReadError::Busy)?;
-        let index = loop {
-            let asked = match freshness {
-                Freshness::Lease => self.lease_index(&mut attempts).await,
-                Freshness::Linearizable | Freshness::Stale => {
-                    timeout_at(attempts.deadline, self.shared.rounds.join()).await.unwrap_or(Err(Refusal::NoLeader))
+    fn catch_up(&self, freshness: Freshness) -> BoxFuture<'_, Result<(), ReadError>> {
+        Box::pin(async move {
+            let mut attempts = self.attempts();
+            let _permit = self.permit(attempts.deadline).await.ok_or(ReadError::Busy)?;
+            let index = loop {
+                let asked = match freshness {
+                    Freshness::Lease => self.lease_index(&mut attempts).await,
+                    Freshness::Linearizable | Freshness::Stale => {
+                        timeout_at(attempts.deadline, self.shared.rounds.join()).await.unwrap_or(Err(Refusal::NoLeader))
+                    }
+                };
+                match asked {
+                    Ok(index) => break index,
+                    Err(Refusal::Stopped(detail)) => return Err(ReadError::Stopped { detail }),
+                    Err(Refusal::Refused(detail)) => return Err(ReadError::Refused { detail }),
+                    Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                    Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_)) => {}
+                }
+                if !attempts.pause(&self.shared.raft).await {
+                    return Err(ReadError::NoLeader);
                 }
             };
-            match asked {
-                Ok(index) => break index,
-                Err(Refusal::Stopped(detail)) => return Err(ReadError::Stopped { detail }),
-                Err(Refusal::Refused(detail)) => return Err(ReadError::Refused { detail }),
-                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_)) => {}
+            let mut progress = self.watch();
+            match timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(_)) => Err(ReadError::Stopped { detail: "nothing is applied here any more".to_owned() }),
+                Err(_) => Err(ReadError::Behind { index }),
             }
-            if !attempts.pause(&self.shared.raft).await {
-                return Err(ReadError::NoLeader);
-            }
-        };
-        let mut progress = self.watch();
-        match timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) => Err(ReadError::Stopped { detail: "nothing is applied here any more".to_owned() }),
-            Err(_) => Err(ReadError::Behind { index }),
-        }
+        })
     }
 
     async fn lease_index(&self, attempts: &mut Attempts) -> Result<u64, Refusal> {
@@ -254,29 +266,35 @@ impl Consensus {
     ///
     /// # Errors
     /// See [`MemberError`].
-    pub async fn change_members(&self, change: &MemberChange, limit: Duration) -> Result<(), MemberError> {
-        let mut attempts = Attempts::until(Instant::now() + limit);
-        loop {
-            let attempt = match attempts.leader(&self.shared.raft) {
-                None => Err(Refusal::NoLeader),
-                Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
-                    membership::begin(&self.shared.raft, &self.shared.copies, change, attempts.left()).await
+    pub fn change_members<'a>(
+        &'a self,
+        change: &'a MemberChange,
+        limit: Duration,
+    ) -> BoxFuture<'a, Result<(), MemberError>> {
+        Box::pin(async move {
+            let mut attempts = Attempts::until(Instant::now() + limit);
+            loop {
+                let attempt = match attempts.leader(&self.shared.raft) {
+                    None => Err(Refusal::NoLeader),
+                    Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
+                        membership::begin(&self.shared.raft, &self.shared.copies, change, attempts.left()).await
+                    }
+                    Some(leader) => self.shared.network.change_members(&leader, change, attempts.left()).await,
+                };
+                match attempt {
+                    Ok(()) => return Ok(()),
+                    Err(Refusal::Refused(detail)) => return Err(MemberError::Refused { detail }),
+                    Err(Refusal::Unknown(detail) | Refusal::Stopped(detail)) => {
+                        return Err(MemberError::Unknown { detail });
+                    }
+                    Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
+                    Err(Refusal::NoLeader | Refusal::Busy) => {}
                 }
-                Some(leader) => self.shared.network.change_members(&leader, change, attempts.left()).await,
-            };
-            match attempt {
-                Ok(()) => return Ok(()),
-                Err(Refusal::Refused(detail)) => return Err(MemberError::Refused { detail }),
-                Err(Refusal::Unknown(detail) | Refusal::Stopped(detail)) => {
-                    return Err(MemberError::Unknown { detail });
+                if !attempts.pause(&self.shared.raft).await {
+                    return Err(MemberError::NoLeader);
                 }
-                Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                Err(Refusal::NoLeader | Refusal::Busy) => {}
             }
-            if !attempts.pause(&self.shared.raft).await {
-                return Err(MemberError::NoLeader);
-            }
-        }
+        })
     }
 
     /// Reads the state as this node has it, which may be behind. Never blocks on the network.
@@ -318,45 +336,53 @@ impl Consensus {
     ///
     /// # Errors
     /// When the node has stopped or the time limit passes.
-    pub async fn snapshot(&self) -> Result<u64, ReadError> {
-        let raft = &self.shared.raft;
-        let wanted = *self.shared.view.progress.borrow();
-        raft.trigger().snapshot().await.map_err(|error| ReadError::Stopped { detail: error.to_string() })?;
-        let reached = |metrics: &openraft::RaftMetrics<Types>| metrics.snapshot.is_some_and(|id| id.index >= wanted);
-        let metrics = raft.wait(Some(self.shared.time_limit)).metrics(reached, "a snapshot").await;
-        let metrics = metrics.map_err(|error| ReadError::Stopped { detail: error.to_string() })?;
-        Ok(metrics.snapshot.map_or(wanted, |id| id.index))
+    pub fn snapshot(&self) -> BoxFuture<'_, Result<u64, ReadError>> {
+        Box::pin(async move {
+            let raft = &self.shared.raft;
+            let wanted = *self.shared.view.progress.borrow();
+            raft.trigger().snapshot().await.map_err(|error| ReadError::Stopped { detail: error.to_string() })?;
+            let reached =
+                |metrics: &openraft::RaftMetrics<Types>| metrics.snapshot.is_some_and(|id| id.index >= wanted);
+            let metrics = raft.wait(Some(self.shared.time_limit)).metrics(reached, "a snapshot").await;
+            let metrics = metrics.map_err(|error| ReadError::Stopped { detail: error.to_string() })?;
+            Ok(metrics.snapshot.map_or(wanted, |id| id.index))
+        })
     }
 
     /// Returns when consensus has stopped on this node, with the reason; a node that was shut down gives none.
-    pub async fn stopped(&self) -> Option<String> {
-        let mut progress = self.watch();
-        while progress.changed().await.is_ok() {}
-        // The reason is published by a task that ends beside the one that applies.
-        let failed = |metrics: &openraft::RaftMetrics<Types>| metrics.running_state.is_err();
-        let waited = self.shared.raft.wait(Some(Duration::from_secs(1))).metrics(failed, "the reason").await;
-        let failure = waited.ok().and_then(|metrics| metrics.running_state.err());
-        failure.filter(|error| *error != openraft::errors::Fatal::Stopped).map(|error| error.to_string())
+    pub fn stopped(&self) -> BoxFuture<'_, Option<String>> {
+        Box::pin(async move {
+            let mut progress = self.watch();
+            while progress.changed().await.is_ok() {}
+            // The reason is published by a task that ends beside the one that applies.
+            let failed = |metrics: &openraft::RaftMetrics<Types>| metrics.running_state.is_err();
+            let waited = self.shared.raft.wait(Some(Duration::from_secs(1))).metrics(failed, "the reason").await;
+            let failure = waited.ok().and_then(|metrics| metrics.running_state.err());
+            failure.filter(|error| *error != openraft::errors::Fatal::Stopped).map(|error| error.to_string())
+        })
     }
 
     /// Stops consensus and waits until nothing here uses the stores any more. Proposals under way fail as stopped.
-    pub async fn shutdown(&self) {
-        let background = std::mem::take(&mut *self.shared.background.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in background {
-            task.abort();
-            let _ = task.await;
-        }
-        if let Some((_, service)) = &self.shared.peers {
-            service.set(None);
-        }
-        if let Err(error) = self.shared.raft.shutdown().await {
-            tracing::warn!(%error, "a task of consensus did not end well");
-        }
-        let mut progress = self.watch();
-        let gone = async { while progress.changed().await.is_ok() {} };
-        if tokio::time::timeout(SHUTDOWN_LIMIT, gone).await.is_err() {
-            tracing::warn!("the state is still in use after the shutdown of consensus");
-        }
+    pub fn shutdown(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let background =
+                std::mem::take(&mut *self.shared.background.lock().unwrap_or_else(PoisonError::into_inner));
+            for task in background {
+                task.abort();
+                let _ = task.await;
+            }
+            if let Some((_, service)) = &self.shared.peers {
+                service.set(None);
+            }
+            if let Err(error) = self.shared.raft.shutdown().await {
+                tracing::warn!(%error, "a task of consensus did not end well");
+            }
+            let mut progress = self.watch();
+            let gone = async { while progress.changed().await.is_ok() {} };
+            if tokio::time::timeout(SHUTDOWN_LIMIT, gone).await.is_err() {
+                tracing::warn!("the state is still in use after the shutdown of consensus");
+            }
+        })
     }
 
     /// Who should lead when this leader ends: the voter that has most of the log among those that answer. `None`: this node

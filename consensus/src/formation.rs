@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use dspex_model::{Command, NodeId, Outcome, Proposal};
 use dspex_transport::{CallError, Channel, Transport};
+use futures::future::BoxFuture;
 use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
 use uuid::Uuid;
@@ -35,40 +36,45 @@ pub struct Formation {
     pub expect: u32,
 }
 
+/// Hears what is waited for.
+pub type Told = Box<dyn FnMut(&str) + Send>;
+
 impl Consensus {
     /// Returns when this node is a member of a cluster that has a leader: at once when it was before, else after the cluster
     /// has been formed or this node has been admitted. `told` hears what is waited for, each time that it changes.
     ///
     /// # Errors
     /// When waiting cannot help.
-    pub async fn become_member(&self, mut told: impl FnMut(&str)) -> Result<(), FormationError> {
-        let own = self.own()?;
-        if let Some(why) = plan::alone(&own.introduction().await) {
-            return Err(FormationError::Never { detail: why });
-        }
-        let mut pause = FIRST_PAUSE;
-        let mut waited_for = String::new();
-        while !self.is_member().await? {
-            let waits = match self.round().await? {
-                Step::Form { cluster, members } => match self.form_cluster(cluster, &members).await {
-                    Ok(()) => continue,
-                    Err(why) => why,
-                },
-                Step::Wait(why) => why,
-                Step::Found(cluster) => format!(
-                    "cluster {cluster} exists and does not know this node yet: run `dspex member add {}`",
-                    own.address
-                ),
-                Step::Never(why) => return Err(FormationError::Never { detail: why }),
-            };
-            if waits != waited_for {
-                told(&waits);
-                waited_for = waits;
+    pub fn become_member(&self, mut told: Told) -> BoxFuture<'_, Result<(), FormationError>> {
+        Box::pin(async move {
+            let own = self.own()?;
+            if let Some(why) = plan::alone(&own.introduction().await) {
+                return Err(FormationError::Never { detail: why });
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
-        self.name_cluster().await
+            let mut pause = FIRST_PAUSE;
+            let mut waited_for = String::new();
+            while !self.is_member().await? {
+                let waits = match self.round().await? {
+                    Step::Form { cluster, members } => match self.form_cluster(cluster, &members).await {
+                        Ok(()) => continue,
+                        Err(why) => why,
+                    },
+                    Step::Wait(why) => why,
+                    Step::Found(cluster) => format!(
+                        "cluster {cluster} exists and does not know this node yet: run `dspex member add {}`",
+                        own.address
+                    ),
+                    Step::Never(why) => return Err(FormationError::Never { detail: why }),
+                };
+                if waits != waited_for {
+                    told(&waits);
+                    waited_for = waits;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            self.name_cluster().await
+        })
     }
 
     /// Whether the log names this node: a vote alone does not make a member.
@@ -147,26 +153,30 @@ impl Consensus {
     ///
     /// # Errors
     /// When it cannot be reached, belongs to another cluster, or the members cannot be changed.
-    pub async fn admit(&self, address: &str, limit: Duration) -> Result<NodeId, FormationError> {
-        let own = self.own()?;
-        let unreachable =
-            |error: CallError| FormationError::Unreachable { address: address.to_owned(), detail: error.to_string() };
-        let found = ask(&own.transport, address).await.map_err(unreachable)?;
-        let cluster = own
-            .cluster()
-            .ok_or_else(|| FormationError::Never { detail: "this node belongs to no cluster itself".to_owned() })?;
-        if found.formed && found.cluster.as_ref() != Some(&cluster) {
-            return Err(FormationError::Never {
-                detail: format!(
-                    "the node at {address} belongs to cluster {}: start it with an empty data directory",
-                    found.cluster.unwrap_or_default()
-                ),
-            });
-        }
-        join(&own.transport, address, &cluster).await.map_err(unreachable)?;
-        let change = crate::MemberChange::Add { node: found.node, address: found.address };
-        self.change_members(&change, limit).await?;
-        Ok(found.node)
+    pub fn admit<'a>(&'a self, address: &'a str, limit: Duration) -> BoxFuture<'a, Result<NodeId, FormationError>> {
+        Box::pin(async move {
+            let own = self.own()?;
+            let unreachable = |error: CallError| FormationError::Unreachable {
+                address: address.to_owned(),
+                detail: error.to_string(),
+            };
+            let found = ask(&own.transport, address).await.map_err(unreachable)?;
+            let cluster = own
+                .cluster()
+                .ok_or_else(|| FormationError::Never { detail: "this node belongs to no cluster itself".to_owned() })?;
+            if found.formed && found.cluster.as_ref() != Some(&cluster) {
+                return Err(FormationError::Never {
+                    detail: format!(
+                        "the node at {address} belongs to cluster {}: start it with an empty data directory",
+                        found.cluster.unwrap_or_default()
+                    ),
+                });
+            }
+            join(&own.transport, address, &cluster).await.map_err(unreachable)?;
+            let change = crate::MemberChange::Add { node: found.node, address: found.address };
+            self.change_members(&change, limit).await?;
+            Ok(found.node)
+        })
     }
 }
 

@@ -39,7 +39,7 @@ pub use blobs::BlobError;
 pub use consensus::{Consensus, Freshness};
 pub use effects::{EffectEvent, Effects};
 pub use error::{FormationError, MemberError, ProposeError, ReadError, StartError};
-pub use formation::{Formation, Introduction};
+pub use formation::{Formation, Introduction, Told};
 pub use membership::MemberChange;
 pub use options::ConsensusOptions;
 pub use peers::Peers;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dspex_model::NodeId;
 use dspex_transport::Channel;
+use futures::future::BoxFuture;
 use futures::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 
@@ -27,18 +28,20 @@ pub struct MemberStatus {
 
 impl Consensus {
     /// Asks every member, all at once, and waits for each no longer than `limit`.
-    pub async fn survey(&self, limit: Duration) -> Vec<MemberStatus> {
-        let membership = self.raft().server_metrics().borrow_watched().membership_config.membership().clone();
-        let voters: Vec<u64> = membership.voter_ids().collect();
-        let own = *self.raft().node_id();
-        let members = membership.nodes().map(|(&node, member)| {
-            let (address, is_voter) = (member.address.clone(), voters.contains(&node));
-            async move {
-                let status = if node == own { Some(self.status()) } else { self.ask(node, &address, limit).await };
-                MemberStatus { node: NodeId(node), address, is_voter, status }
-            }
-        });
-        join_all(members).await
+    pub fn survey(&self, limit: Duration) -> BoxFuture<'_, Vec<MemberStatus>> {
+        Box::pin(async move {
+            let membership = self.raft().server_metrics().borrow_watched().membership_config.membership().clone();
+            let voters: Vec<u64> = membership.voter_ids().collect();
+            let own = *self.raft().node_id();
+            let members = membership.nodes().map(|(&node, member)| {
+                let (address, is_voter) = (member.address.clone(), voters.contains(&node));
+                async move {
+                    let status = if node == own { Some(self.status()) } else { self.ask(node, &address, limit).await };
+                    MemberStatus { node: NodeId(node), address, is_voter, status }
+                }
+            });
+            join_all(members).await
+        })
     }
 
     async fn ask(&self, node: u64, address: &str, limit: Duration) -> Option<Status> {

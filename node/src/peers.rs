@@ -73,7 +73,7 @@ async fn tell(mut events: broadcast::Receiver<PeerEvent>) {
 /// Until this node is a member and the cluster knows how people and clients reach it. Returns only when that is hopeless.
 pub(crate) async fn take_part(consensus: Consensus, node: NodeId, info: NodeInfo) -> FormationError {
     let told = |waits: &str| info!(waits, "not a member of a cluster yet");
-    if let Err(error) = consensus.become_member(told).await {
+    if let Err(error) = consensus.become_member(Box::new(told)).await {
         return error;
     }
     info!(%node, "this node is a member of its cluster");

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use dspex_model::Digest;
 use dspex_storage::{BlobStore, BlobWriter};
+use futures::future::BoxFuture;
 use tokio::task::spawn_blocking;
 
 use super::{BlobError, Holder, KEEP, STEP_LIMIT};
@@ -16,20 +17,26 @@ impl Consensus {
     ///
     /// # Errors
     /// When no node that answers has one of them.
-    pub async fn obtain(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), BlobError> {
-        let holders = self.holders();
-        // What is not here is nowhere; whoever reads it says so.
-        if holders.is_empty() {
-            return Ok(());
-        }
-        let wanted: Vec<Digest> = digests.into_iter().collect::<HashSet<_>>().into_iter().collect();
-        let store = self.blobs().clone();
-        let missing = spawn_blocking(move || store.missing(&wanted, None)).await.map_err(BlobError::storage)?;
-        for digest in missing.map_err(BlobError::storage)? {
-            self.blobs().pin(digest, KEEP);
-            self.fetch(digest, &holders).await?;
-        }
-        Ok(())
+    pub fn obtain(&self, digests: impl IntoIterator<Item = Digest>) -> BoxFuture<'_, Result<(), BlobError>> {
+        self.obtain_all(digests.into_iter().collect())
+    }
+
+    fn obtain_all(&self, digests: HashSet<Digest>) -> BoxFuture<'_, Result<(), BlobError>> {
+        Box::pin(async move {
+            let holders = self.holders();
+            // What is not here is nowhere; whoever reads it says so.
+            if holders.is_empty() {
+                return Ok(());
+            }
+            let wanted: Vec<Digest> = digests.into_iter().collect();
+            let store = self.blobs().clone();
+            let missing = spawn_blocking(move || store.missing(&wanted, None)).await.map_err(BlobError::storage)?;
+            for digest in missing.map_err(BlobError::storage)? {
+                self.blobs().pin(digest, KEEP);
+                self.fetch(digest, &holders).await?;
+            }
+            Ok(())
+        })
     }
 
     /// Asks one node after another.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_model::Digest;
 use dspex_storage::BlobStore;
 use dspex_transport::Link;
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -24,44 +25,46 @@ impl Consensus {
     ///
     /// # Errors
     /// When too few voters have them in time. Those that have keep them for a while: to repeat it costs little.
-    pub async fn spread(&self, digests: &[Digest]) -> Result<(), BlobError> {
-        let raft = self.raft();
-        let voters: usize = raft.voter_ids().count();
-        let own = usize::from(is_voter(raft, *raft.node_id()));
-        let needed = voters / 2 + 1;
-        if digests.is_empty() || own >= needed {
-            return Ok(());
-        }
-        let mut sending: FuturesUnordered<_> = self
-            .holders()
-            .into_iter()
-            .filter(|holder| holder.is_voter)
-            .map(|holder| {
-                let (store, digests) = (self.blobs().clone(), digests.to_vec());
-                // A task of its own: a voter beyond the majority is served to the end, so that it need not fetch later.
-                let sent = tokio::spawn(async move { (holder.node, send(&store, &holder, &digests).await) });
-                async move { sent.await }
-            })
-            .collect();
-        let deadline = Instant::now() + SPREAD_LIMIT;
-        let (mut have, mut heard) = (own, Vec::new());
-        while have < needed {
-            match timeout_at(deadline, sending.next()).await {
-                Ok(Some(Ok((_, Ok(()))))) => have += 1,
-                Ok(Some(Ok((node, Err(why))))) => heard.push(format!("node {node}: {why}")),
-                Ok(Some(Err(error))) => heard.push(error.to_string()),
-                Ok(None) => break,
-                Err(_) => {
-                    heard.push(format!("no answer within {SPREAD_LIMIT:?}"));
-                    break;
+    pub fn spread<'a>(&'a self, digests: &'a [Digest]) -> BoxFuture<'a, Result<(), BlobError>> {
+        Box::pin(async move {
+            let raft = self.raft();
+            let voters: usize = raft.voter_ids().count();
+            let own = usize::from(is_voter(raft, *raft.node_id()));
+            let needed = voters / 2 + 1;
+            if digests.is_empty() || own >= needed {
+                return Ok(());
+            }
+            let mut sending: FuturesUnordered<_> = self
+                .holders()
+                .into_iter()
+                .filter(|holder| holder.is_voter)
+                .map(|holder| {
+                    let (store, digests) = (self.blobs().clone(), digests.to_vec());
+                    // A task of its own: a voter beyond the majority is served to the end, so that it need not fetch later.
+                    let sent = tokio::spawn(async move { (holder.node, send(&store, &holder, &digests).await) });
+                    async move { sent.await }
+                })
+                .collect();
+            let deadline = Instant::now() + SPREAD_LIMIT;
+            let (mut have, mut heard) = (own, Vec::new());
+            while have < needed {
+                match timeout_at(deadline, sending.next()).await {
+                    Ok(Some(Ok((_, Ok(()))))) => have += 1,
+                    Ok(Some(Ok((node, Err(why))))) => heard.push(format!("node {node}: {why}")),
+                    Ok(Some(Err(error))) => heard.push(error.to_string()),
+                    Ok(None) => break,
+                    Err(_) => {
+                        heard.push(format!("no answer within {SPREAD_LIMIT:?}"));
+                        break;
+                    }
                 }
             }
-        }
-        if have >= needed {
-            return Ok(());
-        }
-        let detail = if heard.is_empty() { "no other voter is known".to_owned() } else { heard.join("; ") };
-        Err(BlobError::NotSpread { have, voters, needed, detail })
+            if have >= needed {
+                return Ok(());
+            }
+            let detail = if heard.is_empty() { "no other voter is known".to_owned() } else { heard.join("; ") };
+            Err(BlobError::NotSpread { have, voters, needed, detail })
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! A typed client over a Unix socket or TCP, with or without TLS. Every wait has a time limit; the calls stand in `client_*.rs`.
 
+use futures::future::BoxFuture;
 use std::io;
 use std::time::Duration;
 
@@ -56,17 +57,27 @@ pub(crate) type Transport = InterceptedService<Channel, Token>;
 impl Client {
     /// Connects now, so that an absent node is noticed here and not at the first call, and one that is not trusted before it is
     /// shown anything.
-    pub async fn connect(
+    pub fn connect(
         address: impl Into<Address>,
         credentials: impl Into<Credentials>,
         limits: TimeLimits,
-    ) -> Result<Self, ApiError> {
-        let (address, Credentials { token, ca }) = (address.into(), credentials.into());
-        let way = Way::to(&address, ca.as_ref())?;
-        match tokio::time::timeout(limits.connect, open(&way, &address)).await {
-            Ok(channel) => Ok(Self { channel: channel?, limits, token, ca, address }),
-            Err(_) => Err(timed_out("connecting", limits.connect)),
-        }
+    ) -> BoxFuture<'static, Result<Self, ApiError>> {
+        Self::connect_with(address.into(), credentials.into(), limits)
+    }
+
+    fn connect_with(
+        address: Address,
+        credentials: Credentials,
+        limits: TimeLimits,
+    ) -> BoxFuture<'static, Result<Self, ApiError>> {
+        Box::pin(async move {
+            let Credentials { token, ca } = credentials;
+            let way = Way::to(&address, ca.as_ref())?;
+            match tokio::time::timeout(limits.connect, open(&way, &address)).await {
+                Ok(channel) => Ok(Self { channel: channel?, limits, token, ca, address }),
+                Err(_) => Err(timed_out("connecting", limits.connect)),
+            }
+        })
     }
 
     /// Where it is connected to.
@@ -75,9 +86,11 @@ impl Client {
     }
 
     /// Another connection to the same node.
-    pub async fn reconnect(&self) -> Result<Self, ApiError> {
-        let credentials = Credentials { token: self.token.clone(), ca: self.ca.clone() };
-        Self::connect(self.address.clone(), credentials, self.limits).await
+    pub fn reconnect(&self) -> BoxFuture<'_, Result<Self, ApiError>> {
+        Box::pin(async move {
+            let credentials = Credentials { token: self.token.clone(), ca: self.ca.clone() };
+            Self::connect(self.address.clone(), credentials, self.limits).await
+        })
     }
 
     /// Waits for `call`, but not longer than `limit`.

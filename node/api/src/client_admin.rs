@@ -7,6 +7,7 @@ use crate::v1::{
     AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, Freshness, ListTokensRequest,
     RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
 };
+use futures::future::BoxFuture;
 
 impl Client {
     fn admin(&self) -> AdminClient<Transport> {
@@ -15,42 +16,54 @@ impl Client {
     }
 
     /// What the node is and does.
-    pub async fn status(&self) -> Result<StatusResponse, ApiError> {
-        self.bounded("status", self.limits.call, self.admin().status(StatusRequest {})).await
+    pub fn status(&self) -> BoxFuture<'_, Result<StatusResponse, ApiError>> {
+        Box::pin(async move { self.bounded("status", self.limits.call, self.admin().status(StatusRequest {})).await })
     }
 
     /// Stops the node; refused while runs execute unless forced.
-    pub async fn stop(&self, force: bool) -> Result<(), ApiError> {
-        self.bounded("stop", self.limits.call, self.admin().stop(StopRequest { force })).await?;
-        Ok(())
+    pub fn stop(&self, force: bool) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move {
+            self.bounded("stop", self.limits.call, self.admin().stop(StopRequest { force })).await?;
+            Ok(())
+        })
     }
 
     /// The worker processes of the node.
-    pub async fn workers(&self) -> Result<Vec<Worker>, ApiError> {
-        let request = WorkersRequest {};
-        let answer = self.bounded("workers", self.limits.call, self.admin().workers(request)).await?;
-        Ok(answer.items)
+    pub fn workers(&self) -> BoxFuture<'_, Result<Vec<Worker>, ApiError>> {
+        Box::pin(async move {
+            let request = WorkersRequest {};
+            let answer = self.bounded("workers", self.limits.call, self.admin().workers(request)).await?;
+            Ok(answer.items)
+        })
     }
 
     /// A new token; its secret is in the answer, and nowhere else.
-    pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, ApiError> {
-        self.bounded("create token", self.limits.call, self.admin().create_token(request)).await
+    pub fn create_token(&self, request: CreateTokenRequest) -> BoxFuture<'_, Result<CreateTokenResponse, ApiError>> {
+        Box::pin(
+            async move { self.bounded("create token", self.limits.call, self.admin().create_token(request)).await },
+        )
     }
 
     /// All tokens, revoked ones included.
-    pub async fn tokens(&self, freshness: Freshness) -> Result<Vec<Token>, ApiError> {
-        let request = ListTokensRequest { freshness: freshness.into() };
-        Ok(self.bounded("list tokens", self.limits.call, self.admin().list_tokens(request)).await?.items)
+    pub fn tokens(&self, freshness: Freshness) -> BoxFuture<'_, Result<Vec<Token>, ApiError>> {
+        Box::pin(async move {
+            let request = ListTokensRequest { freshness: freshness.into() };
+            Ok(self.bounded("list tokens", self.limits.call, self.admin().list_tokens(request)).await?.items)
+        })
     }
 
     /// A token opens nothing any more.
-    pub async fn revoke_token(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse, ApiError> {
-        self.bounded("revoke token", self.limits.call, self.admin().revoke_token(request)).await
+    pub fn revoke_token(&self, request: RevokeTokenRequest) -> BoxFuture<'_, Result<RevokeTokenResponse, ApiError>> {
+        Box::pin(
+            async move { self.bounded("revoke token", self.limits.call, self.admin().revoke_token(request)).await },
+        )
     }
 
     /// Who changed what, newest first.
-    pub async fn audit(&self, limit: u32, freshness: Freshness) -> Result<AuditResponse, ApiError> {
-        let request = AuditRequest { limit, freshness: freshness.into() };
-        self.bounded("audit", self.limits.call, self.admin().audit(request)).await
+    pub fn audit(&self, limit: u32, freshness: Freshness) -> BoxFuture<'_, Result<AuditResponse, ApiError>> {
+        Box::pin(async move {
+            let request = AuditRequest { limit, freshness: freshness.into() };
+            self.bounded("audit", self.limits.call, self.admin().audit(request)).await
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The calls of the service Blobs.
 
+use futures::future::BoxFuture;
 use prost::bytes::Bytes;
 use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
@@ -55,19 +56,23 @@ impl Client {
 
     /// Uploads what arrives on `parts` until [`Part::End`]. To give up half-way, drop this future: the node then discards
     /// what it has.
-    pub async fn put_blob_stream(&self, parts: mpsc::Receiver<Part>) -> Result<PutBlobResponse, ApiError> {
-        let chunks = Chunks { parts, has_ended: false };
-        self.bounded("upload", self.limits.load, self.blobs().put(chunks)).await
+    pub fn put_blob_stream(&self, parts: mpsc::Receiver<Part>) -> BoxFuture<'_, Result<PutBlobResponse, ApiError>> {
+        Box::pin(async move {
+            let chunks = Chunks { parts, has_ended: false };
+            self.bounded("upload", self.limits.load, self.blobs().put(chunks)).await
+        })
     }
 
     /// Downloads a blob into memory.
-    pub async fn get_blob(&self, digest: &str) -> Result<Vec<u8>, ApiError> {
-        let request = GetBlobRequest { digest: digest.to_owned() };
-        let mut stream = self.bounded("download", self.limits.call, self.blobs().get(request)).await?;
-        let mut bytes = Vec::new();
-        while let Some(chunk) = stream.message().await? {
-            bytes.extend_from_slice(&chunk.data);
-        }
-        Ok(bytes)
+    pub fn get_blob<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<Vec<u8>, ApiError>> {
+        Box::pin(async move {
+            let request = GetBlobRequest { digest: digest.to_owned() };
+            let mut stream = self.bounded("download", self.limits.call, self.blobs().get(request)).await?;
+            let mut bytes = Vec::new();
+            while let Some(chunk) = stream.message().await? {
+                bytes.extend_from_slice(&chunk.data);
+            }
+            Ok(bytes)
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The calls of the service Cluster.
 
+use futures::future::BoxFuture;
 use std::time::Duration;
 
 use crate::ApiError;
@@ -19,37 +20,49 @@ impl Client {
     }
 
     /// The cluster as the node sees it.
-    pub async fn cluster_status(&self) -> Result<ClusterStatusResponse, ApiError> {
-        self.bounded("cluster status", self.limits.call, self.cluster().status(ClusterStatusRequest {})).await
+    pub fn cluster_status(&self) -> BoxFuture<'_, Result<ClusterStatusResponse, ApiError>> {
+        Box::pin(async move {
+            self.bounded("cluster status", self.limits.call, self.cluster().status(ClusterStatusRequest {})).await
+        })
     }
 
     /// A digest of the node's state.
-    pub async fn state_hash(&self) -> Result<StateHashResponse, ApiError> {
-        self.bounded("cluster hash", self.limits.call, self.cluster().hash(StateHashRequest {})).await
+    pub fn state_hash(&self) -> BoxFuture<'_, Result<StateHashResponse, ApiError>> {
+        Box::pin(async move {
+            self.bounded("cluster hash", self.limits.call, self.cluster().hash(StateHashRequest {})).await
+        })
     }
 
     /// A node follows the log from here on.
-    pub async fn add_member(&self, request: AddMemberRequest) -> Result<Member, ApiError> {
-        self.bounded("add member", CHANGE_LIMIT, self.cluster().add_member(request)).await
+    pub fn add_member(&self, request: AddMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(async move { self.bounded("add member", CHANGE_LIMIT, self.cluster().add_member(request)).await })
     }
 
     /// A learner votes from here on.
-    pub async fn promote_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        self.bounded("promote member", CHANGE_LIMIT, self.cluster().promote_member(request)).await
+    pub fn promote_member(&self, request: ChangeMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(
+            async move { self.bounded("promote member", CHANGE_LIMIT, self.cluster().promote_member(request)).await },
+        )
     }
 
     /// A voter only follows from here on.
-    pub async fn demote_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        self.bounded("demote member", CHANGE_LIMIT, self.cluster().demote_member(request)).await
+    pub fn demote_member(&self, request: ChangeMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(
+            async move { self.bounded("demote member", CHANGE_LIMIT, self.cluster().demote_member(request)).await },
+        )
     }
 
     /// A node is no member any more.
-    pub async fn remove_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        self.bounded("remove member", CHANGE_LIMIT, self.cluster().remove_member(request)).await
+    pub fn remove_member(&self, request: ChangeMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(
+            async move { self.bounded("remove member", CHANGE_LIMIT, self.cluster().remove_member(request)).await },
+        )
     }
 
     /// Another voter leads from here on.
-    pub async fn transfer_leader(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        self.bounded("transfer leader", CHANGE_LIMIT, self.cluster().transfer_leader(request)).await
+    pub fn transfer_leader(&self, request: ChangeMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(
+            async move { self.bounded("transfer leader", CHANGE_LIMIT, self.cluster().transfer_leader(request)).await },
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! The calls of the service Pools.
 
+use futures::future::BoxFuture;
 use std::time::Duration;
 
 use tonic::Streaming;
@@ -21,44 +22,62 @@ impl Client {
     }
 
     /// The id of a class's pool for this caller.
-    pub async fn open_pool(&self, request: OpenPoolRequest) -> Result<String, ApiError> {
-        Ok(self.bounded("open pool", self.limits.call, self.pools().open(request)).await?.pool_id)
+    pub fn open_pool(&self, request: OpenPoolRequest) -> BoxFuture<'_, Result<String, ApiError>> {
+        Box::pin(
+            async move { Ok(self.bounded("open pool", self.limits.call, self.pools().open(request)).await?.pool_id) },
+        )
     }
 
     /// One call; `limit` bounds the wait for the whole of it.
-    pub async fn call_pool(&self, request: CallPoolRequest, limit: Duration) -> Result<CallPoolResponse, ApiError> {
-        self.bounded("call", limit, self.pools().call(request)).await
+    pub fn call_pool(
+        &self,
+        request: CallPoolRequest,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<CallPoolResponse, ApiError>> {
+        Box::pin(async move { self.bounded("call", limit, self.pools().call(request)).await })
     }
 
     /// Many calls over one stream.
-    pub async fn call_pool_stream(
+    pub fn call_pool_stream(
         &self,
         requests: impl Stream<Item = CallPoolRequest> + Send + 'static,
-    ) -> Result<Streaming<CallPoolResponse>, ApiError> {
-        self.bounded("calls", self.limits.call, self.pools().calls(requests)).await
+    ) -> BoxFuture<'_, Result<Streaming<CallPoolResponse>, ApiError>> {
+        Box::pin(async move { self.bounded("calls", self.limits.call, self.pools().calls(requests)).await })
     }
 
     /// How the pools are; empty: all of them.
-    pub async fn pool_stats(&self, pool: &str) -> Result<Vec<PoolStats>, ApiError> {
-        let request = PoolStatsRequest { pool: pool.to_owned() };
-        Ok(self.bounded("pool stats", self.limits.call, self.pools().stats(request)).await?.items)
+    pub fn pool_stats<'a>(&'a self, pool: &'a str) -> BoxFuture<'a, Result<Vec<PoolStats>, ApiError>> {
+        Box::pin(async move {
+            let request = PoolStatsRequest { pool: pool.to_owned() };
+            Ok(self.bounded("pool stats", self.limits.call, self.pools().stats(request)).await?.items)
+        })
     }
 
     /// The Python processes of the node.
-    pub async fn list_workers(&self) -> Result<Vec<PoolWorker>, ApiError> {
-        let request = ListWorkersRequest {};
-        Ok(self.bounded("list workers", self.limits.call, self.pools().list_workers(request)).await?.items)
+    pub fn list_workers(&self) -> BoxFuture<'_, Result<Vec<PoolWorker>, ApiError>> {
+        Box::pin(async move {
+            let request = ListWorkersRequest {};
+            Ok(self.bounded("list workers", self.limits.call, self.pools().list_workers(request)).await?.items)
+        })
     }
 
     /// The worker finishes what it has and ends.
-    pub async fn drain_worker(&self, worker_id: &str) -> Result<PoolWorker, ApiError> {
-        let request = DrainWorkerRequest { worker_id: worker_id.to_owned() };
-        self.bounded("drain worker", self.limits.call, self.pools().drain_worker(request)).await
+    pub fn drain_worker<'a>(&'a self, worker_id: &'a str) -> BoxFuture<'a, Result<PoolWorker, ApiError>> {
+        Box::pin(async move {
+            let request = DrainWorkerRequest { worker_id: worker_id.to_owned() };
+            self.bounded("drain worker", self.limits.call, self.pools().drain_worker(request)).await
+        })
     }
 
     /// The worker is replaced: after what it has, or at once.
-    pub async fn restart_worker(&self, worker_id: &str, force: bool) -> Result<PoolWorker, ApiError> {
-        let request = RestartWorkerRequest { worker_id: worker_id.to_owned(), force };
-        self.bounded("restart worker", self.limits.call, self.pools().restart_worker(request)).await
+    pub fn restart_worker<'a>(
+        &'a self,
+        worker_id: &'a str,
+        force: bool,
+    ) -> BoxFuture<'a, Result<PoolWorker, ApiError>> {
+        Box::pin(async move {
+            let request = RestartWorkerRequest { worker_id: worker_id.to_owned(), force };
+            self.bounded("restart worker", self.limits.call, self.pools().restart_worker(request)).await
+        })
     }
 }

@@ -1,5 +1,6 @@
 //! The calls of the service Runs.
 
+use futures::future::BoxFuture;
 use tonic::Streaming;
 use tonic::codegen::tokio_stream::Stream;
 
@@ -20,52 +21,56 @@ impl Client {
     }
 
     /// Checks the program and stores the run.
-    pub async fn submit(&self, request: SubmitRunRequest) -> Result<SubmitRunResponse, ApiError> {
-        self.bounded("submit", self.limits.load, self.runs().submit(request)).await
+    pub fn submit(&self, request: SubmitRunRequest) -> BoxFuture<'_, Result<SubmitRunResponse, ApiError>> {
+        Box::pin(async move { self.bounded("submit", self.limits.load, self.runs().submit(request)).await })
     }
 
     /// One run.
-    pub async fn run(&self, run_id: &str) -> Result<Run, ApiError> {
-        let request = GetRunRequest { run_id: run_id.to_owned() };
-        self.bounded("get run", self.limits.call, self.runs().get(request)).await
+    pub fn run<'a>(&'a self, run_id: &'a str) -> BoxFuture<'a, Result<Run, ApiError>> {
+        Box::pin(async move {
+            let request = GetRunRequest { run_id: run_id.to_owned() };
+            self.bounded("get run", self.limits.call, self.runs().get(request)).await
+        })
     }
 
     /// Runs, newest first.
-    pub async fn list_runs(&self, request: ListRunsRequest) -> Result<ListRunsResponse, ApiError> {
-        self.bounded("list runs", self.limits.call, self.runs().list(request)).await
+    pub fn list_runs(&self, request: ListRunsRequest) -> BoxFuture<'_, Result<ListRunsResponse, ApiError>> {
+        Box::pin(async move { self.bounded("list runs", self.limits.call, self.runs().list(request)).await })
     }
 
     /// Events until the run has ended.
-    pub async fn watch(&self, request: WatchRunRequest) -> Result<Streaming<RunEvent>, ApiError> {
-        self.bounded("watch", self.limits.call, self.runs().watch(request)).await
+    pub fn watch(&self, request: WatchRunRequest) -> BoxFuture<'_, Result<Streaming<RunEvent>, ApiError>> {
+        Box::pin(async move { self.bounded("watch", self.limits.call, self.runs().watch(request)).await })
     }
 
     /// Results in example order.
-    pub async fn results(&self, request: RunResultsRequest) -> Result<Streaming<ResultBatch>, ApiError> {
-        self.bounded("results", self.limits.call, self.runs().results(request)).await
+    pub fn results(&self, request: RunResultsRequest) -> BoxFuture<'_, Result<Streaming<ResultBatch>, ApiError>> {
+        Box::pin(async move { self.bounded("results", self.limits.call, self.runs().results(request)).await })
     }
 
     /// Answers what the workers of a payload's run ask their driver.
-    pub async fn serve_run(
+    pub fn serve_run(
         &self,
         answers: impl Stream<Item = DriverAnswer> + Send + 'static,
-    ) -> Result<Streaming<DriverQuestion>, ApiError> {
-        self.bounded("serve", self.limits.call, self.runs().serve(answers)).await
+    ) -> BoxFuture<'_, Result<Streaming<DriverQuestion>, ApiError>> {
+        Box::pin(async move { self.bounded("serve", self.limits.call, self.runs().serve(answers)).await })
     }
 
     /// Cancels; what is there stays.
-    pub async fn cancel(&self, request: CancelRunRequest) -> Result<Run, ApiError> {
-        self.bounded("cancel", self.limits.call, self.runs().cancel(request)).await
+    pub fn cancel(&self, request: CancelRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
+        Box::pin(async move { self.bounded("cancel", self.limits.call, self.runs().cancel(request)).await })
     }
 
     /// Continues a run with the caller's environment.
-    pub async fn resume(&self, request: ResumeRunRequest) -> Result<SubmitRunResponse, ApiError> {
-        self.bounded("resume", self.limits.load, self.runs().resume(request)).await
+    pub fn resume(&self, request: ResumeRunRequest) -> BoxFuture<'_, Result<SubmitRunResponse, ApiError>> {
+        Box::pin(async move { self.bounded("resume", self.limits.load, self.runs().resume(request)).await })
     }
 
     /// Deletes a run and its results.
-    pub async fn delete_run(&self, request: DeleteRunRequest) -> Result<(), ApiError> {
-        self.bounded("delete run", self.limits.call, self.runs().delete(request)).await?;
-        Ok(())
+    pub fn delete_run(&self, request: DeleteRunRequest) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move {
+            self.bounded("delete run", self.limits.call, self.runs().delete(request)).await?;
+            Ok(())
+        })
     }
 }

@@ -7,6 +7,7 @@ use crate::v1::{
     CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, Session,
     SessionHistoryRequest, SessionVersion, SessionWritten, UpdateSessionRequest,
 };
+use futures::future::BoxFuture;
 
 impl Client {
     fn sessions(&self) -> SessionsClient<Transport> {
@@ -15,33 +16,40 @@ impl Client {
     }
 
     /// A new session.
-    pub async fn create_session(&self, request: CreateSessionRequest) -> Result<SessionWritten, ApiError> {
-        self.bounded("create session", self.limits.call, self.sessions().create(request)).await
+    pub fn create_session(&self, request: CreateSessionRequest) -> BoxFuture<'_, Result<SessionWritten, ApiError>> {
+        Box::pin(async move { self.bounded("create session", self.limits.call, self.sessions().create(request)).await })
     }
 
     /// A session with its data.
-    pub async fn session(&self, request: GetSessionRequest) -> Result<Session, ApiError> {
-        self.bounded("get session", self.limits.call, self.sessions().get(request)).await
+    pub fn session(&self, request: GetSessionRequest) -> BoxFuture<'_, Result<Session, ApiError>> {
+        Box::pin(async move { self.bounded("get session", self.limits.call, self.sessions().get(request)).await })
     }
 
     /// A session's next version.
-    pub async fn update_session(&self, request: UpdateSessionRequest) -> Result<SessionWritten, ApiError> {
-        self.bounded("update session", self.limits.call, self.sessions().update(request)).await
+    pub fn update_session(&self, request: UpdateSessionRequest) -> BoxFuture<'_, Result<SessionWritten, ApiError>> {
+        Box::pin(async move { self.bounded("update session", self.limits.call, self.sessions().update(request)).await })
     }
 
     /// Removes a session with its history.
-    pub async fn delete_session(&self, request: DeleteSessionRequest) -> Result<(), ApiError> {
-        self.bounded("delete session", self.limits.call, self.sessions().delete(request)).await?;
-        Ok(())
+    pub fn delete_session(&self, request: DeleteSessionRequest) -> BoxFuture<'_, Result<(), ApiError>> {
+        Box::pin(async move {
+            self.bounded("delete session", self.limits.call, self.sessions().delete(request)).await?;
+            Ok(())
+        })
     }
 
     /// One page of sessions.
-    pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListSessionsResponse, ApiError> {
-        self.bounded("list sessions", self.limits.call, self.sessions().list(request)).await
+    pub fn list_sessions(&self, request: ListSessionsRequest) -> BoxFuture<'_, Result<ListSessionsResponse, ApiError>> {
+        Box::pin(async move { self.bounded("list sessions", self.limits.call, self.sessions().list(request)).await })
     }
 
     /// The versions that are kept, newest first.
-    pub async fn session_history(&self, request: SessionHistoryRequest) -> Result<Vec<SessionVersion>, ApiError> {
-        Ok(self.bounded("session history", self.limits.call, self.sessions().history(request)).await?.items)
+    pub fn session_history(
+        &self,
+        request: SessionHistoryRequest,
+    ) -> BoxFuture<'_, Result<Vec<SessionVersion>, ApiError>> {
+        Box::pin(async move {
+            Ok(self.bounded("session history", self.limits.call, self.sessions().history(request)).await?.items)
+        })
     }
 }
