@@ -88,7 +88,8 @@ pub enum Outcome {
         /// Where the session stands.
         current: u64,
     },
-    /// It has not happened and never will; nothing was learned of the session.
+    /// It has not happened and never will, and nothing was learned of the session: too large, not permitted, or never sent on. An
+    /// answer that leaves this open, such as a lost leader's, is unknown.
     Refused {
         /// What the client was told.
         reason: String,

@@ -1,6 +1,8 @@
-//! What clients must see whatever breaks.
+//! Faults that are real, and what clients must see all the same.
 //!
 //! ```text
+//! fault ------> processes, disks, networks, clocks of a run
+//!                    |
 //! clients -----> History (JSON lines, kept and checked again)
 //!                    |
 //!                    +--> linearizability   is there an order that explains every answer?
@@ -11,6 +13,7 @@
 //! happened, may happen later, or never.
 
 pub mod control;
+pub mod fault;
 mod history;
 pub mod invariant;
 pub mod linearizability;
