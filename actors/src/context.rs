@@ -44,8 +44,9 @@ pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
     pub(crate) freeing: Freeing,
-    /// Held from the handover of a run until its proposal is answered.
-    pub(crate) starting: tokio::sync::Mutex<()>,
+    /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
+    /// last life are interrupted, so that no new one is taken for one of them.
+    pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
     pub(crate) views: Mutex<Views>,
     /// One permit a worker process; waiters are served in order.
     pub(crate) capacity: Arc<Semaphore>,
@@ -57,7 +58,7 @@ impl NodeContext {
             parts,
             boards: Boards::default(),
             freeing: Freeing::default(),
-            starting: tokio::sync::Mutex::default(),
+            starting: Arc::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
         })

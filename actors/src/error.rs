@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use dspex_consensus::ProposeError;
+use dspex_consensus::{BlobError, ProposeError};
 use dspex_model::Rejection;
 use dspex_python::protocol::{LoadFailed, LoadFailedKind, RefusedKind};
 use dspex_python::{ForkError, StartError};
@@ -128,6 +128,16 @@ impl From<ProposeError> for SubmitError {
     }
 }
 
+impl From<BlobError> for SubmitError {
+    fn from(error: BlobError) -> Self {
+        let kind = match &error {
+            BlobError::NotSpread { .. } | BlobError::NotFound { .. } => SubmitErrorKind::TimedOut,
+            _ => SubmitErrorKind::Unavailable,
+        };
+        Self::new(kind, error)
+    }
+}
+
 impl From<io::Error> for SubmitError {
     fn from(error: io::Error) -> Self {
         let kind = match error.kind() {
@@ -145,6 +155,7 @@ impl From<Rejection> for SubmitError {
             Rejection::RunNotRunning(_) | Rejection::RunNotResumable(_) => SubmitErrorKind::RunEnded,
             Rejection::RunRunning => SubmitErrorKind::RunRunning,
             Rejection::RequestTooOld => SubmitErrorKind::Argument,
+            Rejection::TooManyExamples { .. } => SubmitErrorKind::TooLarge,
             _ => SubmitErrorKind::Internal,
         };
         Self::new(kind, rejection)

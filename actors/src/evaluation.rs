@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
 use crate::metering;
-use crate::proposing::propose;
+use crate::proposing::{By, propose};
 use crate::recorder::{Recorded, RecorderMessage};
 use crate::run_workers::RunWorkersMessage;
 use crate::submission::Caller;
@@ -196,7 +196,7 @@ impl Work {
         }
         // Fail and cancel are refused when the run has ended meanwhile, which is as good.
         // Without a request id: a second one is refused as harmlessly, and no clock can make the end too old.
-        if let Err(error) = propose(&self.arguments.context.parts.consensus, None, &command).await {
+        if let Err(error) = propose(&self.arguments.context.parts.consensus, By::default(), &command).await {
             warn!(run = %self.arguments.run, %error, "the log did not take the end of a run");
         }
     }

@@ -12,7 +12,7 @@ use tracing::{error, warn};
 use crate::board::Board;
 use crate::context::NodeContext;
 use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
-use crate::proposing::propose;
+use crate::proposing::{By, propose};
 use crate::recorder::RecorderMessage;
 use crate::run_workers::RunWorkersMessage;
 use crate::submission::Caller;
@@ -187,7 +187,7 @@ fn retry(
 }
 
 async fn cancel(context: &NodeContext, run: RunId, reason: String) {
-    if let Err(error) = propose(&context.parts.consensus, None, &Command::CancelRun { run, reason }).await {
+    if let Err(error) = propose(&context.parts.consensus, By::default(), &Command::CancelRun { run, reason }).await {
         error!(%run, %error, "the log did not take the cancel of an evaluation that keeps failing");
     }
 }

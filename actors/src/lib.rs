@@ -30,6 +30,7 @@ pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
 pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
 pub use pools::{Pools, PoolsSettings};
+pub use proposing::By;
 pub use submission::{Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted};
 pub use tree::Tree;
 pub use worker::{WorkerService, WorkerState, WorkerView};

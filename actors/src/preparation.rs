@@ -5,19 +5,26 @@ pub(crate) mod sources;
 mod specification;
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use dspex_model::{Command, Outcome, RunId, RunStatus, RunSubmission};
+use dspex_model::{Command, Digest, Outcome, RunId, RunStatus, RunSubmission, payload_of};
 use ractor::ActorRef;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::board::Board;
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluations::{EvaluationsMessage, Handover};
-use crate::proposing::propose;
-use crate::submission::{Caller, ResumeRequest, SubmitRequest, Submitted, missing_variable};
+use crate::proposing::{By, propose};
+use crate::submission::{
+    Caller, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted, missing_variable,
+};
 use check::{Checked, Checking};
 use specification::Specified;
+
+/// For other starts before this one, each of which waits for the log.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// Checks a submission and starts it.
 pub(crate) async fn submit(
@@ -25,12 +32,14 @@ pub(crate) async fn submit(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: SubmitRequest,
 ) -> Result<Submitted, SubmitError> {
-    let SubmitRequest { request: id, received, caller, evaluation, detach, resume, traceparent } = request;
+    let SubmitRequest { by, received, caller, evaluation, detach, resume, traceparent } = request;
     let own = context.parts.pools.own.as_deref();
     let caller = caller.admitted(own, &evaluation.environment);
     if let Some(why) = missing_variable(&caller.environment, &evaluation.environment_names, own.is_some()) {
         return Err(SubmitError::new(SubmitErrorKind::Argument, why));
     }
+    // They may have been uploaded to another node. What is nowhere is missed by those who read it.
+    let _ = context.parts.consensus.obtain(uploads(&evaluation)).await;
     let checked = check::check(context, &caller, Checking::submission(context, &evaluation).await?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
@@ -47,16 +56,17 @@ pub(crate) async fn submit(
         let loaded = checked.into_loaded(&stored);
         let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
-        start(context, evaluations, run, handover, id, command).await?;
-        context.freeing.unpin(dataset);
+        start(context, evaluations, run, handover, by, command).await?;
+        context.parts.blobs.unpin(&dataset);
         return Ok(Submitted { run, resumed: true, notes });
     }
     let loaded = checked.into_loaded(&spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
     let run = RunId::from(Uuid::now_v7());
+    context.parts.consensus.spread(&spec.blobs().collect::<Vec<_>>()).await?;
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
-    let run = start(context, evaluations, run, handover, id, Command::SubmitRun(Box::new(submission))).await?;
-    context.freeing.unpin(dataset);
+    let run = start(context, evaluations, run, handover, by, Command::SubmitRun(Box::new(submission))).await?;
+    context.parts.blobs.unpin(&dataset);
     drop(held);
     Ok(Submitted { run, resumed: false, notes })
 }
@@ -67,7 +77,7 @@ pub(crate) async fn resume(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: ResumeRequest,
 ) -> Result<Submitted, SubmitError> {
-    let ResumeRequest { request: id, received, caller, run, detach, traceparent } = request;
+    let ResumeRequest { by, received, caller, run, detach, traceparent } = request;
     let held = context.parts.consensus.read_stale(|state| state.run(run).cloned());
     let held = held.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
     let status = held.progress.status;
@@ -77,6 +87,8 @@ pub(crate) async fn resume(
     if !status.is_resumable() {
         return Err(dspex_model::Rejection::RunNotResumable(status).into());
     }
+    // Another node may have taken the run in.
+    context.parts.consensus.obtain(held.spec.blobs()).await?;
     sources::unchanged(context, &held.spec).await?;
     // The run's own directory: relative names keep their meaning wherever the resume is typed.
     let admitted = caller.admitted(context.parts.pools.own.as_deref(), &held.spec.environment);
@@ -89,8 +101,17 @@ pub(crate) async fn resume(
     let loaded = checked.into_loaded(&held.spec);
     let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
-    start(context, evaluations, run, handover, id, command).await?;
+    start(context, evaluations, run, handover, by, command).await?;
     Ok(Submitted { run, resumed: true, notes })
+}
+
+/// The blobs that a submission names.
+fn uploads(evaluation: &EvaluationRequest) -> impl Iterator<Item = Digest> + use<> {
+    let dataset = match &evaluation.dataset {
+        DatasetSource::File { digest, .. } => Some(*digest),
+        DatasetSource::Python(_) => None,
+    };
+    dataset.into_iter().chain(payload_of(&evaluation.program))
 }
 
 fn is_running(context: &NodeContext, run: RunId) -> bool {
@@ -105,16 +126,21 @@ async fn start(
     evaluations: &ActorRef<EvaluationsMessage>,
     run: RunId,
     handover: Handover,
-    request: dspex_model::RequestId,
+    by: By,
     command: Command,
 ) -> Result<RunId, SubmitError> {
-    let _turn = context.starting.lock().await;
+    let not_yet = |_| {
+        let message =
+            "the node has started and has not heard yet what became of its last life's runs: is there a quorum?";
+        SubmitError::new(SubmitErrorKind::TimedOut, message)
+    };
+    let _turn = timeout(START_LIMIT, context.starting.lock()).await.map_err(not_yet)?;
     if matches!(command, Command::ResumeRun { .. }) && is_running(context, run) {
         return Ok(run);
     }
     let gone = || SubmitError::new(SubmitErrorKind::Stopping, "the node is stopping");
     evaluations.cast(EvaluationsMessage::Expect(run, Box::new(handover))).map_err(|_| gone())?;
-    let outcome = propose(&context.parts.consensus, Some(request), &command).await;
+    let outcome = propose(&context.parts.consensus, by, &command).await;
     let refused = match outcome {
         Ok(Outcome::RunSubmitted { run: stored, .. }) => {
             // The same request was executed before, under another id: this one's handover is for nothing.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_consensus::{EffectEvent, Effects};
+use dspex_consensus::{EffectEvent, Effects, ReadError};
 use dspex_model::Effect;
 use ractor::ActorRef;
 use tracing::debug;
 
 use crate::context::{NodeContext, NodeParts};
 use crate::evaluations::EvaluationsMessage;
-use crate::freeing;
 
 /// An effect that was lost is made up for within this time.
 const DERIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Between attempts to learn what may be freed.
+const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 
 /// Runs until the log or the tree is gone.
 pub(crate) async fn reconcile(
@@ -45,7 +47,13 @@ pub(crate) async fn reconcile(
 /// Frees what nothing refers to any more. Also done once when the node starts.
 pub(crate) async fn sweep(context: Arc<NodeContext>) {
     let NodeParts { consensus, blobs, .. } = &context.parts;
-    context.freeing.sweep(blobs, || consensus.read_stale(freeing::referenced)).await;
+    while let Err(error) = context.freeing.sweep(blobs, consensus).await {
+        if matches!(error, ReadError::Stopped { .. }) {
+            return;
+        }
+        debug!(%error, "blobs are freed when there is a quorum");
+        tokio::time::sleep(SWEEP_PAUSE).await;
+    }
 }
 
 fn pending(context: &NodeContext) -> Vec<Effect> {

@@ -9,21 +9,26 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, Outcome, Rejection, RunId, RunStatus};
+use dspex_consensus::Consensus;
+use dspex_model::{Command, Digest, Outcome, Rejection, RunId, RunStatus};
 use dspex_python::protocol::ExampleResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::time::Instant;
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::context::NodeContext;
 use crate::evaluation::EvaluationMessage;
-use crate::proposing::propose;
+use crate::proposing::{By, propose};
 use convert::Converted;
 
 /// Between the starts of two flushes. A flush costs the node about the same for one result as for twenty: without a pause it
 /// would take a quarter of a millisecond of CPU from the workers for each result, with it a tenth. What a crash repeats is
 /// bounded by the plan, not by this.
 const FLUSH_EVERY: Duration = Duration::from_millis(10);
+
+/// How often results are offered to the voters before their run fails: each attempt has a time limit of its own.
+const SPREAD_ATTEMPTS: u32 = 5;
+const SPREAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A result on its way to the log.
 #[derive(Debug)]
@@ -126,6 +131,20 @@ async fn flush(context: &NodeContext, batch: Vec<Recording>) {
     }
 }
 
+/// A digest in the log is a promise that a majority can read the blob.
+async fn spread(consensus: &Consensus, digests: &[Digest]) -> Result<(), String> {
+    let mut attempt = 1;
+    while let Err(error) = consensus.spread(digests).await {
+        if attempt == SPREAD_ATTEMPTS {
+            return Err(error.to_string());
+        }
+        warn!(%error, attempt, "results wait for a majority of the voters");
+        tokio::time::sleep(SPREAD_PAUSE).await;
+        attempt += 1;
+    }
+    Ok(())
+}
+
 async fn record(
     context: &NodeContext,
     run: RunId,
@@ -138,13 +157,14 @@ async fn record(
     let _held = context.freeing.hold().await;
     let stored = tokio::task::spawn_blocking(move || {
         let Converted { blobs: values, proposals } = convert::convert(recordings, node);
-        blobs.put_many(&values).map(|_| proposals)
+        blobs.put_many(&values).map(|digests| (digests, proposals))
     });
-    let proposals = stored.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    let (digests, proposals) = stored.await.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    spread(&context.parts.consensus, &digests).await?;
     let mut status = RunStatus::Running;
     for (names, results) in proposals {
         let command = Command::RecordResults { run, generation, names, results };
-        let outcome = propose(&context.parts.consensus, None, &command).await;
+        let outcome = propose(&context.parts.consensus, By::default(), &command).await;
         status = match outcome.map_err(|error| error.to_string())? {
             Outcome::ResultsRecorded { status, .. } => status,
             Outcome::Rejected(Rejection::RunNotRunning(status)) => status,

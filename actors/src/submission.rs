@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use dspex_model::{Digest, RequestId, RunId};
+use dspex_model::{Digest, RunId};
+
+use crate::proposing::By;
 
 /// What only the caller can hand over. Held in memory while the run executes, never stored.
 #[derive(Clone, Debug)]
@@ -119,8 +121,8 @@ pub struct Column {
 /// A submission.
 #[derive(Clone, Debug)]
 pub struct SubmitRequest {
-    /// The same request is executed once.
-    pub request: RequestId,
+    /// On whose behalf.
+    pub by: By,
     /// When it came in.
     pub received: Instant,
     /// Who asks.
@@ -138,8 +140,8 @@ pub struct SubmitRequest {
 /// A resume by id.
 #[derive(Clone, Debug)]
 pub struct ResumeRequest {
-    /// The same request is executed once.
-    pub request: RequestId,
+    /// On whose behalf.
+    pub by: By,
     /// When it came in.
     pub received: Instant,
     /// Who asks.

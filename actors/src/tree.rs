@@ -18,34 +18,49 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::PoisonError;
+use std::time::Duration;
 
-use dspex_consensus::{Consensus, ProposeError};
-use dspex_model::{Command, Digest, NodeId, Outcome, RequestId, RunId};
+use dspex_consensus::{Consensus, ProposeError, ReadError};
+use dspex_model::{Command, Digest, NodeId, Outcome, RunId};
 use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
-use crate::freeing;
+use crate::freeing::PIN_FOR;
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
-use crate::proposing::propose;
+use crate::proposing::{By, propose};
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 
-/// Runs that this node owned before it ended are never executed without their callers.
+/// Between attempts to learn which runs this node left behind.
+const LOOK_PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs that this node owned before it ended are never executed without their callers. Only a leader, or a quorum, knows
+/// them all. Returns when they are interrupted, or the node stops.
 async fn interrupt(consensus: &Consensus, node: NodeId) {
-    while let Err(error) = propose(consensus, None, &Command::InterruptRuns { node }).await {
-        if matches!(error, ProposeError::Stopped { .. }) {
-            return;
+    loop {
+        let left_over = match consensus.read(|state| !state.pending(node).is_empty()).await {
+            Ok(false) => return,
+            Ok(true) => propose(consensus, By::default(), &Command::InterruptRuns { node }).await,
+            Err(ReadError::Stopped { .. }) => return,
+            Err(error) => {
+                debug!(%error, "runs of this node's last life wait for a quorum");
+                tokio::time::sleep(LOOK_PAUSE).await;
+                continue;
+            }
+        };
+        match left_over {
+            Ok(_) | Err(ProposeError::Stopped { .. }) => return,
+            Err(error) => warn!(%error, "runs of this node's last life wait for a quorum"),
         }
-        warn!(%error, "runs of this node's last life wait for a quorum");
     }
 }
 
@@ -63,25 +78,26 @@ impl Tree {
     /// hand over what they need.
     ///
     /// # Errors
-    /// When an actor does not start or the log does not take the interruption.
+    /// When an actor does not start.
     pub async fn start(parts: NodeParts) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let context = NodeContext::new(parts);
         let node = context.parts.node;
         let consensus = context.parts.consensus.clone();
-        let left_over = !consensus.read_stale(|state| state.pending(node).is_empty());
-        // A node that leads can say so now; others when their cluster has a quorum.
-        let interrupted = left_over && consensus.status().is_leader;
-        if interrupted {
-            propose(&consensus, None, &Command::InterruptRuns { node }).await?;
+        // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
+        let turn = Arc::clone(&context.starting).lock_owned().await;
+        let leads = consensus.status().is_leader;
+        if leads {
+            interrupt(&consensus, node).await;
         }
         let effects = consensus.effects();
         let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
         let (evaluations, pools) = spawn_children(&context, &root).await?;
         let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
         tokio::spawn(async move {
-            if left_over && !interrupted {
+            if !leads {
                 interrupt(&consensus, node).await;
             }
+            drop(turn);
             reconciling.await;
         });
         tokio::spawn(sweep(Arc::clone(&context)));
@@ -108,29 +124,30 @@ impl Tree {
     ///
     /// # Errors
     /// When there is no such run, or it is not running.
-    pub async fn cancel(&self, run: RunId, reason: String, request: RequestId) -> Result<(), SubmitError> {
-        self.write(request, Command::CancelRun { run, reason }).await
+    pub async fn cancel(&self, run: RunId, reason: String, by: By) -> Result<(), SubmitError> {
+        self.write(by, Command::CancelRun { run, reason }).await
     }
 
     /// Removes a run and frees its blobs.
     ///
     /// # Errors
     /// When there is no such run, or it is running.
-    pub async fn delete(&self, run: RunId, request: RequestId) -> Result<(), SubmitError> {
+    pub async fn delete(&self, run: RunId, by: By) -> Result<(), SubmitError> {
         let consensus = &self.context.parts.consensus;
         let candidates = consensus.read_stale(|state| {
             state.run(run).map(|held| held.blobs().collect::<HashSet<Digest>>()).unwrap_or_default()
         });
-        self.write(request, Command::DeleteRun { run }).await?;
+        self.write(by, Command::DeleteRun { run }).await?;
         self.context.boards.remove(run);
         // The effect of the deletion sweeps in the background; this run's own blobs are gone when the caller hears of it.
-        let referenced = || consensus.read_stale(freeing::referenced);
-        self.context.freeing.free(&self.context.parts.blobs, candidates, referenced).await;
+        if let Err(error) = self.context.freeing.free(&self.context.parts.blobs, candidates, consensus).await {
+            debug!(%error, "the blobs of a deleted run are freed later");
+        }
         Ok(())
     }
 
-    async fn write(&self, request: RequestId, command: Command) -> Result<(), SubmitError> {
-        let outcome = propose(&self.context.parts.consensus, Some(request), &command).await;
+    async fn write(&self, by: By, command: Command) -> Result<(), SubmitError> {
+        let outcome = propose(&self.context.parts.consensus, by, &command).await;
         match outcome? {
             Outcome::Rejected(rejection) => Err(rejection.into()),
             _ => Ok(()),
@@ -156,7 +173,7 @@ impl Tree {
 
     /// An uploaded blob is kept for the proposal that will name it.
     pub fn pin(&self, digest: Digest) {
-        self.context.freeing.pin(digest);
+        self.context.parts.blobs.pin(digest, PIN_FOR);
     }
 
     /// The pools of this node.

@@ -7,7 +7,6 @@ use openraft::async_runtime::WatchReceiver;
 use tokio::time::{Instant, sleep};
 
 use crate::following::Leader;
-use crate::refusal::Refusal;
 use crate::types::Raft;
 
 /// Right after an election a leader refuses writes until a quorum has answered once: a few milliseconds.
@@ -35,11 +34,6 @@ impl Attempts {
     /// The time that is left.
     pub(crate) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// What is said of an attempt that was begun and not answered before the deadline.
-    pub(crate) fn too_late(&self) -> Refusal {
-        Refusal::Unknown("no answer within the time limit".to_owned())
     }
 
     /// Waits a moment, or until another leader is known; `false` when the deadline would pass.

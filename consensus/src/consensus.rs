@@ -5,27 +5,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dspex_model::{NodeId, Outcome, Proposal, State};
-use dspex_storage::DataDirectory;
+use dspex_storage::{BlobStore, DataDirectory};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use crate::addresses::Addresses;
 use crate::attempts::{Attempts, leader_of};
+use crate::blobs::keeper::{self, Lacking};
 use crate::compaction;
 use crate::effects::Effects;
 use crate::error::{FormationError, MemberError, ProposeError, ReadError, StartError};
 use crate::following::Leader;
-use crate::leading::Leading;
+use crate::leading::{Leading, Proposed};
 use crate::machine::MachineView;
-use crate::membership::{self, MemberChange};
+use crate::membership::{self, Copies, MemberChange};
 use crate::network::{Network, method};
 use crate::options::ConsensusOptions;
 use crate::peers::{Own, Peers};
 use crate::refusal::Refusal;
 use crate::rounds::Rounds;
 use crate::service::{PeerService, Served};
+use crate::settling;
 use crate::start;
 use crate::status::Status;
 use crate::ticks;
@@ -60,6 +63,8 @@ struct Shared {
     raft: Raft,
     view: MachineView,
     network: Network,
+    blobs: BlobStore,
+    copies: Copies,
     leading: Leading,
     /// Reads that wait for this node's word as the leader, or for the leader's.
     rounds: Rounds,
@@ -82,32 +87,45 @@ impl Consensus {
         options: ConsensusOptions,
         peers: Option<Peers>,
     ) -> Result<Self, StartError> {
-        let network = Network { transport: peers.as_ref().map(|peers| peers.transport.clone()) };
+        let transport = peers.as_ref().map(|peers| peers.transport.clone());
+        let network = Network { transport, addresses: Addresses::default() };
         let (raft, view) = start::start(data, &options, network.clone()).await?;
+        // It ends with openraft.
+        tokio::spawn(network.addresses.clone().follow(raft.clone()));
         let leading = Leading::new(raft.clone(), options.time_limit);
         let rounds = rounds(&raft, &leading, &network);
+        let (lacking, own_lacking) = watch::channel(Lacking::UNKNOWN);
+        let copies = Copies { network: network.clone(), own: own_lacking };
         let peers = peers.map(|peers| {
             let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
-            let served = Served::new(raft.clone(), leading.clone(), data.snapshots().clone(), own.clone());
+            let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies.clone());
             peers.service.set(Some(Arc::new(served)));
             (own, peers.service)
         });
         let compaction =
             compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
         let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
-        Ok(Self {
+        let settling = settling::run(raft.clone(), view.progress.clone());
+        let consensus = Self {
             shared: Arc::new(Shared {
                 raft,
                 view,
                 network,
+                blobs: data.blobs().clone(),
+                copies,
                 leading,
                 rounds,
                 peers,
                 permits: Semaphore::new(options.in_flight),
                 time_limit: options.time_limit,
-                background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks)]),
+                background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]),
             }),
-        })
+        };
+        if consensus.shared.peers.is_some() {
+            let keeper = tokio::spawn(keeper::run(consensus.clone(), lacking));
+            consensus.shared.background.lock().unwrap_or_else(PoisonError::into_inner).push(keeper);
+        }
+        Ok(consensus)
     }
 
     /// Makes a cluster of these members, of which this node is one. Exactly one node may do it, once.
@@ -121,28 +139,27 @@ impl Consensus {
     }
 
     /// Puts a command into the log, here or through the leader, and returns what applying it gave. When this returns
-    /// `Ok`, the command is synced on a quorum. Dropping the future does not take the command back.
+    /// `Ok`, the command is synced on a quorum, and applied on this node: a stale read here sees it. (A node that is so far
+    /// behind that it has not applied it within the time limit says what the leader said.) Dropping the future does not take
+    /// the command back.
     ///
     /// The stamp is the leader's: what the proposal carries is replaced.
     ///
     /// # Errors
     /// [`ProposeError::outcome_unknown`] tells whether the command may have been executed all the same.
-    pub async fn propose(&self, proposal: Proposal) -> Result<Outcome, ProposeError> {
-        proposal.encode()?;
+    pub async fn propose(&self, mut proposal: Proposal) -> Result<Outcome, ProposeError> {
+        proposal.stamp_ms = self.now_ms();
+        let bytes = bytes::Bytes::from(proposal.encode()?);
         let mut attempts = self.attempts();
         let _permit = self.permit(attempts.deadline).await.ok_or(ProposeError::Busy)?;
         let mut begun = None;
         loop {
-            let attempt = match attempts.leader(&self.shared.raft) {
-                None => Err(Refusal::NoLeader),
-                Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
-                    let write = self.shared.leading.propose(proposal.clone());
-                    timeout_at(attempts.deadline, write).await.unwrap_or_else(|_| Err(attempts.too_late()))
+            match self.attempt(&mut attempts, &bytes).await {
+                Ok(Proposed { index, outcome }) => {
+                    let mut progress = self.watch();
+                    let _ = timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await;
+                    return Ok(outcome);
                 }
-                Some(leader) => self.shared.network.propose(&leader, &proposal, attempts.left()).await,
-            };
-            match attempt {
-                Ok(outcome) => return Ok(outcome),
                 Err(Refusal::Stopped(detail)) => return Err(ProposeError::Stopped { detail }),
                 Err(Refusal::Refused(detail)) => return Err(ProposeError::Refused { detail }),
                 // Sent again under the same request id it is executed once.
@@ -155,6 +172,19 @@ impl Consensus {
             if !attempts.pause(&self.shared.raft).await {
                 return Err(begun.map_or(ProposeError::NoLeader, |detail| ProposeError::Unknown { detail }));
             }
+        }
+    }
+
+    /// Asks whoever is taken for the leader, once.
+    async fn attempt(&self, attempts: &mut Attempts, proposal: &bytes::Bytes) -> Result<Proposed, Refusal> {
+        match attempts.leader(&self.shared.raft) {
+            None => Err(Refusal::NoLeader),
+            Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
+                let late = |_| Err(Refusal::Unknown("no answer within the time limit".to_owned()));
+                let write = self.shared.leading.write(proposal.to_vec());
+                timeout_at(attempts.deadline, write).await.unwrap_or_else(late)
+            }
+            Some(leader) => self.shared.network.propose(&leader, proposal.clone(), attempts.left()).await,
         }
     }
 
@@ -193,8 +223,9 @@ impl Consensus {
             match asked {
                 Ok(index) => break index,
                 Err(Refusal::Stopped(detail)) => return Err(ReadError::Stopped { detail }),
+                Err(Refusal::Refused(detail)) => return Err(ReadError::Refused { detail }),
                 Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_) | Refusal::Refused(_)) => {}
+                Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_)) => {}
             }
             if !attempts.pause(&self.shared.raft).await {
                 return Err(ReadError::NoLeader);
@@ -218,7 +249,8 @@ impl Consensus {
         }
     }
 
-    /// Changes who belongs to the cluster, or who leads it, through the leader.
+    /// Changes who belongs to the cluster, or who leads it, through the leader. Dropping the future does not stop a change
+    /// that was begun: one that ends in the middle needs two majorities for everything.
     ///
     /// # Errors
     /// See [`MemberError`].
@@ -228,7 +260,7 @@ impl Consensus {
             let attempt = match attempts.leader(&self.shared.raft) {
                 None => Err(Refusal::NoLeader),
                 Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
-                    membership::change(&self.shared.raft, change, attempts.left()).await
+                    membership::begin(&self.shared.raft, &self.shared.copies, change, attempts.left()).await
                 }
                 Some(leader) => self.shared.network.change_members(&leader, change, attempts.left()).await,
             };
@@ -325,6 +357,20 @@ impl Consensus {
         if tokio::time::timeout(SHUTDOWN_LIMIT, gone).await.is_err() {
             tracing::warn!("the state is still in use after the shutdown of consensus");
         }
+    }
+
+    /// Who should lead when this leader ends: the voter that has most of the log among those that answer. `None`: this node
+    /// does not lead, or no other voter answers.
+    pub fn successor(&self) -> Option<NodeId> {
+        membership::successor(&self.shared.raft.metrics().borrow_watched()).map(NodeId)
+    }
+
+    pub(crate) fn blobs(&self) -> &BlobStore {
+        &self.shared.blobs
+    }
+
+    pub(crate) fn network(&self) -> &Network {
+        &self.shared.network
     }
 
     pub(crate) fn raft(&self) -> &Raft {

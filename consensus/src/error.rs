@@ -107,6 +107,12 @@ pub enum ReadError {
     /// No leader confirmed it in time.
     #[error("no leader confirmed the read within the time limit; try again, or read stale")]
     NoLeader,
+    /// The leader does not answer this node.
+    #[error("the leader refused the read: {detail}")]
+    Refused {
+        /// Why, and what to do.
+        detail: String,
+    },
     /// This node did not apply what it must have for the read in time.
     #[error("this node is behind: it has not applied entry {index} in time; read at another node, or read stale")]
     Behind {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dspex_model::{NodeId, Outcome, Proposal};
-use dspex_transport::{CallError, Channel, Link, Transport};
+use dspex_model::NodeId;
+use dspex_transport::{CallError, Channel};
 
 use crate::codec::wire;
+use crate::leading::Proposed;
 use crate::membership::MemberChange;
 use crate::network::{Network, method};
 use crate::refusal::Refusal;
@@ -19,15 +20,9 @@ pub(crate) struct Leader {
 }
 
 impl Network {
-    /// Hands a proposal to the leader.
-    pub(crate) async fn propose(
-        &self,
-        leader: &Leader,
-        proposal: &Proposal,
-        limit: Duration,
-    ) -> Result<Outcome, Refusal> {
-        let body = proposal.encode().map_err(|error| Refusal::Refused(error.to_string()))?;
-        let reply = self.ask(leader, method::PROPOSE, body.into(), limit).await?;
+    /// Hands an encoded proposal to the leader.
+    pub(crate) async fn propose(&self, leader: &Leader, proposal: Bytes, limit: Duration) -> Result<Proposed, Refusal> {
+        let reply = self.ask(leader, method::PROPOSE, proposal, limit).await?;
         wire::decode_proposed(&reply).map_err(|error| unreadable(&error))?
     }
 
@@ -53,8 +48,8 @@ impl Network {
     }
 
     async fn ask(&self, leader: &Leader, method: u8, body: Bytes, limit: Duration) -> Result<Bytes, Refusal> {
-        let transport = self.transport.as_ref().ok_or(Refusal::NoLeader)?;
-        link(transport, leader).call(method, body, limit).await.map_err(|error| match error {
+        let link = self.link(leader.node.0, &leader.address, Channel::Consensus).ok_or(Refusal::NoLeader)?;
+        link.call(method, body, limit).await.map_err(|error| match error {
             // Not sent, or not begun there.
             CallError::Unreachable(_) => Refusal::NoLeader,
             CallError::Full => Refusal::Busy,
@@ -62,10 +57,6 @@ impl Network {
             CallError::Failed(_) | CallError::TimedOut | CallError::Lost(_) => Refusal::Unknown(error.to_string()),
         })
     }
-}
-
-fn link(transport: &Transport, leader: &Leader) -> Link {
-    transport.link(leader.node.0, &leader.address, Channel::Consensus)
 }
 
 fn unreadable(error: &std::io::Error) -> Refusal {

@@ -1,11 +1,11 @@
 //! How nodes without a log become a cluster, once; and how a node without one is taken into a cluster that exists.
 
-mod plan;
+pub(crate) mod plan;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dspex_model::{Command, NodeId, Proposal};
+use dspex_model::{Command, NodeId, Outcome, Proposal};
 use dspex_transport::{CallError, Channel, Transport};
 use openraft::RaftMetrics;
 use openraft::async_runtime::WatchReceiver;
@@ -41,11 +41,15 @@ impl Consensus {
     ///
     /// # Errors
     /// When waiting cannot help.
-    pub async fn become_member(&self, formation: &Formation, mut told: impl FnMut(&str)) -> Result<(), FormationError> {
+    pub async fn become_member(&self, mut told: impl FnMut(&str)) -> Result<(), FormationError> {
+        let own = self.own()?;
+        if let Some(why) = plan::alone(&own.introduction().await) {
+            return Err(FormationError::Never { detail: why });
+        }
         let mut pause = FIRST_PAUSE;
         let mut waited_for = String::new();
         while !self.is_member().await? {
-            let waits = match self.round(formation).await? {
+            let waits = match self.round().await? {
                 Step::Form { cluster, members } => match self.form_cluster(cluster, &members).await {
                     Ok(()) => continue,
                     Err(why) => why,
@@ -53,7 +57,7 @@ impl Consensus {
                 Step::Wait(why) => why,
                 Step::Found(cluster) => format!(
                     "cluster {cluster} exists and does not know this node yet: run `dspex member add {}`",
-                    self.own()?.address
+                    own.address
                 ),
                 Step::Never(why) => return Err(FormationError::Never { detail: why }),
             };
@@ -78,10 +82,12 @@ impl Consensus {
     }
 
     /// Asks everybody, this node included.
-    async fn round(&self, formation: &Formation) -> Result<Step, FormationError> {
+    async fn round(&self) -> Result<Step, FormationError> {
         let own = self.own()?;
         let said = own.introduction().await;
-        let asked = formation.join.iter().map(|address| async move { (address, ask(&own.transport, address).await) });
+        // This node need not ask itself.
+        let others = own.formation.join.iter().filter(|address| **address != own.address);
+        let asked = others.map(|address| async move { (address, ask(&own.transport, address).await) });
         let (mut found, mut silent) = (Vec::new(), Vec::new());
         for (address, answer) in futures::future::join_all(asked).await {
             match answer {
@@ -122,11 +128,17 @@ impl Consensus {
         let Some(id) = self.own()?.cluster() else { return Ok(()) };
         while self.read_stale(|state| state.cluster().is_none()) {
             match self.propose(Proposal::internal(Command::NameCluster { id: id.clone() })).await {
+                Ok(Outcome::Rejected(rejection)) => {
+                    return Err(FormationError::Never {
+                        detail: format!("the log belongs to another cluster than this directory ({id}): {rejection}"),
+                    });
+                }
                 Ok(_) => return Ok(()),
                 Err(ProposeError::Stopped { detail }) => return Err(FormationError::Stopped { detail }),
                 // Without a quorum there is nothing to do but to wait for one.
                 Err(error) => tracing::debug!(%error, "the cluster has no name in its log yet"),
             }
+            tokio::time::sleep(LONGEST_PAUSE).await;
         }
         Ok(())
     }

@@ -14,6 +14,13 @@ use crate::membership::forwarded;
 use crate::refusal::Refusal;
 use crate::types::{EncodedProposal, Raft};
 
+/// What applying a proposal gave, and where it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proposed {
+    pub(crate) index: u64,
+    pub(crate) outcome: Outcome,
+}
+
 /// This node as the leader, or as one who says who leads. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Leading {
@@ -30,21 +37,30 @@ impl Leading {
     }
 
     /// Takes a proposal that another node encoded. What cannot be decoded must not enter the log: no node could apply it.
-    pub(crate) async fn propose_encoded(&self, bytes: &[u8]) -> Result<Outcome, Refusal> {
+    pub(crate) async fn propose_encoded(&self, bytes: &[u8]) -> Result<Proposed, Refusal> {
         let proposal = Proposal::decode(bytes).map_err(|error| Refusal::Refused(error.to_string()))?;
         self.propose(proposal).await
     }
 
     /// Puts a proposal into the log under this node's stamp, and returns what applying it gave.
-    pub(crate) async fn propose(&self, mut proposal: Proposal) -> Result<Outcome, Refusal> {
+    pub(crate) async fn propose(&self, mut proposal: Proposal) -> Result<Proposed, Refusal> {
         proposal.stamp_ms = self.stamp_ms();
         let bytes = proposal.encode().map_err(|error| Refusal::Refused(error.to_string()))?;
-        match timeout(self.time_limit, self.raft.client_write(EncodedProposal(bytes))).await {
-            Ok(Ok(response)) => response.data.0.ok_or_else(|| Refusal::Unknown("the entry had no outcome".to_owned())),
-            Ok(Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward)))) => Err(forwarded(forward)),
-            Ok(Err(RaftError::APIError(error))) => Err(Refusal::Unknown(error.to_string())),
-            Ok(Err(RaftError::Fatal(error))) => Err(Refusal::Stopped(error.to_string())),
-            Err(_) => Err(Refusal::Unknown(format!("not committed within {:?}", self.time_limit))),
+        let late = |_| Err(Refusal::Unknown(format!("not committed within {:?}", self.time_limit)));
+        timeout(self.time_limit, self.write(bytes)).await.unwrap_or_else(late)
+    }
+
+    /// Puts a proposal into the log as it is encoded: stamped by this node, and by now. It has no time limit of its own.
+    pub(crate) async fn write(&self, bytes: Vec<u8>) -> Result<Proposed, Refusal> {
+        match self.raft.client_write(EncodedProposal(bytes)).await {
+            Ok(response) => {
+                let index = response.log_id.index();
+                let outcome = response.data.0.ok_or_else(|| Refusal::Unknown("the entry had no outcome".to_owned()))?;
+                Ok(Proposed { index, outcome })
+            }
+            Err(RaftError::APIError(ClientWriteError::ForwardToLeader(forward))) => Err(forwarded(forward)),
+            Err(RaftError::APIError(error)) => Err(Refusal::Unknown(error.to_string())),
+            Err(RaftError::Fatal(error)) => Err(Refusal::Stopped(error.to_string())),
         }
     }
 

@@ -7,7 +7,9 @@
 //! Peers are reached over `dspex-transport` ([`network`]), and served by [`PeerService`]. An embedded node has none: it is
 //! its own only voter, and nothing else is different.
 
+mod addresses;
 mod attempts;
+mod blobs;
 mod clock;
 mod codec;
 mod compaction;
@@ -26,12 +28,14 @@ mod peers;
 mod refusal;
 mod rounds;
 mod service;
+mod settling;
 mod start;
 mod status;
 mod survey;
 mod ticks;
 mod types;
 
+pub use blobs::BlobError;
 pub use consensus::{Consensus, Freshness};
 pub use effects::{EffectEvent, Effects};
 pub use error::{FormationError, MemberError, ProposeError, ReadError, StartError};

@@ -60,7 +60,7 @@ fn range_of(range: &impl RangeBounds<u64>) -> Range<u64> {
 }
 
 /// Starts a write and waits for the flusher's acknowledgement without blocking a runtime thread.
-async fn acknowledged(write: impl FnOnce(Done)) -> io::Result<()> {
+pub(crate) async fn acknowledged(write: impl FnOnce(Done)) -> io::Result<()> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     write(Box::new(move |result| {
         // Nobody waits any more when the node is being stopped.

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dspex_model::State;
-use dspex_storage::{DataDirectory, SnapshotFile, Snapshots, StateStore};
+use dspex_storage::{DataDirectory, LogStore, SnapshotFile, Snapshots, StateStore};
 use futures::stream::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::type_config::alias::SnapshotOf;
@@ -21,6 +21,7 @@ use self::batch::Batch;
 use self::builder::Builder;
 use crate::codec;
 use crate::effects::EffectBatch;
+use crate::log::acknowledged;
 use crate::types::{LogId, SnapshotMeta, StoredMembership, Types};
 
 /// The state, shared with readers.
@@ -36,6 +37,7 @@ pub(crate) struct Held {
 /// Applies entries. There is one, owned by openraft; when it is dropped, nothing is applied any more.
 #[derive(Debug)]
 pub(crate) struct Machine {
+    log: LogStore,
     store: StateStore,
     snapshots: Snapshots,
     state: SharedState,
@@ -65,12 +67,16 @@ impl Machine {
         let (effects, _) = broadcast::channel(effect_backlog.max(1));
         let view = MachineView { state: Arc::clone(&state), progress: progress_receiver, effects: effects.downgrade() };
         let snapshots = data.snapshots().clone();
-        Ok((Self { store, snapshots, state, applied, membership, progress, effects }, view))
+        let log = data.log().clone();
+        Ok((Self { log, store, snapshots, state, applied, membership, progress, effects }, view))
     }
 
     /// Writes what a batch changed, then tells everybody who waits for it.
-    fn commit(&mut self, batch: Batch) -> io::Result<()> {
+    async fn commit(&mut self, batch: Batch) -> io::Result<()> {
         let Some(applied) = batch.last else { return Ok(()) };
+        // A quorum has the entries, this node's disk perhaps not yet. A state that is ahead of its log is taken for a log that
+        // has lost entries: see `start::complete`.
+        acknowledged(|done| self.log.when_synced(applied.index, done)).await?;
         let finished = {
             let mut held = self.state.write().unwrap_or_else(PoisonError::into_inner);
             held.applied = applied.index;
@@ -147,15 +153,15 @@ impl RaftStateMachine<Types> for Machine {
             let pushed = item.and_then(|(entry, responder)| batch.push(entry, responder));
             if let Err(error) = pushed {
                 // What came before it is good, and stays applied.
-                self.commit(batch)?;
+                self.commit(batch).await?;
                 tracing::error!(%error, "an entry of the log cannot be applied; the node stops");
                 return Err(error);
             }
             if batch.is_full() {
-                self.commit(std::mem::take(&mut batch))?;
+                self.commit(std::mem::take(&mut batch)).await?;
             }
         }
-        self.commit(batch)
+        self.commit(batch).await
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder {
@@ -171,8 +177,9 @@ impl RaftStateMachine<Types> for Machine {
                 let detail = format!("the snapshot is {found}, not {expected}");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
             }
-            store.install(&snapshot)?;
-            snapshots.adopt(&snapshot, index_of(found.last_log_id.as_ref()))?;
+            // Kept first: a crash in between leaves a state that is ahead of its log, and the snapshot says why.
+            let kept = snapshots.adopt(&snapshot, index_of(found.last_log_id.as_ref()))?;
+            store.install(&kept)?;
             load(&store)
         };
         let state = tokio::task::spawn_blocking(install).await.map_err(io::Error::other)??;

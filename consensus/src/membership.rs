@@ -1,20 +1,29 @@
 //! Who belongs to the cluster, and how that is changed: through the log, by the leader, one change at a time.
 
+mod copies;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dspex_model::NodeId;
-use openraft::ChangeMembers;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ChangeMembershipError, ClientWriteError, ForwardToLeader, RaftError};
+use openraft::{ChangeMembers, Instant};
 use tokio::time::timeout;
 
+pub(crate) use self::copies::Copies;
 use crate::attempts::leader_of;
 use crate::refusal::Refusal;
 use crate::types::{Member, Raft, Types};
 
 /// How long a leader that hands over waits until it sees another one.
 const TRANSFER_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a voter that is to go waits for the others to have copied what it has.
+const COPIES_LIMIT: Duration = Duration::from_secs(20);
+
+/// A voter that has not answered for so long is not handed the leadership: ten heartbeats.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
 
 /// A change of who belongs to the cluster or leads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,20 +35,24 @@ pub enum MemberChange {
         /// Where its peers reach it.
         address: String,
     },
-    /// A node that follows gets a vote. It waits until the node has nearly everything.
+    /// A node that follows gets a vote. It waits until the node has nearly everything of the log, and every blob.
     Promote {
         /// The node.
         node: NodeId,
     },
-    /// A voter only follows from now on.
+    /// A voter only follows from now on. Before, the voters that stay must have every blob.
     Demote {
         /// The node.
         node: NodeId,
+        /// Blobs that only this voter has may be lost.
+        forced: bool,
     },
-    /// A node is no member any more.
+    /// A node is no member any more. Before, the voters that stay must have every blob.
     Remove {
         /// The node.
         node: NodeId,
+        /// Blobs that only this voter has may be lost.
+        forced: bool,
     },
     /// The leader hands over to another voter.
     Transfer {
@@ -48,30 +61,57 @@ pub enum MemberChange {
     },
 }
 
+/// Makes a change on the leader, and goes on with it when nobody waits any more.
+pub(crate) async fn begin(raft: &Raft, copies: &Copies, change: &MemberChange, limit: Duration) -> Result<(), Refusal> {
+    let (raft, copies, change) = (raft.clone(), copies.clone(), change.clone());
+    let changing = tokio::spawn(async move { self::change(&raft, &copies, &change, limit).await });
+    changing.await.unwrap_or_else(|error| Err(Refusal::Unknown(error.to_string())))
+}
+
 /// Makes a change on the leader.
-pub(crate) async fn change(raft: &Raft, change: &MemberChange, limit: Duration) -> Result<(), Refusal> {
+async fn change(raft: &Raft, copies: &Copies, change: &MemberChange, limit: Duration) -> Result<(), Refusal> {
     leads(raft)?;
     let members = |node: &NodeId| BTreeSet::from([node.0]);
-    if let MemberChange::Promote { node } | MemberChange::Demote { node } | MemberChange::Remove { node } = change {
+    if let MemberChange::Promote { node } | MemberChange::Demote { node, .. } | MemberChange::Remove { node, .. } =
+        change
+    {
         is_member(raft, *node)?;
+    }
+    if let MemberChange::Demote { node, forced: false } | MemberChange::Remove { node, forced: false } = change
+        && is_voter(raft, node.0)
+    {
+        let staying: BTreeSet<u64> = raft.voter_ids().filter(|voter| *voter != node.0).collect();
+        copies.on(raft, &staying, staying.len() / 2 + 1, limit.min(COPIES_LIMIT)).await?;
     }
     let (changes, retain) = match change {
         MemberChange::Transfer { node } => return transfer(raft, node.0).await,
-        MemberChange::Add { node, address } => {
-            let member = Member { address: address.clone() };
-            (ChangeMembers::AddNodes(BTreeMap::from([(node.0, member)])), true)
-        }
+        MemberChange::Add { node, address } => match known_at(raft, *node) {
+            Some(known) if known == *address => return Ok(()),
+            // It has moved.
+            Some(_) => (ChangeMembers::SetNodes(member(*node, address)), true),
+            None => (ChangeMembers::AddNodes(member(*node, address)), true),
+        },
         MemberChange::Promote { node } => {
             caught_up(raft, node.0, limit).await?;
+            copies.on(raft, &members(node), 1, limit).await?;
             (ChangeMembers::AddVoterIds(members(node)), true)
         }
-        MemberChange::Demote { node } => (ChangeMembers::RemoveVoters(members(node)), true),
-        MemberChange::Remove { node } if is_voter(raft, node.0) => (ChangeMembers::RemoveVoters(members(node)), false),
-        MemberChange::Remove { node } => (ChangeMembers::RemoveNodes(members(node)), true),
+        MemberChange::Demote { node, .. } => (ChangeMembers::RemoveVoters(members(node)), true),
+        MemberChange::Remove { node, .. } if is_voter(raft, node.0) => {
+            (ChangeMembers::RemoveVoters(members(node)), false)
+        }
+        MemberChange::Remove { node, .. } => (ChangeMembers::RemoveNodes(members(node)), true),
     };
-    match timeout(limit, raft.change_membership(changes, retain)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(refusal(error)),
+    // Not ended at the limit: what is begun has to come to its end.
+    let mut changing = tokio::spawn({
+        let raft = raft.clone();
+        async move { raft.change_membership(changes, retain).await }
+    });
+    let changed = timeout(limit, &mut changing).await.map(|joined| joined.map_err(|error| error.to_string()));
+    match changed {
+        Ok(Err(detail)) => Err(Refusal::Unknown(detail)),
+        Ok(Ok(Ok(_))) => Ok(()),
+        Ok(Ok(Err(error))) => Err(refusal(error)),
         Err(_) => Err(Refusal::Unknown(format!(
             "the change was not committed within {limit:?}; it may be yet: look at the members"
         ))),
@@ -87,14 +127,35 @@ fn leads(raft: &Raft) -> Result<(), Refusal> {
     Err(Refusal::OtherLeader { node: leader.node, address: leader.address })
 }
 
-fn is_member(raft: &Raft, node: NodeId) -> Result<(), Refusal> {
-    let metrics = raft.server_metrics();
-    let known = metrics.borrow_watched().membership_config.membership().get_node(&node.0).is_some();
-    let refused = || Refusal::Refused(format!("node {node} is no member: `dspex member add ADDRESS` takes a node in"));
-    known.then_some(()).ok_or_else(refused)
+fn member(node: NodeId, address: &str) -> BTreeMap<u64, Member> {
+    BTreeMap::from([(node.0, Member { address: address.to_owned() })])
 }
 
-fn is_voter(raft: &Raft, node: u64) -> bool {
+/// Where the members reach a node; `None`: it is no member.
+pub(crate) fn known_at(raft: &Raft, node: NodeId) -> Option<String> {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    metrics.membership_config.membership().get_node(&node.0).map(|member| member.address.clone())
+}
+
+fn is_member(raft: &Raft, node: NodeId) -> Result<(), Refusal> {
+    let refused = || Refusal::Refused(format!("node {node} is no member: `dspex member add ADDRESS` takes a node in"));
+    known_at(raft, node).map(drop).ok_or_else(refused)
+}
+
+/// The voter that has most of the log among those that a leader has heard lately.
+pub(crate) fn successor(metrics: &openraft::RaftMetrics<Types>) -> Option<u64> {
+    let (replication, heard) = (metrics.replication.as_ref()?, metrics.heartbeat.as_ref()?);
+    let answers = |node: &u64| {
+        let last = heard.get(node).copied().flatten();
+        last.is_some_and(|last| last.elapsed() < SILENT_AFTER)
+    };
+    let voters = metrics.membership_config.membership().voter_ids();
+    let others = voters.filter(|node| *node != metrics.id && answers(node));
+    others.max_by_key(|node| replication.get(node).copied().flatten().map(|log_id| log_id.index))
+}
+
+pub(crate) fn is_voter(raft: &Raft, node: u64) -> bool {
     raft.voter_ids().any(|voter| voter == node)
 }
 

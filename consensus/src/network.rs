@@ -23,6 +23,7 @@ use openraft::raft::{
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{OptionalSend, RaftTypeConfig};
 
+use crate::addresses::Addresses;
 use crate::codec::wire;
 use crate::types::{Member, Types};
 
@@ -43,6 +44,11 @@ pub(crate) mod method {
     pub(crate) const SNAPSHOT_OFFER: u8 = 16;
     pub(crate) const SNAPSHOT_CHUNK: u8 = 17;
     pub(crate) const SNAPSHOT_INSTALL: u8 = 18;
+    pub(crate) const BLOBS_MISSING: u8 = 20;
+    pub(crate) const BLOBS_STORE: u8 = 21;
+    pub(crate) const BLOB_PIECE: u8 = 22;
+    pub(crate) const BLOB_READ: u8 = 23;
+    pub(crate) const BLOBS_LACKING: u8 = 24;
 }
 
 /// The pause before the second attempt at a peer that cannot be reached, and the longest.
@@ -54,6 +60,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Network {
     /// `None`: an embedded node, which has no peers.
     pub(crate) transport: Option<Transport>,
+    pub(crate) addresses: Addresses,
 }
 
 /// What a way to a peer is for.
@@ -68,22 +75,20 @@ enum Purpose {
 pub(crate) struct Peer {
     node: u64,
     purpose: Purpose,
-    links: Option<Links>,
-}
-
-#[derive(Debug, Clone)]
-struct Links {
-    consensus: Link,
-    bulk: Link,
+    /// As it was when openraft began; the network knows newer ones.
+    address: String,
+    network: Network,
 }
 
 impl Network {
     fn peer(&self, node: u64, member: &Member, purpose: Purpose) -> Peer {
-        let links = self.transport.as_ref().map(|transport| Links {
-            consensus: transport.link(node, &member.address, Channel::Consensus),
-            bulk: transport.link(node, &member.address, Channel::Bulk),
-        });
-        Peer { node, purpose, links }
+        Peer { node, purpose, address: member.address.clone(), network: self.clone() }
+    }
+
+    /// The way to a member on a channel; `None`: an embedded node has no peers.
+    pub(crate) fn link(&self, node: u64, address: &str, channel: Channel) -> Option<Link> {
+        let known = self.addresses.get(node);
+        Some(self.transport.as_ref()?.link(node, known.as_deref().unwrap_or(address), channel))
     }
 }
 
@@ -100,18 +105,18 @@ impl RaftNetworkFactory<Types> for Network {
 }
 
 impl Peer {
-    fn links(&self) -> Result<&Links, Unreachable<Types>> {
+    fn link(&self, channel: Channel) -> Result<Link, Unreachable<Types>> {
         let none =
             || Unreachable::from_string(format!("node {} cannot be reached: an embedded node has no peers", self.node));
-        self.links.as_ref().ok_or_else(none)
+        self.network.link(self.node, &self.address, channel).ok_or_else(none)
     }
 
     async fn session(&self, limit: Duration) -> Result<Session, RPCError<Types>> {
-        self.links()?.consensus.session(limit).await.map_err(rpc_error)
+        self.link(Channel::Consensus)?.session(limit).await.map_err(rpc_error)
     }
 
     async fn call(&self, method: u8, body: Bytes, limit: Duration) -> Result<Bytes, RPCError<Types>> {
-        self.links()?.consensus.call(method, body, limit).await.map_err(rpc_error)
+        self.link(Channel::Consensus)?.call(method, body, limit).await.map_err(rpc_error)
     }
 }
 
@@ -179,9 +184,9 @@ impl RaftNetworkV2<Types> for Peer {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
-        let links = self.links()?;
+        let bulk = self.link(Channel::Bulk)?;
         tokio::select! {
-            sent = snapshot::send(&links.bulk, &vote, snapshot.snapshot) => sent.map(SnapshotResponse::new),
+            sent = snapshot::send(&bulk, &vote, snapshot.snapshot) => sent.map(SnapshotResponse::new),
             closed = cancel => Err(closed.into()),
         }
     }

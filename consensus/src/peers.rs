@@ -4,7 +4,8 @@ use dspex_model::NodeId;
 use dspex_storage::IdentityFile;
 use dspex_transport::Transport;
 
-use crate::formation::Introduction;
+use crate::formation::plan;
+use crate::formation::{Formation, Introduction};
 use crate::service::PeerService;
 use crate::types::Raft;
 
@@ -17,8 +18,8 @@ pub struct Peers {
     pub service: PeerService,
     /// Where they reach this node: HOST:PORT.
     pub address: String,
-    /// How many voters form the cluster; 0: this node never forms one.
-    pub expect: u32,
+    /// Where the first voters are, and how many.
+    pub formation: Formation,
 }
 
 /// What this node says of itself.
@@ -26,7 +27,7 @@ pub struct Peers {
 pub(crate) struct Own {
     pub(crate) transport: Transport,
     pub(crate) address: String,
-    expect: u32,
+    pub(crate) formation: Formation,
     identity: IdentityFile,
     raft: Raft,
 }
@@ -36,20 +37,25 @@ impl Own {
         Self {
             transport: peers.transport.clone(),
             address: peers.address.clone(),
-            expect: peers.expect,
+            formation: peers.formation.clone(),
             identity,
             raft,
         }
     }
 
+    /// Whether the log has begun.
+    async fn formed(&self) -> bool {
+        self.raft.is_initialized().await.unwrap_or(true)
+    }
+
     pub(crate) async fn introduction(&self) -> Introduction {
-        let formed = self.raft.is_initialized().await.unwrap_or(true);
+        let formed = self.formed().await;
         Introduction {
             node: NodeId(*self.raft.node_id()),
             address: self.address.clone(),
             cluster: self.cluster(),
             formed,
-            expect: self.expect,
+            expect: self.formation.expect,
         }
     }
 
@@ -59,7 +65,16 @@ impl Own {
     }
 
     /// Stores the id of the cluster that this node becomes a part of. It blocks for a sync.
+    ///
+    /// # Errors
+    /// A log that has begun without a cluster is never taken into one: its entries would be lost.
     pub(crate) async fn join(&self, cluster: &str) -> std::io::Result<()> {
+        if let Err(error) = uuid::Uuid::try_parse(cluster) {
+            return Err(std::io::Error::other(format!("{cluster:?} is not the id of a cluster: {error}")));
+        }
+        if self.cluster().is_none() && self.formed().await {
+            return Err(std::io::Error::other(plan::ALONE));
+        }
         let (identity, id) = (self.identity.clone(), cluster.to_owned());
         let stored =
             tokio::task::spawn_blocking(move || identity.join_cluster(&id).map_err(std::io::Error::other)).await;

@@ -1,16 +1,20 @@
 //! What this node does for its peers: the other end of [`crate::network`].
 
 mod appends;
+mod bulk;
 mod requests;
 mod snapshots;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use dspex_storage::{IncomingSnapshot, Snapshots};
+use dspex_model::NodeId;
+use dspex_storage::{DataDirectory, IncomingSnapshot, Snapshots};
 use dspex_transport::{Channel, Requests, Serve, Session};
 use openraft::ReadPolicy;
 
+use crate::blobs::Incoming;
 use crate::leading::Leading;
+use crate::membership::Copies;
 use crate::peers::Own;
 use crate::rounds::Rounds;
 use crate::types::Raft;
@@ -30,20 +34,29 @@ pub(crate) struct Served {
     pub(crate) rounds: Rounds,
     pub(crate) snapshots: Snapshots,
     pub(crate) own: Own,
+    pub(crate) blobs: Incoming,
+    pub(crate) copies: Copies,
     /// The snapshot that is arriving.
     pub(crate) incoming: Arc<tokio::sync::Mutex<Option<IncomingSnapshot>>>,
 }
 
 impl Served {
-    pub(crate) fn new(raft: Raft, leading: Leading, snapshots: Snapshots, own: Own) -> Self {
+    pub(crate) fn new(raft: Raft, leading: Leading, data: &DataDirectory, own: Own, copies: Copies) -> Self {
         let answering = leading.clone();
         // A peer that is asked by mistake says who leads; it does not ask on.
         let rounds = Rounds::start(move || {
             let leading = answering.clone();
             async move { leading.read_index(ReadPolicy::ReadIndex).await }
         });
-        Self { raft, leading, rounds, snapshots, own, incoming: Arc::default() }
+        let (snapshots, blobs) = (data.snapshots().clone(), Incoming::new(data.blobs().clone()));
+        Self { raft, leading, rounds, snapshots, own, blobs, copies, incoming: Arc::default() }
     }
+}
+
+/// A peer of the same cluster; `None`: one that belongs to none yet, or to which this node does not belong yet.
+fn fellow(own: &Own, session: &Session) -> Option<NodeId> {
+    let peer = session.peer();
+    (peer.cluster.is_some() && peer.cluster == own.cluster()).then_some(NodeId(peer.node))
 }
 
 impl PeerService {
@@ -66,8 +79,8 @@ impl Serve for PeerService {
     /// Channels that are not served here are closed for what the peer would ask.
     fn serve(&self, session: Session, requests: Requests) {
         match session.channel() {
-            Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), requests))),
-            Channel::Bulk => drop(tokio::spawn(snapshots::serve(self.clone(), requests))),
+            Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), session, requests))),
+            Channel::Bulk => drop(tokio::spawn(bulk::serve(self.clone(), session, requests))),
             Channel::Coordination | Channel::Inference | Channel::Telemetry | Channel::RealTime => {}
         }
     }

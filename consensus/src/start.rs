@@ -11,7 +11,7 @@ use openraft::{Config, ServerState, SnapshotPolicy};
 use crate::codec;
 use crate::error::StartError;
 use crate::log::RaftLog;
-use crate::machine::{Machine, MachineView};
+use crate::machine::{Machine, MachineView, snapshot_meta};
 use crate::network::Network;
 use crate::options::ConsensusOptions;
 use crate::types::{Member, Raft};
@@ -41,12 +41,16 @@ pub(crate) async fn start(
     Ok((raft, view))
 }
 
-/// The state is written after the log is synced, so a log that ends before the state has lost entries.
+/// The state is written after the log is synced, so a log that ends before the state has lost entries: unless the state came
+/// as a snapshot, and the log's end has not been moved behind it yet. openraft does that when it starts.
 fn complete(data: &DataDirectory, applied: u64) -> Result<(), StartError> {
     let purged = data.log().last_purged().map_err(StartError::storage)?;
     let purged = purged.as_deref().map(codec::decode_position).transpose().map_err(StartError::storage)?.flatten();
+    let snapshot = data.snapshots().current().map_err(StartError::storage)?;
+    let snapshot = snapshot.as_ref().map(snapshot_meta).transpose().map_err(StartError::storage)?;
+    let installed = snapshot.and_then(|meta| meta.last_log_id).map(|id| id.index);
     let last = data.log().bounds().last.max(purged.map(|id| id.index)).unwrap_or(0);
-    if applied > last {
+    if applied > last && installed.is_none_or(|installed| applied > installed) {
         let detail = format!("the log ends with entry {last}, the state with entry {applied}: entries are missing");
         return Err(StartError::Storage { detail });
     }

@@ -42,8 +42,7 @@ impl Consensus {
     }
 
     async fn ask(&self, node: u64, address: &str, limit: Duration) -> Option<Status> {
-        let transport = &self.own().ok()?.transport;
-        let link = transport.link(node, address, Channel::Consensus);
+        let link = self.network().link(node, address, Channel::Consensus)?;
         let reply = link.call(method::STATUS, bytes::Bytes::new(), limit).await.ok()?;
         wire::decode_status(&reply).ok()
     }

@@ -2,150 +2,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dspex_consensus::{
-    Consensus, ConsensusOptions, Freshness, MemberChange, MemberError, PeerService, Peers, ProposeError, ReadError,
-};
+use dspex_consensus::{ConsensusOptions, Freshness, MemberChange, MemberError, ProposeError, ReadError};
 use dspex_model::{NodeId, Outcome, Proposal, RequestId, State};
-use dspex_storage::{DataDirectory, Options};
-use dspex_transport::{Identity, Limits, Security, Transport, TransportSettings};
+use support::members::{Cluster, PATIENCE, free_address, options};
 use support::{has, must_submit, submit};
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
-
-const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Member {
-    id: NodeId,
-    path: PathBuf,
-    address: String,
-    running: Option<Running>,
-}
-
-struct Running {
-    data: DataDirectory,
-    consensus: Consensus,
-    transport: Transport,
-}
-
-struct Cluster {
-    members: Vec<Member>,
-    options: ConsensusOptions,
-    _directory: TempDir,
-}
-
-fn options() -> ConsensusOptions {
-    ConsensusOptions { time_limit: Duration::from_secs(10), ..ConsensusOptions::default() }
-}
-
-/// The address is kept over a restart: it is what the membership says.
-async fn start(id: NodeId, path: &Path, address: &str, options: &ConsensusOptions) -> Running {
-    let data = DataDirectory::open(path, &Options::cluster(id)).expect("the directory opens");
-    let service = PeerService::new();
-    let settings = TransportSettings {
-        identity: Identity { node: id.0, cluster: data.identity().cluster_id },
-        listen: Some(address.parse().expect("an address")),
-        security: Security::Plain,
-        limits: Limits::default(),
-    };
-    let transport = Transport::start(settings, service.clone()).await.expect("the transport starts");
-    let peers = Peers { transport: transport.clone(), service, address: address.to_owned(), expect: 0 };
-    let consensus = Consensus::start(&data, options.clone(), Some(peers)).await.expect("consensus starts");
-    Running { data, consensus, transport }
-}
-
-fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
-}
-
-impl Cluster {
-    async fn of(size: u64) -> Self {
-        Self::with(size, options()).await
-    }
-
-    /// Voters that have a leader.
-    async fn with(size: u64, options: ConsensusOptions) -> Self {
-        let mut cluster = Self { members: Vec::new(), options, _directory: tempfile::tempdir().expect("a directory") };
-        for _ in 0..size {
-            cluster.add().await;
-        }
-        let members: BTreeMap<NodeId, String> =
-            cluster.members.iter().map(|member| (member.id, member.address.clone())).collect();
-        cluster.node(0).form(&members).await.expect("the cluster is formed");
-        cluster.leader().await;
-        cluster
-    }
-
-    /// A node that belongs to nothing yet; its position.
-    async fn add(&mut self) -> usize {
-        let id = NodeId(self.members.len() as u64 + 1);
-        let (path, address) = (self._directory.path().join(id.to_string()), free_address());
-        let running = start(id, &path, &address, &self.options).await;
-        self.members.push(Member { id, path, address, running: Some(running) });
-        self.members.len() - 1
-    }
-
-    fn node(&self, position: usize) -> &Consensus {
-        &self.members[position].running.as_ref().expect("it runs").consensus
-    }
-
-    fn running(&self) -> impl Iterator<Item = usize> + '_ {
-        self.members.iter().enumerate().filter(|(_, member)| member.running.is_some()).map(|(position, _)| position)
-    }
-
-    /// The position of the leader that all running voters agree on.
-    async fn leader(&self) -> usize {
-        let agreed = async {
-            loop {
-                let leaders: Vec<_> = self.running().map(|position| self.node(position).status().leader).collect();
-                if let Some(Some(leader)) = leaders.first().copied()
-                    && leaders.iter().all(|other| *other == Some(leader))
-                    && self.running().any(|position| self.members[position].id == leader)
-                {
-                    return usize::try_from(leader.0).expect("small") - 1;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, agreed).await.expect("a leader")
-    }
-
-    async fn stop(&mut self, position: usize) {
-        let Running { data, consensus, transport } = self.members[position].running.take().expect("it runs");
-        consensus.shutdown().await;
-        transport.close();
-        drop((consensus, transport));
-        data.close().expect("the directory closes");
-    }
-
-    async fn restart(&mut self, position: usize) {
-        let member = &self.members[position];
-        let running = start(member.id, &member.path, &member.address, &self.options).await;
-        self.members[position].running = Some(running);
-    }
-
-    /// Waits until every running node has applied the same entries; their state, which must be one.
-    async fn settled(&self) -> State {
-        let equal = async {
-            loop {
-                let states: Vec<State> =
-                    self.running().map(|position| self.node(position).read_stale(State::clone)).collect();
-                let applied: Vec<_> =
-                    self.running().map(|position| self.node(position).status().applied_index).collect();
-                if applied.windows(2).all(|pair| pair[0] == pair[1]) && states.windows(2).all(|pair| pair[0] == pair[1])
-                {
-                    return states[0].clone();
-                }
-                sleep(Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, equal).await.expect("the same state everywhere")
-    }
-}
 
 fn requested(number: u128) -> Proposal {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_millis();
@@ -262,14 +125,40 @@ async fn members_are_added_promoted_demoted_and_removed_through_any_node() {
     change(MemberChange::Promote { node }).await.expect("promoted");
     assert_eq!(asked.status().voters.len(), 4);
     assert!((0..50).all(|number| cluster.node(added).read_stale(|state| has(state, number))), "it caught up first");
-    change(MemberChange::Demote { node }).await.expect("demoted");
+    change(MemberChange::Demote { node, forced: false }).await.expect("demoted");
     let status = cluster.node(leader).status();
     assert_eq!((status.voters.len(), status.learners), (3, vec![node]));
-    change(MemberChange::Remove { node }).await.expect("removed");
+    change(MemberChange::Remove { node, forced: false }).await.expect("removed");
     let status = cluster.node(leader).status();
     assert_eq!((status.voters.len(), status.learners), (3, Vec::new()));
     let error = change(MemberChange::Promote { node: NodeId(99) }).await.expect_err("nobody knows it");
     assert!(matches!(error, MemberError::Refused { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_moved_is_found_at_its_new_address() {
+    let mut cluster = Cluster::of(3).await;
+    let moved = (cluster.leader().await + 1) % 3;
+    cluster.stop(moved).await;
+    cluster.members[moved].address = free_address();
+    must_submit(cluster.node((moved + 1) % 3), 1).await;
+    cluster.restart(moved).await;
+    let (node, address) = (cluster.members[moved].id, cluster.members[moved].address.clone());
+    let asked = cluster.node((moved + 1) % 3);
+    asked.change_members(&MemberChange::Add { node, address }, PATIENCE).await.expect("it is known by its new address");
+    assert_eq!(asked.status().voters.len(), 3, "it keeps its vote");
+    must_submit(asked, 2).await;
+    assert!(has(&cluster.settled().await, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_proposed_sees_it_in_its_own_state() {
+    let cluster = Cluster::of(3).await;
+    for number in 0..100u128 {
+        let asked = cluster.node(number as usize % 3);
+        must_submit(asked, number).await;
+        assert!(asked.read_stale(|state| has(state, number)), "{number}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,20 +186,5 @@ async fn a_follower_reads_what_another_node_has_just_acknowledged() {
             let found = reader.read_at(freshness, |state| has(state, number)).await.expect("readable");
             assert!(found, "{number} by a {freshness:?} read");
         }
-    }
-}
-
-impl Cluster {
-    /// The leader while nodes beyond these belong to nothing.
-    async fn leader_among(&self, count: usize) -> usize {
-        let known = async {
-            loop {
-                if let Some(leader) = (0..count).find_map(|position| self.node(position).status().leader) {
-                    return usize::try_from(leader.0).expect("small") - 1;
-                }
-                sleep(Duration::from_millis(5)).await;
-            }
-        };
-        timeout(PATIENCE, known).await.expect("a leader")
     }
 }

@@ -84,7 +84,7 @@ fn run_observed(home: &Path, setup: impl FnOnce() -> Result<Setup, Failure>) -> 
 
 async fn live(setup: Setup) -> Result<(), Failure> {
     let home = setup.home.as_path();
-    let data = open(home, setup.is_embedded).await?;
+    let data = open(home, &setup).await?;
     let node_id = data.identity().node_id;
     let peers = match &setup.peers {
         Some(peers) => Some(peers.start(&data).await?),
@@ -112,7 +112,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"), node = %node_id, listens = %place, "the node is ready");
     let taking_part = async {
         match setup.peers {
-            Some(peers) => peers::take_part(consensus.clone(), peers.formation, node_id, setup.info).await,
+            Some(_) => peers::take_part(consensus.clone(), node_id, setup.info).await,
             None => std::future::pending().await,
         }
     };
@@ -120,7 +120,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         () = wanted_no_more(&consensus, &activity, setup.idle_max) => None,
         () = stop.notified() => None,
         () = told_to_end() => None,
-        error = taking_part => Some(Failure::configuration(error)),
+        error = taking_part => Some(Failure::formation(error)),
         stopped = consensus.stopped() => Some(Failure::storage(log_stopped(stopped))),
         failed = storage_failed(data.blobs(), &consensus) => Some(Failure::storage(failed)),
         // A node that nobody can reach is of no use, and would hold the data directory.
@@ -162,15 +162,16 @@ fn unreachable(place: &str, served: Result<anyhow::Result<()>, tokio::task::Join
     format!("no command can reach the node at {place}: {why}; give it a directory it can write, or a port that is free")
 }
 
-async fn open(home: &Path, is_embedded: bool) -> Result<DataDirectory, Failure> {
+async fn open(home: &Path, setup: &Setup) -> Result<DataDirectory, Failure> {
     let path = home.join("data");
+    let (is_embedded, is_alone) = (setup.is_embedded, setup.peers.is_none());
     let opening = tokio::task::spawn_blocking(move || {
         if is_embedded {
             return DataDirectory::open(path, &Options::embedded());
         }
         match DataDirectory::open(&path, &Options::cluster(new_node_id())) {
-            // Before there were clusters, a node alone had the other kind.
-            Err(OpenError::OtherKind { .. }) => DataDirectory::open(&path, &Options::embedded()),
+            // Before there were clusters, a node alone had the other kind. It never becomes part of one.
+            Err(OpenError::OtherKind { .. }) if is_alone => DataDirectory::open(&path, &Options::embedded()),
             opened => opened,
         }
     });
@@ -185,9 +186,7 @@ fn new_node_id() -> NodeId {
 
 /// A leader that ends says who leads from here on, so that nobody has to wait for an election.
 async fn hand_over(consensus: &Consensus) {
-    let status = consensus.status();
-    let next = status.voters.iter().copied().find(|voter| *voter != status.node_id);
-    let Some(node) = next.filter(|_| status.is_leader) else { return };
+    let Some(node) = consensus.successor() else { return };
     let transfer = MemberChange::Transfer { node };
     match tokio::time::timeout(HAND_OVER, consensus.change_members(&transfer, HAND_OVER)).await {
         Ok(Ok(())) => info!(to = %node, "handed over the leadership"),

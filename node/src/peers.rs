@@ -6,7 +6,9 @@ use std::time::Duration;
 use dspex_consensus::{Consensus, Formation, FormationError, PeerService, Peers};
 use dspex_model::{Command, NodeId, NodeInfo, Proposal};
 use dspex_storage::DataDirectory;
-use dspex_transport::{Channel, Health, Identity, Limits, PeerEvent, Security, Transport, TransportSettings};
+use dspex_transport::{
+    Channel, Health, Identity, Limits, PeerEvent, Security, StartError, Transport, TransportSettings,
+};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{info, warn};
@@ -37,10 +39,19 @@ impl PeerSetup {
             security: self.security.clone(),
             limits: Limits::default(),
         };
-        let transport = Transport::start(settings, service.clone()).await.map_err(Failure::configuration)?;
+        let transport = Transport::start(settings, service.clone()).await.map_err(not_started)?;
         tokio::spawn(tell(transport.events()));
-        let Formation { expect, .. } = self.formation;
-        Ok(Peers { transport, service, address: self.advertise.clone(), expect })
+        Ok(Peers { transport, service, address: self.advertise.clone(), formation: self.formation.clone() })
+    }
+}
+
+/// A port that another process has is free again when that has ended; anything else is a setting.
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Listen { .. } => {
+            Failure::other(format!("{error}; give the node a port that is free (peers.listen)"))
+        }
+        error => Failure::configuration(error),
     }
 }
 
@@ -60,14 +71,9 @@ async fn tell(mut events: broadcast::Receiver<PeerEvent>) {
 }
 
 /// Until this node is a member and the cluster knows how people and clients reach it. Returns only when that is hopeless.
-pub(crate) async fn take_part(
-    consensus: Consensus,
-    formation: Formation,
-    node: NodeId,
-    info: NodeInfo,
-) -> FormationError {
+pub(crate) async fn take_part(consensus: Consensus, node: NodeId, info: NodeInfo) -> FormationError {
     let told = |waits: &str| info!(waits, "not a member of a cluster yet");
-    if let Err(error) = consensus.become_member(&formation, told).await {
+    if let Err(error) = consensus.become_member(told).await {
         return error;
     }
     info!(%node, "this node is a member of its cluster");

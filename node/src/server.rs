@@ -1,6 +1,9 @@
 //! The servers of a node: gRPC, health and metrics, on a Unix socket or on TCP behind a token.
 
 mod access;
+mod incoming;
+mod names;
+mod own_token;
 mod principal;
 mod web;
 
@@ -20,17 +23,21 @@ use dspex_api::v1::runs_server::RunsServer;
 use dspex_api::v1::sessions_server::SessionsServer;
 use dspex_api::{FILE_DESCRIPTOR_SET, SocketPath};
 use dspex_model::Role;
+use dspex_transport::ServerTls;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio_stream::StreamExt;
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::warn;
 
 use crate::service::{AdminService, BlobsService, ClusterService, Node, PoolsService, RunsService, SessionsService};
 use access::Access;
+use incoming::Door;
+use names::Names;
 
+pub(crate) use own_token::OwnToken;
 pub(crate) use principal::Principal;
 
 /// A submission carries a whole environment; rows come in chunks of 1 MiB.
@@ -43,7 +50,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 pub(crate) enum Listeners {
     /// A Unix socket, for this user only.
     Socket(PathBuf),
-    /// Loopback TCP, with a token.
+    /// TCP, with a token; beyond loopback with TLS.
     Tcp(Tcp),
 }
 
@@ -54,7 +61,9 @@ pub(crate) struct Tcp {
     pub api: Port,
     /// Probes and metrics.
     pub http: Port,
-    pub token: String,
+    pub token: Arc<OwnToken>,
+    /// Of both ports.
+    pub tls: Option<ServerTls>,
 }
 
 /// A port that is this node's.
@@ -71,6 +80,10 @@ impl Port {
         taken.map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
     }
 
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
     fn listener(&self) -> io::Result<TcpListener> {
         TcpListener::from_std(self.0.try_clone()?)
     }
@@ -78,7 +91,7 @@ impl Port {
 
 impl fmt::Display for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.local_addr() {
+        match self.address() {
             Ok(address) => address.fmt(f),
             Err(error) => error.fmt(f),
         }
@@ -89,7 +102,8 @@ impl fmt::Display for Listeners {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Socket(path) => write!(f, "unix:{}", path.display()),
-            Self::Tcp(Tcp { api, http, .. }) => write!(f, "{api} and http://{http}"),
+            Self::Tcp(Tcp { api, http, tls: None, .. }) => write!(f, "{api} and http://{http}"),
+            Self::Tcp(Tcp { api, http, tls: Some(_), .. }) => write!(f, "https://{api} and https://{http}"),
         }
     }
 }
@@ -120,19 +134,19 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
                 .serve_with_incoming_shutdown(UnixListenerStream::new(listener).filter_map(own_user_only), closed(end))
                 .await?;
         }
-        Listeners::Tcp(Tcp { api, http, token }) => {
-            let access = Access::new(&token, Arc::new(node.consensus.clone()));
-            let (api, http) = (api.listener()?, http.listener()?);
+        Listeners::Tcp(Tcp { api, http, token, tls }) => {
+            let access = Access::new(token, Arc::new(node.consensus.clone()), Names::of(tls.as_ref()));
+            let (api, http) =
+                (Door::new(api.listener()?, tls.clone(), "h2"), Door::new(http.listener()?, tls, "http/1.1"));
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
             let serving_api = Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
-                .tcp_nodelay(true)
                 .add_routes(Routes::from(guarded))
-                .serve_with_incoming_shutdown(TcpListenerStream::new(api), closed(end.clone()));
+                .serve_with_incoming_shutdown(api.open(closed(end.clone())), closed(end.clone()));
             let serving_http = Server::builder()
                 .accept_http1(true)
                 .add_routes(Routes::from(web.layer(access.for_http())))
-                .serve_with_incoming_shutdown(TcpListenerStream::new(http), closed(end));
+                .serve_with_incoming_shutdown(http.open(closed(end.clone())), closed(end));
             tokio::try_join!(serving_api, serving_http)?;
         }
     }

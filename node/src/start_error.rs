@@ -4,7 +4,7 @@ use std::path::Path;
 
 use dspex_api::reason;
 use dspex_cli::{START_ERROR_FILE, StartError};
-use dspex_consensus::StartError as ConsensusError;
+use dspex_consensus::{FormationError, StartError as ConsensusError};
 use dspex_storage::OpenError;
 
 /// Unreachable; `exit::UNREACHABLE` of the CLI.
@@ -30,6 +30,14 @@ impl Failure {
     /// The settings are wrong.
     pub(crate) fn configuration(error: impl std::fmt::Display) -> Self {
         Self { reason: reason::REQUEST_INVALID, exit_code: USAGE, message: error.to_string() }
+    }
+
+    /// The node can never be a member, or consensus ended while it waited to be.
+    pub(crate) fn formation(error: FormationError) -> Self {
+        match error {
+            FormationError::Stopped { detail } => Self::storage(detail),
+            other => Self::configuration(other),
+        }
     }
 
     /// The store of a node that ran takes no more writes.

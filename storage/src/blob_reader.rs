@@ -39,18 +39,6 @@ impl BlobReader {
         self.length
     }
 
-    fn chunk(&self, set: u64) -> io::Result<Vec<u8>> {
-        let damaged = || corrupt(format!("chunk {} of blob {} is missing or damaged", self.next, self.digest));
-        let mut value =
-            self.store.shared.db.get(chunk_key(set, self.next)).map_err(from_rocksdb)?.ok_or_else(damaged)?;
-        let stored = *value.first_chunk::<4>().ok_or_else(damaged)?;
-        value.drain(..4);
-        if crc32c::crc32c(&value) != u32::from_le_bytes(stored) || value.len() > CHUNK_BYTES {
-            return Err(damaged());
-        }
-        Ok(value)
-    }
-
     /// Accounts for a chunk and, at the end, compares the whole with the digest.
     fn account(&mut self, chunk: &[u8]) -> io::Result<()> {
         self.hash.update(chunk);
@@ -62,6 +50,18 @@ impl BlobReader {
     }
 }
 
+/// One chunk of a value, checked by itself.
+pub(crate) fn chunk(store: &BlobStore, digest: &Digest, set: u64, number: u32) -> io::Result<Vec<u8>> {
+    let damaged = || corrupt(format!("chunk {number} of blob {digest} is missing or damaged"));
+    let mut value = store.shared.db.get(chunk_key(set, number)).map_err(from_rocksdb)?.ok_or_else(damaged)?;
+    let stored = *value.first_chunk::<4>().ok_or_else(damaged)?;
+    value.drain(..4);
+    if crc32c::crc32c(&value) != u32::from_le_bytes(stored) || value.len() > CHUNK_BYTES {
+        return Err(damaged());
+    }
+    Ok(value)
+}
+
 impl Iterator for BlobReader {
     type Item = io::Result<Vec<u8>>;
 
@@ -71,7 +71,7 @@ impl Iterator for BlobReader {
             Stored::Chunked { .. } if self.read == self.length => return None,
             Stored::Chunked { length, set } => {
                 self.stored = Some(Stored::Chunked { length, set });
-                self.chunk(set)
+                chunk(&self.store, &self.digest, set, self.next)
             }
         };
         let verified = chunk.and_then(|chunk| self.account(&chunk).map(|()| chunk));

@@ -13,6 +13,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dspex_model::Digest;
 use rocksdb::{DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, WriteBatch, WriteOptions};
@@ -23,6 +24,7 @@ use crate::database::{self, Creation, MIB};
 use crate::error::{corrupt, from_rocksdb};
 use crate::first_failure::FirstFailure;
 use crate::lock::DirectoryLock;
+use crate::pins::Pins;
 
 /// Values above this are stored in chunks of this size.
 pub(crate) const CHUNK_BYTES: usize = MIB;
@@ -47,6 +49,7 @@ pub(crate) struct Shared {
     sync: bool,
     pub(crate) failure: FirstFailure,
     next_set: AtomicU64,
+    pins: Pins,
     /// Held while a set is attached to its digest or taken from it: two equal uploads must not leave one unowned.
     pub(crate) sets: Mutex<()>,
     _lock: Arc<DirectoryLock>,
@@ -75,6 +78,7 @@ impl BlobStore {
             sync,
             failure: FirstFailure::default(),
             next_set: AtomicU64::new(next_set),
+            pins: Pins::default(),
             sets: Mutex::new(()),
             _lock: lock,
         };
@@ -150,22 +154,69 @@ impl BlobStore {
         Ok(self.shared.db.get_pinned(value_key(digest)).map_err(from_rocksdb)?.is_some())
     }
 
-    /// Removes values with one sync; one that is not there is no error.
+    /// Those of these values that are not stored. What is there, and what comes, stays for `keep`, if that is given, whoever
+    /// frees: the proposal that names it is on its way.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn missing(&self, digests: &[Digest], keep: Option<Duration>) -> io::Result<Vec<Digest>> {
+        // First: one that is being freed is missing, or is kept.
+        if let Some(keep) = keep {
+            digests.iter().for_each(|digest| self.pin(*digest, keep));
+        }
+        let _sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut missing = Vec::new();
+        for digest in digests {
+            if !self.contains(digest)? {
+                missing.push(*digest);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// A chunk of a value with the length of the whole; `None`: there is no such value or chunk.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn chunk(&self, digest: &Digest, number: u32) -> io::Result<Option<(u64, Vec<u8>)>> {
+        match self.stored(digest)? {
+            Some(Stored::Inline(bytes)) if number == 0 => Ok(Some((bytes.len() as u64, bytes))),
+            Some(Stored::Chunked { length, set }) if u64::from(number) < length.div_ceil(CHUNK_BYTES as u64) => {
+                Ok(Some((length, crate::blob_reader::chunk(self, digest, set, number)?)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// An upload whose proposal comes with a later call: it is not freed for so long.
+    pub fn pin(&self, digest: Digest, keep: Duration) {
+        self.shared.pins.pin(digest, keep);
+    }
+
+    /// The proposal that one upload was for has come.
+    pub fn unpin(&self, digest: &Digest) {
+        self.shared.pins.unpin(digest);
+    }
+
+    /// Removes values with one sync, except those that are pinned; one that is not there is no error. Returns how many went.
     ///
     /// # Errors
     /// When the database refuses the write.
-    pub fn delete_many(&self, digests: &[Digest]) -> io::Result<()> {
+    pub fn delete_many(&self, digests: &[Digest]) -> io::Result<usize> {
         let _sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
         let mut batch = WriteBatch::default();
-        for digest in digests {
+        let mut count = 0;
+        for digest in digests.iter().filter(|digest| !self.shared.pins.is_pinned(digest)) {
             let Some(stored) = self.stored(digest)? else { continue };
+            count += 1;
             batch.delete(value_key(digest));
             if let Stored::Chunked { set, .. } = stored {
                 remove_set(&mut batch, set);
                 batch.delete(set_key(set));
             }
         }
-        self.commit(batch)
+        self.commit(batch)?;
+        Ok(count)
     }
 
     /// The digests of all values, in order.

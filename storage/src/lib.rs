@@ -19,6 +19,7 @@ mod identity_file;
 mod incoming_snapshot;
 mod lock;
 mod log_store;
+mod pins;
 mod snapshot_file;
 mod snapshots;
 mod state_store;

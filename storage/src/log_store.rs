@@ -6,6 +6,7 @@
 
 mod flusher;
 mod record;
+mod unsynced;
 
 use std::io;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, ReadOptions, WriteBat
 
 use self::flusher::Flusher;
 use self::record::{Record, entry_index, entry_key};
+use self::unsynced::Unsynced;
 use crate::database::{self, Creation, MIB};
 use crate::error::{corrupt, from_rocksdb};
 use crate::lock::DirectoryLock;
@@ -63,6 +65,8 @@ struct Shared {
     flusher: Flusher,
     db: Arc<DB>,
     position: Mutex<Position>,
+    /// Changed only while the position is held.
+    unsynced: Mutex<Unsynced>,
     appended_entries: AtomicU64,
     _lock: Arc<DirectoryLock>,
 }
@@ -73,6 +77,8 @@ struct Position {
     bounds: LogBounds,
     /// Payload bytes of the whole log ever written up to the last entry, purged ones included.
     end_bytes: u64,
+    /// Writes since the log was opened.
+    writes: u64,
 }
 
 impl LogStore {
@@ -91,6 +97,8 @@ impl LogStore {
                 flusher,
                 db,
                 position: Mutex::new(position),
+                // What was found at the start was made durable by opening it: RocksDB has moved it out of its log.
+                unsynced: Mutex::default(),
                 appended_entries: AtomicU64::new(0),
                 _lock: lock,
             }),
@@ -115,6 +123,9 @@ impl LogStore {
             next.bounds.first.get_or_insert(*index);
             next.bounds.last = Some(*index);
         }
+        if let Some((last, _)) = entries.last() {
+            self.unsynced().appended(*last, position.writes + 1);
+        }
         self.shared.appended_entries.fetch_add(entries.len() as u64, Ordering::Relaxed);
         self.commit(&mut position, next, batch, done);
     }
@@ -129,6 +140,7 @@ impl LogStore {
             Ok(next) => next,
             Err(error) => return done(Err(error)),
         };
+        self.unsynced().truncated(from);
         self.commit(&mut position, next, batch, done);
     }
 
@@ -154,6 +166,18 @@ impl LogStore {
         batch.put(VOTE, vote);
         let unchanged = *position;
         self.commit(&mut position, unchanged, batch, done);
+    }
+
+    /// Calls `done` when the entries up to `index`, as far as the log holds them, are durable: at once, when they are already.
+    pub fn when_synced(&self, index: u64, done: Done) {
+        let wanted = {
+            let _order = self.position();
+            self.unsynced().covering(index, self.shared.flusher.synced())
+        };
+        match wanted {
+            Some(write) => self.shared.flusher.when_synced(write, done),
+            None => done(self.shared.flusher.check()),
+        }
     }
 
     /// Notes how far the log is committed. Not synced by itself: the next sync carries it, and a lost note is found
@@ -261,8 +285,8 @@ impl LogStore {
         let written = self.shared.flusher.check().and_then(|()| self.shared.db.write(batch).map_err(from_rocksdb));
         match written {
             Ok(()) => {
-                *position = next;
-                self.shared.flusher.queue(done);
+                *position = Position { writes: position.writes + 1, ..next };
+                self.shared.flusher.queue(position.writes, done);
             }
             Err(error) => done(Err(error)),
         }
@@ -273,12 +297,12 @@ impl LogStore {
             LogBounds { first: Some(first), last: Some(last) } if from <= last => {
                 if from <= first {
                     let start = self.bytes_before(first)?;
-                    return Ok(Position { bounds: LogBounds::default(), end_bytes: start });
+                    return Ok(Position { bounds: LogBounds::default(), end_bytes: start, ..position });
                 }
                 let record = get(&self.shared.db, from - 1)?
                     .ok_or_else(|| corrupt(format!("log entry {} is missing", from - 1)))?;
                 let bounds = LogBounds { first: Some(first), last: Some(from - 1) };
-                Ok(Position { bounds, end_bytes: record.end_bytes })
+                Ok(Position { bounds, end_bytes: record.end_bytes, ..position })
             }
             _ => Ok(position),
         }
@@ -287,6 +311,10 @@ impl LogStore {
     fn bytes_before(&self, index: u64) -> io::Result<u64> {
         let record = get(&self.shared.db, index)?.ok_or_else(|| corrupt(format!("log entry {index} is missing")))?;
         Ok(record.end_bytes - record.payload.len() as u64)
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.shared.unsynced.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn position(&self) -> MutexGuard<'_, Position> {
@@ -302,7 +330,8 @@ impl Position {
         };
         record?;
         let (last, record) = last_entry(db)?;
-        Ok(Self { bounds: LogBounds { first: Some(first), last: Some(last) }, end_bytes: record.end_bytes })
+        let bounds = LogBounds { first: Some(first), last: Some(last) };
+        Ok(Self { bounds, end_bytes: record.end_bytes, ..Self::default() })
     }
 }
 

@@ -84,6 +84,24 @@ fn one_sync_acknowledges_many_writes_in_order() {
 }
 
 #[test]
+fn who_waits_for_an_entry_hears_of_its_sync_and_of_a_log_that_is_closed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = open(directory.path());
+    let log = data.log().clone();
+    log.append(&[(1, payload(1)), (2, payload(2))], Box::new(|result| result.expect("appended")));
+    wait(|done| log.when_synced(1, done)).expect("synced");
+    let syncs = log.statistics().syncs;
+    wait(|done| log.when_synced(2, done)).expect("synced already");
+    // The same sync covered both, and nobody asked for another one.
+    assert_eq!(log.statistics().syncs, syncs);
+    log.append(&[(3, payload(3))], Box::new(|result| result.expect("appended")));
+    wait(|done| log.when_synced(3, done)).expect("synced");
+    assert!(log.statistics().syncs > syncs);
+    log.close().expect("closed");
+    wait(|done| log.when_synced(3, done)).expect_err("a closed log promises nothing");
+}
+
+#[test]
 fn an_entry_that_does_not_follow_the_last_one_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = open(directory.path());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dspex_api::v1::{ClusterStatusResponse, Member};
-use dspex_api::{ApiError, Client, TimeLimits, Token};
+use dspex_api::{ApiError, Ca, Client, Credentials, TimeLimits, Token};
 use tempfile::TempDir;
 
 use crate::command::{Dspex, Running};
@@ -40,6 +40,8 @@ pub struct ClusterNode {
     /// Peers.
     pub peers: u16,
     directory: PathBuf,
+    /// By which its callers know it.
+    ca: Option<PathBuf>,
     running: Option<Running>,
 }
 
@@ -78,15 +80,39 @@ impl Cluster {
     /// # Panics
     /// When its file cannot be written.
     pub fn protect(&mut self, position: usize, ca: &Path, own: &Path) {
-        let node = &self.nodes[position];
-        let file = std::fs::read_to_string(node.config()).expect("readable");
         let named = format!(
             "[peers]\nca = \"{}\"\ncertificate = \"{}\"\nkey = \"{}\"\n",
             ca.display(),
             own.join("node.pem").display(),
             own.join("node.key").display()
         );
-        std::fs::write(node.config(), file.replace("[peers]\n", &named)).expect("written");
+        self.nodes[position].rewrite("[peers]\n", &named);
+    }
+
+    /// Gives a node that does not run a certificate for its callers, who know it by `ca.pem` from then on.
+    ///
+    /// # Panics
+    /// When its file cannot be written.
+    pub fn certify(&mut self, position: usize, ca: &Path, own: &Path) {
+        let node = &mut self.nodes[position];
+        node.ca = Some(ca.to_owned());
+        let named = format!(
+            "[api]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            own.join("node.pem").display(),
+            own.join("node.key").display()
+        );
+        node.rewrite("[api]\n", &named);
+    }
+
+    /// Lets a node that does not run listen for callers on all addresses.
+    ///
+    /// # Panics
+    /// When its file cannot be written.
+    pub fn expose(&mut self, position: usize) {
+        let node = &self.nodes[position];
+        for port in [node.api, node.http] {
+            node.rewrite(&format!("127.0.0.1:{port}"), &format!("0.0.0.0:{port}"));
+        }
     }
 
     /// A command that needs no node.
@@ -112,7 +138,7 @@ impl Cluster {
             places::interpreter().display()
         );
         std::fs::write(directory.join("dspex.toml"), file).expect("written");
-        self.nodes.push(ClusterNode { position, api, http, peers, directory, running: None });
+        self.nodes.push(ClusterNode { position, api, http, peers, directory, ca: None, running: None });
     }
 
     /// A node, whether or not it runs.
@@ -168,10 +194,15 @@ impl Cluster {
     /// A command against one node, with that node's own token.
     pub fn dspex(&self, position: usize, arguments: &[&str]) -> Dspex {
         let node = &self.nodes[position];
-        self.home
+        let dspex = self
+            .home
             .dspex(arguments)
             .env("DSPEX_ADDRESS", format!("127.0.0.1:{}", node.api))
-            .env("DSPEX_TOKEN_FILE", node.directory.join("data/token"))
+            .env("DSPEX_TOKEN_FILE", node.directory.join("data/token"));
+        match &node.ca {
+            Some(ca) => dspex.env("DSPEX_CA", ca),
+            None => dspex,
+        }
     }
 
     /// Asks a node something over gRPC.
@@ -191,11 +222,15 @@ impl Cluster {
     ///
     /// # Errors
     /// When it does not answer.
+    ///
+    /// # Panics
+    /// When the authority that it was given is none.
     pub async fn client(&self, position: usize) -> Result<Client, ApiError> {
         let node = &self.nodes[position];
         let address = format!("127.0.0.1:{}", node.api);
         let address = address.parse::<dspex_api::Address>().expect("an address");
-        Client::connect(address, node.token(), TimeLimits::default()).await
+        let credentials = Credentials { token: node.token(), ca: node.ca() };
+        Client::connect(address, credentials, TimeLimits::default()).await
     }
 
     /// The cluster as a node sees it.
@@ -273,6 +308,17 @@ impl ClusterNode {
     /// Its file.
     pub fn config(&self) -> PathBuf {
         self.directory.join("dspex.toml")
+    }
+
+    fn rewrite(&self, from: &str, to: &str) {
+        let file = std::fs::read_to_string(self.config()).expect("readable");
+        assert!(file.contains(from), "{from:?} is not in {file}");
+        std::fs::write(self.config(), file.replace(from, to)).expect("written");
+    }
+
+    fn ca(&self) -> Option<Ca> {
+        let pem = self.ca.as_ref().map(|ca| std::fs::read(ca).expect("readable"));
+        pem.map(|pem| Ca::new(&pem).expect("a certificate"))
     }
 
     fn token(&self) -> Token {

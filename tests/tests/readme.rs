@@ -42,7 +42,8 @@ fn every_command_of_the_readme_does_what_it_says() {
         }
         let offline = command.replace("openai/gpt-4o-mini", "offline.py:lm");
         let words = offline.split_whitespace().skip(1);
-        let arguments: Vec<&str> = words.map(|word| if word == "01a1fda7" { run.as_str() } else { word }).collect();
+        let arguments: Vec<&str> =
+            words.map(|word| if word == "01a1fda7-bbcf" { run.as_str() } else { word }).collect();
         let output = home
             .dspex(&arguments)
             .directory(project.directory())

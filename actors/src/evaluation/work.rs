@@ -64,6 +64,8 @@ impl Work {
         let run = arguments.run;
         let held = parts.consensus.read_stale(|state| state.run(run).cloned());
         let held = held.ok_or_else(|| format!("run {run} is not in the state"))?;
+        // Another node may have taken the run in.
+        parts.consensus.obtain(held.spec.blobs()).await?;
         let digest = held.spec.dataset.digest;
         let (blobs, sources) = (parts.blobs.clone(), held.spec.sources);
         let read = move || Ok::<_, std::io::Error>((blobs.get(&digest)?, sources::stored(&blobs, &sources)?));

@@ -1,5 +1,6 @@
 //! Loads a program in a worker of its own, before anything is stored.
 
+use crate::freeing::PIN_FOR;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -183,6 +184,6 @@ async fn store(context: &NodeContext, bytes: Vec<u8>) -> Result<Digest, SubmitEr
     let digest = stored.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))?.map_err(|error| {
         SubmitError::from(io::Error::new(error.kind(), format!("the dataset could not be stored: {error}")))
     })?;
-    context.freeing.pin(digest);
+    context.parts.blobs.pin(digest, PIN_FOR);
     Ok(digest)
 }

@@ -15,6 +15,13 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// The digest of these bytes, one after another.
+    pub fn of_parts(parts: impl Iterator<Item = Vec<u8>>) -> Self {
+        let mut hasher = Sha256::new();
+        parts.for_each(|part| hasher.update(part));
+        Self(hasher.finalize().into())
+    }
 }
 
 impl fmt::Display for Digest {

@@ -48,13 +48,13 @@ pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
 pub use run::{
-    Dataset, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress, RunSpec, RunStatus,
-    Usage, UsageEntry,
+    Dataset, EXAMPLES_MAX, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
+    RunSpec, RunStatus, Usage, UsageEntry,
 };
 pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
 pub use session::{
-    InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, Session, SessionChange,
-    SessionData, SessionId, SessionInfo, SessionVersion,
+    InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
+    SessionChange, SessionData, SessionId, SessionInfo, SessionVersion,
 };
 pub use state::{Applied, State};

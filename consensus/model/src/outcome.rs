@@ -123,6 +123,24 @@ pub enum Rejection {
     /// The log belongs to a cluster that has another id.
     #[error("the log belongs to another cluster")]
     OtherCluster,
+    /// More examples than a run may have.
+    #[error("the run would have {examples} examples, the limit is {limit}: evaluate it in parts")]
+    TooManyExamples {
+        /// What it would have.
+        examples: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// All sessions together hold as much as they may.
+    #[error(
+        "the sessions hold {bytes} bytes in all their versions, the limit is {limit}: delete some, or give them a TTL"
+    )]
+    SessionsFull {
+        /// What they would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
 }
 
 impl Outcome {

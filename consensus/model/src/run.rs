@@ -9,6 +9,9 @@ use crate::{Digest, NodeId, Score, SumRule, payload_of};
 /// How long a run is kept after its end, in milliseconds of log time: 30 days.
 pub const RUN_RETENTION_MS: u64 = 30 * 24 * 3600 * 1000;
 
+/// Examples that a run may have: a place is kept in memory for each of them.
+pub const EXAMPLES_MAX: u32 = 1_000_000;
+
 /// What was asked for. Written once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -60,6 +63,13 @@ pub struct RunSpec {
     pub sources: Digest,
     /// Digest of everything that decides the result; `--resume` without an id looks for it.
     pub specification: Digest,
+}
+
+impl RunSpec {
+    /// Every blob that it refers to.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> + use<> {
+        [self.dataset.digest, self.sources].into_iter().chain(payload_of(&self.program))
+    }
 }
 
 /// The examples of a run.
@@ -251,7 +261,6 @@ impl Run {
             let detail = result.failure.as_ref().map(|failure| failure.detail);
             [result.prediction, detail].into_iter().flatten()
         });
-        let payload = payload_of(&self.spec.program);
-        [self.spec.dataset.digest, self.spec.sources].into_iter().chain(payload).chain(results)
+        self.spec.blobs().chain(results)
     }
 }

@@ -11,6 +11,12 @@ pub const SESSION_VERSIONS_MAX: usize = 100;
 /// Bytes of names and values that a session may hold; larger values are blobs.
 pub const SESSION_BYTES_MAX: usize = 32 * 1024;
 
+/// Bytes that the kept versions of all sessions may hold together: every node has them in memory.
+pub const SESSIONS_TOTAL_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// What a version takes beside its names and values, about.
+const VERSION_BYTES: u64 = 128;
+
 /// Bytes of a session's id.
 pub const SESSION_ID_BYTES_MAX: usize = 256;
 
@@ -143,6 +149,13 @@ pub struct SessionVersion {
     pub data: SessionData,
 }
 
+impl SessionVersion {
+    /// What it counts for in [`SESSIONS_TOTAL_BYTES_MAX`].
+    pub(crate) fn weight(&self) -> u64 {
+        VERSION_BYTES + self.data.bytes() as u64
+    }
+}
+
 /// A session with the versions that are kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Session {
@@ -184,8 +197,13 @@ impl Session {
         self.versions.push_back(version);
     }
 
-    pub(crate) fn forget_oldest(&mut self) {
-        self.versions.pop_front();
+    /// Gives what it weighed.
+    pub(crate) fn forget_oldest(&mut self) -> u64 {
+        self.versions.pop_front().map_or(0, |version| version.weight())
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.versions.iter().map(SessionVersion::weight).sum()
     }
 }
 

@@ -5,9 +5,11 @@ use std::ops::Bound;
 
 use crate::{Session, SessionId, SessionInfo, SessionVersion};
 
-/// Kept in memory; the index is derived from the sessions.
+/// Kept in memory; the index and the weight are derived from the sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sessions {
+    /// Of all kept versions.
+    weight: u64,
     held: BTreeMap<SessionId, Session>,
     expiry: BTreeSet<(u64, SessionId)>,
 }
@@ -15,6 +17,10 @@ pub(crate) struct Sessions {
 impl Sessions {
     pub(crate) fn get(&self, id: &SessionId) -> Option<&Session> {
         self.held.get(id)
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -62,20 +68,21 @@ impl Sessions {
 
     pub(crate) fn push_version(&mut self, id: &SessionId, version: SessionVersion) {
         if let Some(session) = self.held.get_mut(id) {
+            self.weight += version.weight();
             session.push(version);
         }
     }
 
     pub(crate) fn forget_oldest_version(&mut self, id: &SessionId) {
         if let Some(session) = self.held.get_mut(id) {
-            session.forget_oldest();
+            self.weight -= session.forget_oldest();
         }
     }
 
     pub(crate) fn remove(&mut self, id: &SessionId) {
-        if let Some(session) = self.held.remove(id)
-            && let Some(expires) = session.info.expires_ms()
-        {
+        let Some(session) = self.held.remove(id) else { return };
+        self.weight -= session.weight();
+        if let Some(expires) = session.info.expires_ms() {
             self.expiry.remove(&(expires, id.clone()));
         }
     }

@@ -200,14 +200,11 @@ impl State {
 
     /// A digest of all records: equal on every node at an equal index.
     pub fn digest(&self) -> Digest {
-        let mut bytes = Vec::new();
-        for (key, value) in self.records() {
-            bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(&key);
-            bytes.extend_from_slice(&(value.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(&value);
-        }
-        Digest::of(&bytes)
+        Digest::of_parts(self.records().flat_map(|(key, value)| {
+            let lengths = [key.len(), value.len()].map(|length| (length as u64).to_be_bytes().to_vec());
+            let [key_length, value_length] = lengths;
+            [key_length, key, value_length, value]
+        }))
     }
 
     /// The runs that `node` has to execute, derived from the state alone: of the effects of the log only `OwnRun`s.
@@ -278,6 +275,11 @@ impl State {
     /// How many sessions are held; those whose time is over go one after another.
     pub fn sessions_held(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// What all kept versions of all sessions weigh.
+    pub(crate) fn sessions_weight(&self) -> u64 {
+        self.sessions.weight()
     }
 
     /// A session, whether or not its time is over.

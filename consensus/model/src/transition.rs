@@ -35,7 +35,8 @@ pub(crate) use update_session::update_session;
 use crate::record::Key;
 use crate::state::Decision;
 use crate::{
-    Outcome, Rejection, Run, RunId, RunProgress, RunStatus, SESSION_BYTES_MAX, Session, SessionData, SessionId, State,
+    Outcome, Rejection, Run, RunId, RunProgress, RunStatus, SESSION_BYTES_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
+    SessionId, SessionVersion, State,
 };
 
 /// Longer reasons are cut: they live in the replicated state.
@@ -77,10 +78,15 @@ fn session_at<'a>(state: &'a State, id: &SessionId, expected: Option<u64>) -> Re
     }
 }
 
-fn session_fits(data: &SessionData) -> Result<(), Rejection> {
-    let (bytes, limit) = (data.bytes(), SESSION_BYTES_MAX);
+/// Whether there is room for another version.
+fn session_fits(state: &State, version: &SessionVersion) -> Result<(), Rejection> {
+    let (bytes, limit) = (version.data.bytes(), SESSION_BYTES_MAX);
     if bytes > limit {
         return Err(Rejection::SessionTooLarge { bytes: bytes as u64, limit: limit as u64 });
+    }
+    let (bytes, limit) = (state.sessions_weight() + version.weight(), SESSIONS_TOTAL_BYTES_MAX);
+    if bytes > limit {
+        return Err(Rejection::SessionsFull { bytes, limit });
     }
     Ok(())
 }

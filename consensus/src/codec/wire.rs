@@ -9,14 +9,14 @@
 //! 35 ballot's answer   vote | granted u8 | log id? last
 //! 36 transfer          vote of the leader | to u64 | log id? that is needed
 //! 37 transfer's answer 0 | 1 vote expected, vote found | 2 log id? expected, log id? found
-//! 38 proposed          0 outcome | 1 | 2 node u64, address | 3 | 4 text | 5 text
+//! 38 proposed          0 index u64, outcome | 1 | 2 node u64, address | 3 | 4 text | 5 text
 //! 39 read index        0 index u64 | 1 | 2 node u64, address | 3 | 4 text
 //! 40 snapshot offer    length u64 | digest 32 bytes
 //! 41 snapshot has      bytes u64
 //! 42 snapshot chunk    digest 32 bytes | offset u64 | bytes
 //! 43 snapshot install  vote | digest 32 bytes
 //! 44 snapshot's answer vote
-//! 45 member change     1 node u64, address | 2 node u64 | 3 node u64 | 4 node u64 | 5 node u64
+//! 45 member change     1 node u64, address | 2 node u64 | 3 node u64, forced u8 | 4 node u64, forced u8 | 5 node u64
 //! 46 member changed    0 | 1 | 2 node u64, address | 3 | 4 text | 5 text
 //! 47 introduction      node u64 | address | cluster? | log has begun u8 | voters expected u32
 //! 48 join              cluster
@@ -25,6 +25,8 @@
 //!
 //! vote = term u64 | node u64 | granted by a quorum u8          ? = present u8, then the value
 //! ```
+
+mod blobs;
 
 use std::io;
 
@@ -39,10 +41,16 @@ use openraft::vote::{RaftLeaderId, RaftVote};
 use super::bytes::{Reader, Writer, damaged};
 use super::{decode_entry, encode_entry, read_log_id, read_optional_log_id, write_log_id, write_optional_log_id};
 use crate::formation::Introduction;
+use crate::leading::Proposed;
 use crate::membership::MemberChange;
 use crate::refusal::Refusal;
 use crate::status::Status;
 use crate::types::{LeaderId, LogId, Types, Vote};
+
+pub(crate) use self::blobs::{
+    DIGESTS_MAX, decode_blob_chunk, decode_blob_piece, decode_blob_read, decode_blobs, decode_digests, decode_lacking,
+    encode_blob_chunk, encode_blob_piece, encode_blob_read, encode_blobs, encode_digests, encode_lacking,
+};
 
 const APPEND: u8 = 32;
 const APPENDED: u8 = 33;
@@ -213,17 +221,25 @@ pub(crate) fn decode_transfer_answer(bytes: &[u8]) -> io::Result<TransferLeaderR
 }
 
 /// The outcome of a proposal on its way back from the leader.
-pub(crate) fn encode_proposed(proposed: &Result<Outcome, Refusal>) -> Bytes {
+pub(crate) fn encode_proposed(proposed: &Result<Proposed, Refusal>) -> Bytes {
     let encoded = match proposed {
-        Ok(outcome) => outcome.encode().map_err(|error| Refusal::Unknown(error.to_string())),
+        Ok(Proposed { index, outcome }) => match outcome.encode() {
+            Ok(outcome) => Ok((*index, outcome)),
+            Err(error) => Err(Refusal::Unknown(error.to_string())),
+        },
         Err(refusal) => Err(refusal.clone()),
     };
-    encode_result(PROPOSED, encoded, |writer, outcome| writer.raw(&outcome))
+    encode_result(PROPOSED, encoded, |writer, (index, outcome)| {
+        writer.u64(index);
+        writer.raw(&outcome);
+    })
 }
 
-pub(crate) fn decode_proposed(bytes: &[u8]) -> io::Result<Result<Outcome, Refusal>> {
+pub(crate) fn decode_proposed(bytes: &[u8]) -> io::Result<Result<Proposed, Refusal>> {
     decode_result("proposal's reply", PROPOSED, bytes, |reader| {
-        Outcome::decode(reader.rest()).map_err(|error| damaged("proposal's reply", error.to_string()))
+        let index = reader.u64()?;
+        let outcome = Outcome::decode(reader.rest()).map_err(|error| damaged("proposal's reply", error.to_string()))?;
+        Ok(Proposed { index, outcome })
     })
 }
 
@@ -304,17 +320,19 @@ pub(crate) fn decode_snapshot_answer(bytes: &[u8]) -> io::Result<Vote> {
 
 pub(crate) fn encode_member_change(change: &MemberChange) -> Bytes {
     let mut writer = Writer::new(MEMBER_CHANGE, 64);
-    let (number, node, address) = match change {
-        MemberChange::Add { node, address } => (1, node, address.as_str()),
-        MemberChange::Promote { node } => (2, node, ""),
-        MemberChange::Demote { node } => (3, node, ""),
-        MemberChange::Remove { node } => (4, node, ""),
-        MemberChange::Transfer { node } => (5, node, ""),
+    let (number, node) = match change {
+        MemberChange::Add { node, .. } => (1, node),
+        MemberChange::Promote { node } => (2, node),
+        MemberChange::Demote { node, .. } => (3, node),
+        MemberChange::Remove { node, .. } => (4, node),
+        MemberChange::Transfer { node } => (5, node),
     };
     writer.u8(number);
     writer.u64(node.0);
-    if number == 1 {
-        writer.text(address);
+    match change {
+        MemberChange::Add { address, .. } => writer.text(address),
+        MemberChange::Demote { forced, .. } | MemberChange::Remove { forced, .. } => writer.u8(u8::from(*forced)),
+        MemberChange::Promote { .. } | MemberChange::Transfer { .. } => {}
     }
     writer.finish().into()
 }
@@ -325,8 +343,8 @@ pub(crate) fn decode_member_change(bytes: &[u8]) -> io::Result<MemberChange> {
     let change = match number {
         1 => MemberChange::Add { node, address: reader.text()? },
         2 => MemberChange::Promote { node },
-        3 => MemberChange::Demote { node },
-        4 => MemberChange::Remove { node },
+        3 => MemberChange::Demote { node, forced: reader.flag()? },
+        4 => MemberChange::Remove { node, forced: reader.flag()? },
         5 => MemberChange::Transfer { node },
         other => return Err(unknown("member change", other)),
     };

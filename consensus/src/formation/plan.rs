@@ -22,6 +22,15 @@ pub struct Introduction {
     pub expect: u32,
 }
 
+/// What is said of a log that has begun outside of a cluster.
+pub(crate) const ALONE: &str = "this node's data directory has a log of its own, from a time when the node ran without peers; \
+     a cluster would overwrite it: give the node an empty data directory (what it has stays in the old one), or start it without [peers]";
+
+/// Why this node can never be a member of a cluster: its log has begun, and not in one.
+pub(crate) fn alone(own: &Introduction) -> Option<String> {
+    (own.formed && own.cluster.is_none()).then(|| ALONE.to_owned())
+}
+
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
@@ -41,6 +50,13 @@ pub(super) enum Step {
 
 /// `found` holds this node and everybody who answered at the addresses in `cluster.join`; `silent` those who did not.
 pub(super) fn next_step(own: &Introduction, found: &[Introduction], silent: &[String]) -> Step {
+    if let Some(other) = found.iter().find(|other| other.formed && other.cluster.is_none()) {
+        return Step::Never(format!(
+            "the node at {} has a log of its own, from a time when it ran without peers, and no cluster: give it an empty \
+             data directory, or leave it out of cluster.join",
+            other.address
+        ));
+    }
     let nodes: BTreeMap<NodeId, &Introduction> =
         found.iter().chain([own]).map(|introduction| (introduction.node, introduction)).collect();
     let clusters = |formed: bool| -> BTreeSet<&str> {
@@ -144,6 +160,17 @@ mod tests {
         }
         assert!(matches!(next_step(&promised(1, "y"), &[member(2, "x")], &[]), Step::Never(_)));
         assert!(matches!(next_step(&fresh(1), &[member(2, "x"), member(3, "y")], &[]), Step::Never(_)));
+    }
+
+    #[test]
+    fn a_log_that_began_alone_is_never_part_of_a_cluster() {
+        let standalone = Introduction { formed: true, ..fresh(2) };
+        assert!(alone(&standalone).is_some_and(|why| why.contains("empty data directory")));
+        assert_eq!((alone(&fresh(1)), alone(&member(1, "x"))), (None, None));
+        for found in [vec![standalone.clone(), fresh(3)], vec![member(3, "x"), standalone]] {
+            let Step::Never(why) = next_step(&fresh(1), &found, &[]) else { panic!("its log would be lost") };
+            assert!(why.contains("n2:1"), "{why}");
+        }
     }
 
     #[test]

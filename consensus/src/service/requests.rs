@@ -4,12 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_transport::{Request, Requests};
+use dspex_model::NodeId;
+use dspex_transport::{Request, Requests, Session};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::mpsc;
 
-use super::{PeerService, Served, appends};
+use super::{PeerService, Served, appends, fellow};
 use crate::codec::wire;
 use crate::membership;
 use crate::network::method;
@@ -20,35 +21,52 @@ use crate::status::Status;
 const MEMBER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Until the connection ends. Appends are handed on in their order; everything else is served side by side.
-pub(super) async fn serve(service: PeerService, mut requests: Requests) {
+pub(super) async fn serve(service: PeerService, session: Session, mut requests: Requests) {
     // Unbounded, but each request in it holds one of its connection's places.
     let (appends, received) = mpsc::unbounded_channel();
     let appending = tokio::spawn(appends::run(service.clone(), received));
+    // Once it is one it stays one.
+    let mut peer = None;
     while let Some(request) = requests.next().await {
         let Some(served) = service.get() else {
             request.fail("consensus has not started, or is ending").await;
             continue;
         };
-        if request.method == method::APPEND {
+        peer = peer.or_else(|| fellow(&served.own, &session));
+        if peer.is_none() && !matches!(request.method, method::INTRODUCE | method::JOIN) {
+            request.fail("this node and the one that asks do not belong to the same cluster").await;
+        } else if request.method == method::APPEND {
             // Where nobody receives, the request is dropped, and its drop tells the peer.
             let _ = appends.send(request);
         } else {
-            tokio::spawn(answer(served, request));
+            tokio::spawn(answer(served, peer, request));
         }
     }
     drop(appends);
     let _ = appending.await;
 }
 
-async fn answer(served: Arc<Served>, request: Request) {
-    match reply(&served, &request).await {
+async fn answer(served: Arc<Served>, peer: Option<NodeId>, request: Request) {
+    match reply(&served, peer, &request).await {
         Ok(reply) => request.reply(reply).await,
         Err(error) => request.fail(error.to_string()).await,
     }
 }
 
-async fn reply(served: &Served, request: &Request) -> io::Result<Bytes> {
+/// What a node asks that was removed and does not know it yet.
+fn outsider(served: &Served, peer: Option<NodeId>) -> Option<Refusal> {
+    let node = peer?;
+    membership::known_at(&served.raft, node).is_none().then(|| {
+        Refusal::Refused(format!(
+            "node {node} is no member of this cluster any more: stop it, or take it in again with `dspex member add`"
+        ))
+    })
+}
+
+async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::Result<Bytes> {
     let body = &request.body;
+    // Only a leader knows the members for certain; others send the peer on to it.
+    let outsider = if served.raft.is_leader() { outsider(served, peer) } else { None };
     Ok(match request.method {
         method::HEARTBEAT => {
             let append = wire::decode_append(body)?;
@@ -69,12 +87,22 @@ async fn reply(served: &Served, request: &Request) -> io::Result<Bytes> {
             let answer = served.raft.handle_transfer_leader(transfer).await.map_err(io::Error::other)?;
             wire::encode_transfer_answer(&answer)
         }
-        method::PROPOSE => wire::encode_proposed(&served.leading.propose_encoded(body).await),
-        method::READ_INDEX => wire::encode_read_index(&served.rounds.join().await),
-        method::LEASE_INDEX => wire::encode_read_index(&served.leading.read_index(ReadPolicy::LeaseRead).await),
+        method::PROPOSE => wire::encode_proposed(&match outsider {
+            Some(refusal) => Err(refusal),
+            None => served.leading.propose_encoded(body).await,
+        }),
+        method::READ_INDEX => wire::encode_read_index(&match outsider {
+            Some(refusal) => Err(refusal),
+            None => served.rounds.join().await,
+        }),
+        method::LEASE_INDEX => wire::encode_read_index(&match outsider {
+            Some(refusal) => Err(refusal),
+            None => served.leading.read_index(ReadPolicy::LeaseRead).await,
+        }),
+        method::MEMBER if outsider.is_some() => wire::encode_member_changed(&outsider.map_or(Ok(()), Err)),
         method::MEMBER => {
             let change = wire::decode_member_change(body)?;
-            let changed = membership::change(&served.raft, &change, MEMBER_LIMIT).await;
+            let changed = membership::begin(&served.raft, &served.copies, &change, MEMBER_LIMIT).await;
             if let Err(Refusal::Unknown(detail)) = &changed {
                 tracing::warn!(?change, detail, "a change of the members did not end well");
             }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dspex_storage::{IncomingSnapshot, SnapshotFile};
-use dspex_transport::{Request, Requests};
+use dspex_transport::Request;
 use openraft::Snapshot;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::spawn_blocking;
 
 use super::{PeerService, Served};
@@ -14,9 +15,9 @@ use crate::codec::wire;
 use crate::machine::snapshot_meta;
 use crate::network::method;
 
-/// Until the connection ends.
-pub(super) async fn serve(service: PeerService, mut requests: Requests) {
-    while let Some(request) = requests.next().await {
+/// Until the connection ends, one after another.
+pub(super) async fn run(service: PeerService, mut requests: UnboundedReceiver<Request>) {
+    while let Some(request) = requests.recv().await {
         let reply = match service.get() {
             Some(served) => reply(&served, &request).await,
             None => Err(io::Error::other("consensus has not started, or is ending")),
@@ -66,10 +67,13 @@ async fn install(served: &Served, body: &[u8]) -> io::Result<Bytes> {
     // Before openraft sees it: a damaged file is the leader's to send again, not a reason to stop.
     let verify = move || -> io::Result<SnapshotFile> { incoming.finish() };
     let snapshot = spawn_blocking(verify).await.map_err(io::Error::other)??;
+    let part = snapshot.path().to_path_buf();
     let meta = snapshot_meta(&snapshot)?;
     let index = meta.last_log_id.map(|log_id| log_id.index);
     let installed = served.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
     let answer = installed.map_err(io::Error::other)?;
+    // openraft installs nothing that is older than what it has; what it installed has another name by now.
+    let _ = std::fs::remove_file(part);
     tracing::info!(index, "installed a snapshot of the leader");
     Ok(wire::encode_snapshot_answer(&answer.vote))
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod members;
+
 use std::path::Path;
 
 use dspex_consensus::{Consensus, ConsensusOptions, StartError};
@@ -44,6 +46,14 @@ impl Node {
     }
 }
 
+/// The blobs that [`submit`] names.
+pub const NAMED: [&[u8]; 2] = [b"dataset", b"sources"];
+
+/// The run that [`submit`] makes of a number.
+pub fn run_id(number: u128) -> RunId {
+    RunId(number)
+}
+
 /// A command that leaves a trace under `number`, so that it can be looked for.
 pub fn submit(number: u128) -> Proposal {
     let spec = RunSpec {
@@ -57,7 +67,7 @@ pub fn submit(number: u128) -> Proposal {
         inputs: vec!["question".to_owned()],
         saved_state: None,
         dataset: Dataset {
-            digest: Digest::of(b"dataset"),
+            digest: Digest::of(NAMED[0]),
             name: "set".to_owned(),
             examples: 1,
             columns: None,
@@ -75,7 +85,7 @@ pub fn submit(number: u128) -> Proposal {
         python_version: "3.11".to_owned(),
         dspy_version: "3.4.0".to_owned(),
         sum_rule: SumRule::Plain,
-        sources: Digest::of(b"sources"),
+        sources: Digest::of(NAMED[1]),
         specification: Digest::of(b"specification"),
     };
     let submission = RunSubmission { run: RunId(number), owner: NodeId(1), detached: true, spec };

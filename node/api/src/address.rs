@@ -13,14 +13,28 @@ use tonic::{Request, Status};
 pub enum Address {
     /// A Unix socket: an embedded node.
     Unix(PathBuf),
-    /// Host and port.
+    /// Host and port: by TLS where an authority is given, without on this machine.
     Tcp(String),
+    /// Host and port, by TLS.
+    Tls(String),
+    /// Host and port, without TLS, wherever that is.
+    Plain(String),
+}
+
+impl Address {
+    /// Host and port, where it has them.
+    pub fn authority(&self) -> Option<&str> {
+        match self {
+            Self::Unix(_) => None,
+            Self::Tcp(authority) | Self::Tls(authority) | Self::Plain(authority) => Some(authority),
+        }
+    }
 }
 
 impl FromStr for Address {
     type Err = String;
 
-    /// `unix:PATH`, `HOST:PORT` or `http://HOST:PORT`.
+    /// `unix:PATH`, `HOST:PORT`, `https://HOST:PORT` or `http://HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, String> {
         let refused = |why: &str| Err(format!("the address {text:?} {why}; it is written unix:PATH or HOST:PORT"));
         if let Some(path) = text.strip_prefix("unix:") {
@@ -28,13 +42,16 @@ impl FromStr for Address {
             let path = path.strip_prefix("//").unwrap_or(path);
             return if path.is_empty() { refused("names no path") } else { Ok(Self::Unix(path.into())) };
         }
-        if text.starts_with("https:") {
-            return refused("asks for TLS, which this version does not speak");
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let (of, authority): (fn(String) -> Self, _) = match text.split_once("://") {
+            Some(("https", rest)) => (Self::Tls, rest.trim_end_matches('/')),
+            Some(("http", rest)) => (Self::Plain, rest.trim_end_matches('/')),
+            _ => (Self::Tcp, text.trim_end_matches('/')),
+        };
         match authority.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
-                Ok(Self::Tcp(authority.to_owned()))
+            Some((host, port))
+                if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+            {
+                Ok(of(authority.to_owned()))
             }
             _ => refused("names no host and port"),
         }
@@ -46,6 +63,8 @@ impl fmt::Display for Address {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp(authority) => f.write_str(authority),
+            Self::Tls(authority) => write!(f, "https://{authority}"),
+            Self::Plain(authority) => write!(f, "http://{authority}"),
         }
     }
 }
@@ -96,13 +115,25 @@ mod tests {
     fn addresses_name_a_socket_or_a_host_and_port() {
         assert_eq!("unix:/a/b".parse(), Ok(Address::Unix("/a/b".into())));
         assert_eq!("unix:///a/b".parse(), Ok(Address::Unix("/a/b".into())));
-        for written in ["localhost:7400", "http://localhost:7400", "http://localhost:7400/"] {
-            assert_eq!(written.parse(), Ok(Address::Tcp("localhost:7400".to_owned())), "{written}");
+        assert_eq!("localhost:7400".parse(), Ok(Address::Tcp("localhost:7400".to_owned())));
+        for written in ["http://localhost:7400", "http://localhost:7400/"] {
+            assert_eq!(written.parse(), Ok(Address::Plain("localhost:7400".to_owned())), "{written}");
         }
+        let protected = Address::Tls("n.example:7400".to_owned());
+        assert_eq!("https://n.example:7400/".parse(), Ok(protected.clone()));
+        assert_eq!(protected.to_string(), "https://n.example:7400");
         assert_eq!("[::1]:7400".parse(), Ok(Address::Tcp("[::1]:7400".to_owned())));
-        for written in
-            ["", "unix:", "localhost", "localhost:", ":7400", "localhost:0", "localhost:99999", "https://a:1"]
-        {
+        for written in [
+            "",
+            "unix:",
+            "localhost",
+            "localhost:",
+            ":7400",
+            "localhost:0",
+            "localhost:99999",
+            "https://a",
+            "ftp://a:1",
+        ] {
             assert!(written.parse::<Address>().is_err(), "{written}");
         }
     }

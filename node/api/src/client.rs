@@ -1,4 +1,4 @@
-//! A typed client over a Unix socket or TCP. Every wait has a time limit; the calls stand in `client_*.rs`.
+//! A typed client over a Unix socket or TCP, with or without TLS. Every wait has a time limit; the calls stand in `client_*.rs`.
 
 use std::io;
 use std::time::Duration;
@@ -6,12 +6,17 @@ use std::time::Duration;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
 use tonic::{Response, Status};
 
 use crate::address::{Address, Token};
+use crate::credentials::{Ca, Credentials};
+use crate::error::info_of_node;
+use crate::foreign::foreign;
+use crate::plain::Heard;
 use crate::socket::SocketPath;
-use crate::{ApiError, Code, reason};
+use crate::way::Way;
+use crate::{ApiError, Code, plain, reason, trust};
 
 /// A result row with a long prediction and traceback must fit; the server sends at most this, too.
 const MESSAGE_LIMIT_BYTES: usize = 64 << 20;
@@ -41,6 +46,7 @@ pub struct Client {
     pub(crate) channel: Channel,
     pub(crate) limits: TimeLimits,
     pub(crate) token: Token,
+    ca: Option<Ca>,
     address: Address,
 }
 
@@ -48,35 +54,17 @@ pub struct Client {
 pub(crate) type Transport = InterceptedService<Channel, Token>;
 
 impl Client {
-    /// Connects now, so that an absent node is noticed here and not at the first call.
-    pub async fn connect(address: impl Into<Address>, token: Token, limits: TimeLimits) -> Result<Self, ApiError> {
-        let address = address.into();
-        let uri = match &address {
-            // Never resolved: the connector below ignores it.
-            Address::Unix(_) => "http://dspex.local".to_owned(),
-            Address::Tcp(authority) => format!("http://{authority}"),
-        };
-        let endpoint = Endpoint::from_shared(uri)
-            .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("the address {address}: {error}")))?
-            .tcp_nodelay(true)
-            .http2_max_header_list_size(HEADER_LIMIT_BYTES)
-            // A node that hangs, or a machine that slept, ends the stream instead of stalling it for ever.
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .keep_alive_timeout(Duration::from_secs(60))
-            .initial_stream_window_size(4 << 20)
-            .initial_connection_window_size(8 << 20);
-        let connecting = async {
-            match &address {
-                Address::Tcp(_) => endpoint.connect().await,
-                Address::Unix(path) => endpoint.connect_with_connector(unix_connector(path.clone())).await,
-            }
-        };
-        match tokio::time::timeout(limits.connect, connecting).await {
-            Ok(Ok(channel)) => Ok(Self { channel, limits, token, address }),
-            Ok(Err(error)) => Err(ApiError::unavailable(
-                reason::NODE_UNREACHABLE,
-                format!("no node answers at {address}: {}", innermost(&error)),
-            )),
+    /// Connects now, so that an absent node is noticed here and not at the first call, and one that is not trusted before it is
+    /// shown anything.
+    pub async fn connect(
+        address: impl Into<Address>,
+        credentials: impl Into<Credentials>,
+        limits: TimeLimits,
+    ) -> Result<Self, ApiError> {
+        let (address, Credentials { token, ca }) = (address.into(), credentials.into());
+        let way = Way::to(&address, ca.as_ref())?;
+        match tokio::time::timeout(limits.connect, open(&way, &address)).await {
+            Ok(channel) => Ok(Self { channel: channel?, limits, token, ca, address }),
             Err(_) => Err(timed_out("connecting", limits.connect)),
         }
     }
@@ -88,8 +76,83 @@ impl Client {
 
     /// Another connection to the same node.
     pub async fn reconnect(&self) -> Result<Self, ApiError> {
-        Self::connect(self.address.clone(), self.token.clone(), self.limits).await
+        let credentials = Credentials { token: self.token.clone(), ca: self.ca.clone() };
+        Self::connect(self.address.clone(), credentials, self.limits).await
     }
+
+    /// Waits for `call`, but not longer than `limit`.
+    pub(crate) async fn bounded<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(limit, call).await {
+            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Err(status)) => Err(self.explained(status).await),
+            Err(_) => Err(timed_out(what, limit)),
+        }
+    }
+
+    /// A connection to what is no node at all stands, and breaks at the first call: then that is said.
+    async fn explained(&self, status: Status) -> ApiError {
+        if let Address::Tcp(authority) = &self.address
+            && info_of_node(&status).is_none()
+            && let Some(why) = foreign(authority, status.message()).await
+        {
+            return ApiError::unavailable(
+                reason::NODE_UNREACHABLE,
+                format!("what answers at {authority} is not a DSPex node ({why}); the API port is api.listen (7400)"),
+            );
+        }
+        status.into()
+    }
+}
+
+async fn open(way: &Way, address: &Address) -> Result<Channel, ApiError> {
+    let endpoint = endpoint(way)
+        .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("the address {address}: {error}")))?;
+    let absent = |cause: String| {
+        ApiError::unavailable(reason::NODE_UNREACHABLE, format!("no node answers at {address}: {cause}"))
+    };
+    match way {
+        Way::Unix(path) => {
+            let connecting = endpoint.connect_with_connector(unix_connector(path.clone())).await;
+            connecting.map_err(|error| absent(innermost(&error)))
+        }
+        Way::Plain(authority) => {
+            let connecting = plain::connect(&endpoint, authority).await;
+            match connecting.map_err(|error| absent(innermost(&error)))? {
+                (channel, Heard::NothingWrong) => Ok(channel),
+                (_, Heard::Tls) => Err(trust::needed(address)),
+                (_, Heard::End) => Err(absent("it hung up at once".to_owned())),
+            }
+        }
+        Way::Tls(_, ca) => {
+            let protected =
+                endpoint.tls_config(ClientTlsConfig::new().ca_certificate(ca.0.clone())).map_err(|error| {
+                    ApiError::invalid(reason::REQUEST_INVALID, format!("TLS with {address}: {}", innermost(&error)))
+                })?;
+            protected.connect().await.map_err(|error| trust::refused(address, &innermost(&error)))
+        }
+    }
+}
+
+fn endpoint(way: &Way) -> Result<Endpoint, tonic::transport::Error> {
+    let uri = match way {
+        // Never resolved: the connector ignores it.
+        Way::Unix(_) => "http://dspex.local".to_owned(),
+        Way::Plain(authority) => format!("http://{authority}"),
+        Way::Tls(authority, _) => format!("https://{authority}"),
+    };
+    Ok(Endpoint::from_shared(uri)?
+        .tcp_nodelay(true)
+        .http2_max_header_list_size(HEADER_LIMIT_BYTES)
+        // A node that hangs, or a machine that slept, ends the stream instead of stalling it for ever.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(60))
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(8 << 20))
 }
 
 fn unix_connector(
@@ -102,18 +165,6 @@ fn unix_connector(
             Ok::<_, io::Error>(TokioIo::new(UnixStream::connect(address.as_path()).await?))
         }
     })
-}
-
-/// Waits for `call`, but not longer than `limit`.
-pub(crate) async fn bounded<T>(
-    what: &str,
-    limit: Duration,
-    call: impl Future<Output = Result<Response<T>, Status>>,
-) -> Result<T, ApiError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(answer) => Ok(answer?.into_inner()),
-        Err(_) => Err(timed_out(what, limit)),
-    }
 }
 
 /// The limit of messages in both directions, for each generated client.

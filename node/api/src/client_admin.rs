@@ -1,11 +1,11 @@
 //! The calls of the service Admin.
 
 use crate::ApiError;
-use crate::client::{Client, Transport, bounded, message_limit};
+use crate::client::{Client, Transport, message_limit};
 use crate::v1::admin_client::AdminClient;
 use crate::v1::{
-    AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, RevokeTokenRequest,
-    RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
+    AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, Freshness, ListTokensRequest,
+    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
 };
 
 impl Client {
@@ -16,39 +16,41 @@ impl Client {
 
     /// What the node is and does.
     pub async fn status(&self) -> Result<StatusResponse, ApiError> {
-        bounded("status", self.limits.call, self.admin().status(StatusRequest {})).await
+        self.bounded("status", self.limits.call, self.admin().status(StatusRequest {})).await
     }
 
     /// Stops the node; refused while runs execute unless forced.
     pub async fn stop(&self, force: bool) -> Result<(), ApiError> {
-        bounded("stop", self.limits.call, self.admin().stop(StopRequest { force })).await?;
+        self.bounded("stop", self.limits.call, self.admin().stop(StopRequest { force })).await?;
         Ok(())
     }
 
     /// The worker processes of the node.
     pub async fn workers(&self) -> Result<Vec<Worker>, ApiError> {
         let request = WorkersRequest {};
-        let answer = bounded("workers", self.limits.call, self.admin().workers(request)).await?;
+        let answer = self.bounded("workers", self.limits.call, self.admin().workers(request)).await?;
         Ok(answer.items)
     }
 
     /// A new token; its secret is in the answer, and nowhere else.
     pub async fn create_token(&self, request: CreateTokenRequest) -> Result<CreateTokenResponse, ApiError> {
-        bounded("create token", self.limits.call, self.admin().create_token(request)).await
+        self.bounded("create token", self.limits.call, self.admin().create_token(request)).await
     }
 
     /// All tokens, revoked ones included.
-    pub async fn tokens(&self) -> Result<Vec<Token>, ApiError> {
-        Ok(bounded("list tokens", self.limits.call, self.admin().list_tokens(ListTokensRequest {})).await?.items)
+    pub async fn tokens(&self, freshness: Freshness) -> Result<Vec<Token>, ApiError> {
+        let request = ListTokensRequest { freshness: freshness.into() };
+        Ok(self.bounded("list tokens", self.limits.call, self.admin().list_tokens(request)).await?.items)
     }
 
     /// A token opens nothing any more.
     pub async fn revoke_token(&self, request: RevokeTokenRequest) -> Result<RevokeTokenResponse, ApiError> {
-        bounded("revoke token", self.limits.call, self.admin().revoke_token(request)).await
+        self.bounded("revoke token", self.limits.call, self.admin().revoke_token(request)).await
     }
 
     /// Who changed what, newest first.
-    pub async fn audit(&self, limit: u32) -> Result<AuditResponse, ApiError> {
-        bounded("audit", self.limits.call, self.admin().audit(AuditRequest { limit })).await
+    pub async fn audit(&self, limit: u32, freshness: Freshness) -> Result<AuditResponse, ApiError> {
+        let request = AuditRequest { limit, freshness: freshness.into() };
+        self.bounded("audit", self.limits.call, self.admin().audit(request)).await
     }
 }

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use tonic::codegen::tokio_stream::Stream;
 
 use crate::ApiError;
-use crate::client::{Client, Transport, bounded, message_limit};
+use crate::client::{Client, Transport, message_limit};
 use crate::v1::blobs_client::BlobsClient;
 use crate::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
 
@@ -57,13 +57,13 @@ impl Client {
     /// what it has.
     pub async fn put_blob_stream(&self, parts: mpsc::Receiver<Part>) -> Result<PutBlobResponse, ApiError> {
         let chunks = Chunks { parts, has_ended: false };
-        bounded("upload", self.limits.load, self.blobs().put(chunks)).await
+        self.bounded("upload", self.limits.load, self.blobs().put(chunks)).await
     }
 
     /// Downloads a blob into memory.
     pub async fn get_blob(&self, digest: &str) -> Result<Vec<u8>, ApiError> {
         let request = GetBlobRequest { digest: digest.to_owned() };
-        let mut stream = bounded("download", self.limits.call, self.blobs().get(request)).await?;
+        let mut stream = self.bounded("download", self.limits.call, self.blobs().get(request)).await?;
         let mut bytes = Vec::new();
         while let Some(chunk) = stream.message().await? {
             bytes.extend_from_slice(&chunk.data);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ApiError;
-use crate::client::{Client, Transport, bounded};
+use crate::client::{Client, Transport};
 use crate::v1::cluster_client::ClusterClient;
 use crate::v1::{
     AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, Member, StateHashRequest,
@@ -20,36 +20,36 @@ impl Client {
 
     /// The cluster as the node sees it.
     pub async fn cluster_status(&self) -> Result<ClusterStatusResponse, ApiError> {
-        bounded("cluster status", self.limits.call, self.cluster().status(ClusterStatusRequest {})).await
+        self.bounded("cluster status", self.limits.call, self.cluster().status(ClusterStatusRequest {})).await
     }
 
     /// A digest of the node's state.
     pub async fn state_hash(&self) -> Result<StateHashResponse, ApiError> {
-        bounded("cluster hash", self.limits.call, self.cluster().hash(StateHashRequest {})).await
+        self.bounded("cluster hash", self.limits.call, self.cluster().hash(StateHashRequest {})).await
     }
 
     /// A node follows the log from here on.
     pub async fn add_member(&self, request: AddMemberRequest) -> Result<Member, ApiError> {
-        bounded("add member", CHANGE_LIMIT, self.cluster().add_member(request)).await
+        self.bounded("add member", CHANGE_LIMIT, self.cluster().add_member(request)).await
     }
 
     /// A learner votes from here on.
     pub async fn promote_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        bounded("promote member", CHANGE_LIMIT, self.cluster().promote_member(request)).await
+        self.bounded("promote member", CHANGE_LIMIT, self.cluster().promote_member(request)).await
     }
 
     /// A voter only follows from here on.
     pub async fn demote_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        bounded("demote member", CHANGE_LIMIT, self.cluster().demote_member(request)).await
+        self.bounded("demote member", CHANGE_LIMIT, self.cluster().demote_member(request)).await
     }
 
     /// A node is no member any more.
     pub async fn remove_member(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        bounded("remove member", CHANGE_LIMIT, self.cluster().remove_member(request)).await
+        self.bounded("remove member", CHANGE_LIMIT, self.cluster().remove_member(request)).await
     }
 
     /// Another voter leads from here on.
     pub async fn transfer_leader(&self, request: ChangeMemberRequest) -> Result<Member, ApiError> {
-        bounded("transfer leader", CHANGE_LIMIT, self.cluster().transfer_leader(request)).await
+        self.bounded("transfer leader", CHANGE_LIMIT, self.cluster().transfer_leader(request)).await
     }
 }

@@ -6,7 +6,7 @@ use tonic::Streaming;
 use tonic::codegen::tokio_stream::Stream;
 
 use crate::ApiError;
-use crate::client::{Client, Transport, bounded, message_limit};
+use crate::client::{Client, Transport, message_limit};
 use crate::v1::pools_client::PoolsClient;
 use crate::v1::{
     CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, OpenPoolRequest, PoolStats,
@@ -22,12 +22,12 @@ impl Client {
 
     /// The id of a class's pool for this caller.
     pub async fn open_pool(&self, request: OpenPoolRequest) -> Result<String, ApiError> {
-        Ok(bounded("open pool", self.limits.call, self.pools().open(request)).await?.pool_id)
+        Ok(self.bounded("open pool", self.limits.call, self.pools().open(request)).await?.pool_id)
     }
 
     /// One call; `limit` bounds the wait for the whole of it.
     pub async fn call_pool(&self, request: CallPoolRequest, limit: Duration) -> Result<CallPoolResponse, ApiError> {
-        bounded("call", limit, self.pools().call(request)).await
+        self.bounded("call", limit, self.pools().call(request)).await
     }
 
     /// Many calls over one stream.
@@ -35,30 +35,30 @@ impl Client {
         &self,
         requests: impl Stream<Item = CallPoolRequest> + Send + 'static,
     ) -> Result<Streaming<CallPoolResponse>, ApiError> {
-        bounded("calls", self.limits.call, self.pools().calls(requests)).await
+        self.bounded("calls", self.limits.call, self.pools().calls(requests)).await
     }
 
     /// How the pools are; empty: all of them.
     pub async fn pool_stats(&self, pool: &str) -> Result<Vec<PoolStats>, ApiError> {
         let request = PoolStatsRequest { pool: pool.to_owned() };
-        Ok(bounded("pool stats", self.limits.call, self.pools().stats(request)).await?.items)
+        Ok(self.bounded("pool stats", self.limits.call, self.pools().stats(request)).await?.items)
     }
 
     /// The Python processes of the node.
     pub async fn list_workers(&self) -> Result<Vec<PoolWorker>, ApiError> {
         let request = ListWorkersRequest {};
-        Ok(bounded("list workers", self.limits.call, self.pools().list_workers(request)).await?.items)
+        Ok(self.bounded("list workers", self.limits.call, self.pools().list_workers(request)).await?.items)
     }
 
     /// The worker finishes what it has and ends.
     pub async fn drain_worker(&self, worker_id: &str) -> Result<PoolWorker, ApiError> {
         let request = DrainWorkerRequest { worker_id: worker_id.to_owned() };
-        bounded("drain worker", self.limits.call, self.pools().drain_worker(request)).await
+        self.bounded("drain worker", self.limits.call, self.pools().drain_worker(request)).await
     }
 
     /// The worker is replaced: after what it has, or at once.
     pub async fn restart_worker(&self, worker_id: &str, force: bool) -> Result<PoolWorker, ApiError> {
         let request = RestartWorkerRequest { worker_id: worker_id.to_owned(), force };
-        bounded("restart worker", self.limits.call, self.pools().restart_worker(request)).await
+        self.bounded("restart worker", self.limits.call, self.pools().restart_worker(request)).await
     }
 }

@@ -1,7 +1,7 @@
 //! The calls of the service Sessions.
 
 use crate::ApiError;
-use crate::client::{Client, Transport, bounded, message_limit};
+use crate::client::{Client, Transport, message_limit};
 use crate::v1::sessions_client::SessionsClient;
 use crate::v1::{
     CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, Session,
@@ -16,32 +16,32 @@ impl Client {
 
     /// A new session.
     pub async fn create_session(&self, request: CreateSessionRequest) -> Result<SessionWritten, ApiError> {
-        bounded("create session", self.limits.call, self.sessions().create(request)).await
+        self.bounded("create session", self.limits.call, self.sessions().create(request)).await
     }
 
     /// A session with its data.
     pub async fn session(&self, request: GetSessionRequest) -> Result<Session, ApiError> {
-        bounded("get session", self.limits.call, self.sessions().get(request)).await
+        self.bounded("get session", self.limits.call, self.sessions().get(request)).await
     }
 
     /// A session's next version.
     pub async fn update_session(&self, request: UpdateSessionRequest) -> Result<SessionWritten, ApiError> {
-        bounded("update session", self.limits.call, self.sessions().update(request)).await
+        self.bounded("update session", self.limits.call, self.sessions().update(request)).await
     }
 
     /// Removes a session with its history.
     pub async fn delete_session(&self, request: DeleteSessionRequest) -> Result<(), ApiError> {
-        bounded("delete session", self.limits.call, self.sessions().delete(request)).await?;
+        self.bounded("delete session", self.limits.call, self.sessions().delete(request)).await?;
         Ok(())
     }
 
     /// One page of sessions.
     pub async fn list_sessions(&self, request: ListSessionsRequest) -> Result<ListSessionsResponse, ApiError> {
-        bounded("list sessions", self.limits.call, self.sessions().list(request)).await
+        self.bounded("list sessions", self.limits.call, self.sessions().list(request)).await
     }
 
     /// The versions that are kept, newest first.
     pub async fn session_history(&self, request: SessionHistoryRequest) -> Result<Vec<SessionVersion>, ApiError> {
-        Ok(bounded("session history", self.limits.call, self.sessions().history(request)).await?.items)
+        Ok(self.bounded("session history", self.limits.call, self.sessions().history(request)).await?.items)
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::{ErrorDetails, ErrorInfo, StatusExt};
 
 use crate::reason;
 
@@ -108,15 +108,22 @@ impl From<ApiError> for Status {
 
 impl From<Status> for ApiError {
     fn from(status: Status) -> Self {
-        let details = status.get_error_details();
-        let (reason, metadata) = match details.error_info() {
-            Some(info) if info.domain == DOMAIN => {
-                (Cow::Owned(info.reason.clone()), info.metadata.clone().into_iter().collect())
+        let (code, message) = (status.code(), status.message().to_owned());
+        if let Some(info) = info_of_node(&status) {
+            return Self { metadata: info.metadata.into_iter().collect(), ..Self::new(code, info.reason, message) };
+        }
+        match reason_without_details(&status) {
+            reason::NODE_UNREACHABLE => {
+                Self::new(code, reason::NODE_UNREACHABLE, format!("the connection to the node broke: {message}"))
             }
-            _ => (Cow::Borrowed(reason_without_details(&status)), BTreeMap::new()),
-        };
-        Self { code: status.code(), reason, message: status.message().to_owned(), metadata }
+            reason => Self::new(code, reason, message),
+        }
     }
+}
+
+/// What a node says of an error. A status without it is of no node: of the connection, or of a foreign server.
+pub(crate) fn info_of_node(status: &Status) -> Option<ErrorInfo> {
+    status.get_details_error_info().filter(|info| info.domain == DOMAIN)
 }
 
 /// What passes by itself is told so: `google.rpc.RetryInfo`.
@@ -198,5 +205,15 @@ mod tests {
     fn a_foreign_status_keeps_its_code() {
         let error = ApiError::from(Status::new(Code::Unimplemented, "unknown service"));
         assert_eq!((error.code, error.reason.as_ref()), (Code::Unimplemented, ""));
+        assert_eq!(error.message, "unknown service");
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_from_an_address_that_a_node_cannot_reach() {
+        let broken = ApiError::from(Status::new(Code::Unavailable, "transport error"));
+        assert_eq!(broken.reason, reason::NODE_UNREACHABLE);
+        assert_eq!(broken.message, "the connection to the node broke: transport error");
+        let of_node = ApiError::unavailable(reason::NODE_UNREACHABLE, "the node at n:7410: refused");
+        assert_eq!(ApiError::from(Status::from(of_node.clone())), of_node);
     }
 }

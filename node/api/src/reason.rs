@@ -94,6 +94,8 @@ reasons! {
     UNAUTHENTICATED;
     /// The token's role does not allow it.
     PERMISSION_DENIED;
+    /// TLS with the node does not come about: its certificate is not accepted, or only one end speaks TLS.
+    TLS_REFUSED;
     /// No session has this id, or its time was over.
     SESSION_NOT_FOUND;
     /// The session's version is not kept any more, or not there yet.

@@ -24,7 +24,7 @@ use crate::error::CommandError;
 use crate::exit;
 use frames::{Frames, Incoming, Outgoing};
 use messages::Failed;
-use requests::Bridge;
+use requests::{Bridge, NodeOptions};
 
 /// Frames that wait for a slow program.
 const QUEUE: usize = 256;
@@ -46,7 +46,7 @@ pub async fn serve(global: &Global) -> Result<u8, CommandError> {
     let hello = Outgoing::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION") };
     let _ = sender.send(hello).await;
     let mut session = Session {
-        bridge: Rc::new(Bridge::new(global.address.clone(), global.token_file.clone(), sender)),
+        bridge: Rc::new(Bridge::new(NodeOptions::of(global), sender)),
         running: HashMap::new(),
         parts: HashMap::new(),
     };

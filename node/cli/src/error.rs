@@ -60,16 +60,16 @@ impl fmt::Display for CommandError {
 
 impl From<ApiError> for CommandError {
     fn from(error: ApiError) -> Self {
-        let mut message = error.message.clone();
-        if error.reason == reason::NODE_UNREACHABLE && !message.starts_with("no node") {
-            message = format!("the connection to the node broke: {message}");
-        }
+        let hint = match error.reason.as_ref() {
+            reason::NO_LEADER => Some("dspex cluster status shows which members do not answer"),
+            _ => None,
+        };
         Self {
             exit: exit::of(error.code, &error.reason),
             traceback: error.get(key::TRACEBACK).map(str::to_owned),
-            hint: error.get(key::HINT).map(str::to_owned),
+            hint: error.get(key::HINT).or(hint).map(str::to_owned),
             reason: error.reason,
-            message,
+            message: error.message,
         }
     }
 }

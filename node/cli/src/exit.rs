@@ -62,7 +62,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::MEMBER_AMBIGUOUS
         | reason::TOKEN_NOT_FOUND
         | reason::TOKEN_AMBIGUOUS => NOT_FOUND,
-        reason::UNAUTHENTICATED | reason::PERMISSION_DENIED => PERMISSION,
+        reason::UNAUTHENTICATED | reason::PERMISSION_DENIED | reason::TLS_REFUSED => PERMISSION,
         reason::SESSION_EXISTS
         | reason::VERSION_CONFLICT
         | reason::REQUEST_TOO_OLD
@@ -115,6 +115,7 @@ mod tests {
             (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
             (reason::POOL_FULL, LIMIT),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
+            (reason::TLS_REFUSED, PERMISSION),
         ] {
             assert_eq!(of(Code::Unknown, reason), expected, "{reason}");
         }

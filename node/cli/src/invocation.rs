@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use dspex_api::{Address, Client, TimeLimits, Token};
+use dspex_api::{Address, Client, Credentials, TimeLimits};
 use tokio::time::Instant;
 
 use crate::arguments::Global;
+use crate::ca;
 use crate::console::Console;
 use crate::embedded::{self, Home};
 use crate::error::CommandError;
@@ -21,25 +22,35 @@ pub struct Invocation {
     pub format: Format,
     /// `--command-timeout` as a moment.
     pub deadline: Option<Instant>,
-    address: Option<(Address, Token)>,
+    address: Option<(Address, Credentials)>,
 }
 
 impl Invocation {
     /// Checks the global options.
     pub fn new(global: &Global) -> Result<Self, CommandError> {
-        Ok(Self {
+        Ok(Self { address: named(global)?, ..Self::without_node(global) })
+    }
+
+    /// Leaves aside which node is named.
+    pub(crate) fn without_node(global: &Global) -> Self {
+        Self {
             console: Console::new(global.quiet, global.verbose),
             format: global.format(),
             deadline: global.command_timeout.map(|limit| Instant::now() + limit),
-            address: named(global)?,
-        })
+            address: None,
+        }
+    }
+
+    /// The node of `--address`.
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref().map(|(address, _)| address)
     }
 
     /// A connection to the node of `--address`, else to the embedded one, which is started if need be.
     pub async fn node(&self) -> Result<Client, CommandError> {
         let limits = self.limits();
         match &self.address {
-            Some((address, token)) => Ok(Client::connect(address.clone(), token.clone(), limits).await?),
+            Some((address, credentials)) => Ok(Client::connect(address.clone(), credentials.clone(), limits).await?),
             None => embedded::connect(&Home::of_this_process()?, limits, &self.console).await,
         }
     }
@@ -47,9 +58,16 @@ impl Invocation {
     /// A connection to a node that runs already, whatever its version; nothing is started.
     pub async fn running_node(&self) -> Result<Option<Client>, CommandError> {
         match &self.address {
-            Some((address, token)) => Ok(Some(Client::connect(address.clone(), token.clone(), self.limits()).await?)),
+            Some((address, credentials)) => {
+                Ok(Some(Client::connect(address.clone(), credentials.clone(), self.limits()).await?))
+            }
             None => Ok(embedded::running(&Home::of_this_process()?, self.limits()).await?),
         }
+    }
+
+    /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has.
+    pub fn node_has_environment(&self) -> bool {
+        matches!(self.address, Some((Address::Tcp(_), _)))
     }
 
     fn limits(&self) -> TimeLimits {
@@ -59,13 +77,14 @@ impl Invocation {
     }
 }
 
-/// The node that the options name, and the token for it.
-fn named(global: &Global) -> Result<Option<(Address, Token)>, CommandError> {
+/// The node that the options name, what it is shown, and by what it is known.
+fn named(global: &Global) -> Result<Option<(Address, Credentials)>, CommandError> {
     let Some(written) = &global.address else { return Ok(None) };
     let address = match written.parse().map_err(CommandError::usage)? {
         Address::Unix(path) => Address::Unix(std::path::absolute(path)?),
-        tcp @ Address::Tcp(_) => tcp,
+        tcp => tcp,
     };
     let token = token::find(global.token_file.as_deref(), &address)?;
-    Ok(Some((address, token)))
+    let ca = ca::find(global.ca.as_deref(), &address)?;
+    Ok(Some((address, Credentials { token, ca })))
 }

@@ -3,34 +3,45 @@
 
 mod arguments;
 mod bridge;
+mod ca;
 mod command;
 mod confirm;
 mod console;
 mod dataset;
 mod dates;
 mod demo;
+mod dev;
 mod embedded;
 mod entry;
 mod environment;
 mod error;
-mod exit;
+pub mod exit;
 mod follow;
+mod freshness;
 mod gate;
-mod interpreter;
+pub mod interpreter;
 mod interrupt;
 mod invocation;
 mod listing;
-mod output;
+pub mod output;
 mod process;
+mod repeat;
 mod result;
 mod run_id;
 mod setting;
 pub mod token;
 
-pub use arguments::NodeArguments;
+pub use arguments::{NodeArguments, WhichNode};
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
+pub use command::config::{ConfigArguments, ConfigCommand, ConfigVerb};
+pub use command::doctor::{DoctorArguments, DoctorCommand};
+pub use console::Console;
+pub use dates::date;
 pub use embedded::{Home, START_ERROR_FILE, StartError};
 pub use entry::{OwnCommand, main};
+pub use error::CommandError;
+pub use invocation::Invocation;
+pub use listing::{Listing, plain};
 pub use output::Format;
 
 /// The whole command line, for generated documentation.

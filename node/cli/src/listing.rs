@@ -5,6 +5,8 @@ use std::io::Write;
 use comfy_table::{Table, presets};
 use serde_json::{Map, Value, json};
 
+use crate::console::Console;
+use crate::dates::with_dates;
 use crate::error::CommandError;
 use crate::output::{self, Format};
 
@@ -17,6 +19,8 @@ pub struct Listing {
     pub counts: Map<String, Value>,
     /// Items were left out; `--all` shows them.
     pub truncated: bool,
+    /// How many there are in all, where that is known.
+    pub total: Option<u64>,
     /// The table's columns.
     pub header: Vec<&'static str>,
     /// The table's rows.
@@ -24,13 +28,11 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// A listing without a table.
-    pub fn of_objects(items: Vec<Value>) -> Self {
-        Self { items, ..Self::default() }
-    }
-
-    /// Prints in the format asked for.
-    pub fn print(self, format: Format) -> Result<(), CommandError> {
+    /// Prints in the format asked for. Lines and CSV have no place to say that something is missing: stderr has.
+    pub fn print(self, format: Format, console: &Console) -> Result<(), CommandError> {
+        if self.truncated && matches!(format, Format::Jsonl | Format::Csv) {
+            console.note(&self.left_out());
+        }
         match format {
             Format::Table => output::text(&self.table()),
             Format::Json => output::json(&json!({
@@ -43,6 +45,14 @@ impl Listing {
                 output::text(&lines)
             }
             Format::Csv => self.print_csv(),
+        }
+    }
+
+    fn left_out(&self) -> String {
+        let shown = self.items.len();
+        match self.total {
+            Some(total) => format!("{shown} of {total} shown: --all for the rest"),
+            None => format!("{shown} shown, and there are more: --all for the rest"),
         }
     }
 
@@ -76,6 +86,30 @@ impl Listing {
             writer.flush()?;
         }
         Ok(out.flush()?)
+    }
+}
+
+/// How often each name occurs, in the order of their first occurrences.
+pub fn counts<'a>(names: impl IntoIterator<Item = &'a str>) -> Map<String, Value> {
+    let mut counts = Map::new();
+    for name in names {
+        let count = counts.get(name).and_then(Value::as_u64).unwrap_or(0);
+        counts.insert(name.to_owned(), Value::from(count + 1));
+    }
+    counts
+}
+
+/// Prints one object: pairs with dates for people.
+pub fn show(value: Value, format: Format) -> Result<(), CommandError> {
+    show_as(value, format, pairs)
+}
+
+/// The same with other words for people, made of the object with its dates.
+pub fn show_as(value: Value, format: Format, text: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
+    match format {
+        Format::Table => output::text(&text(&with_dates(value))),
+        Format::Json | Format::Jsonl => output::json(&value),
+        Format::Csv => Listing { items: vec![value], ..Listing::default() }.print_csv(),
     }
 }
 
@@ -119,6 +153,19 @@ mod tests {
         };
         let lines: Vec<String> = listing.table().lines().map(|line| line.trim().to_owned()).collect();
         assert!(lines[0].starts_with("RUN") && lines[1].starts_with('a') && lines[2].contains("--all"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_said_with_as_much_as_is_known() {
+        let listing = |total| Listing { items: vec![json!({}); 100], truncated: true, total, ..Listing::default() };
+        assert_eq!(listing(Some(250)).left_out(), "100 of 250 shown: --all for the rest");
+        assert_eq!(listing(None).left_out(), "100 shown, and there are more: --all for the rest");
+    }
+
+    #[test]
+    fn names_are_counted() {
+        let counts = counts(["voter", "learner", "voter"]);
+        assert_eq!(Value::Object(counts), json!({"voter": 2, "learner": 1}));
     }
 
     #[test]

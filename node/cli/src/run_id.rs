@@ -32,7 +32,9 @@ fn choose<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Result<String, 
                 lines.push("...");
             }
             let message = format!("{} runs start with {text:?}:\n  {}", several.len(), lines.join("\n  "));
-            Err(CommandError::because(reason::RUN_AMBIGUOUS, message))
+            Err(CommandError::because(reason::RUN_AMBIGUOUS, message).hint(
+                "write more of it: an id begins with the time, and 13 characters tell runs apart to the millisecond",
+            ))
         }
     }
 }
@@ -53,6 +55,7 @@ mod tests {
     fn anything_else_lists_the_candidates() {
         let error = choose("0198a", IDS.into_iter()).expect_err("two");
         assert!(error.exit == 5 && error.message.contains("0198a1-x") && !error.message.contains("0198b"));
+        assert!(error.hint.is_some_and(|hint| hint.contains("write more of it")));
         assert_eq!(choose("", IDS.into_iter()).expect_err("none").exit, 5);
         assert_eq!(choose("7", IDS.into_iter()).expect_err("none").reason, reason::RUN_NOT_FOUND);
     }

@@ -12,13 +12,13 @@ use crate::error::CommandError;
 /// The token of `--token-file`, else the one that a node at this address left for its user, else none: a node that asks for
 /// one says so.
 pub fn find(file: Option<&Path>, address: &Address) -> Result<Token, CommandError> {
-    match (file, address) {
+    match (file, address.authority()) {
         (Some(file), _) => read(file),
-        (None, Address::Tcp(authority)) => {
+        (None, Some(authority)) => {
             let left = left_for_user(Home::of_this_process()?.path(), authority);
             if left.exists() { read(&left) } else { Ok(Token::default()) }
         }
-        (None, Address::Unix(_)) => Ok(Token::default()),
+        (None, None) => Ok(Token::default()),
     }
 }
 

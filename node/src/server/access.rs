@@ -11,14 +11,16 @@ use dspex_model::{Digest, Role};
 use futures::future::{Either, Ready, ready};
 use tower::{Layer, Service};
 
+use super::names::Names;
+use super::own_token::OwnToken;
 use super::principal::{Principal, needed};
 
 /// Who is let in: with the node's own token, or with one that the cluster knows.
 #[derive(Clone)]
 pub(super) struct Access {
-    /// sha256 of the node's own token, which opens everything, with or without a quorum.
-    own: Digest,
+    own: Arc<OwnToken>,
     tokens: Arc<dyn Tokens>,
+    names: Names,
     speaks_grpc: bool,
 }
 
@@ -40,8 +42,8 @@ impl Tokens for Consensus {
 }
 
 impl Access {
-    pub(super) fn new(own: &str, tokens: Arc<dyn Tokens>) -> Self {
-        Self { own: Digest::of(own.as_bytes()), tokens, speaks_grpc: false }
+    pub(super) fn new(own: Arc<OwnToken>, tokens: Arc<dyn Tokens>, names: Names) -> Self {
+        Self { own, tokens, names, speaks_grpc: false }
     }
 
     pub(super) fn for_grpc(self) -> Self {
@@ -55,7 +57,7 @@ impl Access {
     /// Who asks, or why the request is refused. Nobody has to be known for a probe.
     fn judge(&self, request: &Request<Body>) -> Result<Option<Principal>, Refusal> {
         if !self.speaks_grpc {
-            if !is_local(request) {
+            if !self.names.admit(request.uri(), request.headers()) {
                 return Err(Refusal::Foreign);
             }
             // Kubernetes' probes have no token, and these pages say nothing.
@@ -67,7 +69,7 @@ impl Access {
         let secret = shown.as_bytes().strip_prefix(b"Bearer ").ok_or(Refusal::Wrong)?;
         // Digests are compared, not secrets: the time tells nothing of them.
         let digest = Digest::of(secret);
-        let principal = if digest == self.own {
+        let principal = if self.own.is(&digest) {
             Principal { name: "node token".to_owned(), role: Role::Admin }
         } else {
             self.tokens.find(&digest).ok_or(Refusal::Wrong)?
@@ -101,7 +103,11 @@ impl Refusal {
                             own, and an admin makes others with `dspex token create`"
                     .to_owned()
             }
-            Self::Foreign => "this address answers its own machine only".to_owned(),
+            Self::Foreign => {
+                "this node does not answer other sites' pages, nor under a name that is not its own: ask for localhost on its \
+                 machine, or for a name of its certificate"
+                    .to_owned()
+            }
             Self::Forbidden { has, needed } => format!(
                 "the token's role is {}, and this needs {}: ask an admin for a token with that role",
                 has.name(),
@@ -126,21 +132,6 @@ impl Refusal {
         *response.status_mut() = status;
         response
     }
-}
-
-/// A page of another site must not reach the node through the user's browser: neither under a foreign name (Host) nor with a
-/// foreign origin.
-fn is_local(request: &Request<Body>) -> bool {
-    let named = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned).or(named);
-    let name = |authority: &str| authority.rsplit_once(':').map_or(authority, |(name, _)| name).to_ascii_lowercase();
-    let local = |name: &str| matches!(name, "localhost" | "127.0.0.1" | "[::1]");
-    let origin_is_local = match request.headers().get(header::ORIGIN).map(|origin| origin.to_str()) {
-        None => true,
-        Some(Ok(origin)) => origin.split_once("://").is_some_and(|(_, authority)| local(&name(authority))),
-        Some(Err(_)) => false,
-    };
-    host.is_some_and(|host| local(&name(&host))) && origin_is_local
 }
 
 impl<S> Layer<S> for Access {
@@ -198,7 +189,8 @@ mod tests {
     }
 
     fn access() -> Access {
-        Access::new("abc", Arc::new(Roles))
+        let own = OwnToken::new("/nonexistent".into(), "abc", Box::new(|_| {}));
+        Access::new(Arc::new(own), Arc::new(Roles), Names::of(None))
     }
 
     fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {

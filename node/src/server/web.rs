@@ -1,6 +1,7 @@
 //! HTTP for people, probes and Prometheus.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{StatusCode, header};
@@ -9,6 +10,9 @@ use axum::routing::get;
 
 use crate::service::Node;
 
+/// For the quorum to answer a probe; probes themselves give up after a second or more.
+const READY_LIMIT: Duration = Duration::from_millis(900);
+
 /// `/healthz/startup|live|ready` and `/metrics`.
 pub(super) fn router(node: Arc<Node>) -> Router {
     Router::new()
@@ -16,15 +20,15 @@ pub(super) fn router(node: Arc<Node>) -> Router {
         .route("/healthz/startup", get(|| async { "ok\n" }))
         // Never depends on others: a restart would not mend them.
         .route("/healthz/live", get(|| async { "ok\n" }))
-        .route("/healthz/ready", get(move || async move { ready(&node) }))
+        .route("/healthz/ready", get(move || async move { ready(&node).await }))
         .route("/metrics", get(metrics))
 }
 
-fn ready(node: &Node) -> (StatusCode, &'static str) {
-    if node.consensus.status().leader.is_some() {
-        (StatusCode::OK, "ok\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the log has no leader\n")
+/// Whether a quorum answers now: a leader that has lost it still takes itself for one for a while.
+async fn ready(node: &Node) -> (StatusCode, &'static str) {
+    match tokio::time::timeout(READY_LIMIT, node.consensus.read(|_| ())).await {
+        Ok(Ok(())) => (StatusCode::OK, "ok\n"),
+        Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no quorum answers\n"),
     }
 }
 

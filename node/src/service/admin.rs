@@ -96,8 +96,8 @@ impl Admin for AdminService {
         Ok(Response::new(self.node.create_token(actor, request).await?))
     }
 
-    async fn list_tokens(&self, _: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
-        Ok(Response::new(ListTokensResponse { items: self.node.tokens().await? }))
+    async fn list_tokens(&self, request: Request<ListTokensRequest>) -> Result<Response<ListTokensResponse>, Status> {
+        Ok(Response::new(ListTokensResponse { items: self.node.tokens(request.into_inner()).await? }))
     }
 
     async fn revoke_token(
@@ -110,7 +110,6 @@ impl Admin for AdminService {
     }
 
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
-        let (items, truncated) = self.node.audit(request.into_inner().limit).await?;
-        Ok(Response::new(AuditResponse { items, truncated }))
+        Ok(Response::new(self.node.audit(request.into_inner()).await?))
     }
 }

@@ -66,6 +66,8 @@ impl Blobs for BlobsService {
         let GetBlobRequest { digest } = request.into_inner();
         let digest: Digest =
             digest.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{error}")))?;
+        // Another node may have taken it in a moment ago. What none has is not here either.
+        let _ = self.node.consensus.obtain([digest]).await;
         let reader = self.node.blobs.reader(&digest).map_err(|error| storage(&error))?;
         let reader =
             reader.ok_or_else(|| ApiError::not_found(reason::BLOB_NOT_FOUND, format!("there is no blob {digest}")))?;

@@ -1,6 +1,5 @@
 //! The service Cluster: members, and who leads.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +8,13 @@ use dspex_api::v1::{
     self, AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, StateHashRequest,
     StateHashResponse,
 };
-use dspex_api::{ApiError, Code, reason};
-use dspex_consensus::{FormationError, MemberChange, MemberStatus};
+use dspex_api::{ApiError, Code, key, reason};
+use dspex_consensus::{FormationError, MemberChange, MemberStatus, Status as ConsensusStatus};
 use dspex_model::{Command, NodeId, NodeRecord, Proposal};
 use tonic::{Request, Response, Status};
 
 use super::{Node, errors, translate};
+use crate::configuration::is_host_and_port;
 
 /// For a member to say how it stands.
 const SURVEY_LIMIT: Duration = Duration::from_millis(1500);
@@ -32,21 +32,19 @@ impl ClusterService {
 
     async fn members(&self) -> Vec<v1::Member> {
         let survey = self.node.consensus.survey(SURVEY_LIMIT).await;
-        let leader = leader(&survey, self.node.consensus.status().leader);
+        let leader = leader(&survey, &self.node.consensus.status());
         let last = survey.iter().filter(|member| Some(member.node) == leader).find_map(last_index);
         let named = |node: NodeId| self.node.consensus.read_stale(|state| state.node(node).cloned());
         survey.iter().map(|member| shown(member, named(member.node).as_ref(), leader, last)).collect()
     }
 
     /// The member with this id or name.
-    async fn find(&self, wanted: &str) -> Result<NodeId, ApiError> {
-        let members = self.members().await;
-        let matching: Vec<&v1::Member> = members
-            .iter()
-            .filter(|member| member.node_id.to_string() == wanted || (!wanted.is_empty() && member.name == wanted))
-            .collect();
-        match matching[..] {
-            [member] => Ok(NodeId(member.node_id)),
+    async fn find(&self, wanted: &str) -> Result<v1::Member, ApiError> {
+        let is_meant =
+            |member: &v1::Member| member.node_id.to_string() == wanted || (!wanted.is_empty() && member.name == wanted);
+        let matching: Vec<v1::Member> = self.members().await.into_iter().filter(is_meant).collect();
+        match matching.as_slice() {
+            [member] => Ok(member.clone()),
             [] => {
                 let message = format!("no member has the id or name {wanted:?}; `dspex member list` shows them");
                 Err(ApiError::not_found(reason::MEMBER_NOT_FOUND, message))
@@ -62,20 +60,26 @@ impl ClusterService {
         &self,
         request: Request<ChangeMemberRequest>,
         action: &str,
-        change: impl FnOnce(NodeId) -> MemberChange,
+        change: impl FnOnce(NodeId, bool) -> MemberChange,
         takes_a_vote: bool,
     ) -> Result<Response<v1::Member>, Status> {
         let _call = self.node.activity.enter();
         let (actor, request) = translate::actor(request);
         let ChangeMemberRequest { member, force, .. } = request;
-        let node = self.find(&member).await?;
-        if takes_a_vote && !force {
-            keeps_quorum(&self.node.consensus.survey(SURVEY_LIMIT).await, node)?;
+        let member = self.find(&member).await?;
+        let node = NodeId(member.node_id);
+        if takes_a_vote {
+            let survey = self.node.consensus.survey(SURVEY_LIMIT).await;
+            keeps_a_voter(&survey, &member)?;
+            if !force {
+                keeps_quorum(&survey, &member)?;
+            }
         }
-        let changed = self.node.consensus.change_members(&change(node), CHANGE_LIMIT).await;
+        let changed = self.node.consensus.change_members(&change(node, force), CHANGE_LIMIT).await;
         changed.map_err(|error| errors::member(&error))?;
         self.note(actor, action, node).await;
-        Ok(Response::new(self.member(node).await))
+        // One that was removed is shown as it was.
+        Ok(Response::new(self.member(node).await.unwrap_or(member)))
     }
 
     /// Into the audit trail. The change is made already: a note that is lost is logged, not an error.
@@ -87,16 +91,20 @@ impl ClusterService {
         }
     }
 
-    async fn member(&self, node: NodeId) -> v1::Member {
-        let found = self.members().await.into_iter().find(|member| member.node_id == node.0);
-        found.unwrap_or_else(|| v1::Member { node_id: node.0, ..v1::Member::default() })
+    async fn member(&self, node: NodeId) -> Option<v1::Member> {
+        self.members().await.into_iter().find(|member| member.node_id == node.0)
     }
 }
 
-/// Whom most say, or this node's own word.
-fn leader(survey: &[MemberStatus], own: Option<NodeId>) -> Option<NodeId> {
-    let leads = survey.iter().filter_map(|member| member.status.as_ref()).filter(|status| status.is_leader);
-    leads.max_by_key(|status| status.term).map(|status| status.node_id).or(own)
+/// Who leads, in the words of those who answer, this node included. The latest term counts: a leader of an earlier one that
+/// has not heard of it yet still says that it leads.
+fn leader(survey: &[MemberStatus], own: &ConsensusStatus) -> Option<NodeId> {
+    let said = survey.iter().filter_map(|member| member.status.as_ref()).chain([own]);
+    let known = said.filter_map(|status| {
+        let leader = if status.is_leader { Some(status.node_id) } else { status.leader };
+        leader.map(|leader| (status.term, leader))
+    });
+    known.max_by_key(|(term, _)| *term).map(|(_, leader)| leader)
 }
 
 fn last_index(member: &MemberStatus) -> Option<u64> {
@@ -124,24 +132,62 @@ fn shown(member: &MemberStatus, said: Option<&NodeRecord>, leader: Option<NodeId
     }
 }
 
-/// Whether those who answer could still decide without this voter.
-fn keeps_quorum(survey: &[MemberStatus], without: NodeId) -> Result<(), ApiError> {
-    let voters: BTreeSet<NodeId> = survey.iter().filter(|member| member.is_voter).map(|member| member.node).collect();
-    if !voters.contains(&without) {
+/// A cluster without a voter decides nothing any more, whoever forces it.
+fn keeps_a_voter(survey: &[MemberStatus], without: &v1::Member) -> Result<(), ApiError> {
+    let mut voters = survey.iter().filter(|member| member.is_voter);
+    if voters.next().is_none_or(|only| only.node.0 != without.node_id) || voters.next().is_some() {
         return Ok(());
     }
-    let left: Vec<&MemberStatus> = survey.iter().filter(|member| member.is_voter && member.node != without).collect();
+    let message = format!("{} is the only voter: a cluster has at least one", called(without));
+    Err(ApiError::precondition(reason::MEMBER_CHANGE_REFUSED, message).with(
+        key::HINT,
+        "give another member a vote first (dspex member promote); to give the cluster up, stop its node and remove its data \
+         directory",
+    ))
+}
+
+/// Whether those who answer could still decide without this voter.
+fn keeps_quorum(survey: &[MemberStatus], without: &v1::Member) -> Result<(), ApiError> {
+    let (taken, left): (Vec<&MemberStatus>, Vec<&MemberStatus>) =
+        survey.iter().filter(|member| member.is_voter).partition(|member| member.node.0 == without.node_id);
     let answering = left.iter().filter(|member| member.status.is_some()).count();
     let needed = left.len() / 2 + 1;
-    if left.is_empty() || answering < needed {
-        let message = format!(
-            "without node {without} {} voter(s) would be left, {answering} of which answer, and {needed} are needed: bring \
-             the others back first",
-            left.len()
-        );
-        return Err(ApiError::precondition(reason::QUORUM_AT_RISK, message));
+    if taken.is_empty() || answering >= needed {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "without {} {} voter(s) would be left, {answering} of which answer, and {needed} are needed: bring the others back \
+         first",
+        called(without),
+        left.len()
+    );
+    Err(ApiError::precondition(reason::QUORUM_AT_RISK, message))
+}
+
+/// By name and id, as far as it has a name.
+fn called(member: &v1::Member) -> String {
+    match member.name.as_str() {
+        "" => format!("node {}", member.node_id),
+        name => format!("{name} ({})", member.node_id),
+    }
+}
+
+/// An address to which nobody, or nobody who can be added, answers.
+fn not_added(address: &str, error: &FormationError) -> ApiError {
+    match error {
+        FormationError::Members(error) => errors::member(error),
+        FormationError::Unreachable { detail, .. } => {
+            let message = format!("{address} was not added: the node that was asked does not reach it ({detail})");
+            ApiError::unavailable(reason::NODE_UNREACHABLE, message).with(
+                key::HINT,
+                format!(
+                    "is `dspex node` running there, with [peers] advertise = \"{address}\"? Name its peer port (7410), \
+                     not the API's"
+                ),
+            )
+        }
+        other => ApiError::precondition(reason::MEMBER_CHANGE_REFUSED, other.to_string()),
+    }
 }
 
 #[tonic::async_trait]
@@ -158,37 +204,49 @@ impl Cluster for ClusterService {
     }
 
     async fn hash(&self, _: Request<StateHashRequest>) -> Result<Response<StateHashResponse>, Status> {
-        // The state is locked for both, so they belong together.
-        let (applied_index, hash) = self.node.consensus.read_applied(|index, state| (index, state.digest()));
+        let consensus = self.node.consensus.clone();
+        // The state is locked for both, so they belong together. It takes a second for a gigabyte.
+        let hashing = move || consensus.read_applied(|index, state| (index, state.digest()));
+        let hashed = tokio::task::spawn_blocking(hashing).await;
+        let (applied_index, hash) = hashed.map_err(|error| ApiError::internal(error.to_string()))?;
         Ok(Response::new(StateHashResponse { applied_index, hash: hash.to_string() }))
     }
 
     async fn add_member(&self, request: Request<AddMemberRequest>) -> Result<Response<v1::Member>, Status> {
         let _call = self.node.activity.enter();
         let (actor, AddMemberRequest { address, .. }) = translate::actor(request);
-        let node = self.node.consensus.admit(&address, CHANGE_LIMIT).await.map_err(|error| match error {
-            FormationError::Members(error) => errors::member(&error),
-            FormationError::Unreachable { .. } => ApiError::unavailable(reason::NODE_UNREACHABLE, error.to_string()),
-            other => ApiError::precondition(reason::MEMBER_CHANGE_REFUSED, other.to_string()),
-        })?;
+        if !is_host_and_port(&address) {
+            let message = format!("address: {address:?} is not HOST:PORT, like node-1.example:7410");
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());
+        }
+        let admitted = self.node.consensus.admit(&address, CHANGE_LIMIT).await;
+        let node = admitted.map_err(|error| not_added(&address, &error))?;
         self.note(actor, "member add", node).await;
-        Ok(Response::new(self.member(node).await))
+        let unknown = || v1::Member { node_id: node.0, peer_address: address, ..v1::Member::default() };
+        Ok(Response::new(self.member(node).await.unwrap_or_else(unknown)))
     }
 
     async fn promote_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member promote", |node| MemberChange::Promote { node }, false).await
+        self.change(request, "member promote", |node, _| MemberChange::Promote { node }, false).await
     }
 
     async fn demote_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member demote", |node| MemberChange::Demote { node }, true).await
+        self.change(request, "member demote", |node, forced| MemberChange::Demote { node, forced }, true).await
     }
 
     async fn remove_member(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member remove", |node| MemberChange::Remove { node }, true).await
+        let removed =
+            self.change(request, "member remove", |node, forced| MemberChange::Remove { node, forced }, true).await?;
+        // What it said of itself. Where this fails it stays, and is not shown: it is no member.
+        let node = NodeId(removed.get_ref().node_id);
+        if let Err(error) = self.node.consensus.propose(Proposal::internal(Command::ForgetNode { node })).await {
+            tracing::warn!(%error, %node, "what the removed node said of itself is still in the log");
+        }
+        Ok(removed)
     }
 
     async fn transfer_leader(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
-        self.change(request, "member transfer-leader", |node| MemberChange::Transfer { node }, false).await
+        self.change(request, "member transfer-leader", |node, _| MemberChange::Transfer { node }, false).await
     }
 }
 
@@ -196,12 +254,13 @@ impl Cluster for ClusterService {
 mod tests {
     use super::*;
 
-    fn member(node: u64, is_voter: bool, answers: bool) -> MemberStatus {
-        let status = answers.then(|| dspex_consensus::Status {
+    /// In this term it follows that leader, itself perhaps.
+    fn status(node: u64, term: u64, leader: Option<u64>) -> ConsensusStatus {
+        ConsensusStatus {
             node_id: NodeId(node),
-            term: 1,
-            leader: None,
-            is_leader: false,
+            term,
+            leader: leader.map(NodeId),
+            is_leader: leader == Some(node),
             last_index: None,
             committed_index: None,
             applied_index: None,
@@ -210,19 +269,56 @@ mod tests {
             voters: Vec::new(),
             learners: Vec::new(),
             failure: None,
-        });
+        }
+    }
+
+    fn member(node: u64, is_voter: bool, answers: bool) -> MemberStatus {
+        let status = answers.then(|| status(node, 1, None));
         MemberStatus { node: NodeId(node), address: String::new(), is_voter, status }
+    }
+
+    fn says(status: ConsensusStatus) -> MemberStatus {
+        let node = status.node_id.0;
+        MemberStatus { status: Some(status), ..member(node, true, false) }
+    }
+
+    fn called_node(node: u64) -> v1::Member {
+        v1::Member { node_id: node, name: format!("node-{node}"), ..v1::Member::default() }
+    }
+
+    #[test]
+    fn who_leads_is_the_word_of_the_latest_term() {
+        let (old, follower) = (status(1, 4, Some(1)), status(2, 5, Some(3)));
+        let cut_off = [says(old.clone()), says(follower.clone()), member(3, true, false)];
+        assert_eq!(leader(&cut_off, &follower), Some(NodeId(3)), "it leads, though it does not answer");
+        assert_eq!(leader(&cut_off, &old), Some(NodeId(3)), "whoever is asked");
+        let alone = [says(old.clone()), member(2, true, false), member(3, true, false)];
+        assert_eq!(leader(&alone, &old), Some(NodeId(1)));
+        // A candidate of a later term knows no leader.
+        let electing = [says(follower.clone()), says(status(1, 6, None))];
+        assert_eq!(leader(&electing, &follower), Some(NodeId(3)));
+        assert_eq!(leader(&[member(1, true, true)], &status(1, 1, None)), None);
     }
 
     #[test]
     fn a_voter_goes_only_where_the_rest_can_decide() {
         let all = [member(1, true, true), member(2, true, true), member(3, true, true), member(4, false, true)];
-        assert!(keeps_quorum(&all, NodeId(3)).is_ok());
+        assert!(keeps_quorum(&all, &called_node(3)).is_ok());
         let two = [member(1, true, true), member(2, true, false), member(3, true, true)];
-        assert!(keeps_quorum(&two, NodeId(2)).is_ok(), "the one that is gone may go");
-        let error = keeps_quorum(&two, NodeId(3)).expect_err("one of two would be left");
+        assert!(keeps_quorum(&two, &called_node(2)).is_ok(), "the one that is gone may go");
+        let error = keeps_quorum(&two, &called_node(3)).expect_err("one of two would be left");
         assert_eq!(error.reason, reason::QUORUM_AT_RISK);
-        assert!(keeps_quorum(&[member(1, true, true)], NodeId(1)).is_err(), "the last one");
-        assert!(keeps_quorum(&all, NodeId(4)).is_ok(), "a learner has no vote");
+        assert!(error.message.contains("without node-3 (3) 2 voter(s)"), "{error}");
+        assert!(keeps_quorum(&all, &called_node(4)).is_ok(), "a learner has no vote");
+    }
+
+    #[test]
+    fn the_only_voter_stays() {
+        let one = [member(1, true, true), member(4, false, true)];
+        let error = keeps_a_voter(&one, &called_node(1)).expect_err("the only one");
+        assert_eq!(error.reason, reason::MEMBER_CHANGE_REFUSED);
+        assert!(error.message.contains("node-1 (1) is the only voter"), "{error}");
+        assert!(keeps_a_voter(&one, &called_node(4)).is_ok());
+        assert!(keeps_a_voter(&[member(1, true, true), member(2, true, false)], &called_node(1)).is_ok());
     }
 }

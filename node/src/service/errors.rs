@@ -41,13 +41,16 @@ pub(super) fn propose(error: &ProposeError) -> ApiError {
 
 /// A read that nobody could confirm.
 pub(super) fn read(error: &ReadError) -> ApiError {
-    let reason = match error {
-        ReadError::Busy => reason::NODE_TIMED_OUT,
-        ReadError::Behind { .. } => reason::NODE_BEHIND,
-        ReadError::Stopped { .. } => reason::NODE_STOPPING,
-        _ => reason::NO_LEADER,
+    // Whether a stale read would do is for those to say who know what it is for.
+    let (reason, message) = match error {
+        ReadError::Busy => (reason::NODE_TIMED_OUT, error.to_string()),
+        ReadError::Behind { index } => {
+            (reason::NODE_BEHIND, format!("this node is behind: it has not applied entry {index} in time"))
+        }
+        ReadError::Stopped { .. } => (reason::NODE_STOPPING, error.to_string()),
+        _ => (reason::NO_LEADER, "no leader confirmed the read within the time limit".to_owned()),
     };
-    ApiError::unavailable(reason, error.to_string())
+    ApiError::unavailable(reason, message)
 }
 
 /// A change of the members that was not made.
@@ -66,7 +69,9 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
         Rejection::SessionNotFound => (Code::NotFound, reason::SESSION_NOT_FOUND),
         Rejection::SessionExists { .. } => (Code::AlreadyExists, reason::SESSION_EXISTS),
         Rejection::VersionConflict { .. } => (Code::Aborted, reason::VERSION_CONFLICT),
-        Rejection::SessionTooLarge { .. } => (Code::ResourceExhausted, reason::TOO_LARGE),
+        Rejection::SessionTooLarge { .. } | Rejection::SessionsFull { .. } | Rejection::TooManyExamples { .. } => {
+            (Code::ResourceExhausted, reason::TOO_LARGE)
+        }
         Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
         Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
         Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),

@@ -58,6 +58,17 @@ struct Found {
     running: bool,
 }
 
+impl Found {
+    /// What another node may have to give.
+    fn blobs(&self) -> impl Iterator<Item = Digest> {
+        let results = self.results.iter().flat_map(|(_, result)| {
+            let detail = result.failure.as_ref().map(|failure| failure.detail);
+            [result.prediction, detail].into_iter().flatten()
+        });
+        results.chain([self.dataset])
+    }
+}
+
 impl Reading {
     async fn read(&mut self) -> io::Result<()> {
         let mut applied = self.node.consensus.watch();
@@ -67,6 +78,7 @@ impl Reading {
             let Some(found) = self.find() else { return Ok(()) };
             let goes_on = self.request.follow && found.running;
             if !found.results.is_empty() || !goes_on {
+                self.node.consensus.obtain(found.blobs()).await.map_err(io::Error::other)?;
                 let (blobs, request, sender) = (self.node.blobs.clone(), self.request.clone(), self.sender.clone());
                 let held = rows.take();
                 let sending = tokio::task::spawn_blocking(move || {

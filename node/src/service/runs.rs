@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dspex_actors::{ResumeRequest, SubmitRequest, Submitted};
+use dspex_actors::{By, ResumeRequest, SubmitRequest, Submitted};
 use dspex_api::v1::runs_server::Runs;
 use dspex_api::v1::{
-    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, GetRunRequest,
-    ListRunsRequest, ListRunsResponse, ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest,
+    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness, GetRunRequest,
+    ListRunsRequest, ListRunsResponse, RequestId, ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest,
     SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 use dspex_api::{ApiError, reason};
@@ -48,6 +48,10 @@ impl Node {
     }
 }
 
+fn by(request_id: Option<RequestId>, actor: Option<String>) -> Result<By, ApiError> {
+    Ok(By { request: Some(translate::request_id(request_id)?), actor })
+}
+
 type Events<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
@@ -55,9 +59,10 @@ impl Runs for RunsService {
     async fn submit(&self, request: Request<SubmitRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
         let received = Instant::now();
         let _call = self.node.activity.enter();
-        let SubmitRunRequest { request_id, caller, evaluation, detach, resume, traceparent } = request.into_inner();
+        let (actor, request) = translate::actor(request);
+        let SubmitRunRequest { request_id, caller, evaluation, detach, resume, traceparent } = request;
         let request = SubmitRequest {
-            request: translate::request_id(request_id)?,
+            by: by(request_id, actor)?,
             received,
             caller: translate::caller(caller)?,
             evaluation: translate::evaluation(evaluation)?,
@@ -72,6 +77,11 @@ impl Runs for RunsService {
     async fn get(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
         let _call = self.node.activity.enter();
         let id = translate::run_id(&request.into_inner().run_id)?;
+        if let Ok(run) = self.node.run(id) {
+            return Ok(Response::new(run));
+        }
+        // Another node may have taken it in a moment ago.
+        self.node.read(Freshness::Linearizable.into(), |_| ()).await?;
         Ok(Response::new(self.node.run(id)?))
     }
 
@@ -80,7 +90,7 @@ impl Runs for RunsService {
         let ListRunsRequest { all, status } = request.into_inner();
         let now_ms = self.node.tree.now_ms();
         let boards = |id| self.node.tree.board(id).map(|board| board.timing()).unwrap_or_default();
-        let answer = self.node.consensus.read_stale(|state| {
+        let answer = self.node.read(Freshness::Linearizable.into(), |state| {
             let mut counts: BTreeMap<String, u32> = BTreeMap::new();
             for (_, run) in state.runs() {
                 *counts.entry(run.progress.status.name().to_owned()).or_default() += 1;
@@ -94,7 +104,7 @@ impl Runs for RunsService {
             let items = items.map(|(id, run)| translate::run(state, id, run, boards(id), now_ms)).collect();
             ListRunsResponse { items, counts, truncated: matching.next().is_some() }
         });
-        Ok(Response::new(answer))
+        Ok(Response::new(answer.await?))
     }
 
     type WatchStream = Events<RunEvent>;
@@ -126,20 +136,22 @@ impl Runs for RunsService {
 
     async fn cancel(&self, request: Request<CancelRunRequest>) -> Result<Response<Run>, Status> {
         let _call = self.node.activity.enter();
-        let CancelRunRequest { request_id, run_id, reason } = request.into_inner();
-        let (id, request) = (translate::run_id(&run_id)?, translate::request_id(request_id)?);
+        let (actor, request) = translate::actor(request);
+        let CancelRunRequest { request_id, run_id, reason } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
         let mut reason = if reason.is_empty() { "cancelled".to_owned() } else { reason };
         reason.truncate(reason.floor_char_boundary(1024));
-        self.node.tree.cancel(id, reason, request).await.map_err(errors::submit)?;
+        self.node.tree.cancel(id, reason, by).await.map_err(errors::submit)?;
         Ok(Response::new(self.node.run(id)?))
     }
 
     async fn resume(&self, request: Request<ResumeRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
         let received = Instant::now();
         let _call = self.node.activity.enter();
-        let ResumeRunRequest { request_id, run_id, caller, detach, traceparent } = request.into_inner();
+        let (actor, request) = translate::actor(request);
+        let ResumeRunRequest { request_id, run_id, caller, detach, traceparent } = request;
         let request = ResumeRequest {
-            request: translate::request_id(request_id)?,
+            by: by(request_id, actor)?,
             received,
             caller: translate::caller(caller)?,
             run: translate::run_id(&run_id)?,
@@ -152,9 +164,10 @@ impl Runs for RunsService {
 
     async fn delete(&self, request: Request<DeleteRunRequest>) -> Result<Response<DeleteRunResponse>, Status> {
         let _call = self.node.activity.enter();
-        let DeleteRunRequest { request_id, run_id } = request.into_inner();
-        let (id, request) = (translate::run_id(&run_id)?, translate::request_id(request_id)?);
-        self.node.tree.delete(id, request).await.map_err(errors::submit)?;
+        let (actor, request) = translate::actor(request);
+        let DeleteRunRequest { request_id, run_id } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
+        self.node.tree.delete(id, by).await.map_err(errors::submit)?;
         Ok(Response::new(DeleteRunResponse {}))
     }
 }

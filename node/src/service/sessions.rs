@@ -101,7 +101,9 @@ impl Sessions for SessionsService {
     async fn create(&self, request: Request<CreateSessionRequest>) -> Result<Response<SessionWritten>, Status> {
         let (actor, request) = translate::actor(request);
         let CreateSessionRequest { request_id, session_id: id, data, ttl_ms } = request;
-        let id = if id.is_empty() { Uuid::now_v7().to_string() } else { id };
+        // Of the request, so that a repeated one names the same session.
+        let drawn = |request| Uuid::from_u128(request).to_string();
+        let id = if id.is_empty() { drawn(translate::request_id(request_id.clone())?.request) } else { id };
         let session = session_id(&id)?;
         if ttl_ms == Some(0) {
             let message = "ttl_ms must be more than 0; leave it out for a session without an end";

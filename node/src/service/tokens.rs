@@ -1,11 +1,13 @@
 //! Tokens and the audit trail, for the service Admin.
 
-use dspex_api::v1::{AuditEntry, CreateTokenRequest, CreateTokenResponse, Token};
+use dspex_api::v1::{
+    AuditEntry, AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, Token,
+};
 use dspex_api::{ApiError, Code, reason, v1};
 use dspex_model::{Command, Digest, NewToken, Role, TokenId};
 use uuid::Uuid;
 
-use super::Node;
+use super::{Node, translate};
 use crate::secret;
 
 /// A list shows this many unless another number is asked for.
@@ -47,9 +49,18 @@ impl Node {
             return Err(invalid("ttl_ms must be more than 0; leave it out for a token without an end"));
         }
         let secret = secret::generate().map_err(|error| ApiError::internal(error.to_string()))?;
-        let token = TokenId(Uuid::now_v7().as_u128());
-        let new = NewToken { token, name, role, secret: Digest::of(secret.as_bytes()), ttl_ms };
+        // Of the request, so that a repeated one names the same token.
+        let token = TokenId(translate::request_id(request_id.clone())?.request);
+        let digest = Digest::of(secret.as_bytes());
+        let new = NewToken { token, name, role, secret: digest, ttl_ms };
         self.write(request_id, actor, Command::CreateToken(Box::new(new))).await?;
+        let stored =
+            self.read(v1::Freshness::Linearizable.into(), |state| state.token(token).map(|token| token.secret));
+        if stored.await? != Some(digest) {
+            let message = "this request was executed before, and only its first answer had the secret: revoke the token, and \
+                           create another one";
+            return Err(ApiError::precondition(reason::REQUEST_INVALID, message));
+        }
         Ok(CreateTokenResponse { token: Some(self.shown_token(token).await?), secret })
     }
 
@@ -65,17 +76,15 @@ impl Node {
     }
 
     /// Revoked ones included, oldest first.
-    pub(super) async fn tokens(&self) -> Result<Vec<Token>, ApiError> {
-        self.read(v1::Freshness::Linearizable.into(), |state| {
-            state.tokens().map(|(id, token)| shown(id, token)).collect()
-        })
-        .await
+    pub(super) async fn tokens(&self, request: ListTokensRequest) -> Result<Vec<Token>, ApiError> {
+        self.read(request.freshness, |state| state.tokens().map(|(id, token)| shown(id, token)).collect()).await
     }
 
     /// Newest first, and whether there are more.
-    pub(super) async fn audit(&self, limit: u32) -> Result<(Vec<AuditEntry>, bool), ApiError> {
+    pub(super) async fn audit(&self, request: AuditRequest) -> Result<AuditResponse, ApiError> {
+        let AuditRequest { limit, freshness } = request;
         let limit = if limit == 0 { PAGE } else { limit as usize };
-        self.read(v1::Freshness::Linearizable.into(), |state| {
+        self.read(freshness, |state| {
             let mut entries = state.audit();
             let items = entries.by_ref().take(limit).map(|(number, entry)| AuditEntry {
                 number,
@@ -85,7 +94,8 @@ impl Node {
                 subject: entry.subject.clone(),
                 refusal: entry.refusal.clone().unwrap_or_default(),
             });
-            (items.collect(), entries.next().is_some())
+            let items = items.collect();
+            AuditResponse { items, truncated: entries.next().is_some(), total: state.audit().count() as u64 }
         })
         .await
     }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dspex_actors::{Caller, Column, DatasetSource, EvaluationRequest, Timing};
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
-use dspex_api::{ApiError, reason};
-use dspex_model::{RequestId, Run, RunId, RunStatus, State, payload_of};
+use dspex_api::{ApiError, Code, reason};
+use dspex_model::{EXAMPLES_MAX, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -26,12 +27,26 @@ pub(super) fn actor<T>(request: Request<T>) -> (Option<String>, T) {
 /// The request id that every write carries.
 pub(super) fn request_id(id: Option<v1::RequestId>) -> Result<RequestId, ApiError> {
     let id = id.ok_or_else(|| invalid("request_id is missing: every write carries one"))?;
-    let parse = |text: &str| {
-        Uuid::try_parse(text)
-            .map(|uuid| uuid.as_u128())
-            .map_err(|_| invalid(format!("request_id: {text:?} is not a UUID")))
-    };
-    Ok(RequestId { request: parse(&id.request)?, client: parse(&id.client)? })
+    let parse = |text: &str| Uuid::try_parse(text).map_err(|_| invalid(format!("request_id: {text:?} is not a UUID")));
+    let request = parse(&id.request)?;
+    // Its time is what the window of known requests is judged by.
+    if request.get_version_num() != 7 {
+        return Err(invalid(format!(
+            "request_id.request: {request} must be a UUID of version 7, made for this request"
+        )));
+    }
+    let id = RequestId { request: request.as_u128(), client: parse(&id.client)?.as_u128() };
+    if id.made_ms() > wall_ms() + REQUEST_WINDOW_MS {
+        return Err(invalid(format!(
+            "request_id.request: {request} was made in the future: set this client's clock right"
+        )));
+    }
+    Ok(id)
+}
+
+fn wall_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A run's id: whole.
@@ -74,6 +89,12 @@ pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationReque
         Some(Dataset::PythonDataset(reference)) => DatasetSource::Python(reference),
         None => return Err(ApiError::invalid(reason::DATASET_MISSING, "dataset is missing")),
     };
+    if let DatasetSource::File { examples, .. } = dataset
+        && examples > EXAMPLES_MAX
+    {
+        let message = format!("a run has {EXAMPLES_MAX} examples at the most, this one would have {examples}");
+        return Err(ApiError::new(Code::ResourceExhausted, reason::TOO_LARGE, message));
+    }
     if matches!(dataset, DatasetSource::File { examples: 0, .. }) {
         let message = "devset must contain at least one example, got an empty devset.";
         return Err(ApiError::invalid(reason::DATASET_EMPTY, message));

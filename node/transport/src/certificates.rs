@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -15,6 +15,9 @@ use crate::error::CertificateError;
 
 /// How long an authority signs.
 const AUTHORITY_DAYS: u32 = 3650;
+/// What an authority is stored in.
+const CERTIFICATE_FILE: &str = "ca.pem";
+const KEY_FILE: &str = "ca.key";
 
 /// The extension that binds a node's signing key: its 32 bytes of ed25519. Under an arc for private use, made from a UUID.
 pub(crate) const SIGNING_KEY_OID: &[u64] = &[2, 25, 2_049_364_583, 1];
@@ -48,11 +51,11 @@ impl std::fmt::Debug for NodeCertificate {
 }
 
 impl Authority {
-    /// A new one, with its key as PEM.
+    /// A new one.
     ///
     /// # Errors
     /// When the system gives no randomness.
-    pub fn create(cluster: &str) -> Result<(Self, String), CertificateError> {
+    pub fn create(cluster: &str) -> Result<Self, CertificateError> {
         let key = KeyPair::generate().map_err(make)?;
         let mut params = CertificateParams::default();
         params.distinguished_name = name(&format!("DSPex cluster {cluster}"));
@@ -60,18 +63,41 @@ impl Authority {
         last(&mut params, AUTHORITY_DAYS);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let certificate = params.self_signed(&key).map_err(make)?.pem();
-        let pem = key.serialize_pem();
-        Ok((Self { certificate, issuer: Issuer::new(params, key) }, pem))
+        Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// The one that was created before.
+    /// The one that a directory holds; `None`: it holds none.
     ///
     /// # Errors
-    /// When the texts are not an authority's certificate and its key.
-    pub fn open(certificate: &str, key: &str) -> Result<Self, CertificateError> {
-        let key = KeyPair::from_pem(key).map_err(make)?;
-        let issuer = Issuer::from_ca_cert_pem(certificate, key).map_err(make)?;
-        Ok(Self { certificate: certificate.to_owned(), issuer })
+    /// When the files cannot be read, are no authority's, or one of them is missing.
+    pub fn read(directory: &Path) -> Result<Option<Self>, CertificateError> {
+        let (certificate, key) = (directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
+        let half = |missing: PathBuf| {
+            let detail =
+                "it is missing beside the other half of the authority: bring it back, or use another directory";
+            Err(CertificateError::Content { path: missing, detail: detail.to_owned() })
+        };
+        match (read_if_there(&certificate)?, read_if_there(&key)?) {
+            (None, None) => Ok(None),
+            (Some(_), None) => half(key),
+            (None, Some(_)) => half(certificate),
+            (Some(text), Some(secret)) => {
+                let signer = KeyPair::from_pem(&secret).and_then(|key| Issuer::from_ca_cert_pem(&text, key));
+                let detail = |error: rcgen::Error| format!("with {} it is no authority: {error}", key.display());
+                let issuer = signer
+                    .map_err(|error| CertificateError::Content { path: certificate.clone(), detail: detail(error) })?;
+                Ok(Some(Self { certificate: text, issuer }))
+            }
+        }
+    }
+
+    /// Writes `ca.key`, for its owner only, and `ca.pem` into a directory.
+    ///
+    /// # Errors
+    /// When one of them is there already, or cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<(), CertificateError> {
+        write_new(&directory.join(KEY_FILE), &self.issuer.key().serialize_pem(), 0o600)?;
+        write_new(&directory.join(CERTIFICATE_FILE), &self.certificate, 0o644)
     }
 
     /// Its certificate, PEM: what every node trusts.
@@ -102,6 +128,8 @@ impl Authority {
         last(&mut params, days);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        // Strict callers ask for it, Python from 3.13 on among them.
+        params.use_authority_key_identifier_extension = true;
         let public = signing_key.public_key_raw().to_vec();
         params.custom_extensions = vec![CustomExtension::from_oid_content(SIGNING_KEY_OID, public)];
         let certificate = params.signed_by(&key, &self.issuer).map_err(make)?.pem();
@@ -144,6 +172,14 @@ fn last(params: &mut CertificateParams, days: u32) {
     let now = OffsetDateTime::now_utc();
     params.not_before = now - Duration::days(1);
     params.not_after = now + Duration::days(i64::from(days));
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, CertificateError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CertificateError::File { path: path.to_path_buf(), source }),
+    }
 }
 
 fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {

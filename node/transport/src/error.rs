@@ -80,10 +80,12 @@ pub enum ConnectError {
 }
 
 /// Certificates that cannot be used.
+///
+/// No colon follows a path: in a log, what stands behind `node.key:` would be taken for a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
     /// A file cannot be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{} cannot be accessed: {source}", path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -91,7 +93,7 @@ pub enum CertificateError {
         source: std::io::Error,
     },
     /// A file is not what its place wants.
-    #[error("{}: {detail}", path.display())]
+    #[error("{} cannot be used: {detail}", path.display())]
     Content {
         /// Which.
         path: PathBuf,

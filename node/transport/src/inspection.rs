@@ -44,6 +44,12 @@ pub fn inspect(path: &Path) -> Result<CertificateFacts, CertificateError> {
     facts(&certificate).map_err(content)
 }
 
+/// The same of a certificate's own bytes.
+pub(crate) fn of_der(der: &[u8]) -> Result<CertificateFacts, String> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| error.to_string())?;
+    facts(&certificate)
+}
+
 fn facts(certificate: &X509Certificate<'_>) -> Result<CertificateFacts, String> {
     let names = certificate.subject_alternative_name().map_err(|error| error.to_string())?;
     let names = names.map(|names| names.value.general_names.clone()).unwrap_or_default();
@@ -84,7 +90,7 @@ mod tests {
     #[test]
     fn a_certificate_says_for_whom_it_is_and_what_it_binds() {
         let directory = tempfile::tempdir().expect("a directory");
-        let (authority, _) = Authority::create("c").expect("an authority");
+        let authority = Authority::create("c").expect("an authority");
         let hosts = ["n.example".to_owned(), "10.0.0.1".to_owned()];
         let first = authority.sign("n", &hosts, 30, None).expect("signed");
         first.write(directory.path()).expect("written");

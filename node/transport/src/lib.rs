@@ -9,6 +9,8 @@
 //! Each channel is a connection of its own, so that nothing on one waits behind another. A connection carries requests
 //! in both directions: a worker node dials, and is sent its orders on what it dialled. Everything is bounded, every
 //! wait has a limit, and nothing is read from a stranger beyond a small hello.
+//!
+//! [`ServerTls`] is for those who are no peers: the same files and the same care for connections that callers open.
 
 mod certificates;
 mod channel;
@@ -19,6 +21,10 @@ mod hello;
 mod inspection;
 mod link;
 mod listener;
+mod pair;
+mod pem;
+mod reloaded;
+mod server_tls;
 mod session;
 mod settings;
 mod stream;
@@ -32,6 +38,8 @@ pub use error::{CallError, CertificateError, ConnectError, StartError};
 pub use hello::Identity;
 pub use inspection::{CertificateFacts, inspect};
 pub use link::{Link, Pending};
+pub use server_tls::ServerTls;
 pub use session::{Message, Request, Requests, Session};
 pub use settings::{Limits, Security, TransportSettings};
+pub use stream::{Duplex, Stream};
 pub use transport::{PeerEvent, Serve, Transport};

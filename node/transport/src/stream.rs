@@ -7,11 +7,12 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use crate::hello::LONGEST;
 
 /// Bytes in both directions.
-pub(crate) trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-pub(crate) type Stream = Box<dyn Bytes>;
+/// A connection, whether protected or not.
+pub type Stream = Box<dyn Duplex>;
 
 /// Reads one message of the handshake.
 pub(crate) async fn read_short(stream: &mut Stream) -> io::Result<Vec<u8>> {

@@ -155,11 +155,6 @@ impl Transport {
         Link::dial(Arc::clone(&self.shared), Target { node: 0, address: address.to_owned(), channel })
     }
 
-    /// Ends the links to a peer that is a member no more.
-    pub fn forget(&self, node: u64) {
-        self.links.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, _), _| *known != node);
-    }
-
     /// Connections that come, falter and go, from now on.
     pub fn events(&self) -> broadcast::Receiver<PeerEvent> {
         self.shared.events.subscribe()

@@ -34,8 +34,8 @@ async fn ask(client: &Transport, address: &str) -> Result<Bytes, String> {
 #[tokio::test]
 async fn nodes_of_one_authority_talk_and_others_do_not() {
     let place = tempfile::tempdir().expect("a directory");
-    let (ours, _) = Authority::create("ours").expect("an authority");
-    let (theirs, _) = Authority::create("theirs").expect("an authority");
+    let ours = Authority::create("ours").expect("an authority");
+    let theirs = Authority::create("theirs").expect("an authority");
     let local = &["127.0.0.1", "localhost"][..];
     let server = start_with(with(2, certified(place.path(), &ours, "two", local)), Echo::default()).await;
     let friend = transport(with(1, certified(place.path(), &ours, "one", local)), Echo::default()).await;
@@ -56,7 +56,7 @@ async fn nodes_of_one_authority_talk_and_others_do_not() {
 #[tokio::test]
 async fn a_peer_must_have_a_certificate_for_the_name_it_is_dialled_by() {
     let place = tempfile::tempdir().expect("a directory");
-    let (authority, _) = Authority::create("ours").expect("an authority");
+    let authority = Authority::create("ours").expect("an authority");
     let elsewhere = certified(place.path(), &authority, "two", &["node-2.example"]);
     let server = start_with(with(2, elsewhere), Echo::default()).await;
     let client = transport(with(1, certified(place.path(), &authority, "one", &["127.0.0.1"])), Echo::default()).await;
@@ -67,19 +67,26 @@ async fn a_peer_must_have_a_certificate_for_the_name_it_is_dialled_by() {
 #[tokio::test]
 async fn an_authority_that_was_stored_signs_on() {
     let place = tempfile::tempdir().expect("a directory");
-    let (authority, key) = Authority::create("ours").expect("an authority");
-    let again = Authority::open(authority.certificate(), &key).expect("the same");
+    assert!(Authority::read(place.path()).expect("readable").is_none(), "there is none yet");
+    let authority = Authority::create("ours").expect("an authority");
+    authority.write(place.path()).expect("written");
+    let again = Authority::read(place.path()).expect("readable").expect("the same");
     let server = start_with(with(2, certified(place.path(), &authority, "two", &["127.0.0.1"])), Echo::default()).await;
     let client = transport(with(1, certified(place.path(), &again, "one", &["127.0.0.1"])), Echo::default()).await;
     assert_eq!(ask(&client, &server.here()).await, Ok(Bytes::from_static(b"hello")));
-    assert!(Authority::open("nothing", &key).is_err());
+    assert!(authority.write(place.path()).is_err(), "what is there stays");
+    fs::write(place.path().join("ca.pem"), "nothing").expect("written");
+    assert!(Authority::read(place.path()).is_err());
+    fs::remove_file(place.path().join("ca.pem")).expect("removed");
+    let half = Authority::read(place.path()).expect_err("half of it");
+    assert!(half.to_string().contains("ca.pem"), "{half}");
 }
 
 #[tokio::test]
 async fn renewed_certificates_are_used_without_a_restart_and_broken_ones_are_not() {
     let place = tempfile::tempdir().expect("a directory");
-    let (old, _) = Authority::create("old").expect("an authority");
-    let (new, _) = Authority::create("new").expect("an authority");
+    let old = Authority::create("old").expect("an authority");
+    let new = Authority::create("new").expect("an authority");
     let server = start_with(with(2, certified(place.path(), &old, "two", &["127.0.0.1"])), Echo::default()).await;
     let client = transport(with(1, certified(place.path(), &new, "one", &["127.0.0.1"])), Echo::default()).await;
     assert!(ask(&client, &server.here()).await.is_err());

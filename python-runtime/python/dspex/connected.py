@@ -20,10 +20,11 @@ class Client:
     `with dspex.connect() as client:` closes it at the end. The node goes on; it belongs to everybody.
     """
 
-    def __init__(self, address: str | None, token_file: str | None) -> None:
+    def __init__(self, address: str | None, token_file: str | None, ca: str | None = None) -> None:
         """Clients are made by `connect`."""
         self._address = address
         self._token_file = token_file
+        self._ca = ca
         self._pools: dict[str, Pool] = {}
         self._callers: dict[str, dict[str, Any]] = {}
         self._is_closed = False
@@ -78,26 +79,36 @@ class Client:
     def _ask(self, method: str, body: dict[str, Any]) -> dict[str, Any]:
         """A request that may be repeated."""
         self._check_open()
-        return connection.ask(self._address, self._token_file, lambda client: client.call(method, body))
+        return connection.ask(self._address, self._token_file, lambda client: client.call(method, body), self._ca)
 
     def _connection(self) -> connection.Client:
         self._check_open()
-        return connection.connect(self._address, self._token_file)
+        return connection.connect(self._address, self._token_file, self._ca)
 
     def _check_open(self) -> None:
         if self._is_closed:
             raise DspexError("the client is closed: connect again", code="FAILED_PRECONDITION", reason="CLOSED")
 
 
-def connect(address: str | None = None, token_file: str | os.PathLike[str] | None = None) -> Client:
+def connect(
+    address: str | None = None,
+    token_file: str | os.PathLike[str] | None = None,
+    ca: str | os.PathLike[str] | None = None,
+) -> Client:
     """Connect to a node: the one at this address ("HOST:PORT" or "unix:PATH"), else at DSPEX_ADDRESS, else the embedded
     node of this user, which is started when it does not run.
 
     token_file: a file with the node's token; by default DSPEX_TOKEN_FILE, or what a node on this machine left for its
     user.
+    ca: a file with the certificate of the authority that signed the node's own; by default DSPEX_CA. With one the way
+    to the node is TLS. A node on another machine needs it.
     """
     address = None if address is None else text("address", address, ADDRESS)
-    return Client(address, None if token_file is None else os.fsdecode(token_file))
+    return Client(address, _path(token_file), _path(ca))
+
+
+def _path(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fsdecode(path)
 
 
 os.register_at_fork(after_in_child=forget_streams)

@@ -18,15 +18,49 @@ use crate::first_failure::FirstFailure;
 const QUEUE_LENGTH: usize = 1024;
 
 pub(super) struct Flusher {
-    queue: Mutex<Option<SyncSender<Done>>>,
+    queue: Mutex<Option<SyncSender<Queued>>>,
     thread: Mutex<Option<JoinHandle<io::Result<()>>>>,
     progress: Arc<Progress>,
+}
+
+/// A write that RocksDB has taken.
+struct Queued {
+    done: Done,
+    /// The write's place among all writes.
+    number: u64,
 }
 
 #[derive(Default)]
 struct Progress {
     syncs: AtomicU64,
+    /// The newest write that a sync has covered.
+    synced: AtomicU64,
+    /// Those who wait for a sync without a write of their own, with the write that they wait for.
+    waiting: Mutex<Vec<(u64, Done)>>,
     failure: FirstFailure,
+}
+
+impl Progress {
+    /// A sync has covered every write up to `newest`, or has failed.
+    fn advance(&self, newest: u64) {
+        let served = {
+            let mut waiting = self.waiting();
+            if self.failure.text().is_none() {
+                self.synced.fetch_max(newest, Ordering::Release);
+                let synced = self.synced.load(Ordering::Acquire);
+                waiting.extract_if(.., |(write, _)| *write <= synced).collect()
+            } else {
+                std::mem::take(&mut *waiting)
+            }
+        };
+        for (_, done) in served {
+            done(self.failure.check());
+        }
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<(u64, Done)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Flusher {
@@ -49,17 +83,34 @@ impl Flusher {
         Ok(())
     }
 
-    /// Queues the acknowledgement of a write that RocksDB has taken.
-    pub(super) fn queue(&self, done: Done) {
+    /// Queues the acknowledgement of a write that RocksDB has taken: the one of this number, and all before it.
+    pub(super) fn queue(&self, number: u64, done: Done) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match queue {
             Some(sender) => {
-                if let Err(rejected) = sender.send(done) {
-                    rejected.0(Err(closed()));
+                if let Err(rejected) = sender.send(Queued { done, number }) {
+                    (rejected.0.done)(Err(closed()));
                 }
             }
             None => done(Err(closed())),
         }
+    }
+
+    /// The newest write that a sync has covered.
+    pub(super) fn synced(&self) -> u64 {
+        self.progress.synced.load(Ordering::Acquire)
+    }
+
+    /// Calls `done` when a sync has covered the write, without asking for a sync of its own.
+    pub(super) fn when_synced(&self, write: u64, done: Done) {
+        {
+            let mut waiting = self.progress.waiting();
+            if self.synced() < write && self.progress.failure.text().is_none() {
+                waiting.push((write, done));
+                return;
+            }
+        }
+        done(self.check());
     }
 
     pub(super) fn syncs(&self) -> u64 {
@@ -92,17 +143,19 @@ fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::BrokenPipe, "the log is closed")
 }
 
-fn run(db: &DB, sync: bool, queue: &Receiver<Done>, progress: &Progress) -> io::Result<()> {
+fn run(db: &DB, sync: bool, queue: &Receiver<Queued>, progress: &Progress) -> io::Result<()> {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
         group.extend(queue.try_iter().take(QUEUE_LENGTH));
         flush(db, sync, progress);
-        for done in group {
-            done(progress.failure.check());
+        progress.advance(group.iter().map(|queued| queued.number).max().unwrap_or_default());
+        for queued in group {
+            (queued.done)(progress.failure.check());
         }
     }
-    // Unacknowledged notes (the commit pointer) are worth keeping at a clean end.
+    // Unacknowledged notes (the commit pointer) are worth keeping at a clean end. Nothing was written after the last group.
     flush(db, sync, progress);
+    progress.advance(u64::MAX);
     progress.failure.check()
 }
 

@@ -9,7 +9,7 @@ use dspex_tests::{Cluster, holds_within};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An authority, and certificates for `node-0` to `node-COUNT`.
-fn make(cluster: &Cluster, directory: &Path, count: usize) {
+pub fn make(cluster: &Cluster, directory: &Path, count: usize) {
     let nodes: Vec<String> = (0..count).map(|position| format!("node-{position}=127.0.0.1,localhost")).collect();
     let nodes = nodes.iter().flat_map(|node| ["--node", node.as_str()]);
     cluster.local(&["cert", "init", "--directory"]).arg(directory).args(nodes).run().expect(0);

@@ -39,8 +39,12 @@ fn three_nodes_form_a_cluster_once_and_find_it_again() {
 fn nodes_wait_for_the_others_and_say_for_whom() {
     let mut cluster = Cluster::formed_of(3);
     cluster.start(0);
-    let told = || cluster.node(0).log().contains("1 of 3 voters have been found");
+    let told = || cluster.node(0).log().contains("1 of 3 voters have been found; no answer from");
     assert!(holds_within(PATIENCE, told), "{}", cluster.node(0).log());
+    let log = cluster.node(0).log();
+    let waits: Vec<&str> = log.lines().filter(|line| line.contains("no answer from")).collect();
+    let own = format!("127.0.0.1:{}", cluster.node(0).peers);
+    assert!(waits.iter().all(|line| !line.contains(&own)), "its own address is none of the missing: {waits:?}");
     // It answers meanwhile, and does not pretend.
     cluster.dspex(0, &["cluster", "health"]).run().expect(6).says("there is no leader");
     cluster.dspex(0, &["session", "create", "s", "--command-timeout", "2"]).run().expect(6);
@@ -48,6 +52,38 @@ fn nodes_wait_for_the_others_and_say_for_whom() {
     cluster.start(2);
     cluster.leader();
     cluster.dspex(0, &["session", "create", "s"]).run().expect(0);
+}
+
+#[test]
+fn a_log_that_began_without_peers_is_never_taken_into_a_cluster() {
+    let mut cluster = Cluster::formed_of(1);
+    let with_peers = std::fs::read_to_string(cluster.node(0).config()).expect("readable");
+    let is_of_peers =
+        |line: &&str| !line.contains("join") && !line.contains("bootstrap") && !line.contains("[cluster]");
+    let (before, after) = with_peers.split_once("[peers]\n").expect("a section");
+    let after = after.split_once('\n').expect("its only line").1;
+    let alone: String =
+        before.lines().filter(is_of_peers).chain(after.lines()).map(|line| format!("{line}\n")).collect();
+    std::fs::write(cluster.node(0).config(), alone).expect("written");
+    cluster.start(0);
+    cluster.dspex(0, &["session", "create", "mine"]).run().expect(0);
+    cluster.terminate(0);
+
+    std::fs::write(cluster.node(0).config(), with_peers).expect("written");
+    cluster.begin(0);
+    let told = || cluster.node(0).log().contains("a log of its own");
+    assert!(holds_within(PATIENCE, told), "{}", cluster.node(0).log());
+    let other = Cluster::of(1);
+    let address = format!("127.0.0.1:{}", cluster.node(0).peers);
+    other.dspex(0, &["member", "add", &address]).run().expect(6);
+}
+
+#[test]
+fn a_peer_port_that_is_taken_is_named() {
+    let cluster = Cluster::formed_of(1);
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", cluster.node(0).peers)).expect("a free port");
+    let refused = cluster.local(&["node", "--config"]).arg(cluster.node(0).config()).run().expect(6);
+    refused.says("peers.listen").says(&format!("127.0.0.1:{}", cluster.node(0).peers));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use dspex_api::Client;
 use dspex_api::v1::{CreateSessionRequest, GetSessionRequest, RequestId, UpdateSessionRequest};
-use dspex_tests::Cluster;
+use dspex_tests::{Cluster, process};
 
 fn request_id(number: u64) -> Option<RequestId> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_millis();
@@ -112,13 +112,60 @@ fn without_a_quorum_writes_and_fresh_reads_are_refused_and_stale_reads_are_not()
     cluster.kill(0);
     cluster.kill(1);
     cluster.dspex(2, &["session", "create", "lost", "--command-timeout", "15"]).run().expect(6);
-    cluster.dspex(2, &["session", "show", "s", "--command-timeout", "15"]).run().expect(6);
-    cluster.dspex(2, &["session", "show", "s", "--read", "stale"]).run().expect(0);
+    cluster.dspex(2, &["session", "show", "s", "--command-timeout", "15"]).run().expect(6).says("--read stale");
+    cluster.dspex(2, &["token", "list", "--command-timeout", "15"]).run().expect(6).says("--read stale");
+    for stale in [&["session", "show", "s"][..], &["session", "history", "s"], &["token", "list"], &["audit", "list"]] {
+        cluster.dspex(2, stale).args(["--read", "stale"]).run().expect(0);
+    }
     cluster.dspex(2, &["cluster", "status"]).run().expect(0);
     cluster.dspex(2, &["cluster", "health"]).run().expect(6);
     cluster.start(0);
     cluster.leader();
     cluster.dspex(2, &["session", "show", "s"]).run().expect(0);
+}
+
+#[test]
+fn a_leader_that_is_gone_is_not_shown_as_if_it_answered() {
+    let mut cluster = Cluster::of(3);
+    let leader = cluster.leader();
+    let left = (leader + 1) % 3;
+    // In this order: the one that is left cannot be elected meanwhile.
+    cluster.kill((leader + 2) % 3);
+    cluster.kill(leader);
+    let status = cluster.dspex(left, &["cluster", "status"]).run().expect(0);
+    status.says("nothing can be written");
+    let claims: Vec<&str> = status.stdout.lines().filter(|line| line.contains("leader")).collect();
+    assert!(claims.iter().all(|line| line.contains("leader (no answer)")), "{claims:?}");
+    assert!(status.stdout.contains("(no answer)"), "{}", status.stdout);
+    cluster.dspex(left, &["cluster", "health"]).run().expect(6).says("NO_LEADER");
+}
+
+/// The outcome of a write is unknown when the leader has begun it and hears no quorum: begun it is only while the leader's
+/// lease lasts, which a slow machine may miss. Then it is tried again.
+#[test]
+fn a_write_whose_outcome_is_not_known_is_sent_again_until_it_is() {
+    const TRIES: u32 = 6;
+    let cluster = Cluster::of(3);
+    for attempt in 0..TRIES {
+        let leader = cluster.leader();
+        let followers = [(leader + 1) % 3, (leader + 2) % 3].map(|position| cluster.node(position).pid());
+        let (kept, late) = (format!("kept-{attempt}"), format!("late-{attempt}"));
+        followers.iter().for_each(|pid| process::pause(*pid));
+        let keeping = cluster.dspex(leader, &["session", "create", &kept]).start();
+        let late = cluster.dspex(leader, &["session", "create", &late, "--command-timeout", "12"]).run();
+        followers.iter().for_each(|pid| process::go_on(*pid));
+        let kept_said = keeping.finish();
+        if [&late, &kept_said].iter().any(|said| !said.stderr.contains("sent again under the same request id")) {
+            assert_eq!(late.code, Some(6), "{}", late.describe());
+            continue;
+        }
+        late.expect(6).says("OUTCOME_UNKNOWN").says(&format!("dspex session show late-{attempt}"));
+        kept_said.expect(0);
+        let shown = cluster.dspex(leader, &["session", "show", &kept, "-o", "json"]).run().expect(0).object();
+        assert_eq!(shown["version"], 1);
+        return;
+    }
+    panic!("in {TRIES} tries the leader never began both writes");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Several nodes as an operator has them: formed, asked, changed, killed, and looked at from outside.
 
 mod access;
+mod callers;
 mod certificates;
 mod forming;
 mod losses;
 mod members;
+mod runs;
 mod sessions;

@@ -80,6 +80,36 @@ fn uuid_now(number: u32) -> String {
 }
 
 #[test]
+fn a_list_that_is_cut_says_so_where_the_format_cannot() {
+    let cluster = Cluster::of(1);
+    let created = cluster.ask(0, async |client| {
+        for number in 0..101 {
+            let request_id = Some(RequestId {
+                client: "0190a000-0000-7000-8000-000000000001".to_owned(),
+                request: uuid_now(number),
+            });
+            let session_id = format!("s{number:03}");
+            client.create_session(CreateSessionRequest { request_id, session_id, ..Default::default() }).await?;
+        }
+        Ok(())
+    });
+    created.expect("created");
+    let list = |arguments: &[&str]| cluster.dspex(0, &[&["session", "list"][..], arguments].concat()).run().expect(0);
+    let csv = list(&["-o", "csv"]);
+    csv.says("100 of 101 shown: --all for the rest");
+    assert_eq!(csv.stdout.lines().count(), 1 + 100);
+    let lines = list(&["-o", "jsonl", "--prefix", "s"]);
+    lines.says("100 shown, and there are more: --all");
+    assert_eq!(lines.objects().len(), 100);
+    list(&["-o", "csv", "-q"]).does_not_say("--all");
+    let all = list(&["-o", "jsonl", "--all"]);
+    all.does_not_say("--all");
+    assert_eq!(all.objects().len(), 101);
+    let update = cluster.dspex(0, &["session", "update", "s000", "--ttl", "0"]).run();
+    update.expect(2).says("--forever");
+}
+
+#[test]
 fn every_node_has_the_same_state_at_the_same_index() {
     let cluster = Cluster::of(3);
     for number in 0..20 {

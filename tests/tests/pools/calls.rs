@@ -57,6 +57,14 @@ fn any_function_is_a_command_and_takes_an_objects_fields_by_name() {
 }
 
 #[test]
+fn a_format_that_a_result_cannot_have_is_refused_before_anything_is_executed() {
+    let subject = Subject::new(TOOLS);
+    let refused = subject.dspex(&["pool", "call", "general", "ping", "1", "-o", "csv"]).run().expect(2);
+    refused.says("no columns");
+    assert!(!subject.home.path().exists(), "a node was started for it");
+}
+
+#[test]
 fn arguments_may_come_from_stdin() {
     let subject = Subject::new(TOOLS);
     let file = subject.project.path("arguments.json");

@@ -43,9 +43,8 @@ impl Node {
             "dspex.toml",
             format!(
                 "data_dir = \"data\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\n\
-                 interpreter = \"{}\"\ndirectory = \"{}\"\nenvironment = [\"OWN\"]\n[pools.general]\nworkers = 2\neager = true\n",
+                 interpreter = \"{}\"\ndirectory = \".\"\nenvironment = [\"OWN\"]\n[pools.general]\nworkers = 2\neager = true\n",
                 interpreter().display(),
-                project.directory().display()
             ),
         );
         let config = project.path("dspex.toml");
@@ -116,12 +115,31 @@ fn commands_of_the_same_user_find_the_token_and_others_are_refused() {
 }
 
 #[test]
+fn a_nodes_own_token_is_rotated_without_a_restart() {
+    let node = Node::start();
+    let (old, file) = (node.token(), node.project.path("data/token"));
+    node.project.file("old", &old).file("data/token.new", "f".repeat(64));
+    std::fs::rename(node.project.path("data/token.new"), &file).expect("renamed");
+    let stats = || node.dspex(&["pool", "stats"]);
+    let is_refused = || stats().env("DSPEX_TOKEN_FILE", node.project.path("old")).run().code == Some(4);
+    assert!(holds_within(Duration::from_secs(15), is_refused));
+    stats().env("DSPEX_TOKEN_FILE", &file).run().expect(0);
+    // Commands of the same user find the new one by themselves.
+    stats().run().expect(0);
+}
+
+#[test]
 fn its_workers_have_the_nodes_environment_whoever_calls() {
     let node = Node::start();
     let called = node.dspex(&["pool", "call", "general", "program.py:own", "-o", "json"]).env("OWN", "from the caller");
     let answer = called.run().expect(0).object();
     let directory = node.project.directory().canonicalize().expect("a directory");
     assert_eq!(answer, json!(["from the node", directory]));
+    // So the caller's machine needs no Python.
+    let bare = node.dspex(&["pool", "call", "general", "ping", "1"]).env("DSPEX_PYTHON", "/nonexistent");
+    bare.run().expect(0);
+    let named = node.dspex(&["pool", "call", "general", "ping", "1", "--python", "/nonexistent"]).run().expect(0);
+    named.says("--python plays no part");
 }
 
 #[test]
@@ -151,6 +169,31 @@ fn probes_need_no_token_metrics_do_and_other_sites_are_refused() {
 }
 
 #[test]
+fn what_answers_and_is_no_node_is_told_from_one_that_is_gone() {
+    let node = Node::start();
+    let ask = |port: u16| {
+        let address = format!("127.0.0.1:{port}");
+        node.home.dspex(&["session", "list", "--address", &address]).run().expect(6)
+    };
+    ask(node.http).says("is not a DSPex node").says("no gRPC").says("api.listen (7400)");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    // It is asked twice: by the command, and to see what it is. The thread ends with the test.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a caller");
+            std::thread::spawn(move || {
+                let _ = stream.read_exact(&mut [0; 24]);
+                let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    ask(port).says("is not a DSPex node").says("it speaks HTTP/1").says("api.listen (7400)");
+    ask(free_port()).says("no node answers");
+}
+
+#[test]
 fn it_ends_in_order_when_it_is_told_to() {
     let mut node = Node::start();
     node.dspex(&["pool", "call", "general", "ping"]).run().expect(0);
@@ -167,11 +210,21 @@ fn what_is_wrong_with_its_settings_is_said_at_the_start() {
         project.file("dspex.toml", settings);
         home.dspex(&["node", "--config"]).arg(project.path("dspex.toml")).run()
     };
-    start("[api]\nlisten = \"0.0.0.0:7400\"\n").expect(2).says("api.listen").says("TLS");
+    let open = start("[api]\nlisten = \"0.0.0.0:7400\"\n").expect(2);
+    open.says("api.listen").says("TLS").says("dspex cert init").says("api.certificate");
+    start("[http]\nlisten = \"0.0.0.0:7480\"\n").expect(2).says("http.listen").says("api.certificate");
+    start("[api]\nkey = \"node.key\"\n").expect(2).says("belong together");
+    start("[api]\ncertificate = \"node.pem\"\nkey = \"node.key\"\n").expect(2).says("node.pem");
     start("[api]\nlistn = \"\"\n").expect(2).says("listn");
     start("data_dir = 3\n").expect(2).says("data_dir");
     start("[python]\ninterpreter = \"/nonexistent\"\n").expect(2).says("python.interpreter").says("/nonexistent");
     start("").expect(2).says("python.interpreter is not set");
+    let python = format!("[python]\ninterpreter = \"{}\"\n", interpreter().display());
+    start(&format!("{python}directory = \"nowhere\"\n")).expect(2).says("python.directory").says("/nowhere");
+    for key in ["python", "directory"] {
+        let wrong = start(&format!("{python}[pools.inference]\n{key} = \"/nonexistent\"\n")).expect(2);
+        wrong.says(&format!("pools.inference.{key}: /nonexistent"));
+    }
     home.dspex(&["node", "--config", "/nonexistent.toml"]).run().expect(2).says("/nonexistent.toml");
     home.dspex(&["node"]).run().expect(2).says("--config");
 }

@@ -13,17 +13,17 @@ pub(crate) fn create_session(
     if let Some(session) = state.session(id) {
         return super::rejected(Rejection::SessionExists { version: session.info.version });
     }
-    let data = SessionData::new(data.iter().cloned());
-    if let Err(rejection) = super::session_fits(&data) {
+    let now_ms = state.log_time_ms();
+    let version = SessionVersion { written_ms: now_ms, data: SessionData::new(data.iter().cloned()) };
+    if let Err(rejection) = super::session_fits(state, &version) {
         return super::rejected(rejection);
     }
-    let now_ms = state.log_time_ms();
     let info = SessionInfo { version: 1, created_ms: now_ms, updated_ms: now_ms, ttl_ms };
     let outcome = Outcome::SessionWritten { version: 1, expires_ms: info.expires_ms() };
     let mut decision = Decision::new(outcome).write(Record::Session(id.clone(), info)).write(Record::SessionVersion(
         id.clone(),
         1,
-        SessionVersion { written_ms: now_ms, data },
+        version,
     ));
     decision.removed_before = super::session_keys(state, id);
     decision

@@ -2,12 +2,16 @@
 
 use crate::record::Record;
 use crate::state::Decision;
-use crate::{Effect, Outcome, Rejection, RunProgress, RunSubmission, State};
+use crate::{EXAMPLES_MAX, Effect, Outcome, Rejection, RunProgress, RunSubmission, State};
 
 pub(crate) fn submit_run(state: &State, submission: &RunSubmission) -> Decision {
     let RunSubmission { run, owner, detached, spec } = submission;
     if state.run(*run).is_some() {
         return super::rejected(Rejection::RunExists(*run));
+    }
+    let examples = spec.dataset.examples;
+    if examples > EXAMPLES_MAX {
+        return super::rejected(Rejection::TooManyExamples { examples, limit: EXAMPLES_MAX });
     }
     let now_ms = state.log_time_ms();
     let epoch = 1;

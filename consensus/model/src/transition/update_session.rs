@@ -15,11 +15,12 @@ pub(crate) fn update_session(
         Ok(session) => session,
         Err(rejection) => return super::rejected(rejection),
     };
+    let now_ms = state.log_time_ms();
     let data = session.data().cloned().unwrap_or_default().changed(change);
-    if let Err(rejection) = super::session_fits(&data) {
+    let written = SessionVersion { written_ms: now_ms, data };
+    if let Err(rejection) = super::session_fits(state, &written) {
         return super::rejected(rejection);
     }
-    let now_ms = state.log_time_ms();
     let ttl_ms = match ttl {
         None => session.info.ttl_ms,
         Some(NewTtl::Forever) => None,
@@ -31,7 +32,7 @@ pub(crate) fn update_session(
     let mut decision = Decision::new(outcome).write(Record::Session(id.clone(), info)).write(Record::SessionVersion(
         id.clone(),
         version,
-        SessionVersion { written_ms: now_ms, data },
+        written,
     ));
     if let Some(oldest) = session.oldest_version()
         && version - oldest >= SESSION_VERSIONS_MAX as u64

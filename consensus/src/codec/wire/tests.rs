@@ -106,9 +106,9 @@ fn answers_of_leaders_are_pinned() {
         assert_eq!(hex(&bytes), pinned(&["d59e0127", expected]));
         assert_eq!(decode_read_index(&bytes).expect("readable"), answer);
     }
-    let outcome = Ok(Outcome::Done);
+    let outcome = Ok(Proposed { index: 9, outcome: Outcome::Done });
     let bytes = encode_proposed(&outcome);
-    assert_eq!(hex(&bytes), "d59e0126000100");
+    assert_eq!(hex(&bytes), pinned(&["d59e0126 00 0900000000000000 0100"]));
     assert_eq!(decode_proposed(&bytes).expect("readable"), outcome);
     assert_eq!(hex(&encode_member_changed(&Ok(()))), "d59e012e00");
     assert_eq!(decode_member_changed(&encode_member_changed(&Ok(()))).expect("readable"), Ok(()));
@@ -146,8 +146,8 @@ fn changes_of_members_are_pinned() {
     let changes = [
         (MemberChange::Add { node, address: "a:1".to_owned() }, "01 0200000000000000 03000000 613a31"),
         (MemberChange::Promote { node }, "02 0200000000000000"),
-        (MemberChange::Demote { node }, "03 0200000000000000"),
-        (MemberChange::Remove { node }, "04 0200000000000000"),
+        (MemberChange::Demote { node, forced: false }, "03 0200000000000000 00"),
+        (MemberChange::Remove { node, forced: true }, "04 0200000000000000 01"),
         (MemberChange::Transfer { node }, "05 0200000000000000"),
     ];
     for (change, expected) in changes {

@@ -7,6 +7,7 @@ use dspex_api::{ApiError, Code};
 use serde::{Deserialize, Serialize};
 
 use crate::error::CommandError;
+use crate::exit;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Hello {
@@ -66,6 +67,7 @@ pub(super) struct Empty {}
 pub(super) struct Connect {
     pub address: Option<String>,
     pub token_file: Option<String>,
+    pub ca: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -192,12 +194,22 @@ impl Failed {
             },
             Failure::Own(error) => Self {
                 id,
-                code: code_name(if error.reason.is_empty() { Code::InvalidArgument } else { Code::Unavailable }),
+                code: code_name(own_code(error)),
                 reason: error.reason.to_string(),
                 message: error.message.clone(),
                 metadata: error.hint.iter().map(|hint| ("hint".to_owned(), hint.clone())).collect(),
             },
         }
+    }
+}
+
+/// What this process refused itself is not to be tried again as it is; a node that is not there may be there later.
+fn own_code(error: &CommandError) -> Code {
+    match error.exit {
+        exit::PERMISSION => Code::Unauthenticated,
+        exit::USAGE => Code::InvalidArgument,
+        _ if error.reason.is_empty() => Code::InvalidArgument,
+        _ => Code::Unavailable,
     }
 }
 
@@ -221,5 +233,21 @@ pub(super) fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dspex_api::reason;
+
+    use super::*;
+
+    #[test]
+    fn a_program_can_tell_what_is_refused_from_what_is_not_there() {
+        let code = |reason| own_code(&CommandError::because(reason, "why"));
+        assert_eq!(code(reason::TLS_REFUSED), Code::Unauthenticated);
+        assert_eq!(code(reason::REQUEST_INVALID), Code::InvalidArgument);
+        assert_eq!(code(reason::NODE_UNREACHABLE), Code::Unavailable);
+        assert_eq!(own_code(&CommandError::usage("why")), Code::InvalidArgument);
     }
 }

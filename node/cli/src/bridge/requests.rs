@@ -23,17 +23,29 @@ use crate::error::CommandError;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
 
-/// What all requests share.
-pub(super) struct Bridge {
+/// Which node, where the program does not say.
+pub(super) struct NodeOptions {
     address: Option<String>,
     token_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
+}
+
+impl NodeOptions {
+    pub(super) fn of(global: &Global) -> Self {
+        Self { address: global.address.clone(), token_file: global.token_file.clone(), ca: global.ca.clone() }
+    }
+}
+
+/// What all requests share.
+pub(super) struct Bridge {
+    node: NodeOptions,
     client: OnceCell<Client>,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
 impl Bridge {
-    pub(super) fn new(address: Option<String>, token_file: Option<PathBuf>, outgoing: mpsc::Sender<Outgoing>) -> Self {
-        Self { address, token_file, client: OnceCell::new(), outgoing }
+    pub(super) fn new(node: NodeOptions, outgoing: mpsc::Sender<Outgoing>) -> Self {
+        Self { node, client: OnceCell::new(), outgoing }
     }
 
     pub(super) async fn send(&self, outgoing: Outgoing) {
@@ -122,8 +134,9 @@ impl Bridge {
             verbose: 0,
             quiet: true,
             command_timeout: None,
-            address: connect.address.or_else(|| self.address.clone()),
-            token_file: connect.token_file.map(PathBuf::from).or_else(|| self.token_file.clone()),
+            address: connect.address.or_else(|| self.node.address.clone()),
+            token_file: connect.token_file.map(PathBuf::from).or_else(|| self.node.token_file.clone()),
+            ca: connect.ca.map(PathBuf::from).or_else(|| self.node.ca.clone()),
         };
         let invocation = Invocation::new(&global)?;
         let client = match self.client.get() {

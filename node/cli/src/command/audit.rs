@@ -2,13 +2,14 @@
 
 use clap::{Args, Subcommand};
 use dspex_api::v1::AuditEntry;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::dates::date;
 use crate::error::CommandError;
 use crate::exit;
+use crate::freshness::Freshness;
 use crate::invocation::Invocation;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 
 /// A list shows this many unless all are asked for.
 const LIST_MAX: u32 = 100;
@@ -30,27 +31,31 @@ enum Verb {
         /// All that are kept, not the newest 100
         #[arg(long)]
         all: bool,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
     },
 }
 
 /// Lists.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let all = matches!(options.verb, Some(Verb::List { all: true }));
+    let (all, read) = match options.verb {
+        Some(Verb::List { all, read }) => (all, read),
+        None => (false, Freshness::default()),
+    };
     let client = invocation.node().await?;
-    let answer = client.audit(if all { u32::MAX } else { LIST_MAX }).await?;
-    let mut counts = Map::new();
-    for entry in &answer.items {
-        let count = counts.get(&entry.action).and_then(Value::as_u64).unwrap_or(0);
-        counts.insert(entry.action.clone(), Value::from(count + 1));
-    }
+    let limit = if all { u32::MAX } else { LIST_MAX };
+    let answer = client.audit(limit, read.wire()).await.map_err(|error| read.refusal(error))?;
     let listing = Listing {
         items: answer.items.iter().map(object).collect(),
-        counts,
+        counts: listing::counts(answer.items.iter().map(|entry| entry.action.as_str())),
         truncated: answer.truncated,
+        // A node of an earlier version does not say.
+        total: (answer.total > 0).then_some(answer.total),
         header: vec!["TIME", "WHO", "ACTION", "SUBJECT", "REFUSED"],
         rows: answer.items.iter().map(row).collect(),
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 

@@ -9,7 +9,7 @@ use crate::output::Format;
 /// The arguments of `dspex cert`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dspex cert init --node node-1=10.0.0.1,node-1.example --node node-2=10.0.0.2\n  dspex cert init --node node-4=10.0.0.4          a further node, under the same authority\n  dspex cert init --node node-1=10.0.0.1 --renew   before it ends; the running node reads it by itself\n  dspex cert show certs/node-1/node.pem\n\nIt makes DIR/ca.pem and DIR/ca.key, and DIR/NAME/node.pem, node.key and signing.key for each node. Copy ca.pem and the node's own\ndirectory to the node, and name them in peers.ca, peers.certificate and peers.key. Keep ca.key away from the nodes."
+    after_help = "Examples:\n  dspex cert init --node node-1=10.0.0.1,node-1.example --node node-2=10.0.0.2\n  dspex cert init --node node-4=10.0.0.4          a further node, under the same authority\n  dspex cert init --node node-1=10.0.0.1 --renew   before it ends; the running node reads it by itself\n  dspex cert show certs/node-1/node.pem\n\nIt makes DIR/ca.pem and DIR/ca.key, and DIR/NAME/node.pem, node.key and signing.key for each node. Copy ca.pem and the node's own\ndirectory to the node, and name them in peers.ca, peers.certificate and peers.key, and for callers in api.certificate and api.key.\nCallers need ca.pem: --ca. Every certificate is also for localhost and 127.0.0.1. Keep ca.key away from the nodes."
 )]
 pub struct CertArguments {
     /// What to do.
@@ -25,7 +25,7 @@ pub enum CertVerb {
         /// Where they go
         #[arg(long, value_name = "DIR", default_value = "certs")]
         directory: PathBuf,
-        /// A node, and the names and addresses under which peers reach it; repeat it for more
+        /// A node, and the names and addresses under which peers and callers reach it; repeat it for more
         #[arg(long, value_name = "NAME=HOST,...", required = true, value_parser = node)]
         node: Vec<CertNode>,
         /// How long the nodes' certificates are valid
@@ -51,7 +51,7 @@ pub enum CertVerb {
 pub struct CertNode {
     /// Its directory has this name.
     pub name: String,
-    /// Under which peers reach it.
+    /// Under which peers and callers reach it.
     pub hosts: Vec<String>,
 }
 

@@ -3,12 +3,12 @@
 use clap::{Args, Subcommand};
 use dspex_api::reason;
 use dspex_api::v1::{ClusterStatusResponse, Member};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 use crate::output::{self, Format};
 
 /// The arguments of `dspex cluster`.
@@ -37,27 +37,36 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     match options.verb {
         None | Some(Verb::Status) => {
             let status = client.cluster_status().await?;
-            if status.leader_id == 0 {
-                invocation.console.warning("the node knows no leader: nothing can be written for now");
+            if let Some(warning) = leaderless(&status) {
+                invocation.console.warning(&warning);
             }
-            print(invocation.format, &status)
+            print(invocation, &status)
         }
         Some(Verb::Health) => health(invocation, &client.cluster_status().await?),
         Some(Verb::Hash) => {
             let hash = client.state_hash().await?;
             let value = json!({ "applied_index": hash.applied_index, "hash": hash.hash });
-            match invocation.format {
-                Format::Table => output::text(&format!("{}  {}\n", hash.applied_index, hash.hash))?,
-                Format::Json | Format::Jsonl => output::json(&value)?,
-                Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-            }
+            let text = |_: &Value| format!("{}  {}\n", hash.applied_index, hash.hash);
+            listing::show_as(value, invocation.format, text)?;
             Ok(exit::OK)
         }
     }
 }
 
-fn print(format: Format, status: &ClusterStatusResponse) -> Result<u8, CommandError> {
-    if format == Format::Json {
+/// Why nothing can be written for now, as far as one sees who leads.
+fn leaderless(status: &ClusterStatusResponse) -> Option<String> {
+    match status.members.iter().find(|member| member.leader) {
+        None => Some("the node knows no leader: nothing can be written for now".to_owned()),
+        Some(leader) if !leader.reachable => Some(format!(
+            "the leader {} does not answer: nothing can be written until a quorum has elected another one",
+            called(leader)
+        )),
+        Some(_) => None,
+    }
+}
+
+fn print(invocation: &Invocation, status: &ClusterStatusResponse) -> Result<u8, CommandError> {
+    if invocation.format == Format::Json {
         output::json(&json!({
             "cluster_id": status.cluster_id,
             "node_id": status.node_id,
@@ -68,21 +77,20 @@ fn print(format: Format, status: &ClusterStatusResponse) -> Result<u8, CommandEr
         }))?;
         return Ok(exit::OK);
     }
-    members(&status.members).print(format)?;
+    members(&status.members).print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
+}
+
+/// A member as it is named: the id is a name for those that have said none yet.
+pub fn called(member: &Member) -> String {
+    if member.name.is_empty() { member.node_id.to_string() } else { member.name.clone() }
 }
 
 /// Members as a list.
 pub fn members(members: &[Member]) -> Listing {
-    let mut counts = Map::new();
-    for member in members {
-        let count = counts.get(&member.role).and_then(Value::as_u64).unwrap_or(0);
-        counts.insert(member.role.clone(), Value::from(count + 1));
-    }
     Listing {
         items: members.iter().map(object).collect(),
-        counts,
-        truncated: false,
+        counts: listing::counts(members.iter().map(|member| member.role.as_str())),
         header: vec![
             "ID",
             "NAME",
@@ -97,6 +105,7 @@ pub fn members(members: &[Member]) -> Listing {
             "VERSION",
         ],
         rows: members.iter().map(row).collect(),
+        ..Listing::default()
     }
 }
 
@@ -122,16 +131,13 @@ pub fn object(member: &Member) -> Value {
 
 fn row(member: &Member) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let role = match (member.leader, member.reachable) {
-        (true, _) => "leader".to_owned(),
-        (false, true) => member.role.clone(),
-        (false, false) => format!("{} (no answer)", member.role),
-    };
+    let role = if member.leader { "leader" } else { member.role.as_str() };
+    let answers = if member.reachable { "" } else { " (no answer)" };
     vec![
         member.node_id.to_string(),
         member.name.clone(),
         member.peer_address.clone(),
-        role,
+        format!("{role}{answers}"),
         number(member.term),
         number(member.last_index),
         number(member.committed_index),
@@ -146,7 +152,8 @@ fn health(invocation: &Invocation, status: &ClusterStatusResponse) -> Result<u8,
     let voters: Vec<&Member> = status.members.iter().filter(|member| member.role == "voter").collect();
     let answering = voters.iter().filter(|member| member.reachable).count();
     let needed = voters.len() / 2 + 1;
-    let healthy = status.leader_id != 0 && answering >= needed;
+    let leader = status.members.iter().find(|member| member.leader);
+    let healthy = leader.is_some_and(|leader| leader.reachable) && answering >= needed;
     let value = json!({
         "healthy": healthy,
         "leader_id": if status.leader_id == 0 { Value::Null } else { Value::from(status.leader_id) },
@@ -154,18 +161,42 @@ fn health(invocation: &Invocation, status: &ClusterStatusResponse) -> Result<u8,
         "answering": answering,
         "needed": needed,
     });
-    match invocation.format {
-        Format::Table => {
-            let said = if healthy { "healthy" } else { "not healthy" };
-            output::text(&format!("{said}: {answering} of {} voters answer, {needed} are needed\n", voters.len()))?;
-        }
-        Format::Json | Format::Jsonl => output::json(&value)?,
-        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-    }
+    let said = if healthy { "healthy" } else { "not healthy" };
+    let text = |_: &Value| format!("{said}: {answering} of {} voters answer, {needed} are needed\n", voters.len());
+    listing::show_as(value, invocation.format, text)?;
     if healthy {
         return Ok(exit::OK);
     }
-    let why = if status.leader_id == 0 { "there is no leader" } else { "no quorum answers" };
+    let why = match leader {
+        None => "there is no leader",
+        Some(_) if answering < needed => "no quorum answers",
+        Some(_) => "the leader does not answer",
+    };
     Err(CommandError::because(reason::NO_LEADER, format!("the cluster cannot write: {why}"))
         .hint("dspex cluster status shows which members do not answer"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn member(name: &str, leader: bool, reachable: bool) -> Member {
+        Member { name: name.to_owned(), role: "voter".to_owned(), leader, reachable, ..Member::default() }
+    }
+
+    #[test]
+    fn who_does_not_answer_is_shown_so_the_leader_too() {
+        let role = |leader, reachable| row(&member("n", leader, reachable))[3].clone();
+        assert_eq!([role(true, true), role(true, false)], ["leader", "leader (no answer)"]);
+        assert_eq!([role(false, true), role(false, false)], ["voter", "voter (no answer)"]);
+    }
+
+    #[test]
+    fn a_leader_that_does_not_answer_is_warned_of() {
+        let warning = |members: Vec<Member>| leaderless(&ClusterStatusResponse { members, ..Default::default() });
+        assert_eq!(warning(vec![member("a", true, true), member("b", false, false)]), None);
+        let silent = warning(vec![member("a", true, false), member("b", false, true)]);
+        assert!(silent.is_some_and(|text| text.contains("the leader a does not answer")));
+        assert!(warning(vec![member("a", false, true)]).is_some_and(|text| text.contains("no leader")));
+    }
 }

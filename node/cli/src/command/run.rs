@@ -16,7 +16,7 @@ use crate::invocation::Invocation;
 /// The arguments of `dspex run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex run                          the same as dspex run list\n  dspex run list --status interrupted -o json\n  dspex run show 0198c0\n  dspex run results 0198c0 --failed\n  dspex run resume 0198c0\n\nA run is named by its id or by its beginning, where only one run has it."
+    after_help = "Examples:\n  dspex run                          the same as dspex run list\n  dspex run list --status interrupted -o json\n  dspex run show 01a1fda7-bbcf\n  dspex run results 01a1fda7-bbcf --failed\n  dspex run resume 01a1fda7-bbcf\n\nA run is named by its id or by its beginning, where only one run has it. An id begins with the time of its making: runs of\nthe same minute share the first 8 characters, and 13 tell them apart to the millisecond."
 )]
 pub struct Options {
     #[command(subcommand)]

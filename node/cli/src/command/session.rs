@@ -2,16 +2,16 @@
 
 mod write;
 
-use clap::{Args, Subcommand, ValueEnum};
-use dspex_api::v1::{self, GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest};
+use clap::{Args, Subcommand};
+use dspex_api::v1::{GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest};
 use serde_json::{Map, Value, json};
 
-use crate::dates::{date, with_dates};
+use crate::dates::date;
 use crate::error::CommandError;
 use crate::exit;
+use crate::freshness::Freshness;
 use crate::invocation::Invocation;
 use crate::listing::{self, Listing};
-use crate::output::{self, Format};
 
 /// Sessions on one page; `--all` asks for page after page.
 const PAGE: u32 = 100;
@@ -62,50 +62,27 @@ enum Verb {
     History {
         /// Its id
         session: String,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
     },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Freshness {
-    /// Everything that was acknowledged before; needs a quorum
-    Linearizable,
-    /// As fresh, as long as no node's clock runs much faster than another's
-    Lease,
-    /// Whatever the node that is asked has
-    Stale,
-}
-
-impl Freshness {
-    fn number(self) -> i32 {
-        match self {
-            Self::Linearizable => v1::Freshness::Linearizable,
-            Self::Lease => v1::Freshness::Lease,
-            Self::Stale => v1::Freshness::Stale,
-        }
-        .into()
-    }
 }
 
 /// Does what the verb says; the bare noun lists.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
     match options.verb {
-        None => list(invocation, String::new(), false, Freshness::Linearizable).await,
+        None => list(invocation, String::new(), false, Freshness::default()).await,
         Some(Verb::List { prefix, all, read }) => list(invocation, prefix, all, read).await,
         Some(Verb::Show { session, at, read }) => {
-            let request = GetSessionRequest { session_id: session, freshness: read.number(), version: at };
-            let session = invocation.node().await?.session(request).await?;
-            let value = object(&session, true);
-            match invocation.format {
-                Format::Table => output::text(&listing::pairs(&with_dates(value)))?,
-                Format::Json | Format::Jsonl => output::json(&value)?,
-                Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-            }
+            let request = GetSessionRequest { session_id: session, freshness: read.wire().into(), version: at };
+            let session = invocation.node().await?.session(request).await.map_err(|error| read.refusal(error))?;
+            listing::show(object(&session, true), invocation.format)?;
             Ok(exit::OK)
         }
         Some(Verb::Create(options)) => write::create(invocation, options).await,
         Some(Verb::Update(options)) => write::update(invocation, options).await,
         Some(Verb::Delete(options)) => write::delete(invocation, options).await,
-        Some(Verb::History { session }) => history(invocation, session).await,
+        Some(Verb::History { session, read }) => history(invocation, session, read).await,
     }
 }
 
@@ -115,12 +92,12 @@ async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshnes
         after: String::new(),
         limit: if all { PAGE_OF_ALL } else { PAGE },
         prefix,
-        freshness: read.number(),
+        freshness: read.wire().into(),
     };
     let mut sessions = Vec::new();
     let (mut truncated, mut total) = (true, 0);
     while truncated {
-        let page = client.list_sessions(request.clone()).await?;
+        let page = client.list_sessions(request.clone()).await.map_err(|error| read.refusal(error))?;
         (truncated, total) = (page.truncated, page.total);
         sessions.extend(page.items);
         match sessions.last() {
@@ -132,17 +109,19 @@ async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshnes
         items: sessions.iter().map(|session| object(session, false)).collect(),
         counts: Map::from_iter([("sessions".to_owned(), Value::from(total))]),
         truncated,
+        // The cluster's total: of those with a prefix nobody counts all.
+        total: request.prefix.is_empty().then_some(total),
         header: vec!["SESSION", "VERSION", "UPDATED", "ENDS"],
         rows: sessions.iter().map(row).collect(),
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 
-async fn history(invocation: &Invocation, session: String) -> Result<u8, CommandError> {
+async fn history(invocation: &Invocation, session: String, read: Freshness) -> Result<u8, CommandError> {
     let client = invocation.node().await?;
-    let freshness = Freshness::Linearizable.number();
-    let versions = client.session_history(SessionHistoryRequest { session_id: session, freshness }).await?;
+    let request = SessionHistoryRequest { session_id: session, freshness: read.wire().into() };
+    let versions = client.session_history(request).await.map_err(|error| read.refusal(error))?;
     let listing = Listing {
         items: versions
             .iter()
@@ -155,14 +134,14 @@ async fn history(invocation: &Invocation, session: String) -> Result<u8, Command
             })
             .collect(),
         counts: Map::from_iter([("versions".to_owned(), Value::from(versions.len()))]),
-        truncated: false,
         header: vec!["VERSION", "WRITTEN", "DATA"],
         rows: versions
             .iter()
             .map(|version| vec![version.version.to_string(), date(version.written_ms), data(&version.data).to_string()])
             .collect(),
+        ..Listing::default()
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 

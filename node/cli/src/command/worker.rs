@@ -3,13 +3,12 @@
 use clap::{Args, Subcommand};
 use dspex_api::v1::PoolWorker;
 use dspex_api::{Client, reason};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
 use crate::listing::{self, Listing};
-use crate::output::{self, Format};
 
 /// The arguments of `dspex worker`.
 #[derive(Debug, Args)]
@@ -94,29 +93,19 @@ async fn find(client: &Client, text: &str) -> Result<PoolWorker, CommandError> {
 }
 
 fn list(invocation: &Invocation, workers: &[PoolWorker]) -> Result<u8, CommandError> {
-    let mut counts = Map::new();
-    for worker in workers {
-        let count = counts.get(&worker.state).and_then(Value::as_u64).unwrap_or(0);
-        counts.insert(worker.state.clone(), Value::from(count + 1));
-    }
     let listing = Listing {
         items: workers.iter().map(object).collect(),
-        counts,
-        truncated: false,
+        counts: listing::counts(workers.iter().map(|worker| worker.state.as_str())),
         header: vec!["WORKER", "PID", "SERVES", "STATE", "IN FLIGHT", "COMPLETED", "MEMORY", "AGE"],
         rows: workers.iter().map(row).collect(),
+        ..Listing::default()
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 
 fn show(invocation: &Invocation, worker: &PoolWorker) -> Result<u8, CommandError> {
-    let value = object(worker);
-    match invocation.format {
-        Format::Table => output::text(&listing::pairs(&value))?,
-        Format::Json | Format::Jsonl => output::json(&value)?,
-        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-    }
+    listing::show(object(worker), invocation.format)?;
     Ok(exit::OK)
 }
 

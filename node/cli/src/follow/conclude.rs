@@ -88,7 +88,7 @@ async fn print(invocation: &Invocation, client: &Client, run: &Run, failures: &s
             output::json(&Value::Object(result::evaluation(run)))?;
         }
         Format::Jsonl | Format::Csv => {
-            result::print_results(client, run, all, invocation.format).await?;
+            result::print_results(client, run, all, invocation.format, &invocation.console).await?;
             let shown = if invocation.console.is_quiet() { String::new() } else { summary(run) };
             invocation.console.raw(&format!("{shown}{failures}"));
         }

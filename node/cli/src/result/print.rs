@@ -10,6 +10,7 @@ use super::for_each;
 use super::row::{metric_column, score};
 use super::save::cells;
 use super::survey::{self, Survey};
+use crate::console::Console;
 use crate::error::CommandError;
 use crate::listing::{Listing, csv_failed};
 use crate::output::{self, Format};
@@ -32,6 +33,7 @@ pub async fn print_results(
     run: &Run,
     selection: Selection,
     format: Format,
+    console: &Console,
 ) -> Result<(), CommandError> {
     let request = RunResultsRequest {
         run_id: run.run_id.clone(),
@@ -40,7 +42,7 @@ pub async fn print_results(
         ..RunResultsRequest::default()
     };
     match format {
-        Format::Table => print_table(client, selection, request).await,
+        Format::Table => print_table(client, selection, request, console).await,
         Format::Json => print_json(client, run, selection, request).await,
         Format::Jsonl => print_lines(client, request).await,
         Format::Csv => print_csv(client, run, request).await,
@@ -100,7 +102,12 @@ async fn print_csv(client: &Client, run: &Run, request: RunResultsRequest) -> Re
     Ok(writer.flush()?)
 }
 
-async fn print_table(client: &Client, selection: Selection, request: RunResultsRequest) -> Result<(), CommandError> {
+async fn print_table(
+    client: &Client,
+    selection: Selection,
+    request: RunResultsRequest,
+    console: &Console,
+) -> Result<(), CommandError> {
     let mut listing =
         Listing { header: vec!["EXAMPLE", "SCORE", "DURATION", "ATTEMPT", "FAILURE"], ..Listing::default() };
     for_each(client, request, |result| {
@@ -121,7 +128,7 @@ async fn print_table(client: &Client, selection: Selection, request: RunResultsR
         Ok(true)
     })
     .await?;
-    listing.print(Format::Table)
+    listing.print(Format::Table, console)
 }
 
 fn counts(run: &Run) -> Value {

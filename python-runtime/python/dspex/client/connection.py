@@ -63,7 +63,7 @@ class Client:
         for target, name in ((self._read, "dspex-client-reader"), (self._write, "dspex-client-writer")):
             threading.Thread(target=target, name=name, daemon=True).start()
 
-    def open(self, address: str | None, token_file: str | None) -> None:
+    def open(self, address: str | None, token_file: str | None, ca: str | None = None) -> None:
         """Greet the process and have it connect."""
         self.send(frames.HELLO, {"protocol": frames.VERSION})
         try:
@@ -81,7 +81,7 @@ class Client:
                 code="FAILED_PRECONDITION",
             )
         self.version = hello.version
-        connected = self.call("connect", {"address": address, "token_file": token_file})
+        connected = self.call("connect", {"address": address, "token_file": token_file, "ca": ca})
         self.address = connected.get("address") or ""
         self.embedded = bool(connected.get("embedded"))
 
@@ -223,22 +223,23 @@ def _error(failure: frames.Failure) -> DspexError:
     return DspexError(failure.message, code=failure.code, reason=failure.reason, metadata=failure.metadata)
 
 
-_clients: dict[tuple[str | None, str | None], Client] = {}
+# By address, token file and authority.
+_clients: dict[tuple[str | None, str | None, str | None], Client] = {}
 _connecting = threading.Lock()
 
 
-def connect(address: str | None = None, token_file: str | None = None) -> Client:
+def connect(address: str | None = None, token_file: str | None = None, ca: str | None = None) -> Client:
     """The client of this process for this address, started when needed."""
     with _connecting:
-        client = _clients.get((address, token_file))
+        client = _clients.get((address, token_file, ca))
         if client is None or not client.alive:
             client = Client()
             try:
-                client.open(address, token_file)
+                client.open(address, token_file, ca)
             except BaseException:
                 client.close()
                 raise
-            _clients[address, token_file] = client
+            _clients[address, token_file, ca] = client
         return client
 
 
@@ -250,16 +251,16 @@ def retire(client: Client) -> None:
     client.close()
 
 
-def ask(address: str | None, token_file: str | None, request: Callable[[Client], _T]) -> _T:
+def ask(address: str | None, token_file: str | None, request: Callable[[Client], _T], ca: str | None = None) -> _T:
     """What a request gives that may be repeated: if the node is gone, of the one that takes its place."""
-    client = connect(address, token_file)
+    client = connect(address, token_file, ca)
     try:
         return request(client)
     except DspexError as error:
         if not is_lost(error.code, error.reason):
             raise
     retire(client)
-    return request(connect(address, token_file))
+    return request(connect(address, token_file, ca))
 
 
 def _forget_clients() -> None:

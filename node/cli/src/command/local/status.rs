@@ -7,8 +7,7 @@ use crate::embedded::Home;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing};
-use crate::output::{self, Format};
+use crate::listing;
 
 /// Prints the node's status; that no node runs is an answer, too.
 pub async fn execute(invocation: &Invocation) -> Result<u8, CommandError> {
@@ -20,11 +19,7 @@ pub async fn execute(invocation: &Invocation) -> Result<u8, CommandError> {
         Some(status) => object(status),
         None => json!({"running": false, "home": Home::of_this_process()?.path(), "runs": 0}),
     };
-    match invocation.format {
-        Format::Table => output::text(&listing::pairs(&value))?,
-        Format::Json | Format::Jsonl => output::json(&value)?,
-        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-    }
+    listing::show(value, invocation.format)?;
     Ok(exit::OK)
 }
 

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::Args;
-use dspex_api::v1::{CallPoolRequest, OpenPoolRequest};
+use dspex_api::v1::{CallPoolRequest, Caller, OpenPoolRequest};
 use dspex_api::{ApiError, reason};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -42,21 +42,22 @@ pub struct Options {
     /// Executions after the crash of a worker; 0: never again [default: the pool's]
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
-    /// The Python of the workers [default: as for dspex eval]
+    /// The Python of the embedded node's workers [default: as for dspex eval]
     #[arg(long, value_name = "PATH")]
     python: Option<String>,
 }
 
 /// Calls and prints the result: indented for people, as it came for programs.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    if invocation.format == Format::Csv {
+        // Before anything is executed.
+        return Err(CommandError::usage("a result has no columns: use -o table or -o json"));
+    }
     let arguments = arguments(options.arguments.as_deref())?;
-    let directory = std::env::current_dir()?;
-    // A file's own .venv counts, as for the PROGRAM of an evaluation.
-    let interpreter = interpreter::of_this_process(options.python.as_deref(), &options.command)?;
-    crate::command::eval::show_passed_over(invocation, &interpreter);
+    let caller = own(invocation, &options)?;
     let interrupts = Interrupts::listen()?;
     let client = invocation.node().await?;
-    let open = OpenPoolRequest { pool: options.class, caller: Some(caller(&interpreter, &directory)) };
+    let open = OpenPoolRequest { pool: options.class, caller };
     let pool_id = client.open_pool(open).await?;
     let milliseconds = |limit: Duration| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1);
     let request = CallPoolRequest {
@@ -81,6 +82,23 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     ));
     print(&answer.result, invocation.format)?;
     Ok(exit::OK)
+}
+
+/// What the embedded node's workers get of this process. A node with an environment of its own needs nothing, not even a
+/// Python on this machine.
+fn own(invocation: &Invocation, options: &Options) -> Result<Option<Caller>, CommandError> {
+    if invocation.node_has_environment() {
+        if options.python.is_some() {
+            invocation
+                .console
+                .warning("--python plays no part: the node's workers have the interpreter of its dspex.toml");
+        }
+        return Ok(None);
+    }
+    // A file's own .venv counts, as for the PROGRAM of an evaluation.
+    let interpreter = interpreter::of_this_process(options.python.as_deref(), &options.command)?;
+    crate::command::eval::show_passed_over(invocation, &interpreter);
+    Ok(Some(caller(&interpreter, &std::env::current_dir()?)))
 }
 
 fn arguments(given: Option<&str>) -> Result<String, CommandError> {
@@ -121,7 +139,6 @@ fn print(result: &[u8], format: Format) -> Result<(), CommandError> {
             Ok(value) => output::text(&format!("{value:#}\n")),
             Err(_) => output::text(&format!("{text}\n")),
         },
-        Format::Json | Format::Jsonl => output::text(&format!("{text}\n")),
-        Format::Csv => Err(CommandError::usage("a result has no columns: use -o table or -o json")),
+        Format::Json | Format::Jsonl | Format::Csv => output::text(&format!("{text}\n")),
     }
 }

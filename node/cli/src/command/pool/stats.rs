@@ -2,12 +2,12 @@
 
 use clap::Args;
 use dspex_api::v1::PoolStats;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::listing::Listing;
+use crate::listing::{self, Listing};
 
 /// The arguments of `dspex pool stats`.
 #[derive(Debug, Default, Args)]
@@ -29,15 +29,9 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
             invocation.console.warning(&format!("pool {}: {reason}", pool.pool));
         }
     }
-    let mut counts = Map::new();
-    for pool in &pools {
-        let count = counts.get(&pool.health).and_then(Value::as_u64).unwrap_or(0);
-        counts.insert(pool.health.clone(), Value::from(count + 1));
-    }
     let listing = Listing {
         items: pools.iter().map(object).collect(),
-        counts,
-        truncated: false,
+        counts: listing::counts(pools.iter().map(|pool| pool.health.as_str())),
         header: vec![
             "POOL",
             "HEALTH",
@@ -51,8 +45,9 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
             "DIRECTORY",
         ],
         rows: pools.iter().map(row).collect(),
+        ..Listing::default()
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 

@@ -40,14 +40,21 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     };
     let answer = invocation.node().await?.list_runs(request).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+    // The counts are of all runs.
+    let wanted = |name: &str| {
+        options.status.is_empty() || options.status.iter().any(|status| result::status_name(wire(*status)) == name)
+    };
+    let matching = answer.counts.iter().filter(|(name, _)| wanted(name));
+    let total = matching.map(|(_, count)| u64::from(*count)).sum();
     let listing = Listing {
         items: answer.items.iter().map(result::run).collect(),
         counts: answer.counts.into_iter().map(|(name, count)| (name, Value::from(count))).collect(),
         truncated: answer.truncated,
+        total: Some(total),
         header: vec!["RUN", "STATUS", "SCORE", "EXAMPLES", "FAILED", "AGE", "PROGRAM"],
         rows: answer.items.iter().map(|run| row(run, now)).collect(),
     };
-    listing.print(invocation.format)?;
+    listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
 }
 

@@ -11,7 +11,7 @@ use crate::run_id;
 /// The arguments of `dspex run results`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex run results 0198c0 --failed\n  dspex run results 0198c0 -o jsonl | jq -r .prediction.answer\n  dspex run results 0198c0 --save results.parquet\n\nTables and JSON lists stop at 100 results unless --all; jsonl and csv are complete. csv and --save hold DSPy's rows:\nthe example's fields, the prediction's (example_NAME and pred_NAME where both have NAME), the score under the metric's name."
+    after_help = "Examples:\n  dspex run results 01a1fda7-bbcf --failed\n  dspex run results 01a1fda7-bbcf -o jsonl | jq -r .prediction.answer\n  dspex run results 01a1fda7-bbcf --save results.parquet\n\nTables and JSON lists stop at 100 results unless --all; jsonl and csv are complete. csv and --save hold DSPy's rows:\nthe example's fields, the prediction's (example_NAME and pred_NAME where both have NAME), the score under the metric's name."
 )]
 pub struct Options {
     /// The run's id, or its beginning
@@ -40,7 +40,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         }
         None => {
             let selection = Selection { failed_only: options.failed, all: options.all };
-            result::print_results(&client, &run, selection, invocation.format).await?;
+            result::print_results(&client, &run, selection, invocation.format, &invocation.console).await?;
         }
     }
     if run.done < run.examples {

@@ -1,13 +1,13 @@
 //! `dspex run show`.
 
 use clap::Args;
+use serde_json::Value;
 
-use crate::dates::with_dates;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing};
-use crate::output::{self, Format};
+use crate::listing;
+use crate::output::Format;
 use crate::result::{self, Failures};
 use crate::run_id;
 
@@ -23,17 +23,11 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let client = invocation.node().await?;
     let id = run_id::resolve(&client, &options.run).await?;
     let run = client.run(&id).await?;
-    let value = result::run(&run);
-    match invocation.format {
-        Format::Table => {
-            let failures = match run.failed {
-                0 => String::new(),
-                _ => Failures::of(&client, &id).await?.text(),
-            };
-            output::text(&format!("{}{failures}", listing::pairs(&with_dates(value))))?;
-        }
-        Format::Json | Format::Jsonl => output::json(&value)?,
-        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-    }
+    let failures = match invocation.format {
+        Format::Table if run.failed > 0 => Failures::of(&client, &id).await?.text(),
+        _ => String::new(),
+    };
+    let text = |run: &Value| format!("{}{failures}", listing::pairs(run));
+    listing::show_as(result::run(&run), invocation.format, text)?;
     Ok(exit::OK)
 }

@@ -9,23 +9,23 @@ use dspex_api::v1::{
 };
 use serde::de::IgnoredAny;
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::arguments::seconds;
+use crate::arguments::{life, seconds};
 use crate::confirm::confirm;
-use crate::dates::with_dates;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing};
-use crate::output::{self, Format};
+use crate::listing;
+use crate::repeat::until_known;
 
 #[derive(Debug, Args)]
 pub struct Create {
     /// Its id, 1 to 256 bytes of text [default: a new UUID]
     session: Option<String>,
     /// It ends so many seconds after each write [default: never]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = life)]
     ttl: Option<Duration>,
     /// A value: JSON; repeat it for more
     #[arg(long, value_name = "NAME=JSON", value_parser = value)]
@@ -49,7 +49,7 @@ pub struct Update {
     #[arg(long, value_name = "VERSION")]
     if_version: Option<u64>,
     /// It ends so many seconds after each write from now on
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = another_life)]
     ttl: Option<Duration>,
     /// It lives until it is deleted
     #[arg(long, conflicts_with = "ttl")]
@@ -71,11 +71,15 @@ pub struct Delete {
 pub async fn create(invocation: &Invocation, options: Create) -> Result<u8, CommandError> {
     let request = CreateSessionRequest {
         request_id: Some(new_request_id()),
-        session_id: options.session.unwrap_or_default(),
+        // Not the node's: it would make another one for each time that the request is sent.
+        session_id: options.session.unwrap_or_else(|| Uuid::now_v7().to_string()),
         data: once(options.set)?,
         ttl_ms: options.ttl.map(milliseconds),
     };
-    written(invocation, &invocation.node().await?.create_session(request).await?)
+    let client = invocation.node().await?;
+    let create = async || client.create_session(request.clone()).await;
+    let session = until_known(invocation.deadline, &invocation.console, &look(&request.session_id), create).await?;
+    written(invocation, &session)
 }
 
 pub async fn update(invocation: &Invocation, options: Update) -> Result<u8, CommandError> {
@@ -89,7 +93,10 @@ pub async fn update(invocation: &Invocation, options: Update) -> Result<u8, Comm
         set: once(options.set)?,
         ttl_ms,
     };
-    written(invocation, &invocation.node().await?.update_session(request).await?)
+    let client = invocation.node().await?;
+    let update = async || client.update_session(request.clone()).await;
+    let session = until_known(invocation.deadline, &invocation.console, &look(&request.session_id), update).await?;
+    written(invocation, &session)
 }
 
 pub async fn delete(invocation: &Invocation, options: Delete) -> Result<u8, CommandError> {
@@ -104,7 +111,8 @@ pub async fn delete(invocation: &Invocation, options: Delete) -> Result<u8, Comm
         session_id: id.clone(),
         expected_version: options.if_version,
     };
-    client.delete_session(request).await?;
+    let delete = async || client.delete_session(request.clone()).await;
+    until_known(invocation.deadline, &invocation.console, &look(&id), delete).await?;
     invocation.console.note(&format!("deleted session {id}"));
     Ok(exit::OK)
 }
@@ -115,12 +123,17 @@ fn written(invocation: &Invocation, session: &SessionWritten) -> Result<u8, Comm
         "version": session.version,
         "expires_unix_ms": session.expires_ms,
     });
-    match invocation.format {
-        Format::Table => output::text(&listing::pairs(&with_dates(value)))?,
-        Format::Json | Format::Jsonl => output::json(&value)?,
-        Format::Csv => Listing::of_objects(vec![value]).print(Format::Csv)?,
-    }
+    listing::show(value, invocation.format)?;
     Ok(exit::OK)
+}
+
+/// How a person sees whether a write was executed.
+fn look(session: &str) -> String {
+    format!("dspex session show {session} shows what stands there, once there is a quorum")
+}
+
+fn another_life(text: &str) -> Result<Duration, String> {
+    seconds(text).map_err(|why| format!("{why}; --forever is a life without an end"))
 }
 
 /// `--ttl 0.0001` is a life, if a short one.
@@ -160,6 +173,7 @@ mod tests {
         for bad in ["a", "=1", "a=text", "a="] {
             assert!(value(bad).is_err(), "{bad}");
         }
+        assert!(another_life("0").is_err_and(|why| why.contains("--forever")));
         assert!(once(vec![("a".into(), "1".into()), ("a".into(), "2".into())]).is_err());
     }
 }

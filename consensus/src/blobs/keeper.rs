@@ -1,0 +1,98 @@
+//! Keeps on this node what the state refers to: what it lacks, because it was away or came later, it fetches.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use dspex_model::{Digest, RunId, State};
+use tokio::sync::watch;
+
+use crate::consensus::Consensus;
+
+/// Between looks; what is named in the meantime most nodes have already.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Blobs asked for at once.
+const FETCHED_AT_ONCE: usize = 256;
+
+/// How complete this node is: what it lacked when its state was at an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lacking {
+    /// The state's last entry at that look.
+    pub(crate) index: u64,
+    /// Blobs that the state refers to and this node does not have.
+    pub(crate) blobs: u64,
+}
+
+impl Lacking {
+    /// Before the first look nobody knows.
+    pub(crate) const UNKNOWN: Self = Self { index: 0, blobs: u64::MAX };
+}
+
+/// Runs until the node stops.
+pub(crate) async fn run(consensus: Consensus, told: watch::Sender<Lacking>) {
+    let mut progress = consensus.watch();
+    let mut looked = Looked::default();
+    loop {
+        progress.mark_unchanged();
+        let (index, wanted) = consensus.read_applied(|index, state| (index, looked.news(state)));
+        let lacking = look(&consensus, &mut looked, wanted).await;
+        told.send_replace(Lacking { index, blobs: lacking });
+        tokio::time::sleep(PAUSE).await;
+        let stopped = if lacking > 0 { progress.has_changed().is_err() } else { progress.changed().await.is_err() };
+        if stopped {
+            return;
+        }
+    }
+}
+
+/// Fetches what is wanted. Returns how many blobs are still not here.
+async fn look(consensus: &Consensus, looked: &mut Looked, wanted: BTreeMap<RunId, Wanted>) -> u64 {
+    let mut lacking = 0;
+    for (run, Wanted { seen, blobs }) in wanted {
+        let mut lacks = 0;
+        for chunk in blobs.chunks(FETCHED_AT_ONCE) {
+            if let Err(error) = consensus.obtain(chunk.iter().copied()).await {
+                tracing::debug!(%run, %error, "a blob is still missing here");
+                lacks += still_missing(consensus, chunk).await;
+            }
+        }
+        if lacks == 0 {
+            looked.complete.insert(run, seen);
+        }
+        lacking += lacks;
+    }
+    lacking
+}
+
+async fn still_missing(consensus: &Consensus, digests: &[Digest]) -> u64 {
+    let (store, digests) = (consensus.blobs().clone(), digests.to_vec());
+    let look = move || store.missing(&digests, None).map_or(digests.len(), |missing| missing.len());
+    tokio::task::spawn_blocking(look).await.unwrap_or(1) as u64
+}
+
+/// What distinguishes a run whose blobs are all here from one that has got others since.
+type Seen = (u64, u32);
+
+struct Wanted {
+    seen: Seen,
+    blobs: Vec<Digest>,
+}
+
+/// The runs whose blobs were all here at an earlier look: a run is looked at again when it has got results.
+#[derive(Debug, Default)]
+struct Looked {
+    complete: BTreeMap<RunId, Seen>,
+}
+
+impl Looked {
+    /// The blobs of runs that have changed since they were complete.
+    fn news(&mut self, state: &State) -> BTreeMap<RunId, Wanted> {
+        self.complete.retain(|run, _| state.run(*run).is_some());
+        let changed = state.runs().filter_map(|(id, run)| {
+            let seen = (run.progress.generation, run.progress.done);
+            let known = self.complete.get(&id) == Some(&seen);
+            (!known).then(|| (id, Wanted { seen, blobs: run.blobs().collect() }))
+        });
+        changed.collect()
+    }
+}
