@@ -37,9 +37,42 @@ install_system_packages() {
         fail "packages are missing and this user is neither root nor has sudo" "Have an administrator run: $by_hand"
     fi
     say "Installing Debian packages: ${packages[*]} (about a minute) ..."
+    apt_install "${packages[@]}" || fail "packages could not be installed" "Try it by hand: $by_hand"
+}
+
+apt_install() {
     # The list of packages may be old or, on a fresh machine, empty.
-    apt_get install --no-install-recommends "${packages[@]}" 2>/dev/null && return
+    apt_get install --no-install-recommends "$@" 2>/dev/null && return
     apt_get update || true
-    apt_get install --no-install-recommends "${packages[@]}" ||
-        fail "packages could not be installed" "Try it by hand: $by_hand"
+    apt_get install --no-install-recommends "$@"
+}
+
+# Some are for administrators only, and then not on everybody's PATH.
+has_command() { command -v "$1" >/dev/null 2>&1 || [[ -x /usr/sbin/$1 || -x /sbin/$1 ]]; }
+
+# What the faults of chaos/ take; nothing else does.
+missing_fault_packages() {
+    has_command ip || echo iproute2
+    has_command nft || echo nftables
+    has_command mkfs.ext4 || echo e2fsprogs
+    if ! { has_command mount && has_command losetup; }; then echo mount; fi
+    has_command nsenter || echo util-linux
+    has_command perl || echo perl-base
+    compgen -G '/usr/lib*/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
+}
+
+# Never a failure: a test whose fault cannot be had says so and is skipped. Most of them take root in any case.
+install_fault_packages() {
+    local packages
+    mapfile -t packages < <(missing_fault_packages)
+    ((${#packages[@]} > 0)) || return 0
+    local skipped="tests of faults that need them are skipped"
+    if ((EUID != 0)) || ! command -v apt-get >/dev/null 2>&1; then
+        say "Not installed: ${packages[*]}; $skipped."
+        return 0
+    fi
+    say "Installing Debian packages for tests of faults: ${packages[*]} ..."
+    lock
+    apt_install "${packages[@]}" || say "They could not be installed; $skipped."
+    unlock
 }

@@ -30,6 +30,7 @@ python_tests_oldest_dspy() {
 }
 
 set_up
+install_fault_packages
 say "Set up in $SECONDS s."
 # The suites drive the program that was built and installed, with the interpreter beside it.
 export DSPEX_TEST_PROGRAM="$PROGRAM" DSPEX_TEST_PYTHON="$VENV/bin/python"

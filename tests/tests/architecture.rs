@@ -35,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dspex-tests", &["dspex-api"]),
+    ("dspex-chaos", &[]),
 ];
 
 /// Foreign libraries, and the only rooms that may name them. `deny.toml` says the same to cargo-deny.

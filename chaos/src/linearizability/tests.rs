@@ -1,0 +1,3 @@
+mod classics;
+mod messages;
+mod reference;
