@@ -223,7 +223,7 @@ fn what_is_wrong_with_its_settings_is_said_at_the_start() {
     start(&format!("{python}directory = \"nowhere\"\n")).expect(2).says("python.directory").says("/nowhere");
     for key in ["python", "directory"] {
         let wrong = start(&format!("{python}[pools.inference]\n{key} = \"/nonexistent\"\n")).expect(2);
-        wrong.says(&format!("pools.inference.{key}: /nonexistent"));
+        wrong.says(&format!("pools.inference.{key} = \"/nonexistent\"")).says("No such file");
     }
     home.dspex(&["node", "--config", "/nonexistent.toml"]).run().expect(2).says("/nonexistent.toml");
     home.dspex(&["node"]).run().expect(2).says("--config");
