@@ -41,8 +41,7 @@ impl Consensus {
                 .map(|holder| {
                     let (store, digests) = (self.blobs().clone(), digests.to_vec());
                     // A task of its own: a voter beyond the majority is served to the end, so that it need not fetch later.
-                    let sent = tokio::spawn(async move { (holder.node, send(&store, &holder, &digests).await) });
-                    async move { sent.await }
+                    tokio::spawn(async move { (holder.node, send(&store, &holder, &digests).await) })
                 })
                 .collect();
             let deadline = Instant::now() + SPREAD_LIMIT;
