@@ -55,6 +55,16 @@ impl Mount {
         file.set_len(length.saturating_sub(left_kilobytes << 10)).expect("a shorter file");
         path
     }
+
+    /// Takes what has become free since it was [filled](Self::fill): a store frees space some time after it was told to.
+    ///
+    /// # Panics
+    /// When it was not filled.
+    pub fn fill_again(&self) {
+        let filler = File::options().append(true).open(self.path().join("filler"));
+        let mut filler = filler.expect("it was filled before");
+        while filler.write_all(&[1; 4096]).is_ok() {}
+    }
 }
 
 impl Drop for Mount {

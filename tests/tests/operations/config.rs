@@ -75,7 +75,7 @@ fn a_file_is_refused_with_the_words_of_the_node_and_before_anything_is_made() {
         ("[peers]\nlisten = \"10.0.0.1:7410\"\n".to_owned() + &interpreter, vec!["peers.listen", "dspex cert init"]),
         ("[python]\ninterpreter = \"/nonexistent\"\n".to_owned(), vec!["python.interpreter", "/nonexistent"]),
         (
-            "[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3\n".to_owned() + &interpreter,
+            "[peers]\nplaintext = true\n[cluster]\njoin = [\"a:1\"]\nbootstrap_expect = 3\n".to_owned() + &interpreter,
             vec!["cluster.join", "exactly the first voters"],
         ),
         (
