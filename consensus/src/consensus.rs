@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dspex_model::{NodeId, Outcome, Proposal, State};
-use dspex_storage::{BlobStore, DataDirectory};
+use dspex_storage::{BlobStore, DataDirectory, Snapshots, StateStore};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
@@ -63,6 +63,8 @@ struct Shared {
     raft: Raft,
     view: MachineView,
     network: Network,
+    state: StateStore,
+    snapshots: Snapshots,
     blobs: BlobStore,
     copies: Copies,
     leading: Leading,
@@ -111,6 +113,8 @@ impl Consensus {
                 raft,
                 view,
                 network,
+                state: data.state().clone(),
+                snapshots: data.snapshots().clone(),
                 blobs: data.blobs().clone(),
                 copies,
                 leading,
@@ -363,6 +367,14 @@ impl Consensus {
     /// does not lead, or no other voter answers.
     pub fn successor(&self) -> Option<NodeId> {
         membership::successor(&self.shared.raft.metrics().borrow_watched()).map(NodeId)
+    }
+
+    pub(crate) fn state_store(&self) -> &StateStore {
+        &self.shared.state
+    }
+
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.shared.snapshots
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {

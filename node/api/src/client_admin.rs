@@ -1,11 +1,14 @@
 //! The calls of the service Admin.
 
+use tonic::Streaming;
+
 use crate::ApiError;
 use crate::client::{Client, Transport, message_limit};
 use crate::v1::admin_client::AdminClient;
 use crate::v1::{
     AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, Freshness, ListTokensRequest,
-    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
+    RevokeTokenRequest, RevokeTokenResponse, SaveSnapshotRequest, SnapshotChunk, StatusRequest, StatusResponse,
+    StopRequest, Token, Worker, WorkersRequest,
 };
 
 impl Client {
@@ -52,5 +55,12 @@ impl Client {
     pub async fn audit(&self, limit: u32, freshness: Freshness) -> Result<AuditResponse, ApiError> {
         let request = AuditRequest { limit, freshness: freshness.into() };
         self.bounded("audit", self.limits.call, self.admin().audit(request)).await
+    }
+
+    /// The state of the whole cluster with its blobs, as a file's bytes. The first message takes as long as the node needs to
+    /// fix the state and to fetch the blobs that it lacks.
+    pub async fn save_snapshot(&self) -> Result<Streaming<SnapshotChunk>, ApiError> {
+        let request = SaveSnapshotRequest {};
+        self.bounded("save snapshot", self.limits.load, self.admin().save_snapshot(request)).await
     }
 }
