@@ -10,6 +10,7 @@ mod private_files;
 mod secret;
 mod server;
 mod service;
+mod snapshots;
 mod standalone;
 mod start_error;
 mod workplace;
@@ -21,6 +22,7 @@ use dspex_cli::{NodeArguments, OwnCommand};
 fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
+        OwnCommand::Snapshot(command) => snapshots::run(&command),
         OwnCommand::Node(NodeArguments { home: Some(home), .. }) => embedded::run(&home),
         OwnCommand::Node(NodeArguments { config: Some(file), .. }) => standalone::run(&file),
         // The command line asks for one of the two.

@@ -52,7 +52,7 @@ impl<R: Read> Hashing<R> {
     }
 
     /// As many as a length says, which may be damaged: more than `most` are not believed.
-    pub(crate) fn bytes(&mut self, length: u32, most: u32) -> io::Result<Vec<u8>> {
+    pub(crate) fn piece(&mut self, length: u32, most: u32) -> io::Result<Vec<u8>> {
         if length > most {
             return Err(corrupt(format!("a length in {} is impossible", self.what)));
         }

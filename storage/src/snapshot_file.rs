@@ -138,8 +138,8 @@ pub(crate) fn read(
             }
             break;
         }
-        let key = reader.bytes(key_length, LONGEST)?;
-        let value = reader.bytes(second, LONGEST)?;
+        let key = reader.piece(key_length, LONGEST)?;
+        let value = reader.piece(second, LONGEST)?;
         if stored != checksum(&key, &value) {
             return Err(corrupt(format!("snapshot record {records} fails its checksum")));
         }
@@ -229,7 +229,7 @@ fn read_header(reader: &mut Hashing<impl Read>) -> io::Result<SnapshotHeader> {
 fn read_field(reader: &mut Hashing<impl Read>) -> io::Result<Option<Vec<u8>>> {
     match reader.number()? {
         NONE => Ok(None),
-        length => reader.bytes(length, LONGEST).map(Some),
+        length => reader.piece(length, LONGEST).map(Some),
     }
 }
 

@@ -9,7 +9,8 @@ use dspex_api::reason;
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
 use crate::command::cert::CertCommand;
-use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
+use crate::command::snapshot::SnapshotCommand;
+use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, snapshot, token, worker};
 use crate::console::Console;
 use crate::demo;
 use crate::error::CommandError;
@@ -26,6 +27,8 @@ pub enum OwnCommand {
     Node(NodeArguments),
     /// `dspex cert`.
     Cert(CertCommand),
+    /// `dspex snapshot inspect` and `restore`.
+    Snapshot(SnapshotCommand),
 }
 
 /// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
@@ -43,6 +46,13 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
             OwnCommand::Node(of_node)
         }
         Command::Cert(arguments) => OwnCommand::Cert(CertCommand { arguments, format }),
+        Command::Snapshot(of_snapshot) => match of_snapshot.work() {
+            Some(work) => OwnCommand::Snapshot(SnapshotCommand { work, format, quiet: arguments.global.quiet }),
+            None => {
+                let command = Command::Snapshot(of_snapshot);
+                return ExitCode::from(as_client(Arguments { command, ..arguments }));
+            }
+        },
         command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
     ExitCode::from(u8::try_from(own(command)).unwrap_or(exit::FAILED))
@@ -112,6 +122,7 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Member(options) => member::execute(invocation, options).await,
         Command::Token(options) => token::execute(invocation, options).await,
         Command::Audit(options) => audit::execute(invocation, options).await,
+        Command::Snapshot(arguments) => snapshot::execute(invocation, arguments).await,
         Command::Local(options) => local::execute(invocation, options).await,
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),

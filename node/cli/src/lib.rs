@@ -32,12 +32,13 @@ pub mod token;
 
 pub use arguments::NodeArguments;
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
+pub use command::snapshot::{RestoreArguments, SnapshotCommand, SnapshotWork};
 pub use console::Console;
 pub use dates::date;
 pub use embedded::{Home, START_ERROR_FILE, StartError};
 pub use entry::{OwnCommand, main};
 pub use error::CommandError;
-pub use listing::Listing;
+pub use listing::{Listing, show};
 pub use output::Format;
 
 /// The whole command line, for generated documentation.

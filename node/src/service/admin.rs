@@ -6,22 +6,24 @@ use dspex_actors::WorkerService;
 use dspex_api::v1::admin_server::Admin;
 use dspex_api::v1::{
     AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse,
-    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, StopResponse, Worker,
-    WorkersRequest, WorkersResponse, Zygote,
+    RevokeTokenRequest, RevokeTokenResponse, SaveSnapshotRequest, StatusRequest, StatusResponse, StopRequest,
+    StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
 
+use super::snapshots::{SavingPlace, SnapshotStream};
 use super::{Node, translate, workers};
 
 pub(crate) struct AdminService {
     node: Arc<Node>,
+    saving: SavingPlace,
 }
 
 impl AdminService {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        Self { node, saving: SavingPlace::new() }
     }
 
     fn running(&self) -> u32 {
@@ -111,5 +113,12 @@ impl Admin for AdminService {
 
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
         Ok(Response::new(self.node.audit(request.into_inner()).await?))
+    }
+
+    type SaveSnapshotStream = SnapshotStream;
+
+    async fn save_snapshot(&self, request: Request<SaveSnapshotRequest>) -> Result<Response<SnapshotStream>, Status> {
+        let (actor, SaveSnapshotRequest {}) = translate::actor(request);
+        Ok(Response::new(self.node.save_snapshot(actor, self.saving.take()?).await?))
     }
 }

@@ -94,7 +94,7 @@ impl ArchiveReader {
         }
         source.goes_on_with("the snapshot's header");
         let length: [u8; 4] = source.array()?;
-        let text = source.bytes(u32::from_le_bytes(length), HEADER_BYTES_MAX)?;
+        let text = source.piece(u32::from_le_bytes(length), HEADER_BYTES_MAX)?;
         let sum = crc32c::crc32c_append(crc32c::crc32c(&length), &text);
         if source.number()? != sum {
             return Err(corrupt("the snapshot's header fails its checksum"));
