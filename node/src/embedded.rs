@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dspex_model::NodeInfo;
 
-use crate::configuration::Configuration;
+use crate::configuration::{self, Configuration};
 use crate::life::{self, Setup};
 use crate::server::Listeners;
 use crate::start_error::Failure;
@@ -16,13 +16,14 @@ const IDLE_MAX: Duration = Duration::from_secs(600);
 /// Runs the node until it is told to stop or nobody has needed it for a while. Gives the exit code.
 pub(crate) fn run(home: &Path) -> i32 {
     life::run(home, || {
-        let file = home.join("dspex.toml");
-        let configuration = if file.exists() { Configuration::read(&file) } else { Configuration::of_environment() };
-        let configuration = configuration.map_err(Failure::configuration)?;
+        let configuration = Configuration::of_home(home).map_err(Failure::configuration)?;
+        if let Some(problem) = configuration::wrong_paths(&configuration).first() {
+            return Err(Failure::configuration(problem));
+        }
         Ok(Setup {
             home: home.to_path_buf(),
             listeners: Listeners::Socket(home.join("node.sock")),
-            pools: configuration.pools(life::cpus(), None).map_err(Failure::configuration)?,
+            pools: configuration.pools(life::cpus(), None),
             is_embedded: true,
             idle_max: Some(IDLE_MAX),
             peers: None,

@@ -3,6 +3,7 @@
 mod activity;
 mod certificates;
 mod configuration;
+mod doctor;
 mod embedded;
 mod life;
 mod peers;
@@ -17,15 +18,19 @@ mod workplace;
 
 use std::process::ExitCode;
 
-use dspex_cli::{NodeArguments, OwnCommand};
+use dspex_cli::{OwnCommand, WhichNode};
 
 fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
         OwnCommand::Snapshot(command) => snapshots::run(&command),
-        OwnCommand::Node(NodeArguments { home: Some(home), .. }) => embedded::run(&home),
-        OwnCommand::Node(NodeArguments { config: Some(file), .. }) => standalone::run(&file),
-        // The command line asks for one of the two.
-        OwnCommand::Node(NodeArguments { home: None, config: None }) => 2,
+        OwnCommand::Config(command) => configuration::run(&command),
+        OwnCommand::Doctor(command) => doctor::run(&command),
+        OwnCommand::Node(arguments) => match arguments.which {
+            WhichNode { home: Some(home), .. } => embedded::run(&home),
+            WhichNode { config: Some(file), .. } => standalone::run(&file),
+            // The command line asks for one of the two.
+            WhichNode { home: None, config: None } => 2,
+        },
     })
 }

@@ -12,21 +12,22 @@ use dspex_cli::{Home, token};
 use dspex_model::NodeInfo;
 use dspex_transport::ServerTls;
 
-use crate::configuration::{Configuration, ListenerSetup};
+use crate::configuration::{self, Configuration, ListenerSetup, Problem, Problems};
 use crate::life::{self, Setup};
 use crate::private_files;
 use crate::secret;
 use crate::server::{Listeners, OwnToken, Port, Tcp};
 use crate::start_error::Failure;
-use crate::workplace;
 
 /// Runs the node until it is told to stop. Gives the exit code.
 pub(crate) fn run(file: &Path) -> i32 {
     // Reading it does not need the log; where the node's own files go stands in it.
-    let configuration = match Configuration::read(file) {
+    let configuration = match read(file) {
         Ok(configuration) => configuration,
-        Err(why) => {
-            eprintln!("error: {why}");
+        Err(Problems(problems)) => {
+            for problem in problems {
+                eprintln!("error: {problem}");
+            }
             return 2;
         }
     };
@@ -38,12 +39,19 @@ pub(crate) fn run(file: &Path) -> i32 {
     life::run(&data, || setup(&configuration))
 }
 
+/// All that is wrong is said at once, before anything is taken or made.
+fn read(file: &Path) -> Result<Configuration, Problems> {
+    let configuration = Configuration::read(file)?;
+    let problems = configuration::problems(&configuration);
+    if problems.is_empty() { Ok(configuration) } else { Err(Problems(problems)) }
+}
+
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
     let ListenerSetup { api, http, certificate } = configuration.listeners().map_err(Failure::configuration)?;
     let tls = certificate.map(|files| ServerTls::new(&files.certificate, &files.key)).transpose();
     let tls = tls.map_err(Failure::configuration)?;
     let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
-    let pools = configuration.pools(life::cpus(), Some(own)).map_err(Failure::configuration)?;
+    let pools = configuration.pools(life::cpus(), Some(own));
     let peers = configuration.peers().map_err(Failure::configuration)?;
     // Nothing is taken before the settings are known to be right.
     let busy = |error| Failure::other(format!("{error}; give the node a port that is free (api.listen, http.listen)"));
@@ -78,17 +86,11 @@ fn reachable(listener: SocketAddr, advertised: Option<&str>) -> String {
 }
 
 /// The environment of this node's workers: an allow-list, and what the file names.
-fn own_caller(configuration: &Configuration) -> Result<Caller, String> {
+fn own_caller(configuration: &Configuration) -> Result<Caller, Problem> {
     const ALLOWED: &[&str] =
         &["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    let interpreter = configuration.interpreter()?;
     let python = &configuration.python;
-    let interpreter = python.interpreter.clone().ok_or(
-        "python.interpreter is not set: name the interpreter that has dspy, e.g. interpreter = \"/opt/app/.venv/bin/python\"",
-    )?;
-    workplace::interpreter("python.interpreter", &interpreter)?;
-    if let Some(directory) = &python.directory {
-        workplace::directory("python.directory", directory)?;
-    }
     let named = python.environment.iter().map(String::as_str);
     let environment: BTreeMap<String, String> = ALLOWED
         .iter()

@@ -1,29 +1,28 @@
-//! Where workers start, and their Python, as a file names them. A wrong path is told at the node's start by its key: a
-//! worker could only say that it did not start.
+//! Where workers start, and their Python, as a file names them.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// Whether workers can be started with this interpreter.
-pub(crate) fn interpreter(key: &str, path: &Path) -> Result<(), String> {
+pub(crate) fn interpreter(path: &Path) -> Result<(), String> {
     let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| format!("{key}: {shown}: {error}"))?;
+    let metadata = std::fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
     if metadata.is_dir() {
-        return Err(format!("{key}: {shown} is a directory; name the interpreter in it, like {shown}/bin/python"));
+        return Err(format!("{shown} is a directory; name the interpreter in it, like {shown}/bin/python"));
     }
     if metadata.permissions().mode() & 0o111 == 0 {
-        return Err(format!("{key}: {shown} cannot be executed"));
+        return Err(format!("{shown} cannot be executed"));
     }
     Ok(())
 }
 
 /// Whether workers can start in this directory.
-pub(crate) fn directory(key: &str, path: &Path) -> Result<(), String> {
+pub(crate) fn directory(path: &Path) -> Result<(), String> {
     let shown = path.display();
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(format!("{key}: {shown} is not a directory")),
-        Err(error) => Err(format!("{key}: {shown}: {error}")),
+        Ok(_) => Err(format!("{shown} is not a directory")),
+        Err(error) => Err(format!("{shown}: {error}")),
     }
 }
 
@@ -32,20 +31,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_path_is_told_by_its_key_and_why() {
+    fn a_wrong_path_is_told_with_the_reason() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = std::env::current_exe().expect("this program");
-        assert_eq!(interpreter("python.interpreter", &program), Ok(()));
-        assert_eq!(directory("python.directory", here), Ok(()));
+        assert_eq!(interpreter(&program), Ok(()));
+        assert_eq!(directory(here), Ok(()));
         for (told, why) in [
-            (interpreter("key", Path::new("/nonexistent")), "No such file"),
-            (interpreter("key", here), "/bin/python"),
-            (interpreter("key", &here.join("Cargo.toml")), "cannot be executed"),
-            (directory("key", Path::new("/nonexistent")), "No such file"),
-            (directory("key", &program), "not a directory"),
+            (interpreter(Path::new("/nonexistent")), "No such file"),
+            (interpreter(here), "/bin/python"),
+            (interpreter(&here.join("Cargo.toml")), "cannot be executed"),
+            (directory(Path::new("/nonexistent")), "No such file"),
+            (directory(&program), "not a directory"),
         ] {
             let error = told.expect_err(why);
-            assert!(error.starts_with("key: ") && error.contains(why), "{error}");
+            assert!(error.contains(why), "{error}");
         }
     }
 }

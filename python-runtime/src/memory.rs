@@ -8,7 +8,7 @@ mod limit;
 use std::collections::BTreeMap;
 use std::fs;
 
-pub use limit::{MemoryLimit, beyond_limit};
+pub use limit::{MemoryLimit, beyond_limit, probe_cgroup};
 
 use crate::process::{parent_of, processes};
 

@@ -144,6 +144,11 @@ impl Running {
         self.child.id()
     }
 
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
     /// What it has said so far.
     pub fn stderr(&self) -> String {
         self.stderr.text()

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, eval, local, member, pool, run, session, snapshot, token, worker,
+    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, run, session, snapshot, token, worker,
 };
-use crate::demo;
 use crate::output::Format;
+use crate::{demo, dev};
 
 /// Runs DSPy programs: evaluates them on supervised worker processes, and survives the loss of any of them.
 #[derive(Debug, Parser)]
@@ -60,6 +60,12 @@ pub struct Global {
 }
 
 impl Global {
+    /// For a command that talks to no node that is named.
+    #[must_use]
+    pub fn without_address(self) -> Self {
+        Self { address: None, token_file: None, ..self }
+    }
+
     /// `-o` or `--json`.
     pub fn format(&self) -> Format {
         match (self.json, self.output) {
@@ -96,6 +102,8 @@ pub enum Command {
     Local(local::Options),
     /// Watch an evaluation lose a worker and its node, and reach the same score
     Demo(demo::Options),
+    /// Run a cluster on this machine in the foreground, to try things
+    Dev(dev::Options),
     /// Print a completion script for a shell
     Completion(completion::Options),
     /// Speaks gRPC for the Python package, on the socket that is its stdin
@@ -103,6 +111,10 @@ pub enum Command {
     Client,
     /// Make certificates for peers, and show them
     Cert(cert::CertArguments),
+    /// Show, check and describe the configuration of a node
+    Config(config::ConfigArguments),
+    /// Look for what is wrong with this machine, its Python and its node
+    Doctor(doctor::DoctorArguments),
     /// Run one node in the foreground, on TCP behind a token
     Node(NodeArguments),
 }
@@ -110,10 +122,21 @@ pub enum Command {
 /// The arguments of `dspex node`, which the program hands to the node itself.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n  dspex --address node-1.example:7400 --ca ca.pem --token-file web.token pool stats     from another machine\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"                beyond loopback only with:\n  certificate = \"certs/node.pem\"            TLS for both listeners (`dspex cert init`)\n  key = \"certs/node.key\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file."
+    after_help = "Examples:\n  dspex node --config dspex.toml\n  dspex --address 127.0.0.1:7400 pool stats     from another terminal; the token is found\n  dspex --address node-1.example:7400 --ca ca.pem --token-file web.token pool stats     from another machine\n\ndspex.toml, all of it optional but the interpreter:\n  data_dir = \"data\"                        beside the file\n  [api]\n  listen = \"127.0.0.1:7400\"                beyond loopback only with:\n  certificate = \"certs/node.pem\"            TLS for both listeners (`dspex cert init`)\n  key = \"certs/node.key\"\n  [http]                                     /healthz/startup|live|ready, /metrics\n  listen = \"127.0.0.1:7480\"\n  [python]\n  interpreter = \"/opt/app/.venv/bin/python\"\n  environment = [\"OPENAI_API_KEY\"]         names of variables that workers get\n  [pools.general]                            also pools.optimizer, pools.inference\n  workers = 4\n  commands = [\"tools.py\"]\n\nDSPEX_API__LISTEN and the like go before the file. `dspex config schema` has every key, `dspex config validate FILE` checks a file."
 )]
-#[group(required = true, multiple = false)]
 pub struct NodeArguments {
+    /// Which node.
+    #[command(flatten)]
+    pub which: WhichNode,
+    /// The process that started it: the node ends with it
+    #[arg(long, hide = true, value_name = "PID")]
+    pub parent: Option<i32>,
+}
+
+/// Which node to run.
+#[derive(Debug, Clone, Args)]
+#[group(required = true, multiple = false)]
+pub struct WhichNode {
     /// The settings
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -4,6 +4,8 @@ pub mod audit;
 pub mod cert;
 pub mod cluster;
 pub mod completion;
+pub mod config;
+pub mod doctor;
 pub mod eval;
 pub mod local;
 pub mod member;

@@ -9,13 +9,16 @@ use dspex_api::reason;
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
 use crate::bridge;
 use crate::command::cert::CertCommand;
+use crate::command::config::ConfigCommand;
+use crate::command::doctor::DoctorCommand;
 use crate::command::snapshot::SnapshotCommand;
 use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, snapshot, token, worker};
 use crate::console::Console;
-use crate::demo;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
+use crate::process;
+use crate::{demo, dev};
 
 /// A command that follows a run cancels it at its deadline; this is how much longer that may take.
 const GRACE: Duration = Duration::from_secs(30);
@@ -29,6 +32,10 @@ pub enum OwnCommand {
     Cert(CertCommand),
     /// `dspex snapshot inspect` and `restore`.
     Snapshot(SnapshotCommand),
+    /// `dspex config`.
+    Config(ConfigCommand),
+    /// `dspex doctor`.
+    Doctor(Box<DoctorCommand>),
 }
 
 /// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
@@ -38,7 +45,11 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
     let format = arguments.global.format();
     let command = match arguments.command {
         Command::Node(of_node) => {
-            if of_node.home.is_some() {
+            if of_node.parent.is_some_and(|parent| !process::end_with(parent)) {
+                // Whoever wanted it has gone.
+                return ExitCode::SUCCESS;
+            }
+            if of_node.which.home.is_some() {
                 // Leaves the terminal's session, so that neither Ctrl-C nor a hang-up there reaches the node. It fails only
                 // for the leader of a process group, that is when a person started the node by hand.
                 let _ = rustix::process::setsid();
@@ -53,6 +64,13 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
                 return ExitCode::from(as_client(Arguments { command, ..arguments }));
             }
         },
+        Command::Config(arguments) => OwnCommand::Config(ConfigCommand { arguments, format }),
+        Command::Doctor(of_doctor) => OwnCommand::Doctor(Box::new(DoctorCommand::new(of_doctor, &arguments.global))),
+        // Its nodes are its own, wherever the variables point that an earlier one printed.
+        command @ Command::Dev(_) => {
+            let global = arguments.global.without_address();
+            return ExitCode::from(as_client(Arguments { global, command }));
+        }
         command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
     ExitCode::from(u8::try_from(own(command)).unwrap_or(exit::FAILED))
@@ -94,7 +112,7 @@ fn as_client(arguments: Arguments) -> u8 {
 
 async fn within_limits(invocation: &Invocation, global: &Global, command: Command) -> Result<u8, CommandError> {
     let follows = match &command {
-        Command::Eval(_) => true,
+        Command::Eval(_) | Command::Dev(_) => true,
         Command::Run(options) => options.follows(),
         _ => false,
     };
@@ -125,8 +143,11 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Snapshot(arguments) => snapshot::execute(invocation, arguments).await,
         Command::Local(options) => local::execute(invocation, options).await,
         Command::Demo(options) => demo::execute(invocation, options).await,
+        Command::Dev(options) => dev::execute(invocation, options).await,
         Command::Completion(options) => completion::execute(&options),
         Command::Client => bridge::serve(global).await,
-        Command::Node(_) | Command::Cert(_) => Err(CommandError::usage("this is not done from here")),
+        Command::Node(_) | Command::Cert(_) | Command::Config(_) | Command::Doctor(_) => {
+            Err(CommandError::usage("this is not done from here"))
+        }
     }
 }

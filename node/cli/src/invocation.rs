@@ -28,12 +28,22 @@ pub struct Invocation {
 impl Invocation {
     /// Checks the global options.
     pub fn new(global: &Global) -> Result<Self, CommandError> {
-        Ok(Self {
+        Ok(Self { address: named(global)?, ..Self::without_node(global) })
+    }
+
+    /// Leaves aside which node is named.
+    pub(crate) fn without_node(global: &Global) -> Self {
+        Self {
             console: Console::new(global.quiet, global.verbose),
             format: global.format(),
             deadline: global.command_timeout.map(|limit| Instant::now() + limit),
-            address: named(global)?,
-        })
+            address: None,
+        }
+    }
+
+    /// The node of `--address`.
+    pub fn address(&self) -> Option<&Address> {
+        self.address.as_ref().map(|(address, _)| address)
     }
 
     /// A connection to the node of `--address`, else to the embedded one, which is started if need be.

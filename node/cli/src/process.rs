@@ -1,8 +1,17 @@
-//! Whether a process still exists.
+//! Whether a process still exists, and ending with one.
 
 use std::time::Duration;
 
-use rustix::process::{Pid, test_kill_process};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process};
+
+/// From now on this process is told to end when its parent does; false when that was already so. To be called from the main
+/// thread, before there are others.
+pub fn end_with(parent: i32) -> bool {
+    // Refused by no kernel of Linux; then the parent's own care has to do.
+    let _ = set_parent_process_death_signal(Some(Signal::TERM));
+    // It may have ended before the kernel was asked.
+    getppid().map(Pid::as_raw_nonzero).is_some_and(|current| current.get() == parent)
+}
 
 /// A zombie counts as gone: it holds no file and no lock.
 pub fn is_gone(pid: u32) -> bool {

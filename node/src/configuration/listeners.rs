@@ -1,18 +1,20 @@
 //! Where a node listens for callers, and what it shows them.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-const API_DEFAULT: &str = "127.0.0.1:7400";
-const HTTP_DEFAULT: &str = "127.0.0.1:7480";
+use super::{Configuration, Problem};
+
+pub(super) const API_DEFAULT: &str = "127.0.0.1:7400";
+pub(super) const HTTP_DEFAULT: &str = "127.0.0.1:7480";
 
 /// gRPC, and the certificate of both listeners.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct ApiSection {
-    pub(super) listen: Option<String>,
+pub(super) struct ApiSection {
+    listen: Option<SocketAddr>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
 }
@@ -20,8 +22,8 @@ pub(crate) struct ApiSection {
 /// Probes and metrics.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct HttpSection {
-    pub(super) listen: Option<String>,
+pub(super) struct HttpSection {
+    listen: Option<SocketAddr>,
 }
 
 /// Both listeners, checked.
@@ -40,83 +42,48 @@ pub(crate) struct CertificateFiles {
     pub key: PathBuf,
 }
 
-impl ApiSection {
-    /// Files are named relative to the settings.
-    pub(super) fn beside(&mut self, directory: &Path) {
-        for file in [&mut self.certificate, &mut self.key].into_iter().flatten() {
-            *file = directory.join(&file);
-        }
+impl Configuration {
+    /// What the sections ask for, unless it would show tokens to a network.
+    pub(crate) fn listeners(&self) -> Result<ListenerSetup, Problem> {
+        let (api, http) = (self.api_address()?, self.http_address()?);
+        Ok(ListenerSetup { api, http, certificate: self.certificate_of_callers()? })
     }
 
-    fn files(&self) -> Result<Option<CertificateFiles>, String> {
-        match (&self.certificate, &self.key) {
+    /// gRPC.
+    pub(crate) fn api_address(&self) -> Result<SocketAddr, Problem> {
+        self.for_callers("api.listen", self.api.listen, API_DEFAULT)
+    }
+
+    /// Probes and metrics.
+    pub(crate) fn http_address(&self) -> Result<SocketAddr, Problem> {
+        self.for_callers("http.listen", self.http.listen, HTTP_DEFAULT)
+    }
+
+    /// The certificate of both listeners; `None`: they do not speak TLS.
+    pub(crate) fn certificate_of_callers(&self) -> Result<Option<CertificateFiles>, Problem> {
+        let together = "it is missing; api.certificate and api.key belong together: name both";
+        match (&self.api.certificate, &self.api.key) {
             (Some(certificate), Some(key)) => {
                 Ok(Some(CertificateFiles { certificate: certificate.clone(), key: key.clone() }))
             }
             (None, None) => Ok(None),
-            _ => Err("api.certificate and api.key belong together: name both".to_owned()),
+            (None, Some(_)) => Err(self.problem("api.certificate", together)),
+            (Some(_), None) => Err(self.problem("api.key", together)),
         }
     }
-}
 
-/// What the sections ask for, unless it would show tokens to a network.
-pub(super) fn setup(api: &ApiSection, http: &HttpSection) -> Result<ListenerSetup, String> {
-    let certificate = api.files()?;
-    let of = |name: &str, text: Option<&str>, default: &str| {
-        let address = address(name, text.unwrap_or(default), default)?;
-        if certificate.is_none() && !address.ip().is_loopback() {
-            return Err(format!(
-                "{name}: {address} is beyond loopback, where callers need TLS: make a certificate with `dspex cert init`, and \
-                 name its files in api.certificate and api.key, which are for api.listen and http.listen"
-            ));
-        }
-        Ok(address)
-    };
-    Ok(ListenerSetup {
-        api: of("api.listen", api.listen.as_deref(), API_DEFAULT)?,
-        http: of("http.listen", http.listen.as_deref(), HTTP_DEFAULT)?,
-        certificate,
-    })
-}
-
-fn address(name: &str, text: &str, example: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("{name}: {text:?} is not an address like {example}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn setup_of(text: &str) -> Result<ListenerSetup, String> {
-        #[derive(Default, Deserialize)]
-        #[serde(default)]
-        struct Both {
-            api: ApiSection,
-            http: HttpSection,
-        }
-        let both: Both = toml::from_str(text).map_err(|error| error.to_string())?;
-        setup(&both.api, &both.http)
+    /// The file of the certificate, and that of its key, as far as they are named.
+    pub(super) fn files_for_callers(&self) -> (Option<PathBuf>, Option<PathBuf>) {
+        (self.api.certificate.clone(), self.api.key.clone())
     }
 
-    #[test]
-    fn a_node_listens_beyond_loopback_with_a_certificate_only() {
-        let alone = setup_of("").expect("valid");
-        assert_eq!((alone.api.to_string().as_str(), alone.certificate), (API_DEFAULT, None));
-        let files = "certificate = \"c.pem\"\nkey = \"c.key\"\n";
-        let open =
-            setup_of(&format!("[api]\nlisten = \"0.0.0.0:1\"\n{files}[http]\nlisten = \"[::]:2\"")).expect("valid");
-        assert!(open.certificate.is_some() && !open.api.ip().is_loopback() && !open.http.ip().is_loopback());
-        for (text, named) in [
-            ("[api]\nlisten = \"0.0.0.0:7400\"", "api.listen: 0.0.0.0:7400 is beyond loopback"),
-            ("[http]\nlisten = \"10.0.0.1:7480\"", "http.listen: 10.0.0.1:7480 is beyond loopback"),
-            ("[api]\nlisten = \"0.0.0.0:7400\"", "dspex cert init"),
-            ("[api]\nlisten = \"0.0.0.0:7400\"\ncertificate = \"c.pem\"", "belong together"),
-            ("[api]\nkey = \"c.key\"", "belong together"),
-            ("[api]\nlisten = \"localhost\"", "is not an address like 127.0.0.1:7400"),
-            ("[http]\ncertificate = \"c.pem\"", "certificate"),
-        ] {
-            let error = setup_of(text).expect_err(text);
-            assert!(error.contains(named), "{text}: {error}");
+    fn for_callers(&self, key: &str, set: Option<SocketAddr>, default: &str) -> Result<SocketAddr, Problem> {
+        let address = self.address(set, default)?;
+        if address.ip().is_loopback() || self.api.certificate.is_some() {
+            return Ok(address);
         }
+        let why = "it is beyond loopback, where callers need TLS: make a certificate with `dspex cert init`, and name its \
+                   files in api.certificate and api.key, which are for api.listen and http.listen";
+        Err(self.problem(key, why))
     }
 }

@@ -14,7 +14,7 @@ use dspex_model::{Command, NodeId, NodeRecord, Proposal};
 use tonic::{Request, Response, Status};
 
 use super::{Node, errors, translate};
-use crate::configuration::host_and_port;
+use crate::configuration::is_host_and_port;
 
 /// For a member to say how it stands.
 const SURVEY_LIMIT: Duration = Duration::from_millis(1500);
@@ -215,7 +215,10 @@ impl Cluster for ClusterService {
     async fn add_member(&self, request: Request<AddMemberRequest>) -> Result<Response<v1::Member>, Status> {
         let _call = self.node.activity.enter();
         let (actor, AddMemberRequest { address, .. }) = translate::actor(request);
-        host_and_port("address", &address).map_err(|why| ApiError::invalid(reason::REQUEST_INVALID, why))?;
+        if !is_host_and_port(&address) {
+            let message = format!("address: {address:?} is not HOST:PORT, like node-1.example:7410");
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());
+        }
         let admitted = self.node.consensus.admit(&address, CHANGE_LIMIT).await;
         let node = admitted.map_err(|error| not_added(&address, &error))?;
         self.note(actor, "member add", node).await;

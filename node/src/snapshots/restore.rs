@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::contents::{self, Contents};
 use super::storing::Storing;
-use crate::configuration::{Configuration, host_and_port};
+use crate::configuration::{Configuration, is_host_and_port};
 use crate::life;
 use crate::private_files;
 
@@ -58,14 +58,15 @@ pub(super) fn restore(arguments: &RestoreArguments, console: &Console) -> Result
 fn target(arguments: &RestoreArguments) -> Result<Target, CommandError> {
     let (home, address) = match (&arguments.config, &arguments.data_dir) {
         (Some(config), _) => {
-            let configuration = Configuration::read(config).map_err(CommandError::usage)?;
-            let peers = configuration.peers().map_err(CommandError::usage)?;
+            let configuration = Configuration::read(config).map_err(|wrong| CommandError::usage(wrong.to_string()))?;
+            let peers = configuration.peers().map_err(|wrong| CommandError::usage(wrong.to_string()))?;
             (configuration.data_dir, peers.map(|peers| peers.advertise).unwrap_or_default())
         }
         (None, Some(home)) => {
             let address = arguments.advertise.clone().unwrap_or_default();
-            if !address.is_empty() {
-                host_and_port("--advertise", &address).map_err(CommandError::usage)?;
+            if arguments.advertise.is_some() && !is_host_and_port(&address) {
+                let message = format!("--advertise: {address:?} is not HOST:PORT, like node-1.example:7410");
+                return Err(CommandError::usage(message));
             }
             (home.clone(), address)
         }

@@ -81,8 +81,8 @@ async fn say(address: &str, authority: &Authority, protocol: &str) -> Result<Str
 #[tokio::test]
 async fn who_trusts_the_authority_is_served_and_nobody_else_goes_on() {
     let place = tempfile::tempdir().expect("a directory");
-    let (ours, _) = Authority::create("ours").expect("an authority");
-    let (theirs, _) = Authority::create("theirs").expect("an authority");
+    let ours = Authority::create("ours").expect("an authority");
+    let theirs = Authority::create("theirs").expect("an authority");
     let tls = server(&make(place.path(), &ours, 1));
     assert_eq!(tls.hosts().to_vec(), ["127.0.0.1"]);
     let address = serve(tls).await;
@@ -95,7 +95,7 @@ async fn who_trusts_the_authority_is_served_and_nobody_else_goes_on() {
 #[tokio::test]
 async fn a_caller_without_tls_is_told_in_a_way_that_it_can_know_by_its_first_byte() {
     let place = tempfile::tempdir().expect("a directory");
-    let (authority, _) = Authority::create("ours").expect("an authority");
+    let authority = Authority::create("ours").expect("an authority");
     let address = serve(server(&make(place.path(), &authority, 1))).await;
     let mut stream = TcpStream::connect(&address).await.expect("connected");
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("written");
@@ -108,8 +108,8 @@ async fn a_caller_without_tls_is_told_in_a_way_that_it_can_know_by_its_first_byt
 #[tokio::test]
 async fn a_renewed_certificate_is_served_without_a_restart() {
     let place = tempfile::tempdir().expect("a directory");
-    let (old, _) = Authority::create("old").expect("an authority");
-    let (new, _) = Authority::create("new").expect("an authority");
+    let old = Authority::create("old").expect("an authority");
+    let new = Authority::create("new").expect("an authority");
     let files = make(place.path(), &old, 1);
     let address = serve(server(&files)).await;
     assert!(say(&address, &old, "echo").await.is_ok());
@@ -123,7 +123,7 @@ async fn a_renewed_certificate_is_served_without_a_restart() {
 #[tokio::test]
 async fn what_nobody_would_accept_is_refused_at_the_start_with_the_file_at_fault() {
     let place = tempfile::tempdir().expect("a directory");
-    let (authority, _) = Authority::create("ours").expect("an authority");
+    let authority = Authority::create("ours").expect("an authority");
     let one = make(&place.path().join("one"), &authority, 1);
     let two = make(&place.path().join("two"), &authority, 1);
     let refused = |certificate: &Path, key: &Path| ServerTls::new(certificate, key).expect_err("refused").to_string();

@@ -44,6 +44,15 @@ impl MemoryLimit {
     }
 }
 
+/// Whether a cgroup can hold workers to their limits here; else why not, and memory is looked at instead.
+///
+/// # Errors
+/// When this process may not make one.
+pub fn probe_cgroup() -> io::Result<()> {
+    // Dropped at once, and so removed.
+    Group::make(&format!("probe-{}", std::process::id()), 1 << 30).map(drop)
+}
+
 /// "the worker needed more memory than its limit of 256 MiB".
 pub fn beyond_limit(bytes: u64) -> String {
     let shown = if bytes >= 1 << 20 { format!("{} MiB", bytes >> 20) } else { format!("{bytes} bytes") };
@@ -155,6 +164,15 @@ mod tests {
         assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), 3);
         assert_eq!(kills("low 0\nhigh 0\nmax 5\noom 1\noom_kill 1\noom_group_kill 1\n"), 1);
         assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\n"), 0);
+    }
+
+    #[test]
+    fn a_probe_leaves_no_cgroup_behind() {
+        // Whether one can be made is the machine's business.
+        let _ = probe_cgroup();
+        let own = fs::read_to_string("/proc/self/cgroup").expect("readable");
+        let probe = format!("dspex-probe-{}", std::process::id());
+        assert!(!parent(&own).is_some_and(|(directory, _)| directory.join(probe).exists()));
     }
 
     #[tokio::test]

@@ -1,0 +1,232 @@
+//! The directory of the cluster: a temporary one, or one that is kept with its ports, so that the members find each other again.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::plan::{self, NODES_DEFAULT, Planned, Shared};
+use super::report::Report;
+use crate::error::CommandError;
+use crate::exit;
+
+/// The file that makes a directory one of `dspex dev`.
+const RECORD: &str = "dev.json";
+/// Below the range that the kernel gives to those who ask for any port, so that none of them takes one between two starts.
+const PORTS_FIRST: u16 = 10_000;
+const PORTS_COUNT: u16 = 20_000;
+/// For the last files of processes that were killed.
+const REMOVE_LIMIT: Duration = Duration::from_secs(10);
+const REMOVE_PAUSE: Duration = Duration::from_millis(100);
+
+/// What is kept of a cluster besides its data.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    nodes: Vec<Planned>,
+}
+
+/// The directory, and the nodes in it.
+#[derive(Debug)]
+pub struct Place {
+    path: PathBuf,
+    nodes: Vec<Planned>,
+    is_new: bool,
+    /// Removed at the end.
+    temporary: Option<TempDir>,
+}
+
+impl Place {
+    /// Finds or makes the directory, and ports for its nodes.
+    pub fn prepare(kept: Option<&Path>, wanted: Option<u32>) -> Result<Self, CommandError> {
+        let failed = |error: io::Error| CommandError::new(exit::FAILED, format!("no temporary directory: {error}"));
+        let (path, temporary) = match kept {
+            Some(path) => (std::path::absolute(path)?, None),
+            None => {
+                let directory = tempfile::Builder::new().prefix("dspex-dev-").tempdir().map_err(failed)?;
+                (directory.path().to_owned(), Some(directory))
+            }
+        };
+        let record = recorded(&path)?;
+        let is_new = record.is_none();
+        let nodes = match record {
+            Some(Record { nodes }) => found(&path, nodes, wanted)?,
+            None => plan::plan(&free_ports(3 * wanted.unwrap_or(NODES_DEFAULT) as usize)?),
+        };
+        Ok(Self { path, nodes, is_new, temporary })
+    }
+
+    /// Writes the files of the nodes.
+    pub fn write(&self, interpreter: &Path, directory: &Path, variables: &[String]) -> Result<(), CommandError> {
+        let failed =
+            |path: &Path, error: io::Error| CommandError::new(exit::FAILED, format!("{}: {error}", path.display()));
+        let shared = Shared { nodes: &self.nodes, interpreter, directory, variables };
+        for node in &self.nodes {
+            let own = node.directory(&self.path);
+            make_private(&own).map_err(|error| failed(&own, error))?;
+            let file = node.config(&self.path);
+            fs::write(&file, plan::file(node, shared)?).map_err(|error| failed(&file, error))?;
+        }
+        let file = self.path.join(RECORD);
+        let record = serde_json::to_vec(&Record { nodes: self.nodes.clone() });
+        let written = record.map_err(io::Error::other).and_then(|record| fs::write(&file, record));
+        written.map_err(|error| failed(&file, error))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the nodes leave tokens for their user: with everything else of theirs.
+    pub fn home(&self) -> PathBuf {
+        self.path.join("home")
+    }
+
+    /// Its nodes.
+    pub fn nodes(&self) -> &[Planned] {
+        &self.nodes
+    }
+
+    /// Whether the cluster forms for the first time.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What to print of it.
+    pub fn report(&self, pids: Vec<u32>, leader: String) -> Report<'_> {
+        Report { directory: &self.path, is_kept: self.temporary.is_none(), nodes: &self.nodes, pids, leader }
+    }
+
+    /// Removes a temporary directory.
+    pub async fn leave(self) -> Result<(), CommandError> {
+        let Some(temporary) = self.temporary else { return Ok(()) };
+        let end = Instant::now() + REMOVE_LIMIT;
+        loop {
+            match fs::remove_dir_all(temporary.path()) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                // A process that was killed has files open for a moment longer.
+                Err(_) if Instant::now() < end => tokio::time::sleep(REMOVE_PAUSE).await,
+                Err(error) => {
+                    let why = format!("{} cannot be removed: {error}", temporary.path().display());
+                    return Err(CommandError::new(exit::FAILED, why));
+                }
+            }
+        }
+    }
+}
+
+/// What a directory that is kept says of its nodes; nothing: it is new.
+fn recorded(path: &Path) -> Result<Option<Record>, CommandError> {
+    let file = path.join(RECORD);
+    match fs::read(&file) {
+        Ok(text) => {
+            let read = serde_json::from_slice::<Record>(&text).map_err(|error| error.to_string());
+            let read =
+                read.and_then(|record| if record.nodes.is_empty() { Err("no nodes".into()) } else { Ok(record) });
+            read.map(Some).map_err(|why| {
+                CommandError::usage(format!("{}: {why}", file.display())).hint("name another directory with --data")
+            })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let is_empty = match fs::read_dir(path) {
+                Ok(mut entries) => entries.next().is_none(),
+                Err(error) => error.kind() == io::ErrorKind::NotFound,
+            };
+            if is_empty {
+                return Ok(None);
+            }
+            Err(CommandError::usage(format!("{} is not empty, and not a directory of dspex dev", path.display()))
+                .hint("name one that is empty or not there with --data"))
+        }
+        Err(error) => Err(CommandError::usage(format!("{}: {error}", file.display()))),
+    }
+}
+
+/// The nodes that are kept, if they are as many as wanted and their ports are free.
+fn found(path: &Path, nodes: Vec<Planned>, wanted: Option<u32>) -> Result<Vec<Planned>, CommandError> {
+    if wanted.is_some_and(|wanted| wanted as usize != nodes.len()) {
+        let why = format!("{} keeps a cluster of {} nodes", path.display(), nodes.len());
+        return Err(CommandError::usage(why).hint("leave --nodes out, or name another directory with --data"));
+    }
+    for node in &nodes {
+        if let Some(taken) =
+            node.ports().into_iter().find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
+        {
+            let why = format!("the port {taken} of {} is taken", node.name);
+            return Err(CommandError::new(exit::UNREACHABLE, why)
+                .hint("does another `dspex dev` run in this directory? Its members know each other by their ports"));
+        }
+    }
+    Ok(nodes)
+}
+
+/// So many ports on loopback that nobody listens on.
+fn free_ports(count: usize) -> Result<Vec<u16>, CommandError> {
+    // Each process begins at another one.
+    let start = std::process::id().wrapping_mul(97) % u32::from(PORTS_COUNT);
+    let mut free = Vec::new();
+    for offset in 0..u32::from(PORTS_COUNT) {
+        let offset = u16::try_from((start + offset) % u32::from(PORTS_COUNT)).unwrap_or_default();
+        let port = PORTS_FIRST + offset;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            free.push(port);
+        }
+        if free.len() == count {
+            return Ok(free);
+        }
+    }
+    Err(CommandError::new(exit::FAILED, "no ports are free on 127.0.0.1"))
+}
+
+fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_temporary_cluster_has_free_ports_that_differ() {
+        let place = Place::prepare(None, Some(2)).expect("a place");
+        let mut ports: Vec<u16> = place.nodes().iter().flat_map(Planned::ports).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!((ports.len(), place.is_new()), (6, true));
+        let path = place.path().to_owned();
+        drop(place);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_kept_cluster_keeps_its_nodes() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("cluster");
+        let first = Place::prepare(Some(&path), Some(1)).expect("a place");
+        first.write(Path::new("/python"), Path::new("/"), &[]).expect("written");
+        let again = Place::prepare(Some(&path), None).expect("found");
+        assert_eq!((again.nodes(), again.is_new()), (first.nodes(), false));
+        let other = Place::prepare(Some(&path), Some(3)).expect_err("another number");
+        assert!(other.message.contains("a cluster of 1 nodes"), "{other}");
+        let _busy = TcpListener::bind((Ipv4Addr::LOCALHOST, first.nodes()[0].http)).expect("free");
+        let busy = Place::prepare(Some(&path), None).expect_err("taken");
+        assert!(busy.message.contains("is taken"), "{busy}");
+    }
+
+    #[test]
+    fn another_directory_is_left_alone() {
+        let root = tempfile::tempdir().expect("a directory");
+        fs::write(root.path().join("thesis.tex"), "").expect("written");
+        let refused = Place::prepare(Some(root.path()), None).expect_err("refused");
+        assert!(refused.message.contains("not empty") && refused.exit == exit::USAGE, "{refused}");
+        fs::write(root.path().join(RECORD), "{}").expect("written");
+        assert!(Place::prepare(Some(root.path()), None).is_err());
+    }
+}
