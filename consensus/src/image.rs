@@ -7,7 +7,7 @@ use dspex_storage::{SnapshotFile, SnapshotHeader, Snapshots, StateStore};
 use tokio::task::spawn_blocking;
 
 use crate::codec;
-use crate::consensus::Consensus;
+use crate::consensus::{Consensus, Freshness};
 use crate::error::ImageError;
 
 /// Where a state stands in its log: after the entry with this term and index.
@@ -42,13 +42,13 @@ pub struct StateImage {
 }
 
 impl Consensus {
-    /// The state of a moment after this call: everything that was acknowledged before it is in it. It takes as long, and as
-    /// much room in the data directory, as the state is large; nothing waits for it.
+    /// The state of a moment after this call, as fresh as is asked for. It takes as long, and as much room in the data
+    /// directory, as the state is large; nothing waits for it.
     ///
     /// # Errors
     /// When no leader confirms it in time, or it cannot be written.
-    pub async fn image(&self) -> Result<StateImage, ImageError> {
-        self.read(|_| ()).await?;
+    pub async fn image(&self, freshness: Freshness) -> Result<StateImage, ImageError> {
+        self.read_at(freshness, |_| ()).await?;
         let (store, snapshots) = (self.state_store().clone(), self.snapshots().clone());
         let taken = spawn_blocking(move || take(&store, &snapshots)).await.map_err(io::Error::other);
         Ok(taken.and_then(|image| image)?)

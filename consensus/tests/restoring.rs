@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use dspex_consensus::{Consensus, ConsensusOptions, LogPosition, MemberChange, StateImage, begin_log};
+use dspex_consensus::{Consensus, ConsensusOptions, Freshness, LogPosition, MemberChange, StateImage, begin_log};
 use dspex_model::{NodeId, State};
 use dspex_storage::{DataDirectory, Options, Restoration};
 use support::members::{CLUSTER, PATIENCE, Running, free_address, options, start};
@@ -36,7 +36,7 @@ async fn image_of_some_runs() -> (State, LogPosition) {
     for number in 1..=20 {
         must_submit(&node.consensus, number).await;
     }
-    let image = node.consensus.image().await.expect("an image");
+    let image = node.consensus.image(Freshness::Linearizable).await.expect("an image");
     assert!(!image.file.path().exists(), "nothing is left of it when this process ends");
     assert_eq!(Some(image.position.index), node.consensus.status().applied_index);
     let (state, position) = (read(&image), image.position);

@@ -46,6 +46,8 @@ pub struct ArchiveHeader {
     pub term: u64,
     /// The index of the last entry in the state.
     pub index: u64,
+    /// Whether a leader has confirmed that everything acknowledged before is in it. If not, it is what one node had.
+    pub is_confirmed: bool,
     /// Log time of the state, in Unix milliseconds.
     pub log_time_ms: u64,
     /// When it was saved, by the clock of the node that did.
@@ -57,11 +59,12 @@ pub struct ArchiveHeader {
 impl ArchiveHeader {
     fn encode(&self) -> Vec<u8> {
         let text = format!(
-            "cluster = {}\nnode = {}\nterm = {}\nindex = {}\nlog_time_ms = {}\nsaved_ms = {}\nprogram = {}\n",
+            "cluster = {}\nnode = {}\nterm = {}\nindex = {}\nconfirmed = {}\nlog_time_ms = {}\nsaved_ms = {}\nprogram = {}\n",
             self.cluster_id.as_deref().unwrap_or(NO_CLUSTER),
             self.node_id,
             self.term,
             self.index,
+            self.is_confirmed,
             self.log_time_ms,
             self.saved_ms,
             self.program,
@@ -81,6 +84,7 @@ impl ArchiveHeader {
             node_id: NodeId(field(lines.next(), "node")?),
             term: field(lines.next(), "term")?,
             index: field(lines.next(), "index")?,
+            is_confirmed: field(lines.next(), "confirmed")?,
             log_time_ms: field(lines.next(), "log_time_ms")?,
             saved_ms: field(lines.next(), "saved_ms")?,
             program: field(lines.next(), "program")?,

@@ -27,6 +27,7 @@ fn header() -> ArchiveHeader {
         node_id: NodeId(7),
         term: 3,
         index: 99,
+        is_confirmed: true,
         log_time_ms: 1_700_000_000_000,
         saved_ms: 1_700_000_000_123,
         program: "0.1.0".to_owned(),
@@ -159,7 +160,7 @@ fn a_flipped_bit_anywhere_is_noticed_and_told() {
 fn the_first_bytes_are_pinned_and_a_newer_format_is_refused() {
     let (pairs, blobs) = small();
     let bytes = archive(&pairs, &blobs);
-    let text = "cluster = 7a6d3a5e-3f4f-4c0e-9f0f-2a51b1d9c001\nnode = 7\nterm = 3\nindex = 99\n\
+    let text = "cluster = 7a6d3a5e-3f4f-4c0e-9f0f-2a51b1d9c001\nnode = 7\nterm = 3\nindex = 99\nconfirmed = true\n\
                 log_time_ms = 1700000000000\nsaved_ms = 1700000000123\nprogram = 0.1.0\n";
     let start = [&b"DSPXARCH\x01\x00"[..], &[text.len() as u8, 0, 0, 0], text.as_bytes()].concat();
     assert_eq!(bytes[..start.len()], start[..]);

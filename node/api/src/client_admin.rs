@@ -59,8 +59,8 @@ impl Client {
 
     /// The state of the whole cluster with its blobs, as a file's bytes. The first message takes as long as the node needs to
     /// fix the state and to fetch the blobs that it lacks.
-    pub async fn save_snapshot(&self) -> Result<Streaming<SnapshotChunk>, ApiError> {
-        let request = SaveSnapshotRequest {};
+    pub async fn save_snapshot(&self, freshness: Freshness) -> Result<Streaming<SnapshotChunk>, ApiError> {
+        let request = SaveSnapshotRequest { freshness: freshness.into() };
         self.bounded("save snapshot", self.limits.load, self.admin().save_snapshot(request)).await
     }
 }

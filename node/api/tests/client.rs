@@ -7,9 +7,10 @@ use std::time::Duration;
 use dspex_api::v1::admin_server::{Admin, AdminServer};
 use dspex_api::v1::blobs_server::{Blobs, BlobsServer};
 use dspex_api::v1::{
-    AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, GetBlobRequest, ListTokensRequest,
-    ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse, SaveSnapshotRequest, SnapshotChunk,
-    SnapshotFacts, StatusRequest, StatusResponse, StopRequest, StopResponse, WorkersRequest, WorkersResponse,
+    AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, Freshness, GetBlobRequest,
+    ListTokensRequest, ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse,
+    SaveSnapshotRequest, SnapshotChunk, SnapshotFacts, StatusRequest, StatusResponse, StopRequest, StopResponse,
+    WorkersRequest, WorkersResponse,
 };
 use dspex_api::{
     ApiError, Bytes, Client, Code, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason,
@@ -153,7 +154,7 @@ async fn a_snapshot_comes_in_pieces_and_says_when_it_is_whole() {
     let socket = directory.path().join("node.sock");
     let _uploads = serve(&socket).await;
     let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected");
-    let mut stream = client.save_snapshot().await.expect("begun");
+    let mut stream = client.save_snapshot(Freshness::Linearizable).await.expect("begun");
     let mut heard = Vec::new();
     while let Some(SnapshotChunk { facts, data, end }) = stream.message().await.expect("readable") {
         heard.push((facts.map(|facts| facts.index), data.len(), end));

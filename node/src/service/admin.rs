@@ -14,7 +14,7 @@ use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
 
 use super::snapshots::{SavingPlace, SnapshotStream};
-use super::{Node, translate, workers};
+use super::{Node, sessions, translate, workers};
 
 pub(crate) struct AdminService {
     node: Arc<Node>,
@@ -118,7 +118,8 @@ impl Admin for AdminService {
     type SaveSnapshotStream = SnapshotStream;
 
     async fn save_snapshot(&self, request: Request<SaveSnapshotRequest>) -> Result<Response<SnapshotStream>, Status> {
-        let (actor, SaveSnapshotRequest {}) = translate::actor(request);
-        Ok(Response::new(self.node.save_snapshot(actor, self.saving.take()?).await?))
+        let (actor, SaveSnapshotRequest { freshness }) = translate::actor(request);
+        let freshness = sessions::freshness(freshness)?;
+        Ok(Response::new(self.node.save_snapshot(actor, freshness, self.saving.take()?).await?))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dspex_api::v1::{SnapshotChunk, SnapshotFacts};
 use dspex_api::{ApiError, Code, reason};
-use dspex_consensus::{BlobError, ImageError, StateImage};
+use dspex_consensus::{BlobError, Freshness, ImageError, StateImage};
 use dspex_model::{Command, Digest, Outline, Proposal};
 use dspex_storage::{ArchiveHeader, ArchivePieces, BlobHold, SnapshotFile};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -58,12 +58,13 @@ impl Node {
     pub(super) async fn save_snapshot(
         self: &Arc<Self>,
         actor: Option<String>,
+        freshness: Freshness,
         place: OwnedSemaphorePermit,
     ) -> Result<SnapshotStream, Status> {
         let under_way = UnderWay { _place: place, _call: self.activity.enter() };
         // Before the state is fixed: what it refers to stays here until it was read.
         let hold = self.hold_blobs().await?;
-        let StateImage { file, position } = self.consensus.image().await.map_err(|error| image(&error))?;
+        let StateImage { file, position } = self.consensus.image(freshness).await.map_err(|error| image(&error))?;
         let (file, outline) =
             spawn_blocking(move || outline(file)).await.map_err(internal)?.map_err(|e| storage(&e))?;
         self.fetch(&outline.blobs).await?;
@@ -72,11 +73,15 @@ impl Node {
             node_id: self.tree.node(),
             term: position.term,
             index: position.index,
+            is_confirmed: freshness != Freshness::Stale,
             log_time_ms: outline.log_time_ms,
             saved_ms: self.consensus.now_ms(),
             program: env!("CARGO_PKG_VERSION").to_owned(),
         };
-        self.note_saved(actor, position.index).await;
+        // Without a quorum nothing can be noted, and nobody may be there to wait for.
+        if header.is_confirmed {
+            self.note_saved(actor, position.index).await;
+        }
         let facts = facts(&header, outline.blobs.len());
         let pieces = ArchivePieces::new(&header, file, outline.blobs, self.blobs.clone(), hold);
         let pieces = pieces.map_err(|error| storage(&error))?;
@@ -159,6 +164,7 @@ fn facts(header: &ArchiveHeader, blobs: usize) -> SnapshotFacts {
         index: header.index,
         log_time_unix_ms: header.log_time_ms,
         blobs: blobs as u64,
+        confirmed: header.is_confirmed,
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn inspect(file: &Path) -> Result<Value, CommandError> {
         "node_id": header.node_id.0,
         "term": header.term,
         "index": header.index,
+        "confirmed": header.is_confirmed,
         "log_time_unix_ms": header.log_time_ms,
         "sessions": state.sessions_after(None).count(),
         "runs": state.runs().count(),

@@ -27,6 +27,7 @@ const NOTHING: [&str; 4] = ["data.restoring", "token", START_ERROR_FILE, "lost+f
 /// What came of it.
 struct Restored {
     object: Value,
+    is_confirmed: bool,
     /// Runs that were running.
     interrupted: usize,
     /// Valid ones.
@@ -118,6 +119,7 @@ fn make(file: &Path, target: &Target, is_new: bool) -> Result<Restored, CommandE
         "index": at.index,
         "log_time_unix_ms": state.log_time_ms(),
         "restored_from": header.cluster_id,
+        "confirmed": header.is_confirmed,
         "saved_unix_ms": header.saved_ms,
         "sessions": state.sessions_after(None).count(),
         "runs": state.runs().count(),
@@ -125,12 +127,15 @@ fn make(file: &Path, target: &Target, is_new: bool) -> Result<Restored, CommandE
         "tokens": tokens,
         "blobs": end.blobs,
     });
-    Ok(Restored { object, interrupted, tokens })
+    Ok(Restored { object, is_confirmed: header.is_confirmed, interrupted, tokens })
 }
 
 /// What the operator has to know, and to do next.
 fn tell(console: &Console, arguments: &RestoreArguments, target: &Target, restored: &Restored) {
     let Restored { interrupted, tokens, .. } = restored;
+    if !restored.is_confirmed {
+        console.warning("no quorum had confirmed the snapshot: what others had acknowledged may be missing");
+    }
     if *interrupted > 0 {
         console.note(&format!(
             "{interrupted} run(s) were running and are interrupted: dspex run resume ID goes on with one"

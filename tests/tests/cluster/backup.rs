@@ -107,7 +107,8 @@ fn a_cluster_that_was_saved_while_it_worked_lives_on_in_another_one() {
     assert_eq!(fs::metadata(&file).expect("saved").permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(files.path()).expect("readable").count(), 2, "nothing else is left there");
     let inspected = inspect(&old, &file).expect(0).object();
-    for field in ["cluster_id", "node_id", "term", "index", "log_time_unix_ms", "blobs", "bytes", "sha256"] {
+    for field in ["cluster_id", "node_id", "term", "index", "confirmed", "log_time_unix_ms", "blobs", "bytes", "sha256"]
+    {
         assert_eq!(inspected[field], saved[field], "{field}");
     }
     assert_eq!(inspected["cluster_id"], old.status(leader).cluster_id.as_str());
@@ -300,6 +301,17 @@ fn only_an_admin_saves_only_what_a_quorum_confirms_and_never_over_another_file()
     cluster.kill(0);
     cluster.kill(1);
     let late = files.path().join("late.snapshot");
-    save(&cluster, 2, &late).expect(6).says("NO_LEADER");
+    save(&cluster, 2, &late).expect(6).says("NO_LEADER").says("--read stale");
     assert_eq!(fs::read_dir(files.path()).expect("readable").count(), 2, "nothing is left of it");
+
+    // What one node has is better than nothing, and says that it is no more.
+    let stale = cluster.dspex(2, &["snapshot", "save", "--read", "stale"]).arg(&late).run().expect(0);
+    stale.says("no quorum has confirmed it");
+    assert_eq!(inspect(&cluster, &late).expect(0).object()["confirmed"], false);
+    let mut new = Cluster::formed_of(1);
+    restore(&new, 0, &late).expect(0).says("no quorum had confirmed the snapshot");
+    new.start(0);
+    new.leader();
+    let tokens = object(&new, 0, &["token", "list"]);
+    assert_eq!(tokens["items"].as_array().map_or(0, Vec::len), 1, "{tokens}");
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use crate::error::CommandError;
+use crate::freshness::Freshness;
 use crate::invocation::Invocation;
 use crate::output::Format;
 
@@ -29,6 +30,9 @@ pub enum SnapshotVerb {
     Save {
         /// Appears when it is complete and synced
         file: PathBuf,
+        /// How fresh it must be: stale saves what the node that is asked has, without a quorum
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
     },
     /// Show what a snapshot holds, and verify it to its last byte
     Inspect {
@@ -92,7 +96,7 @@ impl SnapshotArguments {
 /// Does what is a client's work.
 pub async fn execute(invocation: &Invocation, arguments: SnapshotArguments) -> Result<u8, CommandError> {
     match arguments.verb {
-        SnapshotVerb::Save { file } => save::execute(invocation, &file).await,
+        SnapshotVerb::Save { file, read } => save::execute(invocation, &file, read).await,
         SnapshotVerb::Inspect { .. } | SnapshotVerb::Restore(_) => {
             Err(CommandError::usage("this is not done from here"))
         }

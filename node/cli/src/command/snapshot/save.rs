@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dspex_api::v1::{SnapshotChunk, SnapshotFacts};
-use dspex_api::{Streaming, reason};
+use dspex_api::{ApiError, Streaming, reason};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::error::CommandError;
 use crate::exit;
+use crate::freshness::Freshness;
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
 use crate::listing;
@@ -25,20 +26,33 @@ const PIECE_LIMIT: Duration = Duration::from_secs(60);
 const DIGEST_BYTES: usize = 32;
 
 /// Saves.
-pub async fn execute(invocation: &Invocation, file: &Path) -> Result<u8, CommandError> {
+pub async fn execute(invocation: &Invocation, file: &Path, read: Freshness) -> Result<u8, CommandError> {
     let interrupts = Interrupts::listen()?;
     let target = Target::of(file)?;
     let saving = async {
         let client = invocation.node().await?;
-        target.fill(client.save_snapshot().await?).await
+        let stream = client.save_snapshot(read.wire()).await.map_err(|error| refusal(read, error))?;
+        target.fill(stream).await
     };
     let (facts, bytes, digest) = tokio::select! {
         saved = saving => saved?,
         // What was written is removed.
         () = interrupts.asked() => return Ok(exit::INTERRUPTED),
     };
+    if !facts.confirmed {
+        invocation.console.warning("no quorum has confirmed it: what others have acknowledged may be missing");
+    }
     listing::show(object(file, &facts, bytes, &digest), invocation.format)?;
     Ok(exit::OK)
+}
+
+fn refusal(read: Freshness, error: ApiError) -> CommandError {
+    let error = CommandError::from(error);
+    match error.reason.as_ref() {
+        reason::NO_LEADER | reason::NODE_BEHIND if read != Freshness::Stale => error
+            .hint("dspex cluster status shows who does not answer; --read stale saves what the node that is asked has"),
+        _ => error,
+    }
 }
 
 fn object(file: &Path, facts: &SnapshotFacts, bytes: u64, digest: &str) -> Value {
@@ -49,6 +63,7 @@ fn object(file: &Path, facts: &SnapshotFacts, bytes: u64, digest: &str) -> Value
         "node_id": facts.node_id,
         "term": facts.term,
         "index": facts.index,
+        "confirmed": facts.confirmed,
         "log_time_unix_ms": facts.log_time_unix_ms,
         "blobs": facts.blobs,
         "bytes": bytes,
@@ -120,7 +135,7 @@ impl Target {
 async fn next(stream: &mut Streaming<SnapshotChunk>) -> Result<Option<SnapshotChunk>, CommandError> {
     match timeout(PIECE_LIMIT, stream.message()).await {
         Ok(Ok(chunk)) => Ok(chunk),
-        Ok(Err(status)) => Err(dspex_api::ApiError::from(status).into()),
+        Ok(Err(status)) => Err(ApiError::from(status).into()),
         Err(_) => {
             let message = format!("the node sent nothing more of the snapshot for {} s", PIECE_LIMIT.as_secs());
             Err(CommandError::because(reason::NODE_TIMED_OUT, message))
