@@ -176,6 +176,11 @@ impl Tree {
         self.context.freeing.hold().await
     }
 
+    /// Frees what nothing refers to any more, in the background: what was to be freed while somebody held all blobs.
+    pub fn free_blobs(&self) {
+        tokio::spawn(sweep(Arc::clone(&self.context)));
+    }
+
     /// An uploaded blob is kept for the proposal that will name it.
     pub fn pin(&self, digest: Digest) {
         self.context.parts.blobs.pin(digest, PIN_FOR);

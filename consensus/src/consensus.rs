@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use dspex_model::{NodeId, Outcome, Proposal, State};
-use dspex_storage::{BlobStore, DataDirectory};
+use dspex_storage::{BlobStore, DataDirectory, Snapshots, StateStore};
 use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
@@ -67,6 +67,8 @@ struct Shared {
     raft: Raft,
     view: MachineView,
     network: Network,
+    state: StateStore,
+    snapshots: Snapshots,
     blobs: BlobStore,
     copies: Copies,
     leading: Leading,
@@ -116,6 +118,8 @@ impl Consensus {
                     raft,
                     view,
                     network,
+                    state: data.state().clone(),
+                    snapshots: data.snapshots().clone(),
                     blobs: data.blobs().clone(),
                     copies,
                     leading,
@@ -389,6 +393,14 @@ impl Consensus {
     /// does not lead, or no other voter answers.
     pub fn successor(&self) -> Option<NodeId> {
         membership::successor(&self.shared.raft.metrics().borrow_watched()).map(NodeId)
+    }
+
+    pub(crate) fn state_store(&self) -> &StateStore {
+        &self.shared.state
+    }
+
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.shared.snapshots
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {

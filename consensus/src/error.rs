@@ -127,6 +127,18 @@ pub enum ReadError {
     },
 }
 
+/// Why there is no image of the state.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// It would not have been certain to hold everything that was acknowledged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// It could not be written.
+    #[error("the state could not be written to a file: {0}")]
+    Storage(#[from] std::io::Error),
+}
+
 /// Why the members were not changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -179,7 +179,7 @@ async fn open(home: &Path, setup: &Setup) -> Result<DataDirectory, Failure> {
 }
 
 /// For a new directory; drawn, so that no two nodes have the same. Small enough to be typed.
-fn new_node_id() -> NodeId {
+pub(crate) fn new_node_id() -> NodeId {
     let drawn = Uuid::new_v4().as_u128() & u128::from(u32::MAX);
     NodeId(u64::try_from(drawn).unwrap_or_default().max(1))
 }

@@ -11,6 +11,7 @@ mod private_files;
 mod secret;
 mod server;
 mod service;
+mod snapshots;
 mod standalone;
 mod start_error;
 mod workplace;
@@ -22,6 +23,7 @@ use dspex_cli::{OwnCommand, WhichNode};
 fn main() -> ExitCode {
     dspex_cli::main(|command| match command {
         OwnCommand::Cert(command) => certificates::run(&command),
+        OwnCommand::Snapshot(command) => snapshots::run(&command),
         OwnCommand::Config(command) => configuration::run(&command),
         OwnCommand::Doctor(command) => doctor::run(&command),
         OwnCommand::Node(arguments) => match arguments.which {

@@ -9,6 +9,7 @@ mod results;
 mod runs;
 mod serve;
 mod sessions;
+mod snapshots;
 mod tokens;
 mod translate;
 mod watch;

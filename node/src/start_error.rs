@@ -79,6 +79,7 @@ impl From<OpenError> for Failure {
             OpenError::Full { .. } => (reason::STORAGE_FULL, LIMIT),
             OpenError::Corrupt { .. } => (reason::DATA_DIRECTORY_CORRUPT, UNREACHABLE),
             OpenError::NewerFormat { .. } => (reason::DATA_DIRECTORY_NEWER, UNREACHABLE),
+            OpenError::HalfRestored { .. } => (reason::DATA_DIRECTORY_HALF_RESTORED, UNREACHABLE),
             _ => (reason::NODE_START_FAILED, UNREACHABLE),
         };
         Self { reason, exit_code, message: error.to_string() }

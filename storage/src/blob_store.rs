@@ -11,7 +11,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) failure: FirstFailure,
     next_set: AtomicU64,
     pins: Pins,
+    /// Readers for whom nothing may be freed; raised while `sets` is held.
+    pub(crate) holds: AtomicUsize,
     /// Held while a set is attached to its digest or taken from it: two equal uploads must not leave one unowned.
     pub(crate) sets: Mutex<()>,
     _lock: Arc<DirectoryLock>,
@@ -79,6 +81,7 @@ impl BlobStore {
             failure: FirstFailure::default(),
             next_set: AtomicU64::new(next_set),
             pins: Pins::default(),
+            holds: AtomicUsize::new(0),
             sets: Mutex::new(()),
             _lock: lock,
         };
@@ -198,12 +201,16 @@ impl BlobStore {
         self.shared.pins.unpin(digest);
     }
 
-    /// Removes values with one sync, except those that are pinned; one that is not there is no error. Returns how many went.
+    /// Removes values with one sync, except those that are pinned, and none while somebody [holds](Self::hold) all of them; one
+    /// that is not there is no error. Returns how many went.
     ///
     /// # Errors
     /// When the database refuses the write.
     pub fn delete_many(&self, digests: &[Digest]) -> io::Result<usize> {
         let _sets = self.shared.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.shared.holds.load(Ordering::SeqCst) > 0 {
+            return Ok(0);
+        }
         let mut batch = WriteBatch::default();
         let mut count = 0;
         for digest in digests.iter().filter(|digest| !self.shared.pins.is_pinned(digest)) {

@@ -24,6 +24,7 @@ use crate::format::{DirectoryKind, Identity};
 use crate::identity_file::IdentityFile;
 use crate::lock::DirectoryLock;
 use crate::log_store::LogStore;
+use crate::restoration;
 use crate::snapshots::Snapshots;
 use crate::state_store::StateStore;
 
@@ -78,6 +79,9 @@ impl DataDirectory {
     /// See [`OpenError`]; an error leaves everything that was stored untouched.
     pub fn open(path: impl AsRef<Path>, options: &Options) -> Result<Self, OpenError> {
         let path = path.as_ref();
+        if let Some(building) = restoration::unfinished(path) {
+            return Err(OpenError::HalfRestored { path: path.to_path_buf(), building });
+        }
         durable_file::create_directory(path).map_err(|error| OpenError::from_io(path, error))?;
         let found = Identity::read(path)?;
         if found.is_none() {

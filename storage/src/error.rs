@@ -91,6 +91,25 @@ pub enum OpenError {
         /// The cluster that was asked for.
         expected: String,
     },
+    /// A directory was to be made of a snapshot, and is not complete.
+    #[error(
+        "data directory {} is being made of a snapshot, or that was cut short: wait for the end of `dspex snapshot restore`, \
+         repeat it, or remove {} to start with an empty directory",
+        path.display(),
+        building.display()
+    )]
+    HalfRestored {
+        /// The directory.
+        path: PathBuf,
+        /// What it was to become of.
+        building: PathBuf,
+    },
+    /// A directory was to be made, and there is one.
+    #[error("{} is there already: name a directory that is empty or not there yet, nothing was changed", path.display())]
+    Exists {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The directory holds files, but not a node's.
     #[error(
         "{} is not a DSPex data directory and not empty (it holds {example}); use an empty directory",

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::durable_file;
 use crate::error::corrupt;
+use crate::hashing::{DIGEST, Hashing};
 
 const MAGIC: &[u8; 8] = b"DSPXSNAP";
 const VERSION: u16 = 1;
@@ -24,8 +25,8 @@ const NONE: u32 = u32::MAX;
 const END: u32 = u32::MAX;
 /// No key or value of the state comes near it; a damaged length must not allocate the machine's memory.
 const LONGEST: u32 = 64 * 1024 * 1024;
-/// Bytes of the digest at the end.
-const DIGEST: usize = 32;
+/// What is read, for errors.
+const WHAT: &str = "the snapshot";
 
 /// What a snapshot says about itself, as opaque as in the state store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,38 +108,46 @@ impl SnapshotFile {
     /// # Errors
     /// When the file is no snapshot or of a newer version.
     pub fn header(&self) -> io::Result<SnapshotHeader> {
-        read_header(&mut Hashing::new(BufReader::new(self.raw()?)))
+        read_header(&mut Hashing::new(WHAT, BufReader::new(self.raw()?)))
     }
 
     /// Reads and verifies everything. Nothing handed to `visit` may be trusted before this has returned `Ok`.
     ///
     /// # Errors
     /// When the file is damaged, cut short or of a newer version, or when `visit` fails.
-    pub fn read(&self, mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<SnapshotHeader> {
-        let mut reader = Hashing::new(BufReader::with_capacity(1 << 20, self.raw()?));
-        let header = read_header(&mut reader)?;
-        let mut records: u32 = 0;
-        loop {
-            let stored = reader.number()?;
-            let key_length = reader.number()?;
-            let second = reader.number()?;
-            if key_length == END {
-                if second != records || stored != crc32c::crc32c(&second.to_le_bytes()) {
-                    return Err(corrupt("the snapshot's end does not match its records"));
-                }
-                break;
-            }
-            let key = reader.bytes(key_length)?;
-            let value = reader.bytes(second)?;
-            if stored != checksum(&key, &value) {
-                return Err(corrupt(format!("snapshot record {records} fails its checksum")));
-            }
-            visit(&key, &value)?;
-            records += 1;
-        }
-        reader.finish()?;
-        Ok(header)
+    pub fn read(&self, visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<SnapshotHeader> {
+        read(BufReader::with_capacity(1 << 20, self.raw()?), visit)
     }
+}
+
+/// Reads and verifies a snapshot to its last byte, which must be the reader's last one.
+pub(crate) fn read(
+    reader: impl Read,
+    mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+) -> io::Result<SnapshotHeader> {
+    let mut reader = Hashing::new(WHAT, reader);
+    let header = read_header(&mut reader)?;
+    let mut records: u32 = 0;
+    loop {
+        let stored = reader.number()?;
+        let key_length = reader.number()?;
+        let second = reader.number()?;
+        if key_length == END {
+            if second != records || stored != crc32c::crc32c(&second.to_le_bytes()) {
+                return Err(corrupt("the snapshot's end does not match its records"));
+            }
+            break;
+        }
+        let key = reader.piece(key_length, LONGEST)?;
+        let value = reader.piece(second, LONGEST)?;
+        if stored != checksum(&key, &value) {
+            return Err(corrupt(format!("snapshot record {records} fails its checksum")));
+        }
+        visit(&key, &value)?;
+        records += 1;
+    }
+    reader.finish()?;
+    Ok(header)
 }
 
 /// Writes a snapshot file.
@@ -220,7 +229,7 @@ fn read_header(reader: &mut Hashing<impl Read>) -> io::Result<SnapshotHeader> {
 fn read_field(reader: &mut Hashing<impl Read>) -> io::Result<Option<Vec<u8>>> {
     match reader.number()? {
         NONE => Ok(None),
-        length => reader.bytes(length).map(Some),
+        length => reader.piece(length, LONGEST).map(Some),
     }
 }
 
@@ -236,60 +245,4 @@ impl Read for Positioned {
         self.offset += count as u64;
         Ok(count)
     }
-}
-
-struct Hashing<R> {
-    reader: R,
-    hash: Sha256,
-}
-
-impl<R: Read> Hashing<R> {
-    fn new(reader: R) -> Self {
-        Self { reader, hash: Sha256::new() }
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        self.reader.read_exact(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => corrupt("the snapshot is cut short"),
-            _ => error,
-        })?;
-        self.hash.update(&*buffer);
-        Ok(())
-    }
-
-    fn number(&mut self) -> io::Result<u32> {
-        let mut bytes = [0; 4];
-        self.fill(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn bytes(&mut self, length: u32) -> io::Result<Vec<u8>> {
-        if length > LONGEST {
-            return Err(corrupt("a length in the snapshot is impossible"));
-        }
-        let mut bytes = vec![0; length as usize];
-        self.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        let computed = self.hash.clone().finalize();
-        let mut stored = [0; 33];
-        let count = read_up_to(&mut self.reader, &mut stored)?;
-        if count != 32 || stored[..32] != computed[..] {
-            return Err(corrupt("the snapshot fails its digest"));
-        }
-        Ok(())
-    }
-}
-
-fn read_up_to(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut count = 0;
-    while count < buffer.len() {
-        match reader.read(&mut buffer[count..])? {
-            0 => break,
-            more => count += more,
-        }
-    }
-    Ok(count)
 }

@@ -99,7 +99,7 @@ pub enum RunStatus {
     Failed,
     /// Stopped by its user; can be resumed.
     Cancelled,
-    /// Its embedded node restarted; can be resumed.
+    /// Its node restarted, or the cluster was restored from a snapshot; can be resumed.
     Interrupted,
 }
 
@@ -137,7 +137,7 @@ pub struct RunProgress {
     pub owner: NodeId,
     /// Fences the owner's orders; raised with each owner and resume.
     pub epoch: u64,
-    /// Fences results; raised by cancel.
+    /// Fences results; raised by cancel and by a restore from a snapshot.
     pub generation: u64,
     /// Log time of submission.
     pub created_ms: u64,
@@ -191,6 +191,14 @@ pub struct ExampleResult {
     pub canonical: Option<Digest>,
     /// Set when it failed.
     pub failure: Option<FailureReference>,
+}
+
+impl ExampleResult {
+    /// Every blob that it refers to.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> + use<> {
+        let detail = self.failure.as_ref().map(|failure| failure.detail);
+        [self.prediction, detail].into_iter().flatten()
+    }
 }
 
 /// Tokens of one kind that one example used, by positions in the command's table of names.
@@ -257,10 +265,6 @@ impl Run {
 
     /// Every blob that the run refers to.
     pub fn blobs(&self) -> impl Iterator<Item = Digest> {
-        let results = self.results.iter().flatten().flat_map(|result| {
-            let detail = result.failure.as_ref().map(|failure| failure.detail);
-            [result.prediction, detail].into_iter().flatten()
-        });
-        self.spec.blobs().chain(results)
+        self.spec.blobs().chain(self.results.iter().flatten().flat_map(ExampleResult::blobs))
     }
 }

@@ -1,4 +1,4 @@
-//! The replicated state, and the one way in which it changes.
+//! The replicated state, and the one way in which it changes while there is a log.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -96,6 +96,17 @@ impl State {
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
         let decision = self.decide(&proposal.command, before_ms);
+        let (outcome, effects) = self.carry_out(decision, changes);
+        if let Some(id) = proposal.request {
+            self.write(Record::Request(id, outcome.clone()), changes);
+        }
+        if let Some(actor) = &proposal.actor {
+            self.note(actor, &proposal.command, &outcome, changes);
+        }
+        (outcome, effects)
+    }
+
+    fn carry_out(&mut self, decision: Decision, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
         for key in decision.removed_before {
             self.remove(key, changes);
         }
@@ -105,13 +116,23 @@ impl State {
         for key in decision.removed {
             self.remove(key, changes);
         }
-        if let Some(id) = proposal.request {
-            self.write(Record::Request(id, decision.outcome.clone()), changes);
-        }
-        if let Some(actor) = &proposal.actor {
-            self.note(actor, &proposal.command, &decision.outcome, changes);
-        }
         (decision.outcome, decision.effects)
+    }
+
+    /// The state that a new cluster with this id begins with when it is made of a snapshot of this one: without the nodes of
+    /// the old cluster, and with no run under way. `actor` stands in the audit trail.
+    ///
+    /// Not a command: a new cluster has no log yet, and no node may ever hold the state of the old one under the new id.
+    #[must_use]
+    pub fn restored(mut self, cluster: &str, actor: &str) -> Self {
+        let source = self.cluster.as_ref().map_or("a node without a cluster", |known| known.id.as_str()).to_owned();
+        let decision = transition::restore(&self, cluster);
+        // All records are written anew, so nobody asks which of them have changed.
+        let mut changes = Vec::new();
+        let (outcome, _) = self.carry_out(decision, &mut changes);
+        let noted = Command::Audit { action: "snapshot restore".to_owned(), subject: format!("from {source}") };
+        self.note(actor, &noted, &outcome, &mut changes);
+        self
     }
 
     fn decide(&self, command: &Command, before_ms: u64) -> Decision {

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::NAMED;
 
-const CLUSTER: &str = "7a6d3a5e-3f4f-4c0e-9f0f-2a51b1d9c001";
+pub const CLUSTER: &str = "7a6d3a5e-3f4f-4c0e-9f0f-2a51b1d9c001";
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Member {

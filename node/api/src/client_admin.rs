@@ -1,11 +1,14 @@
 //! The calls of the service Admin.
 
+use tonic::Streaming;
+
 use crate::ApiError;
 use crate::client::{Client, Transport, message_limit};
 use crate::v1::admin_client::AdminClient;
 use crate::v1::{
     AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, Freshness, ListTokensRequest,
-    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, Token, Worker, WorkersRequest,
+    RevokeTokenRequest, RevokeTokenResponse, SaveSnapshotRequest, SnapshotChunk, StatusRequest, StatusResponse,
+    StopRequest, Token, Worker, WorkersRequest,
 };
 use futures::future::BoxFuture;
 
@@ -65,5 +68,12 @@ impl Client {
             let request = AuditRequest { limit, freshness: freshness.into() };
             self.bounded("audit", self.limits.call, self.admin().audit(request)).await
         })
+    }
+
+    /// The state of the whole cluster with its blobs, as a file's bytes. The first message takes as long as the node needs to
+    /// fix the state and to fetch the blobs that it lacks.
+    pub async fn save_snapshot(&self, freshness: Freshness) -> Result<Streaming<SnapshotChunk>, ApiError> {
+        let request = SaveSnapshotRequest { freshness: freshness.into() };
+        self.bounded("save snapshot", self.limits.load, self.admin().save_snapshot(request)).await
     }
 }

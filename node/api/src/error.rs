@@ -137,6 +137,7 @@ fn waiting_helps(reason: &str) -> bool {
             | reason::PYTHON_UNAVAILABLE
             | reason::NO_LEADER
             | reason::OUTCOME_UNKNOWN
+            | reason::SNAPSHOT_BUSY
     )
 }
 

@@ -124,6 +124,12 @@ reasons! {
     TOKEN_NOT_FOUND;
     /// Several tokens have this name: use the id.
     TOKEN_AMBIGUOUS;
+    /// A snapshot is being saved on this node already: try again when that has ended, or at another node.
+    SNAPSHOT_BUSY;
+    /// The snapshot's file is damaged, cut short, or none.
+    SNAPSHOT_DAMAGED;
+    /// The snapshot's file was written by a newer version.
+    SNAPSHOT_NEWER;
     /// A value exceeds its limit.
     TOO_LARGE;
     /// The disk is full.
@@ -138,6 +144,10 @@ reasons! {
     DATA_DIRECTORY_CORRUPT;
     /// The data directory was written by a newer version.
     DATA_DIRECTORY_NEWER;
+    /// The data directory holds something already: a restore makes a new one.
+    DATA_DIRECTORY_NOT_EMPTY;
+    /// The data directory is being made of a snapshot, or that was cut short: repeat the restore.
+    DATA_DIRECTORY_HALF_RESTORED;
     /// A request lacks a field or carries a bad one.
     REQUEST_INVALID;
     /// The node is stopping.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use dspex_api::v1::admin_server::{Admin, AdminServer};
 use dspex_api::v1::blobs_server::{Blobs, BlobsServer};
 use dspex_api::v1::{
-    AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, GetBlobRequest, ListTokensRequest,
-    ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse,
-    StopRequest, StopResponse, WorkersRequest, WorkersResponse,
+    AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, Freshness, GetBlobRequest,
+    ListTokensRequest, ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse,
+    SaveSnapshotRequest, SnapshotChunk, SnapshotFacts, StatusRequest, StatusResponse, StopRequest, StopResponse,
+    WorkersRequest, WorkersResponse,
 };
 use dspex_api::{
     ApiError, Bytes, Client, Code, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason,
@@ -83,6 +84,21 @@ impl Admin for Node {
     async fn audit(&self, _: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
         Ok(Response::new(AuditResponse::default()))
     }
+
+    type SaveSnapshotStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<SnapshotChunk, Status>> + Send>>;
+
+    async fn save_snapshot(
+        &self,
+        _: Request<SaveSnapshotRequest>,
+    ) -> Result<Response<Self::SaveSnapshotStream>, Status> {
+        let facts = SnapshotFacts { index: 7, ..SnapshotFacts::default() };
+        let chunks = [
+            SnapshotChunk { facts: Some(facts), ..SnapshotChunk::default() },
+            SnapshotChunk { data: vec![7; 5 << 20].into(), ..SnapshotChunk::default() },
+            SnapshotChunk { end: true, ..SnapshotChunk::default() },
+        ];
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks.map(Ok)))))
+    }
 }
 
 async fn serve(socket: &Path) -> mpsc::UnboundedReceiver<Option<usize>> {
@@ -130,6 +146,20 @@ async fn an_upload_that_is_given_up_is_never_complete() {
     assert!(giving_up.await.is_err());
     drop(sender);
     assert_eq!(uploads.recv().await, Some(None));
+}
+
+#[tokio::test]
+async fn a_snapshot_comes_in_pieces_and_says_when_it_is_whole() {
+    let directory = tempfile::tempdir().expect("directory");
+    let socket = directory.path().join("node.sock");
+    let _uploads = serve(&socket).await;
+    let client = Client::connect(socket.as_path(), Token::default(), limits()).await.expect("connected");
+    let mut stream = client.save_snapshot(Freshness::Linearizable).await.expect("begun");
+    let mut heard = Vec::new();
+    while let Some(SnapshotChunk { facts, data, end }) = stream.message().await.expect("readable") {
+        heard.push((facts.map(|facts| facts.index), data.len(), end));
+    }
+    assert_eq!(heard, [(Some(7), 0, false), (None, 5 << 20, false), (None, 0, true)]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, run, session, token, worker,
+    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, run, session, snapshot, token, worker,
 };
 use crate::output::Format;
 use crate::{demo, dev};
@@ -96,6 +96,8 @@ pub enum Command {
     Token(token::Options),
     /// Show who changed what
     Audit(audit::Options),
+    /// Save the state of the cluster to a file, verify one, make a new cluster of one
+    Snapshot(snapshot::SnapshotArguments),
     /// Show or stop the embedded node
     Local(local::Options),
     /// Watch an evaluation lose a worker and its node, and reach the same score

@@ -12,5 +12,6 @@ pub mod member;
 pub mod pool;
 pub mod run;
 pub mod session;
+pub mod snapshot;
 pub mod token;
 pub mod worker;

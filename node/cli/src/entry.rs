@@ -11,7 +11,8 @@ use crate::bridge;
 use crate::command::cert::CertCommand;
 use crate::command::config::ConfigCommand;
 use crate::command::doctor::DoctorCommand;
-use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, token, worker};
+use crate::command::snapshot::SnapshotCommand;
+use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, snapshot, token, worker};
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
@@ -29,6 +30,8 @@ pub enum OwnCommand {
     Node(NodeArguments),
     /// `dspex cert`.
     Cert(CertCommand),
+    /// `dspex snapshot inspect` and `restore`.
+    Snapshot(SnapshotCommand),
     /// `dspex config`.
     Config(ConfigCommand),
     /// `dspex doctor`.
@@ -54,6 +57,13 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
             OwnCommand::Node(of_node)
         }
         Command::Cert(arguments) => OwnCommand::Cert(CertCommand { arguments, format }),
+        Command::Snapshot(of_snapshot) => match of_snapshot.work() {
+            Some(work) => OwnCommand::Snapshot(SnapshotCommand { work, format, quiet: arguments.global.quiet }),
+            None => {
+                let command = Command::Snapshot(of_snapshot);
+                return ExitCode::from(as_client(Arguments { command, ..arguments }));
+            }
+        },
         Command::Config(arguments) => OwnCommand::Config(ConfigCommand { arguments, format }),
         Command::Doctor(of_doctor) => OwnCommand::Doctor(Box::new(DoctorCommand::new(of_doctor, &arguments.global))),
         // Its nodes are its own, wherever the variables point that an earlier one printed.
@@ -130,6 +140,7 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Member(options) => member::execute(invocation, options).await,
         Command::Token(options) => token::execute(invocation, options).await,
         Command::Audit(options) => audit::execute(invocation, options).await,
+        Command::Snapshot(arguments) => snapshot::execute(invocation, arguments).await,
         Command::Local(options) => local::execute(invocation, options).await,
         Command::Demo(options) => demo::execute(invocation, options).await,
         Command::Dev(options) => dev::execute(invocation, options).await,

@@ -53,6 +53,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::RUN_RUNNING
         | reason::SOURCES_CHANGED
         | reason::PAYLOAD_MISSING
+        | reason::DATA_DIRECTORY_NOT_EMPTY
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
@@ -67,11 +68,16 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::VERSION_CONFLICT
         | reason::REQUEST_TOO_OLD
         | reason::MEMBER_CHANGE_REFUSED
-        | reason::QUORUM_AT_RISK => FAILED,
+        | reason::QUORUM_AT_RISK
+        | reason::SNAPSHOT_DAMAGED
+        | reason::SNAPSHOT_NEWER => FAILED,
         reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
-        reason::POOL_FULL | reason::POOL_DRAINED | reason::QUEUE_TIMEOUT | reason::TOO_LARGE | reason::STORAGE_FULL => {
-            LIMIT
-        }
+        reason::POOL_FULL
+        | reason::POOL_DRAINED
+        | reason::QUEUE_TIMEOUT
+        | reason::SNAPSHOT_BUSY
+        | reason::TOO_LARGE
+        | reason::STORAGE_FULL => LIMIT,
         reason::PYTHON_UNAVAILABLE
         | reason::NODE_STOPPING
         | reason::NODE_UNREACHABLE
@@ -114,6 +120,9 @@ mod tests {
             (reason::NO_RUN_TO_RESUME, NOT_FOUND),
             (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
             (reason::POOL_FULL, LIMIT),
+            (reason::SNAPSHOT_BUSY, LIMIT),
+            (reason::SNAPSHOT_DAMAGED, FAILED),
+            (reason::DATA_DIRECTORY_NOT_EMPTY, USAGE),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
             (reason::TLS_REFUSED, PERMISSION),
         ] {

@@ -35,13 +35,14 @@ pub use arguments::{NodeArguments, WhichNode};
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
 pub use command::config::{ConfigArguments, ConfigCommand, ConfigVerb};
 pub use command::doctor::{DoctorArguments, DoctorCommand};
+pub use command::snapshot::{RestoreArguments, SnapshotCommand, SnapshotWork};
 pub use console::Console;
 pub use dates::date;
 pub use embedded::{Home, START_ERROR_FILE, StartError};
 pub use entry::{OwnCommand, main};
 pub use error::CommandError;
 pub use invocation::Invocation;
-pub use listing::{Listing, plain};
+pub use listing::{Listing, plain, show};
 pub use output::Format;
 
 /// The whole command line, for generated documentation.

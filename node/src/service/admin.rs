@@ -6,22 +6,24 @@ use dspex_actors::WorkerService;
 use dspex_api::v1::admin_server::Admin;
 use dspex_api::v1::{
     AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, ListTokensResponse,
-    RevokeTokenRequest, RevokeTokenResponse, StatusRequest, StatusResponse, StopRequest, StopResponse, Worker,
-    WorkersRequest, WorkersResponse, Zygote,
+    RevokeTokenRequest, RevokeTokenResponse, SaveSnapshotRequest, StatusRequest, StatusResponse, StopRequest,
+    StopResponse, Worker, WorkersRequest, WorkersResponse, Zygote,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunStatus;
 use tonic::{Request, Response, Status};
 
-use super::{Node, translate, workers};
+use super::snapshots::{SavingPlace, SnapshotStream};
+use super::{Node, sessions, translate, workers};
 
 pub(crate) struct AdminService {
     node: Arc<Node>,
+    saving: SavingPlace,
 }
 
 impl AdminService {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node }
+        Self { node, saving: SavingPlace::new() }
     }
 
     fn running(&self) -> u32 {
@@ -111,5 +113,13 @@ impl Admin for AdminService {
 
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditResponse>, Status> {
         Ok(Response::new(self.node.audit(request.into_inner()).await?))
+    }
+
+    type SaveSnapshotStream = SnapshotStream;
+
+    async fn save_snapshot(&self, request: Request<SaveSnapshotRequest>) -> Result<Response<SnapshotStream>, Status> {
+        let (actor, SaveSnapshotRequest { freshness }) = translate::actor(request);
+        let freshness = sessions::freshness(freshness)?;
+        Ok(Response::new(self.node.save_snapshot(actor, freshness, self.saving.take()?).await?))
     }
 }

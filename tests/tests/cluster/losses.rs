@@ -14,7 +14,7 @@ fn request_id(number: u64) -> Option<RequestId> {
     Some(RequestId { client: "0190a000-0000-7000-8000-000000000001".to_owned(), request })
 }
 
-async fn create(client: &Client, session: &str) {
+pub async fn create(client: &Client, session: &str) {
     let request = CreateSessionRequest {
         request_id: request_id(0),
         session_id: session.to_owned(),
@@ -24,7 +24,7 @@ async fn create(client: &Client, session: &str) {
 }
 
 /// Counts up in one session until it is told to stop; what was acknowledged last.
-async fn count(client: Client, session: &str, stop: &AtomicBool, acknowledged: &AtomicU64) {
+pub async fn count(client: Client, session: &str, stop: &AtomicBool, acknowledged: &AtomicU64) {
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         number += 1;

@@ -1,6 +1,7 @@
 //! Several nodes as an operator has them: formed, asked, changed, killed, and looked at from outside.
 
 mod access;
+mod backup;
 mod callers;
 mod certificates;
 mod forming;

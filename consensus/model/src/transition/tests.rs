@@ -2,6 +2,7 @@
 
 mod access;
 mod replay;
+mod restore;
 mod sessions;
 mod story;
 
