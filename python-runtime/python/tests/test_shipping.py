@@ -179,6 +179,29 @@ def test_the_value_of_a_secret_variable_is_refused(monkeypatch: pytest.MonkeyPat
     assert "efgh" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "is_found"),
+    [
+        ("MIIEvQIBADANBgkqhkiG9w0B", True),
+        ("c2hvcnQ=", False),
+        ("a line of a comment", False),
+        ("-----BEGIN PRIVATE KEY-----", False),
+    ],
+)
+def test_a_line_of_a_secret_is_refused_where_it_looks_like_a_key(
+    monkeypatch: pytest.MonkeyPatch, part: str, is_found: bool
+) -> None:
+    lines = "a line of a comment\n-----BEGIN PRIVATE KEY-----\r\n  MIIEvQIBADANBgkqhkiG9w0B\r\nc2hvcnQ=\n"
+    monkeypatch.setenv("DEPLOY_KEY", lines)
+    given = {"shipped": _with(header=part)}, {"devset": [dspy.Example(question=part).with_inputs("question")]}
+    for each in given:
+        if is_found:
+            with pytest.raises(dspex.DspexError, match="DEPLOY_KEY"):
+                _ship(**each)
+        else:
+            _ship(**each)
+
+
 def test_which_variables_are_secrets() -> None:
     environment = {
         "OPENAI_API_KEY": "12345678",
