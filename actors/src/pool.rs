@@ -283,7 +283,8 @@ impl Actor for PoolActor {
             PoolMessage::Call(pending) => service.enqueue(*pending).await,
             PoolMessage::Dispatch => service.dispatch(),
             PoolMessage::Worker(key, report) => service.hear(key, report).await,
-            PoolMessage::Start | PoolMessage::SpawnWorker => service.start_workers().await,
+            PoolMessage::Start => service.start_workers().await,
+            PoolMessage::SpawnWorker => service.pause_ended().await,
             PoolMessage::Tick => service.tick(),
             PoolMessage::IdleCheck => service.end_idle_workers(),
             PoolMessage::Stats(reply) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use dspex_actors::{NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
-use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans};
+use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans, remove_left_groups};
 use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
 use dspex_telemetry::{Settings, Telemetry};
 use futures::FutureExt;
@@ -205,6 +205,11 @@ async fn start_tree(
     let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
     if !cleanup.killed.is_empty() {
         info!(killed = ?cleanup.killed, "ended what a crashed node left behind");
+    }
+    // What was just ended was still in them.
+    let groups = remove_left_groups();
+    if groups > 0 {
+        info!(groups, "removed the cgroups of nodes that were killed");
     }
     let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
     let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;

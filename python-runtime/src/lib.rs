@@ -16,7 +16,7 @@ mod zygote;
 mod zygotes;
 
 pub use environment::{Environment, startup_environment};
-pub use memory::{MemoryLimit, beyond_limit, memory_of, probe_cgroup};
+pub use memory::{MemoryLimit, beyond_limit, memory_of, probe_cgroup, remove_left_groups};
 pub use output::{OutputLine, OutputTail};
 pub use package::Package;
 pub use process::{Fingerprint, boot_id, start_ticks};

@@ -3,11 +3,13 @@
 //! Counted as PSS: pages that workers share with their zygote are divided among them, so that the sum over all is what the
 //! machine really gives.
 
+mod group;
 mod limit;
 
 use std::collections::BTreeMap;
 use std::fs;
 
+pub use group::remove_left_groups;
 pub use limit::{MemoryLimit, beyond_limit, probe_cgroup};
 
 use crate::process::{parent_of, processes};

@@ -45,11 +45,11 @@ impl Service {
         self.members.values().any(|member| member.leaving.is_none())
     }
 
-    /// As many workers as the pool is to have, all at once: one that hangs keeps no other from starting.
+    /// As many workers as the pool is to have, all at once: one that hangs keeps no other from starting. A place that waits after
+    /// a death is filled when its own pause is over, whatever else asks for workers meanwhile.
     pub(super) async fn start_workers(&mut self) {
-        self.spawn_pending = false;
         let staying = |member: &Member| member.leaving.is_none();
-        let have = self.members.values().filter(|member| staying(member)).count() + self.drained.len();
+        let have = self.members.values().filter(|member| staying(member)).count() + self.drained.len() + self.paused;
         for _ in have..self.arguments.settings.workers as usize {
             self.spawn_worker().await;
         }
@@ -62,7 +62,7 @@ impl Service {
             let error = CallError::Drained { pool: self.arguments.class.name(), worker: self.drained[0].clone() };
             self.plan.withdraw(call);
             self.fail(call, error);
-        } else if !self.spawn_pending {
+        } else if self.paused == 0 {
             // Until now none was wanted, so none was missing.
             self.window.available(self.now_ms());
             self.start_workers().await;
@@ -184,9 +184,15 @@ impl Service {
             return;
         }
         let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
-        // A new call does not shorten the pause of a crash loop.
-        self.spawn_pending = true;
+        // Neither a new call nor a restart of another worker shortens the pause of a crash loop.
+        self.paused += 1;
         self.myself.send_after(Duration::from_millis(wait_ms), || PoolMessage::SpawnWorker);
+    }
+
+    /// The pause of a place is over.
+    pub(super) async fn pause_ended(&mut self) {
+        self.paused = self.paused.saturating_sub(1);
+        self.start_workers().await;
     }
 
     /// Without calls the workers end; the next call starts them again.

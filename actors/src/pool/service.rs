@@ -44,8 +44,8 @@ pub(crate) struct Service {
     began: Instant,
     dispatching: bool,
     ticking: bool,
-    /// A worker is started after a pause.
-    pub(super) spawn_pending: bool,
+    /// Places whose workers are started after a pause.
+    pub(super) paused: usize,
 }
 
 struct Held {
@@ -90,7 +90,7 @@ impl Service {
             began: Instant::now(),
             dispatching: false,
             ticking: false,
-            spawn_pending: false,
+            paused: 0,
             arguments,
         }
     }

@@ -186,7 +186,10 @@ fn the_environment_goes_before_the_file() {
         ("DSPEX_TEST_PYTHON", "/p"),
         ("HOME", "/root"),
     ];
-    let read = Configuration::of(layers("[pools.general]\nworkers = 3\n[peers]\nplaintext = true", &variables).expect("valid")).expect("valid");
+    let read = Configuration::of(
+        layers("[pools.general]\nworkers = 3\n[peers]\nplaintext = true", &variables).expect("valid"),
+    )
+    .expect("valid");
     assert_eq!(read.pools(2, None).classes[&PoolClass::General].workers, 5);
     assert_eq!(read.api_address(), Ok("127.0.0.1:1".parse().expect("an address")));
     assert_eq!(read.peers().expect("valid").expect("peers").formation.join, ["a:1", "b:1"]);

@@ -24,7 +24,8 @@ pub const REDACTED: &str = "[redacted]";
 /// `text` without its secrets; the same text, not copied, where there are none. Doing it twice changes nothing more.
 ///
 /// Besides what can be seen in the text itself, the values of this process's own environment variables named `*KEY`, `*TOKEN`,
-/// `*SECRET` or `*PASSWORD` are taken out, if they are at least 8 characters long, and those given to [`hide`].
+/// `*SECRET` or `*PASSWORD` are taken out, if they are at least 8 characters long, and those given to [`hide`]; of values with
+/// several lines also each such line.
 pub fn redact(text: &str) -> Cow<'_, str> {
     let mut text = Cow::Borrowed(text);
     if let Some(without) = known::take_out(&text) {

@@ -66,8 +66,8 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         timeout: seconds for one example; none by default.
         retries: how often an example is executed again after its worker died.
         metric_on: "driver" runs the metric in this process, for one that uses what only this process has.
-        fallback: what happens when something cannot be shipped: "threads" evaluates as dspy does, "error" raises. By
-            default threads on the embedded node, error on a cluster.
+        fallback: what happens when something cannot be shipped, or is too large: "threads" evaluates as dspy does,
+            "error" raises. By default threads on the embedded node, error on a cluster.
         address: of a node; by default DSPEX_ADDRESS, else the embedded node.
         detach: the run goes on when this process ends.
     """
@@ -192,7 +192,7 @@ class _Batch:
             # A node is not needed to know that: without an address it is the embedded one.
             on_cluster = self._options.address or os.environ.get("DSPEX_ADDRESS")
             fallback = "error" if on_cluster else "threads"
-        hint = "create it where it is used (in forward, or in a function that is called there)"
+        hint = error.remedy
         if error.path.startswith("metric"):
             hint += ", or give metric_on='driver'"
         if fallback == "error":
@@ -200,7 +200,7 @@ class _Batch:
                 f"{error.path}: {error.type} cannot be shipped to workers: {error.reason}. To have it there, {hint}; "
                 "fallback='threads' evaluates in this process",
                 code="INVALID_ARGUMENT",
-                reason="UNSHIPPABLE",
+                reason=error.code,
                 metadata={"path": error.path, "type": error.type},
             ) from error
         _warn(

@@ -19,6 +19,7 @@ import dspex
 from dspex.runtime import payload
 from dspex.runtime.payload import Opener
 from dspex.shipping import Unshippable, ship
+from dspex.shipping.pickling import TooLarge
 from dspex.shipping.secrets import of_environment
 
 
@@ -178,6 +179,29 @@ def test_the_value_of_a_secret_variable_is_refused(monkeypatch: pytest.MonkeyPat
     assert "efgh" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "is_found"),
+    [
+        ("MIIEvQIBADANBgkqhkiG9w0B", True),
+        ("c2hvcnQ=", False),
+        ("a line of a comment", False),
+        ("-----BEGIN PRIVATE KEY-----", False),
+    ],
+)
+def test_a_line_of_a_secret_is_refused_where_it_looks_like_a_key(
+    monkeypatch: pytest.MonkeyPatch, part: str, is_found: bool
+) -> None:
+    lines = "a line of a comment\n-----BEGIN PRIVATE KEY-----\r\n  MIIEvQIBADANBgkqhkiG9w0B\r\nc2hvcnQ=\n"
+    monkeypatch.setenv("DEPLOY_KEY", lines)
+    given = {"shipped": _with(header=part)}, {"devset": [dspy.Example(question=part).with_inputs("question")]}
+    for each in given:
+        if is_found:
+            with pytest.raises(dspex.DspexError, match="DEPLOY_KEY"):
+                _ship(**each)
+        else:
+            _ship(**each)
+
+
 def test_which_variables_are_secrets() -> None:
     environment = {
         "OPENAI_API_KEY": "12345678",
@@ -193,11 +217,19 @@ def test_which_variables_are_secrets() -> None:
 
 def test_a_payload_that_is_too_large_says_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dspex.shipping.shipment.MAX_BYTES", 50_000)
-    with pytest.raises(dspex.DspexError) as error:
+    with pytest.raises(TooLarge) as error:
         _ship(_with(index=b"x" * 60_000))
-    assert error.value.reason == "PAYLOAD_TOO_LARGE"
-    assert "the largest is the program" in str(error.value)
-    assert "its index: 60" in str(error.value)
+    assert error.value.path == "program"
+    assert "the largest is the program" in error.value.reason
+    assert "its index: 60" in error.value.reason
+
+
+def test_a_devset_that_is_too_large_says_how_much_of_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dspex.shipping.shipment._DEVSET_BYTES", 5_000)
+    devset = [dspy.Example(question="q" * 2_000, answer="a").with_inputs("question") for _ in range(9)]
+    with pytest.raises(TooLarge, match="3 of its 9 examples take"):
+        _ship(devset=devset)
+    assert _ship(devset=devset[:2]).rows.count(b"\n") == 2
 
 
 def test_what_the_header_says() -> None:
@@ -252,6 +284,33 @@ def test_without_a_fallback_it_is_an_error_that_says_what_to_do(monkeypatch: pyt
     with pytest.raises(dspex.DspexError, match=r"program\.db"):
         dspex.Evaluate(devset=program.devset(1), metric=program.metric)(unshippable)
     evaluate = dspex.Evaluate(devset=program.devset(1), metric=_capturing(threading.Lock()), fallback="error")
+    with pytest.raises(dspex.DspexError, match="metric_on='driver'"):
+        evaluate(program.Answering())
+
+
+@pytest.mark.parametrize("fallback", [None, "threads"])
+def test_what_is_too_large_falls_back_to_threads_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, fallback: str | None
+) -> None:
+    monkeypatch.setattr("dspex.shipping.shipment.MAX_BYTES", 50_000)
+    evaluate = dspex.Evaluate(devset=program.devset(3), metric=program.metric, fallback=fallback)
+    with pytest.warns(UserWarning, match=r"the limit is 50000.*\(its index: 60.*from a file or an index") as warned:
+        result = evaluate(_with(index=b"x" * 60_000))
+    assert (result.score, result.run_id, result.errors) == (100.0, None, [])
+    assert len(warned) == 1
+
+
+def test_what_is_too_large_is_an_error_without_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dspex.shipping.shipment.MAX_BYTES", 50_000)
+    large = _with(index=b"x" * 60_000)
+    for more in ({"fallback": "error"}, {"address": "cluster:7400"}):
+        evaluate = dspex.Evaluate(devset=program.devset(1), metric=program.metric, **more)
+        with pytest.raises(dspex.DspexError, match="the limit is 50000") as error:
+            evaluate(large)
+        assert error.value.reason == "PAYLOAD_TOO_LARGE"
+        assert error.value.metadata["path"] == "program"
+        assert "fallback='threads'" in str(error.value)
+    evaluate = dspex.Evaluate(devset=program.devset(1), metric=_capturing(b"x" * 60_000), fallback="error")
     with pytest.raises(dspex.DspexError, match="metric_on='driver'"):
         evaluate(program.Answering())
 

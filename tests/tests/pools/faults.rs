@@ -221,3 +221,19 @@ fn the_nodes_death_ends_its_callers_and_leaves_no_process() {
     }
     subject.answer(&["ping"]);
 }
+
+#[test]
+fn a_node_that_ends_lets_calls_under_way_finish_for_five_seconds() {
+    let subject = started(2);
+    let nap = |seconds: u32| subject.call(&["program.py:nap", &json!({"seconds": seconds}).to_string()]).start();
+    let (short, long) = (nap(3), nap(60));
+    assert!(dspex_tests::holds_within(Duration::from_secs(20), || subject.stats()["busy"] == json!(2)));
+    let node = subject.home.node();
+    process::terminate(node);
+    let began = std::time::Instant::now();
+    assert!(short.finish().expect(0).object().is_u64(), "its worker's answer");
+    long.finish().expect(6);
+    assert!(began.elapsed() >= Duration::from_secs(4), "it was not waited for: {:?}", began.elapsed());
+    assert!(process::ends_within(node, Duration::from_secs(20)), "it waited for the long one");
+    assert!(subject.home.python_processes().is_empty());
+}

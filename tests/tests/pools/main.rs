@@ -1,6 +1,7 @@
 //! The pools of a node through the public surface: `dspex pool`, `dspex worker`, the gRPC service, and `dspex node`.
 
 mod calls;
+mod crash_loops;
 mod faults;
 mod limits;
 mod operators;

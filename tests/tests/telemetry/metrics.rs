@@ -2,9 +2,13 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use dspex_tests::Home;
 use dspex_tests::Project;
+use dspex_tests::holds_within;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 fn get(home: &Home, path: &str) -> String {
     let mut stream = UnixStream::connect(home.path().join("node.sock")).expect("it listens");
@@ -42,4 +46,59 @@ fn runs_examples_tokens_and_calls_are_counted() {
     assert_eq!(value(&metrics, "dspex_pool_requests_total{pool=\"general\",outcome=\"error\"}") as u64, 1);
     assert_eq!(value(&metrics, "dspex_python_error_count_total{error_type=\"name_missing\"}") as u64, 1);
     assert!(get(&home, "/healthz/ready").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn the_gauges_of_several_pools_of_a_class_add_up() {
+    let home = Home::new();
+    let projects = [(), ()].map(|()| Project::new("def nap(seconds):\n    time.sleep(seconds)\n"));
+    let call = |project: &Project, command: &[&str]| {
+        home.dspex(&["pool", "call", "general"])
+            .args(command)
+            .env("DSPEX_POOLS__GENERAL__WORKERS", "2")
+            .directory(project.directory())
+            .start()
+    };
+    for project in &projects {
+        call(project, &["ping"]).finish().expect(0);
+    }
+    let workers = |state: &str| {
+        let name = format!("dspex_pool_workers{{pool=\"general\",state=\"{state}\"}}");
+        value(&get(&home, "/metrics"), &name) as u64
+    };
+    let show = |available: u64, busy: u64| {
+        let shown = || (workers("available"), workers("busy")) == (available, busy);
+        assert!(holds_within(PATIENCE, shown), "{} available, {} busy", workers("available"), workers("busy"));
+    };
+    show(4, 0);
+    let naps = projects.each_ref().map(|project| call(project, &["program.py:nap", "10"]));
+    show(2, 2);
+    for nap in naps {
+        nap.finish().expect(0);
+    }
+    show(4, 0);
+}
+
+const LOSES: &str = r#"
+class Losing(dspy.Module):
+    def forward(self, n):
+        if n == 1:
+            os._exit(3)
+        return dspy.Prediction(n=n)
+
+program = Losing()
+
+def metric(example, prediction):
+    return 1.0
+"#;
+
+#[test]
+fn lost_examples_are_counted_as_failed() {
+    let (home, project) = (Home::new(), Project::new(LOSES));
+    project.numbers(6);
+    home.eval(&project).args(["--num-threads", "1", "--workers", "1"]).run().expect(0);
+    let metrics = get(&home, "/metrics");
+    assert_eq!(value(&metrics, "dspex_examples_total{outcome=\"ok\"}") as u64, 5);
+    assert_eq!(value(&metrics, "dspex_examples_total{outcome=\"failed\"}") as u64, 1);
+    assert_eq!(value(&metrics, "dspex_python_error_count_total{error_type=\"WorkerLost\"}") as u64, 1);
 }

@@ -133,3 +133,38 @@ fn a_collector_that_does_not_answer_slows_nothing_down_and_is_told_once() {
     let told = || home.log().lines().filter(|line| line.contains("collector") || line.contains("127.0.0.1:9")).count();
     assert!(holds_within(PATIENCE, || told() > 0), "{}", home.log());
 }
+
+const LOSES: &str = r#"
+class Losing(dspy.Module):
+    def forward(self, n):
+        if n == 1:
+            os._exit(3)
+        while n == 2 and not os.path.exists("go"):
+            time.sleep(0.05)
+        return dspy.Prediction(n=n)
+
+program = Losing()
+
+def metric(example, prediction):
+    return 1.0
+"#;
+
+#[test]
+fn a_lost_example_ends_its_span_with_the_reason_while_the_run_goes_on() {
+    let (home, project, collector) = (Home::new(), Project::new(LOSES), Collector::start());
+    project.numbers(3);
+    let eval = home
+        .eval(&project)
+        .args(["--num-threads", "1", "--workers", "1", "--retries", "0"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint())
+        .env("OTEL_BSP_SCHEDULE_DELAY", "200")
+        .start();
+    let told = holds_within(PATIENCE, || collector.was_sent("exited with code 3"));
+    assert!(told, "{:?}\n{}", collector.spans(), home.log());
+    assert!(named(&collector.spans(), "dspex.run").is_empty(), "the run waits");
+    assert_eq!(named(&collector.spans(), "dspex.example").len(), 2, "the first and the lost one");
+    project.file("go", "");
+    eval.finish().expect(0);
+    let spans = sent(&collector, "dspex.run", 1);
+    assert_eq!(named(&spans, "dspex.example").len(), 3, "{spans:?}");
+}

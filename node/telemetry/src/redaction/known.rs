@@ -69,16 +69,30 @@ pub(super) fn take_out(text: &str) -> Option<String> {
     without
 }
 
-/// A value as it stands, and as JSON and Debug write it.
+/// A value as it stands, and as JSON and Debug write it; and so each of its lines, because what a process prints is looked at
+/// line by line.
 fn forms(name: &str, value: &str) -> Vec<String> {
     let value = value.trim();
-    if !is_secret_variable(name) || value.chars().count() < LENGTH_MIN || REDACTED.contains(value) {
+    if !is_secret_variable(name) {
         return Vec::new();
     }
-    let mut forms = vec![value.to_owned()];
-    let escaped = serde_json::Value::from(value).to_string();
+    let lines = value.lines().map(str::trim).filter(|line| *line != value && !is_armor(line));
+    std::iter::once(value).chain(lines).flat_map(written).collect()
+}
+
+/// "-----BEGIN PRIVATE KEY-----": everybody's.
+fn is_armor(line: &str) -> bool {
+    line.starts_with("-----") && line.ends_with("-----")
+}
+
+fn written(text: &str) -> Vec<String> {
+    if text.chars().count() < LENGTH_MIN || REDACTED.contains(text) {
+        return Vec::new();
+    }
+    let mut forms = vec![text.to_owned()];
+    let escaped = serde_json::Value::from(text).to_string();
     let escaped = &escaped[1..escaped.len() - 1];
-    if escaped != value {
+    if escaped != text {
         forms.push(escaped.to_owned());
     }
     forms

@@ -114,6 +114,21 @@ fn the_values_of_a_callers_variables_go_while_they_are_hidden() {
 }
 
 #[test]
+fn each_line_of_a_value_goes_by_itself() {
+    let printed = ["it said TjBvdCBhIGtleQ", "next \"cXVvdGVk\\\" line", "c2hvcnQ", "-----BEGIN NOTE-----"];
+    printed.iter().for_each(|line| stays(line));
+    let value = "-----BEGIN NOTE-----\r\nTjBvdCBhIGtleQ\r\n  cXVvdGVk\\\" line\r\nc2hvcnQ\r\n-----END NOTE-----\n";
+    let _hidden = hide([("DEPLOY_KEY", value)]);
+    check(printed[0], "it said [redacted]");
+    check(printed[1], "next \"[redacted]");
+    check("{\"n\":\"cXVvdGVk\\\\\\\" line\"}", "{\"n\":\"[redacted]\"}");
+    // Too short to be told from a word, and what everybody's keys begin with.
+    stays(printed[2]);
+    stays(printed[3]);
+    check(&format!("all of it: {}", value.trim()), "all of it: [redacted]");
+}
+
+#[test]
 fn fields_go_by_their_name_first() {
     assert_eq!(redact_field("api_key", "short"), REDACTED);
     assert_eq!(redact_field("password", "true"), "true");

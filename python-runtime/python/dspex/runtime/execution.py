@@ -12,6 +12,7 @@ from dspy.dsp.utils.settings import thread_local_overrides
 
 from dspex.runtime import accounting, failure, loading, protocol, tracing
 from dspex.runtime.canonical import canonical
+from dspex.runtime.directory import WorkingDirectory
 from dspex.runtime.outbox import Result
 
 INTEGRAL = 0
@@ -46,10 +47,12 @@ class Execution:
         self._context = contextvars.copy_context()
         # The same of dspy's settings: as overrides they go before what `dspy.configure` in an example changes for all.
         self._context.run(thread_local_overrides.set, dspy.settings.copy())
+        self._directory = WorkingDirectory()
 
     def run(self, index: int, attempt: int, row: bytes, trace: str | None = None) -> Result:
         """The result; NoScore when there can be none."""
-        return self._context.copy().run(self._run, index, attempt, row, trace)
+        with self._directory:
+            return self._context.copy().run(self._run, index, attempt, row, trace)
 
     def _run(self, index: int, attempt: int, row: bytes, trace: str | None) -> Result:
         account = accounting.Account()

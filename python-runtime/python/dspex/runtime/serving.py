@@ -17,6 +17,7 @@ from dspy.dsp.utils.settings import thread_local_overrides
 from dspex.runtime import accounting, failure, language_models, protocol, references, tracing
 from dspex.runtime.canonical import canonical
 from dspex.runtime.commands import Commands, Defined, NeedsDefinition, UnknownCommand
+from dspex.runtime.directory import WorkingDirectory
 from dspex.runtime.outbox import Outbox, Reply
 from dspex.runtime.programs import ProgramError, Programs
 
@@ -68,6 +69,7 @@ class Serving:
         # As for examples: each call starts from what the imports left.
         self._context = contextvars.copy_context()
         self._context.run(thread_local_overrides.set, dspy.settings.copy())
+        self._directory = WorkingDirectory()
 
     def define(self, name: str, body: bytes | None) -> None:
         self._programs.define(name, body)
@@ -79,7 +81,8 @@ class Serving:
             if name == "ping" and traceparent is None:
                 status, body = DONE, _encode(self._ping(_decode(arguments) if arguments else None))
             else:
-                status, body = self._context.copy().run(self._call, name, arguments, traceparent)
+                with self._directory:
+                    status, body = self._context.copy().run(self._call, name, arguments, traceparent)
         except NeedsDefinition as needs:
             status, body = NEEDS, needs.name.encode("utf-8", "backslashreplace")
         except BaseException as error:  # SystemExit, too: no call ends the worker.

@@ -12,11 +12,22 @@ from dspex.runtime.pickling import ProgramPickler, is_known
 class Unshippable(Exception):
     """Something of the program or the metric exists in the driver only."""
 
+    # As a DspexError names it, and what makes it shippable.
+    code = "UNSHIPPABLE"
+    remedy = "create it where it is used (in forward, or in a function that is called there)"
+
     def __init__(self, path: str, type: str, reason: str) -> None:
         super().__init__(f"{path}: {type} ({reason})")
         self.path = path
         self.type = type
         self.reason = reason
+
+
+class TooLarge(Unshippable):
+    """It could be pickled, but not be sent."""
+
+    code = "PAYLOAD_TOO_LARGE"
+    remedy = "load large data where it is used, from a file or an index"
 
 
 class Stateful(Exception):

@@ -13,6 +13,9 @@ from dspex.errors import DspexError
 _NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 # Shorter values are found everywhere by accident.
 _LEAST_LENGTH = 8
+# Of a value with several lines (a private key) each is one, too. What is found stops the user, so that a line must look
+# like a key: it has no spaces, and is not everybody's "-----BEGIN PRIVATE KEY-----".
+_LINE = re.compile(r"(?!-----)\S{16,}")
 _PICKLE = re.compile(rb'"\$pickle": "([A-Za-z0-9+/=]*)"')
 
 
@@ -36,10 +39,16 @@ def refuse_in_rows(rows: list[bytes], secrets: Mapping[str, str]) -> None:
 
 
 def _forms(value: str) -> Iterator[bytes]:
-    yield value.encode("utf-8", "surrogateescape")
-    escaped = json.dumps(value, ensure_ascii=False)[1:-1]
-    if escaped != value:
-        yield escaped.encode("utf-8", "surrogateescape")
+    for text in (value, *_lines(value)):
+        yield text.encode("utf-8", "surrogateescape")
+        escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+        if escaped != text:
+            yield escaped.encode("utf-8", "surrogateescape")
+
+
+def _lines(value: str) -> list[str]:
+    lines = [line.strip() for line in value.splitlines()]
+    return [line for line in lines if line != value and _LINE.fullmatch(line)]
 
 
 def found(name: str, where: str) -> DspexError:

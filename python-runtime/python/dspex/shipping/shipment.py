@@ -21,9 +21,11 @@ from dspex.runtime.references import LoadFailure
 from dspex.runtime.returning import Returning
 from dspex.shipping import secrets, settings
 from dspex.shipping.locating import unshippable
-from dspex.shipping.pickling import ShippingPickler, Unshippable
+from dspex.shipping.pickling import ShippingPickler, TooLarge, Unshippable
 
 _NAMES = ("program", "metric")
+# What a node takes for one evaluation, all examples together.
+_DEVSET_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Shipment:
 def ship(
     program: Any, metric: Any, devset: Sequence[Any], *, metric_on: str, max_errors: int, num_threads: int
 ) -> Shipment:
-    """Pickles everything; Unshippable where something exists in the driver only, DspexError where a secret is found."""
+    """Pickles everything; Unshippable where something exists in the driver only or is too large, DspexError where there
+    is a secret."""
     contents = {
         "program": program,
         "metric": metric if metric_on == "worker" else None,
@@ -141,6 +144,7 @@ def _unshippable_with(contents: dict[str, Any], name: str, value: str) -> DspexE
 def _rows(devset: Sequence[Any], objects: Sequence[Any]) -> list[bytes]:
     pickled = Returning(objects).dumps
     rows = []
+    total = 0
     for index, example in enumerate(devset):
         if not isinstance(example, dspy.Example):
             raise Unshippable(f"devset[{index}]", type_name(example), "not a dspy.Example")
@@ -149,6 +153,13 @@ def _rows(devset: Sequence[Any], objects: Sequence[Any]) -> list[bytes]:
         except LoadFailure as error:
             located = unshippable(dict(example.items()), f"devset[{index}]")
             raise located or Unshippable(f"devset[{index}]", type_name(example), error.message) from error
+        total += len(rows[-1]) + 1
+        if total > _DEVSET_BYTES:
+            raise TooLarge(
+                "devset",
+                type_name(devset),
+                f"{index + 1} of its {len(devset)} examples take {total} bytes, the limit is {_DEVSET_BYTES}",
+            )
     return rows
 
 
@@ -165,12 +176,11 @@ def _bounded(encoded: bytes, contents: dict[str, Any]) -> bytes:
         return encoded
     sizes = {name: _size(contents[name]) for name in (*_NAMES, "settings")}
     largest = max(sizes, key=lambda name: sizes[name])
-    raise DspexError(
+    raise TooLarge(
+        largest if largest in _NAMES else "dspy.settings",
+        type_name(contents[largest]),
         f"program, metric and settings take {len(encoded)} bytes pickled, the limit is {MAX_BYTES}; the largest is "
-        f"the {largest} with {sizes[largest]}{_largest_part(contents[largest])}. Load large data where it is used, "
-        "from a file or an index",
-        code="INVALID_ARGUMENT",
-        reason="PAYLOAD_TOO_LARGE",
+        f"the {largest} with {sizes[largest]}{_largest_part(contents[largest])}",
     )
 
 
