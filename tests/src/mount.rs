@@ -5,8 +5,11 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::waiting::holds_within;
 
 /// A tmpfs. It goes away with this value; whatever uses it must have been dropped before.
 #[derive(Debug)]
@@ -32,14 +35,23 @@ impl Mount {
         self.directory.path()
     }
 
-    /// Makes it read-only, or writable again.
+    /// Makes it read-only, or writable again. Processes that were killed hold their files open until the kernel has taken them
+    /// away, which is waited for.
     ///
     /// # Panics
-    /// When somebody writes to it at this moment.
+    /// When somebody keeps writing to it.
     pub fn read_only(&self, on: bool) {
         let options = if on { "remount,ro" } else { "remount,rw" };
         let words = [OsStr::new("-o"), OsStr::new(options), self.path().as_os_str()];
-        mount(words).expect("the file system is mounted again");
+        let mut refused = String::new();
+        let done = holds_within(Duration::from_secs(20), || match mount(words) {
+            Ok(()) => true,
+            Err(why) => {
+                refused = why;
+                false
+            }
+        });
+        assert!(done, "the file system cannot be mounted again: {refused}");
     }
 
     /// Fills it but for so many KiB. The space comes back when the file is removed.
