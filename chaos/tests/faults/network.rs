@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspex_chaos::fault::network::{self, Network, OUTSIDE};
 
@@ -42,19 +42,30 @@ fn is_open(network: &Network, from: u32, to: u32) -> bool {
     }
 }
 
+/// Whether one comes to reach the other: a link that was cut takes a moment, on a busy machine a long one, to carry again.
+fn opens(network: &Network, from: u32, to: u32) -> bool {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !is_open(network, from, to) {
+        if Instant::now() > limit {
+            return false;
+        }
+    }
+    true
+}
+
 #[test]
 fn a_cut_host_reaches_nobody_and_heals() {
     if !is_available("cut host", network::probe()) {
         return;
     }
     let (mut network, _servers) = hosts(3);
-    assert!(is_open(&network, 1, 2) && is_open(&network, 3, 2) && is_open(&network, OUTSIDE, 2));
+    assert!(opens(&network, 1, 2) && opens(&network, 3, 2) && opens(&network, OUTSIDE, 2));
     network.cut_host(2).expect("cut");
     assert!(!is_open(&network, 1, 2) && !is_open(&network, 2, 3) && !is_open(&network, OUTSIDE, 2));
-    assert!(is_open(&network, 1, 3) && is_open(&network, OUTSIDE, 3), "the others are whole");
-    assert!(is_open(&network, 2, 2), "it runs on, alone");
+    assert!(opens(&network, 1, 3) && opens(&network, OUTSIDE, 3), "the others are whole");
+    assert!(opens(&network, 2, 2), "it runs on, alone");
     network.heal_host(2).expect("healed");
-    assert!(is_open(&network, 1, 2) && is_open(&network, 2, 3) && is_open(&network, OUTSIDE, 2));
+    assert!(opens(&network, 1, 2) && opens(&network, 2, 3) && opens(&network, OUTSIDE, 2));
 }
 
 #[test]
@@ -65,9 +76,9 @@ fn a_cut_pair_reaches_all_but_each_other() {
     let (mut network, _servers) = hosts(3);
     network.cut_pair(1, 2).expect("cut");
     assert!(!is_open(&network, 1, 2) && !is_open(&network, 2, 1));
-    assert!(is_open(&network, 1, 3) && is_open(&network, 3, 2) && is_open(&network, OUTSIDE, 1));
+    assert!(opens(&network, 1, 3) && opens(&network, 3, 2) && opens(&network, OUTSIDE, 1));
     network.heal_pair(1, 2).expect("healed");
-    assert!(is_open(&network, 1, 2) && is_open(&network, 2, 1));
+    assert!(opens(&network, 1, 2) && opens(&network, 2, 1));
 }
 
 #[test]
@@ -100,11 +111,11 @@ fn a_partition_separates_groups_and_heals_with_all_else() {
     }
     let (mut network, _servers) = hosts(4);
     network.partition(&[&[1, 2], &[3]]).expect("cut");
-    assert!(is_open(&network, 1, 2) && !is_open(&network, 1, 3) && !is_open(&network, 3, 2));
-    assert!(is_open(&network, 4, 3) && is_open(&network, 4, 1), "in no group");
+    assert!(opens(&network, 1, 2) && !is_open(&network, 1, 3) && !is_open(&network, 3, 2));
+    assert!(opens(&network, 4, 3) && opens(&network, 4, 1), "in no group");
     network.cut_host(4).expect("cut");
     network.heal().expect("healed");
-    assert!(is_open(&network, 1, 3) && is_open(&network, 3, 2) && is_open(&network, 4, 1));
+    assert!(opens(&network, 1, 3) && opens(&network, 3, 2) && opens(&network, 4, 1));
 }
 
 #[test]
@@ -115,7 +126,7 @@ fn two_networks_do_not_meet_and_leave_nothing_behind() {
     let (one, servers) = hosts(1);
     let (other, other_servers) = hosts(1);
     assert_ne!(one.address(1), other.address(1));
-    assert!(is_open(&one, 1, 1) && is_open(&other, 1, 1));
+    assert!(opens(&one, 1, 1) && opens(&other, 1, 1));
     let foreign = address(&other, 1);
     assert_eq!(on(&one, 1, &format!("reach {foreign}")).hears(), "not reached");
     let left = |name: &str| {

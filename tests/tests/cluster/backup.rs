@@ -218,7 +218,7 @@ fn a_damaged_file_is_refused_whatever_is_damaged_and_leaves_nothing_behind() {
     refused(&bytes[..bytes.len() - 1], "cut short");
     refused(&[&bytes[..], b"x"].concat(), "after the end");
     refused(b"something else entirely", "does not begin as a snapshot");
-    let mut newer = bytes.clone();
+    let mut newer = bytes;
     newer[8] += 1;
     fs::write(&damaged, newer).expect("written");
     inspect(&new, &damaged).expect(1).says("SNAPSHOT_NEWER").says("newer dspex");
