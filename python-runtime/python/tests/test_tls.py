@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import driver_program as program
+import dspy
 import pytest
 from conftest import PROGRAM
 
@@ -131,6 +133,15 @@ def test_the_environment_names_the_authority_as_well(node: Node, monkeypatch: py
     # Without a token file: the node has left its token for its user, under the name 127.0.0.1.
     with dspex.connect() as client:
         assert client.pool().call("ping", 2)["payload"] == 2
+
+
+def test_an_evaluation_reaches_the_node_by_the_environment(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DSPEX_CA", str(node.ca()))
+    monkeypatch.setenv("DSPEX_TOKEN_FILE", str(node.token_file))
+    evaluate = dspex.Evaluate(devset=program.devset(2), metric=program.metric, address=node.address)
+    with dspy.context(lm=program.make_lm()):
+        result = evaluate(program.Answering())
+    assert (result.score, result.run_id is not None) == (100.0, True)
 
 
 @pytest.mark.parametrize(
