@@ -21,7 +21,7 @@ enum Underway {
     #[default]
     Nothing,
     /// Dropped, they go on.
-    Paused(#[expect(dead_code, reason = "its drop ends the pauses")] Vec<Pause>),
+    Paused(Vec<Pause>),
     Cut,
     Clock(usize),
     Down(Vec<usize>),
