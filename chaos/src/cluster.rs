@@ -189,8 +189,14 @@ impl Cluster {
         words.collect()
     }
 
-    /// Keeps its directory, logs included, beyond its end; where it is.
+    /// Ends its nodes and keeps their logs and data beyond its end; where they are.
     pub fn keep(&mut self) -> PathBuf {
+        for node in &mut self.nodes {
+            node.reap();
+            if let Err(error) = node.keep_data() {
+                eprintln!("{}: its data cannot be kept: {error}", node.name);
+            }
+        }
         self.directory.disable_cleanup(true);
         self.directory.path().to_owned()
     }

@@ -3,6 +3,7 @@
 mod arguments;
 mod check;
 mod play;
+mod soak;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ pub fn run() -> ExitCode {
     let green = match arguments.verb {
         Verb::List => Ok(list()),
         Verb::Run(run) => play::run(&run),
+        Verb::Soak(soak) => soak::run(&soak),
         Verb::Check { history } => check::run(&history),
     };
     match green {

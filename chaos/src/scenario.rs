@@ -68,7 +68,7 @@ impl Scenario {
     }
 }
 
-/// After the faults, how long a cluster may take to take writes at every node.
+/// How long a cluster may take after a fault until its nodes agree on a leader, and until all of them take writes.
 pub const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A node by chance.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspex_api::{Address, ApiError, Ca, Client, Credentials, TimeLimits, Token, reason};
 use tokio::runtime::Runtime;
@@ -32,6 +32,25 @@ pub struct Target {
 
 /// For questions of the harness: a node that lives answers within it.
 pub(crate) const QUESTION: TimeLimits = limits(Duration::from_secs(1), Duration::from_secs(5));
+
+/// Waits until all nodes answer and know the same leader.
+pub(crate) fn is_whole_within(target: &Target, limit: Duration) -> bool {
+    let leader = |node| {
+        let status = target.ask(node, async |client| client.cluster_status().await).ok()?;
+        (status.leader_id != 0).then_some(status.leader_id)
+    };
+    let begun = Instant::now();
+    loop {
+        let leaders: Option<Vec<u64>> = (0..target.doors().len()).map(leader).collect();
+        if leaders.is_some_and(|leaders| leaders.iter().all(|other| Some(other) == leaders.first())) {
+            return true;
+        }
+        if begun.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
 
 pub(crate) const fn limits(connect: Duration, call: Duration) -> TimeLimits {
     TimeLimits { connect, call, load: call }

@@ -138,12 +138,30 @@ impl Node {
         }
     }
 
+    /// Copies its data beside its log, where it has a disk of its own, which goes away with it.
+    pub(super) fn keep_data(&self) -> Result<(), ClusterError> {
+        if self.disk.is_some() { copy(&self.data(), &self.directory.join("data")) } else { Ok(()) }
+    }
+
     /// Writes out what the kernel holds back of its disk, as its age would make it do some time.
     pub fn write_back(&self) -> Result<(), ClusterError> {
         let path = self.data();
         let written = File::open(&path).and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
         written.map_err(ClusterError::at(&path))
     }
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), ClusterError> {
+    make_directory(to)?;
+    for entry in fs::read_dir(from).map_err(ClusterError::at(from))?.flatten() {
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else if path.is_file() {
+            fs::copy(&path, target).map_err(ClusterError::at(&path))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Node {

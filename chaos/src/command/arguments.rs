@@ -30,6 +30,8 @@ pub enum Verb {
     List,
     /// Play a scenario, at a cluster that is made for it or at one of yours
     Run(Run),
+    /// Play all scenarios in rounds, until 200 kills, 100 power cuts and 200,000 operations are done or the time is over
+    Soak(Soak),
     /// Check a history that was kept, with the promises that a history alone shows
     Check {
         /// JSON lines, as `run --history` keeps them
@@ -83,6 +85,22 @@ pub struct Run {
     pub end: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub struct Soak {
+    /// The program whose nodes are broken
+    #[arg(long, value_name = "PATH", default_value = "dspex")]
+    pub program: PathBuf,
+    /// No round begins after so many minutes; the same command goes on later
+    #[arg(long, default_value_t = 120)]
+    pub minutes: u64,
+    /// Where rounds, and the histories of red ones, are kept
+    #[arg(long, value_name = "DIRECTORY", default_value = "soak")]
+    pub into: PathBuf,
+    /// The seed of the first round
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
 fn name(text: &str) -> Result<String, String> {
     match scenario::find(text) {
         Some(_) => Ok(text.to_owned()),
@@ -102,6 +120,7 @@ mod tests {
         let parse = |line: &str| Arguments::try_parse_from(line.split_whitespace());
         assert!(parse("dspex-chaos run kill-nine --seed 3 --nodes 5").is_ok());
         assert!(parse("dspex-chaos run kill-nine --against a:1,b:2 --token-file t").is_ok());
+        assert!(parse("dspex-chaos soak --minutes 5 --into there").is_ok());
         assert!(parse("dspex-chaos run no-such").is_err());
         assert!(parse("dspex-chaos run kill-nine --against a:1").is_err(), "without a token");
         assert!(parse("dspex-chaos run kill-nine --against a:1 --token-file t --nodes 5").is_err());

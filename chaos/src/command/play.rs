@@ -1,6 +1,6 @@
 //! `dspex-chaos run`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dspex_chaos::cluster::{Cluster, Layout, Program};
@@ -80,10 +80,10 @@ fn seed() -> u64 {
 }
 
 /// A program by its path, or by its name in `PATH`.
-fn found(program: &PathBuf) -> Result<PathBuf, String> {
+pub(super) fn found(program: &Path) -> Result<PathBuf, String> {
     let search = std::env::var_os("PATH").unwrap_or_default();
     let in_path = std::env::split_paths(&search).map(|directory| directory.join(program));
-    let named = std::iter::once(program.clone()).filter(|path| path.components().count() > 1);
+    let named = std::iter::once(program.to_owned()).filter(|path| path.components().count() > 1);
     let mut known = named.chain(in_path).filter(|path| path.is_file());
     let missing = || format!("there is no program {}: name it with --program", program.display());
     known.next().ok_or_else(missing)?.canonicalize().map_err(|error| format!("{}: {error}", program.display()))

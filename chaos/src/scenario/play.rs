@@ -11,6 +11,7 @@ use crate::promise::{answers_again, goes_on, memory_is_bounded, no_defects, of_h
 use crate::schedule::{Schedule, Step};
 use crate::stage::{Landed, Stage};
 use crate::stopwatch::Stopwatch;
+use crate::target;
 use crate::traffic::Traffic;
 
 /// Traffic before the first fault, and after the last one.
@@ -90,6 +91,12 @@ fn run(schedule: &Schedule, stage: &mut dyn Stage, stopwatch: Stopwatch) -> Play
     let mut played = Played::default();
     for Step { at, lasts, fault } in &schedule.steps {
         sleep(at.saturating_sub(begun.elapsed()));
+        // Else faults of a minority would add up to one of a majority.
+        if !target::is_whole_within(stage.target(), SETTLE_LIMIT) {
+            let told =
+                format!("before {fault} the nodes did not agree on a leader within {} s", SETTLE_LIMIT.as_secs());
+            played.wrong.push(told);
+        }
         let from_ns = stopwatch.now_ns();
         match stage.begin(fault) {
             Ok(()) => {

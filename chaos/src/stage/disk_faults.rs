@@ -6,7 +6,9 @@ use crate::cluster::{Cluster, ClusterError};
 use crate::fault::full_disk::FullDisk;
 
 /// How long a node may take to notice, while the cluster is written to.
-const NOTICE: Duration = Duration::from_secs(15);
+const NOTICE: Duration = Duration::from_secs(30);
+/// On a full disk it may never notice: databases take room in advance.
+const NOTICE_FULL: Duration = Duration::from_secs(2);
 
 /// What a disk has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,33 +38,46 @@ impl Kind {
             Self::Failing => "Input/output error",
         }
     }
+
+    fn notice(self) -> Duration {
+        if self == Self::Full { NOTICE_FULL } else { NOTICE }
+    }
 }
 
 impl Suffering {
     /// Waits for the node's end, gives it its disk back, starts it; what was wrong with its end.
     pub(super) fn end(self, cluster: &mut Cluster) -> Result<Vec<String>, ClusterError> {
-        let Self { node, kind, full, log_length } = self;
-        let ended = cluster.node(node).ends_within(NOTICE);
+        let wrong = self.refusal(cluster)?;
+        if cluster.node(self.node).pid().is_some() {
+            cluster.node(self.node).kill()?;
+        }
+        match self.full {
+            Some(full) => full.end(),
+            None => cluster.node(self.node).disk_mut()?.mount_again()?,
+        }
+        cluster.start_node(self.node)?;
+        Ok(wrong)
+    }
+
+    /// What is wrong with how the node ended.
+    fn refusal(&self, cluster: &mut Cluster) -> Result<Vec<String>, ClusterError> {
+        let Self { node, kind, log_length, .. } = *self;
+        let mut ended = cluster.node(node).ends_within(kind.notice());
+        if ended.is_none() && kind == Kind::Full {
+            // It writes into room that it had taken before. A new life has to take some.
+            cluster.node(node).kill()?;
+            cluster.start_node(node)?;
+            ended = cluster.node(node).ends_within(NOTICE);
+        }
+        let (name, words) = (cluster.node(node).name.clone(), kind.words());
         let said = cluster.node(node).log_since(log_length);
-        let name = cluster.node(node).name.clone();
-        let wrong = match ended {
-            None => {
-                vec![format!("{name} runs on after {} s with a disk that says {:?}", NOTICE.as_secs(), kind.words())]
-            }
+        Ok(match ended {
+            None => vec![format!("{name} runs on after {} s with a disk that says {words:?}", NOTICE.as_secs())],
             Some(status) if status.success() => vec![format!("{name} ended with success though its disk failed")],
-            Some(_) if !said.contains(kind.words()) => {
-                vec![format!("{name} ended without naming the cause ({:?}):\n{said}", kind.words())]
+            Some(_) if !said.contains(words) => {
+                vec![format!("{name} ended without naming the cause ({words:?}):\n{said}")]
             }
             Some(_) => Vec::new(),
-        };
-        if ended.is_none() {
-            cluster.node(node).kill()?;
-        }
-        match full {
-            Some(full) => full.end(),
-            None => cluster.node(node).disk_mut()?.mount_again()?,
-        }
-        cluster.start_node(node)?;
-        Ok(wrong)
+        })
     }
 }
