@@ -57,14 +57,14 @@ pub struct Schedule {
 pub type Draw = fn(&mut Chance, usize) -> Fault;
 
 impl Schedule {
-    /// Faults one after the other for about so long, but at least `least` of them. Each lasts 0.3 to 2.3 seconds, one of six five seconds more,
+    /// Faults one after the other for about so long, but at least `least` of them. Each lasts 0.3 to 2.3 seconds, one of six eight seconds more,
     /// long enough for an election; half a second to a second and a half of peace are before it.
     pub fn draw(seed: u64, nodes: usize, length: Duration, least: usize, draw: Draw) -> Self {
         let mut chance = Chance::new(seed);
         let (mut at, mut steps) = (Duration::ZERO, Vec::new());
         while at < length || steps.len() < least {
             at += Duration::from_millis(500 + chance.below(1000));
-            let longer = if chance.below(6) == 0 { 5000 } else { 0 };
+            let longer = if chance.below(6) == 0 { 8000 } else { 0 };
             let lasts = Duration::from_millis(300 + chance.below(2000) + longer);
             steps.push(Step { at, lasts, fault: draw(&mut chance, nodes) });
             at += lasts;
