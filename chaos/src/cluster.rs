@@ -23,9 +23,9 @@ pub use layout::{Layout, Need, Program};
 pub use node::Node;
 
 use crate::control::no_sync;
+use crate::fault::Disk;
 use crate::fault::clock::Clock;
 use crate::fault::network::Network;
-use crate::fault::{Disk, FaultError};
 use crate::target::{Door, Target};
 
 /// For a start, an election or a catch-up, on a machine that does something else as well.
@@ -237,7 +237,7 @@ fn make_node(layout: &Layout, directory: &Path, position: usize) -> Result<Node,
     let directory = directory.join(&name);
     node::make_directory(&directory)?;
     let disk = layout.disk_megabytes.map(Disk::new).transpose()?;
-    let clock = layout.clocks.then(Clock::new).transpose().map_err(FaultError::from)?;
+    let clock = layout.clocks.then(Clock::new).transpose()?;
     Ok(Node::new(name, directory, disk, clock))
 }
 

@@ -30,12 +30,12 @@ pub(super) struct Suffering {
 }
 
 impl Kind {
-    /// What a person finds in the log: the system's words.
-    fn words(self) -> &'static str {
+    /// What a person finds in the log, one of them. A disk that the kernel forbids to be written fails a sync that was under way.
+    fn words(self) -> &'static [&'static str] {
         match self {
-            Self::Full => "No space left on device",
-            Self::ReadOnly => "Read-only file system",
-            Self::Failing => "Input/output error",
+            Self::Full => &["No space left on device", "no space left", "STORAGE_FULL"],
+            Self::ReadOnly => &["Read-only file system", "Input/output error"],
+            Self::Failing => &["Input/output error"],
         }
     }
 
@@ -74,7 +74,7 @@ impl Suffering {
         Ok(match ended {
             None => vec![format!("{name} runs on after {} s with a disk that says {words:?}", NOTICE.as_secs())],
             Some(status) if status.success() => vec![format!("{name} ended with success though its disk failed")],
-            Some(_) if !said.contains(words) => {
+            Some(_) if !words.iter().any(|word| said.contains(word)) => {
                 vec![format!("{name} ended without naming the cause ({words:?}):\n{said}")]
             }
             Some(_) => Vec::new(),

@@ -190,7 +190,7 @@ async fn ask(
         Action::Get => {
             let freshness = if linearizable { Freshness::Linearizable } else { Freshness::Stale };
             let get = GetSessionRequest { session_id, freshness: freshness.into(), version: None };
-            client.session(get).await.map(found)
+            client.session(get).await.map(|session| found(&session))
         }
         Action::Create { value } => {
             let data = [(NAME.to_owned(), json(value))].into();
@@ -221,7 +221,7 @@ fn json(value: &str) -> String {
     format!("\"{value}\"")
 }
 
-fn found(session: Session) -> Outcome {
+fn found(session: &Session) -> Outcome {
     let value = session.data.get(NAME).map(String::as_str).unwrap_or_default();
     Outcome::Found { version: session.version, value: value.trim_matches('"').to_owned() }
 }
