@@ -77,7 +77,7 @@ pub struct Run {
     /// The authority of your nodes' certificates, PEM
     #[arg(long, value_name = "FILE", requires = "against")]
     pub ca: Option<PathBuf>,
-    /// What makes the fault at one of your nodes; {node} is its host, {fault} the fault
+    /// What makes the fault at one of your nodes; {node} is its host, {address} HOST:PORT, {fault} the fault
     #[arg(long, value_name = "COMMAND", requires = "against")]
     pub begin: Option<String>,
     /// What ends it and brings the node back

@@ -35,9 +35,8 @@ fn at_an_operators(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     let token_file = run.token_file.clone().ok_or("--token-file is missing")?;
     let door = |text: &String| {
         let address: dspex_api::Address = text.parse()?;
-        let host = text.trim_start_matches("https://").trim_start_matches("http://");
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-        Ok(Door { name: host.to_owned(), address, token_file: token_file.clone(), ca: run.ca.clone() })
+        let name = text.trim_start_matches("https://").trim_start_matches("http://");
+        Ok(Door { name: name.to_owned(), address, token_file: token_file.clone(), ca: run.ca.clone() })
     };
     let doors = run.against.iter().map(door).collect::<Result<Vec<_>, String>>()?;
     let target = Target::new(doors).map_err(|error| error.to_string())?;

@@ -12,7 +12,7 @@ use crate::target::Target;
 /// Such as `ssh` to a machine and a command there.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Commands of a shell. `{node}` is the node as it was named, `{fault}` the kind of the fault.
+/// Commands of a shell. `{node}` is the host of a node, `{address}` its whole address, `{fault}` the kind of the fault.
 #[derive(Clone, Debug, Default)]
 pub struct Hooks {
     /// Makes a fault at a node.
@@ -77,8 +77,9 @@ impl Stage for OperatorsCluster {
     }
 }
 
-fn filled(command: &str, node: &str, fault: &str) -> String {
-    command.replace("{node}", node).replace("{fault}", fault)
+fn filled(command: &str, address: &str, fault: &str) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    command.replace("{node}", host).replace("{address}", address).replace("{fault}", fault)
 }
 
 #[cfg(test)]
@@ -87,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_command_is_filled_in() {
-        let line = filled("ssh {node} chaos {fault} # {node}", "n1.example", "kill");
-        assert_eq!(line, "ssh n1.example chaos kill # n1.example");
+        let line = filled("ssh {node} chaos {fault} # {address}", "n1.example:7400", "kill");
+        assert_eq!(line, "ssh n1.example chaos kill # n1.example:7400");
     }
 }
