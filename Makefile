@@ -1,6 +1,6 @@
 # Few commands, each a script of its own. Every one sets up what it needs and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench verify fix requirements
+.PHONY: help demo build test soak bench verify fix requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -13,6 +13,9 @@ build: ## set up, then build; leaves .venv/bin/dspex and .venv/bin/python
 
 test: ## set up, then every check and every test
 	@scripts/test.sh
+
+soak: ## set up, then break clusters for hours: kill -9, power cuts and all else; SOAK_MINUTES=N, goes on where it was stopped
+	@scripts/soak.sh
 
 bench: ## set up, then measure beside dspy (long; JSON lines on stdout)
 	@scripts/bench.sh

@@ -1,10 +1,12 @@
 //! Controls: what shows that a check can see what it is to see.
 //!
 //! A check that finds nothing has found nothing only where it would have found something. `Simulation` gives histories that are
-//! right, `Mutant` plants a fault that no correct system can have produced, in those or in a recorded one.
+//! right, `Mutant` plants a fault that no correct system can have produced, in those or in a recorded one. `no_sync` starts nodes whose syncs do
+//! nothing.
 
 mod chance;
 mod mutant;
+pub(crate) mod no_sync;
 mod register;
 mod simulation;
 #[cfg(test)]

@@ -26,5 +26,6 @@ pub mod power_cut;
 mod process;
 pub mod read_only;
 
+pub(crate) use command::wait as wait_for_child;
 pub use disk::Disk;
 pub use error::FaultError;

@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("dspex-tests", &["dspex-api"]),
-    ("dspex-chaos", &[]),
+    ("dspex-chaos", &["dspex-api"]),
 ];
 
 /// Foreign libraries, and the only rooms that may name them. `deny.toml` says the same to cargo-deny.
@@ -48,7 +48,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["dspex-transport"]),
     ("rcgen", &["dspex-transport"]),
     ("parquet", &["dspex-cli"]),
-    ("clap", &["dspex-cli", "dspex"]),
+    ("clap", &["dspex-cli", "dspex", "dspex-chaos"]),
     ("tonic", &["dspex-api", "dspex"]),
     ("tonic-health", &["dspex"]),
     ("tonic-reflection", &["dspex"]),

@@ -30,7 +30,7 @@ pub(super) fn run_with(words: &[impl AsRef<OsStr>], input: &str) -> Result<Strin
         let _ = stdin.write_all(input.as_bytes());
     }
     let outputs = [collect(child.stdout.take()), collect(child.stderr.take())];
-    let ended = wait(&mut child);
+    let ended = wait(&mut child, LIMIT);
     let [stdout, stderr] = outputs.map(|output| output.join().unwrap_or_default());
     match ended.map_err(|error| failed(error.to_string()))? {
         Some(status) if status.success() => Ok(stdout),
@@ -81,13 +81,13 @@ fn collect(output: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Str
 }
 
 /// Its status, or none where it had to be killed.
-fn wait(child: &mut Child) -> std::io::Result<Option<std::process::ExitStatus>> {
+pub(crate) fn wait(child: &mut Child, limit: Duration) -> std::io::Result<Option<std::process::ExitStatus>> {
     let (begun, mut pause) = (Instant::now(), Duration::from_micros(200));
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if begun.elapsed() > LIMIT {
+        if begun.elapsed() > limit {
             child.kill()?;
             child.wait()?;
             return Ok(None);

@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use super::FaultError;
 use super::process::Process;
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// A process that waits for a slow disk ends when the disk has answered.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Why processes cannot be killed here.
 pub fn probe() -> Result<(), String> {

@@ -1,0 +1,18 @@
+//! The disk of a node is full.
+
+use super::{Scenario, one};
+use crate::cluster::Need;
+use crate::control::Chance;
+use crate::schedule::Fault;
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "full-disk",
+    says: "ENOSPC at one node: it ends, says why, and the others go on",
+    needs: &[Need::Disks],
+    least: 1,
+    draw,
+};
+
+fn draw(chance: &mut Chance, nodes: usize) -> Fault {
+    Fault::FillDisk(one(chance, nodes))
+}
