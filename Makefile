@@ -14,7 +14,7 @@ build: ## set up, then build; leaves .venv/bin/dspex and .venv/bin/python
 test: ## set up, then every check and every test
 	@scripts/test.sh
 
-bench: ## set up, then measure beside dspy (long; JSON lines on stdout)
+bench: ## set up, then measure beside dspy and etcd (long; JSON lines on stdout)
 	@scripts/bench.sh
 
 verify: ## the checks without the tests: formatting, lints, types, scripts; changes nothing
