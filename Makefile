@@ -17,7 +17,7 @@ test: ## set up, then every check and every test
 soak: ## set up, then break clusters for hours: kill -9, power cuts and all else; SOAK_MINUTES=N, goes on where it was stopped
 	@scripts/soak.sh
 
-bench: ## set up, then measure beside dspy (long; JSON lines on stdout)
+bench: ## set up, then measure beside dspy and etcd (long; JSON lines on stdout)
 	@scripts/bench.sh
 
 verify: ## the checks without the tests: formatting, lints, types, scripts; changes nothing

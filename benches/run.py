@@ -1,4 +1,4 @@
-"""All benchmarks, or those named: DSPex beside dspy and other pools. Figures as JSON lines on stdout, words on stderr.
+"""All benchmarks, or those named: DSPex beside dspy, other pools and etcd. Figures on stdout (JSON), words on stderr.
 
 Ends with 0 whether or not a target was met, and with 1 when a benchmark broke.
 """
@@ -29,6 +29,10 @@ BENCHMARKS = (
     "pool_memory",
     "pool_kill",
     "evaluate_dropin",
+    "session_rates",
+    "leader_kill",
+    "leader_transfer",
+    "idle_sessions",
 )
 
 

@@ -76,3 +76,23 @@ install_fault_packages() {
     apt_install "${packages[@]}" || say "They could not be installed; $skipped."
     unlock
 }
+
+# Prints the path of etcd, beside which consensus is measured: the machine's, or that of Debian's package, unpacked into the cache.
+# The package is not installed, because it would start a server of its own.
+with_etcd() {
+    local home="$CACHE/etcd"
+    if command -v etcd; then return; fi
+    if [[ ! -x $home/usr/bin/etcd ]]; then
+        { command -v apt-get && command -v dpkg-deb; } >/dev/null 2>&1 || return 1
+        say "Fetching etcd for the benchmarks ..."
+        rm -rf "$home" "$home.new"
+        mkdir -p "$home.new"
+        (
+            cd "$home.new"
+            apt-get -q download etcd-server >&2 || { apt_get update && apt-get -q download etcd-server >&2; } || exit 1
+            dpkg-deb -x etcd-server_*.deb . && rm etcd-server_*.deb
+        ) || return 1
+        mv "$home.new" "$home"
+    fi
+    echo "$home/usr/bin/etcd"
+}

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -74,6 +75,7 @@ class Figure:
                 "others_cpus": _short(median(self.others_cpus)) if self.others_cpus else None,
             },
             "versions": versions(),
+            "command": " ".join([f"benches/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         }
         print(json.dumps(line), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from statistics import median
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -36,6 +37,29 @@ def shared_out_bytes(pid: int) -> int:
         return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
     except (FileNotFoundError, ProcessLookupError):
         return 0
+
+
+def resident_bytes(pid: int) -> int:
+    """A process's memory (RSS): files that it has mapped are in it, too."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+
+
+def disk_bytes(directory: Path) -> int:
+    """What a directory takes of the disk: blocks, so that a file's holes count nothing and its reserves do."""
+    return sum(512 * path.lstat().st_blocks for path in directory.rglob("*"))
+
+
+def sync_ms(directory: Path, times: int = 100) -> float:
+    """How long the disk takes to make a small write durable, in the median: what every durable write waits for."""
+    taken = []
+    with (directory / "sync").open("wb", buffering=0) as file:
+        for _ in range(times):
+            file.write(b"x" * 256)
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            taken.append(1000 * (time.perf_counter() - began))
+    return round(median(taken), 3)
 
 
 def _busy_seconds() -> float:

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import machine
+
 BENCHES = Path(__file__).resolve().parents[1]
 ROOT = BENCHES.parent
 CASES = BENCHES / "cases"
@@ -22,11 +24,12 @@ PROGRAM = os.environ.get("DSPEX_TEST_PROGRAM") or str(ROOT / ".venv" / "bin" / "
 PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
 # The same with Ray, which nothing else needs (requirements/bench.in).
 RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON", "")
+_EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target") / "release/examples"
 # Calls from Rust inside a node (actors/examples).
-ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(
-    Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target")
-    / "release/examples/pool_round_trips"
-)
+ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(_EXAMPLES / "pool_round_trips")
+# The client of the consensus benchmarks (tests/examples), and the server beside which they are measured.
+LOAD = os.environ.get("DSPEX_BENCH_CONSENSUS_LOAD") or str(_EXAMPLES / "consensus_load")
+ETCD = os.environ.get("DSPEX_BENCH_ETCD") or "etcd"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,19 @@ def directory() -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def directory_on_disk() -> Iterator[Path]:
+    """A temporary directory where a sync means something, or none at all."""
+    memory = {"tmpfs", "ramfs"}
+    if machine.filesystem(Path(tempfile.gettempdir())) in memory:
+        # For all that asks from here on, the figures' own line about the file system included.
+        tempfile.tempdir = "/var/tmp"
+        if machine.filesystem(Path(tempfile.tempdir)) in memory:
+            raise RuntimeError("temporary directories are in memory here: name a directory on a disk in TMPDIR")
+    with directory() as made:
+        yield made
 
 
 def say(text: str) -> None:

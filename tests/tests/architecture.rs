@@ -49,7 +49,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rcgen", &["dspex-transport"]),
     ("parquet", &["dspex-cli"]),
     ("clap", &["dspex-cli", "dspex", "dspex-chaos"]),
-    ("tonic", &["dspex-api", "dspex"]),
+    // The tests' example `consensus_load`, the client of the benchmarks, speaks to etcd, too.
+    ("tonic", &["dspex-api", "dspex", "dspex-tests"]),
     ("tonic-health", &["dspex"]),
     ("tonic-reflection", &["dspex"]),
     ("opentelemetry", &["dspex-telemetry"]),
