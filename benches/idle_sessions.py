@@ -1,8 +1,8 @@
 """Many idle sessions of one value of 128 bytes, beside as many keys of etcd: disk, memory, and a start with them.
 
-A node is stopped as an operator stops it, before there are any and when all are there: what its data directory has grown
-by, divided by their number, is what one takes of the disk. Then it is started again, until it answers a stale read, and
-until it answers a linearizable one.
+A node is stopped as an operator stops it, before there are any and when all are there: what its data directory has
+grown by, divided by their number, is what one takes of the disk. Then it is started again, until it answers a stale
+read, and until it answers a linearizable one.
 """
 
 from __future__ import annotations

@@ -45,8 +45,9 @@ struct Seen {
 
 pub async fn measure(cluster: &Cluster, order: &Rates) -> Result<Value, Failure> {
     let connections = Arc::new(cluster.connections(order.connections_per_node).await?);
+    let leader = leader(&connections).await?;
     let phase = Arc::new(AtomicU8::new(WARMING_UP));
-    let mut clients = JoinSet::new();
+    let mut prepared = JoinSet::new();
     for number in 0..order.clients {
         let client = Client {
             number,
@@ -56,7 +57,12 @@ pub async fn measure(cluster: &Cluster, order: &Rates) -> Result<Value, Failure>
             what: order.what,
             phase: Arc::clone(&phase),
         };
-        clients.spawn(client.work());
+        prepared.spawn(client.prepared());
+    }
+    // All keys are there before the warm-up begins.
+    let mut clients = JoinSet::new();
+    for client in prepared.join_all().await {
+        clients.spawn(client?.work());
     }
     sleep(Duration::try_from_secs_f64(order.warm_up_s)?).await;
     let before = Reading::take(cluster)?;
@@ -65,16 +71,22 @@ pub async fn measure(cluster: &Cluster, order: &Rates) -> Result<Value, Failure>
     phase.store(ENDED, Ordering::Relaxed);
     let used = Reading::take(cluster)?.since(&before);
     let mut all = Seen::default();
-    while let Some(client) = clients.join_next().await {
-        let seen = client??;
+    for seen in clients.join_all().await {
         all.latencies_us.extend(seen.latencies_us);
         all.failures += seen.failures;
         all.last_failure = seen.last_failure.or(all.last_failure);
     }
-    answer(all, &used)
+    let is_steady = self::leader(&connections).await? == leader;
+    answer(all, &used, is_steady)
 }
 
-fn answer(mut all: Seen, used: &Used) -> Result<Value, Failure> {
+/// Who leads, as the first node sees it.
+async fn leader(connections: &[Connection]) -> Result<u64, Failure> {
+    let first = connections.first().ok_or("there is nobody to call")?;
+    Ok(first.view(CALL_LIMIT).await?.leader)
+}
+
+fn answer(mut all: Seen, used: &Used, is_steady: bool) -> Result<Value, Failure> {
     all.latencies_us.sort_unstable();
     let Some(last) = all.latencies_us.len().checked_sub(1) else {
         return Err(format!("no call was answered: {}", all.last_failure.unwrap_or_default()).into());
@@ -91,15 +103,21 @@ fn answer(mut all: Seen, used: &Used) -> Result<Value, Failure> {
         "servers_cpus": used.servers / used.wall,
         "client_cpus": used.client / used.wall,
         "others_cpus": used.others_cpus,
+        // Another leader afterwards: what was measured is an election, too.
+        "steady": is_steady,
         "failures": all.failures,
         "failure": all.last_failure,
     }))
 }
 
 impl Client {
-    async fn work(self) -> Result<Seen, Failure> {
+    async fn prepared(self) -> Result<Self, Failure> {
+        self.connection(0).create(&self.key, &value(), CALL_LIMIT).await?;
+        Ok(self)
+    }
+
+    async fn work(self) -> Seen {
         let value = value();
-        self.connection(0).create(&self.key, &value, CALL_LIMIT).await?;
         let mut seen = Seen::default();
         for turn in 0.. {
             let begun = Instant::now();
@@ -121,7 +139,7 @@ impl Client {
                 }
             }
         }
-        Ok(seen)
+        seen
     }
 
     /// Another node with each turn; of its connections always the same, which clients with other numbers do not share.
