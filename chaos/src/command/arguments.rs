@@ -71,7 +71,7 @@ pub struct Run {
     /// Your own cluster: the API addresses of its nodes
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', requires = "token_file")]
     pub against: Vec<String>,
-    /// The file with a token that may write sessions at every node
+    /// The file with a token that every node takes, of the role admin
     #[arg(long, value_name = "FILE", requires = "against")]
     pub token_file: Option<PathBuf>,
     /// The authority of your nodes' certificates, PEM

@@ -14,11 +14,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Asks all nodes for digests of their states until all have named the same index.
 pub fn check(target: &Target) -> Finding {
     let begun = Instant::now();
-    let mut asked = Digests::default();
+    let (mut asked, mut refusal) = (Digests::default(), String::new());
     loop {
         for (node, door) in target.doors().iter().enumerate() {
-            if let Ok(answer) = target.ask(node, async |client| client.state_hash().await) {
-                asked.add(answer.applied_index, &door.name, answer.hash);
+            match target.ask(node, async |client| client.state_hash().await) {
+                Ok(answer) => asked.add(answer.applied_index, &door.name, answer.hash),
+                Err(error) => refusal = format!("; {} said last: {error}", door.name),
             }
         }
         let broken = asked.differing();
@@ -29,7 +30,7 @@ pub fn check(target: &Target) -> Finding {
             return Finding::new(PROMISE, format!("{} nodes at index {index}", target.doors().len()), broken);
         }
         if begun.elapsed() > LIMIT {
-            let broken = format!("within {} s the nodes did not come to the same index", LIMIT.as_secs());
+            let broken = format!("within {} s the nodes did not come to the same index{refusal}", LIMIT.as_secs());
             return Finding::new(PROMISE, asked.looked_at(), vec![broken]);
         }
         std::thread::sleep(PAUSE);

@@ -11,7 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     name: "mixed",
     says: "all of them, by chance",
     needs: &[Need::Networks, Need::Disks, Need::Clocks],
-    least: 8,
+    least: 5,
     draw,
 };
 
