@@ -16,8 +16,7 @@ pub fn check(target: &Target, limit: Duration) -> Finding {
     let begun = Instant::now();
     let mut broken = Vec::new();
     for (node, door) in target.doors().iter().enumerate() {
-        loop {
-            let Err(error) = target.ask(node, write) else { break };
+        while let Err(error) = target.ask(node, write) {
             if begun.elapsed() > limit {
                 broken.push(format!("{} takes no writes {} s after the faults: {error}", door.name, limit.as_secs()));
                 break;
