@@ -7,6 +7,7 @@ mod append;
 mod snapshot;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ use openraft::raft::{
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use openraft::{OptionalSend, RaftTypeConfig};
+use tokio::sync::Semaphore;
 
 use crate::addresses::Addresses;
 use crate::codec::wire;
@@ -75,6 +77,8 @@ enum Purpose {
 pub(crate) struct Peer {
     node: u64,
     purpose: Purpose,
+    /// Room for appends on their way, those of streams that were given up included.
+    room: Arc<Semaphore>,
     /// As it was when openraft began; the network knows newer ones.
     address: String,
     network: Network,
@@ -82,7 +86,8 @@ pub(crate) struct Peer {
 
 impl Network {
     fn peer(&self, node: u64, member: &Member, purpose: Purpose) -> Peer {
-        Peer { node, purpose, address: member.address.clone(), network: self.clone() }
+        let room = Arc::new(Semaphore::new(append::IN_FLIGHT));
+        Peer { node, purpose, room, address: member.address.clone(), network: self.clone() }
     }
 
     /// The way to a member on a channel; `None`: an embedded node has no peers.

@@ -1,6 +1,7 @@
 //! Appends in flight to one peer: sent in order, answered in order, ended by the first that fails.
 
 use std::future::ready;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, Stream, StreamExt};
@@ -14,7 +15,7 @@ use crate::codec::wire;
 use crate::types::Types;
 
 /// Appends on their way at once. Each is a megabyte of entries at the most.
-const IN_FLIGHT: usize = 64;
+pub(super) const IN_FLIGHT: usize = 64;
 
 /// A follower that syncs slowly is still a follower; the transport notices one that is gone.
 const SLOWEST_APPEND: Duration = Duration::from_secs(5);
@@ -37,18 +38,32 @@ where
         let request = input.next().await?;
         let session = match session {
             Some(session) => Ok(session),
-            None => peer.session(setup).await,
+            None => {
+                // Appends of a stream that was given up are refused one after another, and what comes among them as well: a
+                // follower under traffic would never catch up. All of them are answered first.
+                drop(peer.room.acquire_many(IN_FLIGHT as u32).await);
+                peer.session(setup).await
+            }
         };
         match session {
             Ok(session) => {
+                let room = Arc::clone(&peer.room).acquire_owned().await;
                 let pending = session.begin(method, wire::encode_append(&request)).await.map_err(rpc_error);
-                Some((pending, (input, Some(session))))
+                // A task of its own: it waits for the answer whether or not the stream still does.
+                let answer = pending.map(|pending| {
+                    tokio::spawn(async move {
+                        let answer = pending.within(limit).await;
+                        drop(room);
+                        answer
+                    })
+                });
+                Some((answer, (input, Some(session))))
             }
             Err(error) => Some((Err(error), (input, None))),
         }
     });
     let answers = begun.map(move |begun| async move {
-        let reply = begun?.within(limit).await.map_err(rpc_error)?;
+        let reply = begun?.await.map_err(|error| unreadable(std::io::Error::other(error)))?.map_err(rpc_error)?;
         wire::decode_appended(&reply).map_err(unreadable)
     });
     // What follows a refused append was sent for a log that the peer does not have.
