@@ -44,9 +44,11 @@ pub(crate) async fn reconcile(
     }
 }
 
-/// Frees what nothing refers to any more. Also done once when the node starts.
+/// Frees what nothing refers to any more. Also done once when the node starts; one with peers waits until they have named what
+/// they have stored here before.
 pub(crate) async fn sweep(context: Arc<NodeContext>) {
     let NodeParts { consensus, blobs, .. } = &context.parts;
+    tokio::time::sleep(blobs.all_pinned_for()).await;
     while let Err(error) = context.freeing.sweep(blobs, consensus).await {
         if matches!(error, ReadError::Stopped { .. }) {
             return;

@@ -4,6 +4,7 @@
 //! first; every member [keeps](keeper) what the state refers to by fetching what it lacks, and a learner becomes a voter only
 //! when it lacks nothing.
 
+mod asking;
 mod fetch;
 mod incoming;
 pub(crate) mod keeper;
@@ -28,8 +29,9 @@ pub(crate) const PIECE_BYTES: usize = 1024 * 1024;
 /// For one piece or question: longer than a slow disk's sync.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a blob that came from a peer is kept for the proposal that will name it.
-const KEEP: Duration = Duration::from_secs(120);
+/// How long a blob that came from a peer is kept for the proposal that will name it: longer than it may take to spread it, with
+/// the proposal after that.
+pub(crate) const KEEP: Duration = Duration::from_secs(180);
 
 /// Why a blob is not where it should be.
 #[derive(Debug, thiserror::Error)]

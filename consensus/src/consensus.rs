@@ -15,8 +15,10 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::addresses::Addresses;
 use crate::attempts::{Attempts, leader_of};
+use crate::blobs::KEEP;
 use crate::blobs::keeper::{self, Lacking};
 use crate::compaction;
+use crate::contradiction::Contradictions;
 use crate::effects::Effects;
 use crate::error::{FormationError, MemberError, ProposeError, ReadError, StartError};
 use crate::following::Leader;
@@ -72,6 +74,7 @@ struct Shared {
     blobs: BlobStore,
     copies: Copies,
     leading: Leading,
+    contradictions: Contradictions,
     /// Reads that wait for this node's word as the leader, or for the leader's.
     rounds: Rounds,
     /// `None`: an embedded node.
@@ -101,11 +104,17 @@ impl Consensus {
             tokio::spawn(network.addresses.clone().follow(raft.clone()));
             let leading = Leading::new(raft.clone(), options.time_limit);
             let rounds = rounds(&raft, &leading, &network);
+            if peers.is_some() {
+                // Peers may be about to name what they have stored here before this start.
+                data.blobs().pin_all(KEEP);
+            }
             let (lacking, own_lacking) = watch::channel(Lacking::UNKNOWN);
             let copies = Copies { network: network.clone(), own: own_lacking };
+            let contradictions = Contradictions::new(data.log().clone());
             let peers = peers.map(|peers| {
                 let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
-                let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies.clone());
+                let (copies, contradictions) = (copies.clone(), contradictions.clone());
+                let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies, contradictions);
                 peers.service.set(Some(Arc::new(served)));
                 (own, peers.service)
             });
@@ -123,6 +132,7 @@ impl Consensus {
                     blobs: data.blobs().clone(),
                     copies,
                     leading,
+                    contradictions,
                     rounds,
                     peers,
                     permits: Semaphore::new(options.in_flight),
@@ -333,7 +343,8 @@ impl Consensus {
 
     /// Where this node stands.
     pub fn status(&self) -> Status {
-        Status::of(&self.shared.raft.metrics().borrow_watched())
+        let status = Status::of(&self.shared.raft.metrics().borrow_watched());
+        Status { failure: self.shared.contradictions.found().or(status.failure), ..status }
     }
 
     /// Writes a snapshot now and waits for it; returns the index that it reaches.
@@ -358,6 +369,9 @@ impl Consensus {
         Box::pin(async move {
             let mut progress = self.watch();
             while progress.changed().await.is_ok() {}
+            if let Some(reason) = self.shared.contradictions.found() {
+                return Some(reason);
+            }
             // The reason is published by a task that ends beside the one that applies.
             let failed = |metrics: &openraft::RaftMetrics<Types>| metrics.running_state.is_err();
             let waited = self.shared.raft.wait(Some(Duration::from_secs(1))).metrics(failed, "the reason").await;

@@ -14,6 +14,7 @@ mod clock;
 mod codec;
 mod compaction;
 mod consensus;
+mod contradiction;
 mod effects;
 mod error;
 mod following;

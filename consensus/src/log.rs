@@ -94,7 +94,8 @@ impl RaftLogReader<Types> for RaftLog {
     }
 }
 
-/// A range of the log, read part by part. As for a whole read, entries may be absent at its two ends only.
+/// A range of the log, read part by part, to be applied. It may end early, and never begins late: a state that misses entries
+/// would differ from the others' and nobody would say so, because openraft takes what was asked for as applied.
 struct Parts {
     log: RaftLog,
     range: Range<u64>,
@@ -125,8 +126,8 @@ impl Parts {
         let wanted = self.range.start;
         let entries = self.log.read(self.range.clone(), READ_BYTES)?;
         let missing = match entries.first().map(RaftEntry::index) {
-            Some(first) => self.started && first != wanted,
-            None => self.log.log.bounds().last.is_some_and(|last| last >= wanted),
+            Some(first) => first != wanted,
+            None => !self.started || self.log.log.bounds().last.is_some_and(|last| last >= wanted),
         };
         if missing {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("log entry {wanted} is missing")));
@@ -167,7 +168,7 @@ impl RaftLogStorage<Types> for RaftLog {
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        self.log.save_committed(&codec::encode_position(committed.as_ref()))
+        acknowledged(|done| self.log.save_committed(&codec::encode_position(committed.as_ref()), done)).await
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {

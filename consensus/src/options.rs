@@ -19,7 +19,8 @@ pub struct ConsensusOptions {
     pub effect_backlog: usize,
     /// How often a leader shows that it is alive.
     pub heartbeat: Duration,
-    /// A follower that has heard nothing for a time between these two stands for election.
+    /// A leader counts as alive for the longer of the two after its last sign. Then a follower waits for a time between them,
+    /// drawn anew each time, and stands for election. So a dead leader is missed for 1.5 to 2 times the longer one.
     pub election: (Duration, Duration),
 }
 
@@ -33,7 +34,7 @@ impl Default for ConsensusOptions {
             start_limit: Duration::from_secs(30),
             effect_backlog: 1024,
             heartbeat: Duration::from_millis(100),
-            election: (Duration::from_millis(500), Duration::from_millis(1000)),
+            election: (Duration::from_millis(250), Duration::from_millis(500)),
         }
     }
 }

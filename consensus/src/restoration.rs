@@ -39,7 +39,7 @@ pub fn begin_log(data: &DataDirectory, state: &State, after: LogPosition, addres
     let vote = codec::encode_vote(&Vote::from_leader_id(leader, true));
     acknowledged(|done| data.log().save_vote(&vote, done))?;
     acknowledged(|done| data.log().purge_upto(at.index, &position, done))?;
-    data.log().save_committed(&position)?;
+    acknowledged(|done| data.log().save_committed(&position, done))?;
     Ok(at)
 }
 

@@ -13,6 +13,7 @@ use dspex_transport::{Channel, Requests, Serve, Session};
 use openraft::ReadPolicy;
 
 use crate::blobs::Incoming;
+use crate::contradiction::Contradictions;
 use crate::leading::Leading;
 use crate::membership::Copies;
 use crate::peers::Own;
@@ -36,12 +37,20 @@ pub(crate) struct Served {
     pub(crate) own: Own,
     pub(crate) blobs: Incoming,
     pub(crate) copies: Copies,
+    pub(crate) contradictions: Contradictions,
     /// The snapshot that is arriving.
     pub(crate) incoming: Arc<tokio::sync::Mutex<Option<IncomingSnapshot>>>,
 }
 
 impl Served {
-    pub(crate) fn new(raft: Raft, leading: Leading, data: &DataDirectory, own: Own, copies: Copies) -> Self {
+    pub(crate) fn new(
+        raft: Raft,
+        leading: Leading,
+        data: &DataDirectory,
+        own: Own,
+        copies: Copies,
+        contradictions: Contradictions,
+    ) -> Self {
         let answering = leading.clone();
         // A peer that is asked by mistake says who leads; it does not ask on.
         let rounds = Rounds::start(move || {
@@ -49,7 +58,7 @@ impl Served {
             async move { leading.read_index(ReadPolicy::ReadIndex).await }
         });
         let (snapshots, blobs) = (data.snapshots().clone(), Incoming::new(data.blobs().clone()));
-        Self { raft, leading, rounds, snapshots, own, blobs, copies, incoming: Arc::default() }
+        Self { raft, leading, rounds, snapshots, own, blobs, copies, contradictions, incoming: Arc::default() }
     }
 }
 

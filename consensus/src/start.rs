@@ -92,6 +92,9 @@ fn config(data: &DataDirectory, options: &ConsensusOptions) -> Result<Arc<Config
         // A leader that hears no quorum falls silent, so that those who can elect another do.
         quorum_loss_probe_interval: Some(3 * milliseconds(options.election.1)),
         enable_leader_restore: Some(false),
+        // A follower that has lost the end of its log (its directory is an older copy) gets it again. Otherwise it would be sent
+        // nothing for as long as this leader leads.
+        allow_log_reversion: Some(true),
         ..Config::default()
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Options { detail: error.to_string() })

@@ -1,13 +1,18 @@
-//! A log that a newer version wrote stops a node with an error that says so; nothing is skipped.
+//! A log that is not what this node can go on from (a newer version's, an older copy's) stops a node with an error that says
+//! so; nothing is skipped, and nothing that was applied is taken back.
 
 mod support;
 
 use std::path::Path;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use dspex_consensus::{ConsensusOptions, StartError};
+use dspex_model::State;
 use dspex_storage::{DataDirectory, Done, Options};
-use support::{Node, must_submit};
+use support::members::{Cluster, PATIENCE};
+use support::{Node, has, must_submit};
+use tokio::time::{sleep, timeout};
 
 async fn written(path: &Path) -> u64 {
     let node = Node::start(path).await;
@@ -67,5 +72,83 @@ async fn a_proposal_of_a_newer_version_stops_the_node_and_is_never_skipped() {
     for _ in 0..2 {
         let error = refused(directory.path()).await;
         assert!(error.contains(&format!("log entry {next}")) && error.contains("200"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_majority_that_was_put_back_to_older_copies_does_not_take_from_a_node_what_it_has_applied() {
+    let mut cluster = Cluster::of(3).await;
+    must_submit(cluster.node(0), 1).await;
+    cluster.settled().await;
+    let copies = tempfile::tempdir().expect("a directory");
+    for position in 1..3 {
+        cluster.stop(position).await;
+        copy(&cluster.members[position].path, &copies.path().join(position.to_string()));
+        cluster.restart(position).await;
+    }
+    for number in 2..20 {
+        must_submit(cluster.node(0), number).await;
+    }
+    let state = cluster.settled().await;
+    for position in 0..3 {
+        cluster.stop(position).await;
+    }
+    for position in 1..3 {
+        let path = &cluster.members[position].path;
+        std::fs::remove_dir_all(path).expect("removed");
+        copy(&copies.path().join(position.to_string()), path);
+        cluster.restart(position).await;
+    }
+    must_submit(cluster.node(1), 20).await;
+    cluster.restart(0).await;
+    let witness = cluster.node(0).clone();
+    let failure = async {
+        loop {
+            if let Some(failure) = witness.status().failure {
+                return failure;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let failure = timeout(PATIENCE, failure).await.expect("it ends, and does not follow").to_string();
+    assert!(failure.contains("lost entries that they had acknowledged"), "{failure}");
+    assert_eq!(witness.stopped().await, Some(failure));
+    assert_eq!(witness.read_stale(State::clone), state, "it has what the others have lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_follower_that_was_put_back_to_an_older_copy_gets_the_rest_again() {
+    let mut cluster = Cluster::of(3).await;
+    must_submit(cluster.node(0), 1).await;
+    cluster.settled().await;
+    let follower = (cluster.leader().await + 1) % 3;
+    let copies = tempfile::tempdir().expect("a directory");
+    cluster.stop(follower).await;
+    let path = cluster.members[follower].path.clone();
+    copy(&path, &copies.path().join("older"));
+    cluster.restart(follower).await;
+    for number in 2..20 {
+        must_submit(cluster.node(follower), number).await;
+    }
+    cluster.settled().await;
+    cluster.stop(follower).await;
+    std::fs::remove_dir_all(&path).expect("removed");
+    copy(&copies.path().join("older"), &path);
+    cluster.restart(follower).await;
+    must_submit(cluster.node(follower), 20).await;
+    let state = cluster.settled().await;
+    assert!((1..=20).all(|number| has(&state, number)));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("made");
+    for entry in std::fs::read_dir(from).expect("readable") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("known").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("copied");
+        }
     }
 }

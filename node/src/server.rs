@@ -34,7 +34,7 @@ use tracing::warn;
 
 use crate::service::{AdminService, BlobsService, ClusterService, Node, PoolsService, RunsService, SessionsService};
 use access::Access;
-use incoming::Door;
+use incoming::{Door, Language};
 use names::Names;
 
 pub(crate) use own_token::OwnToken;
@@ -136,8 +136,8 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
         }
         Listeners::Tcp(Tcp { api, http, token, tls }) => {
             let access = Access::new(token, Arc::new(node.consensus.clone()), Names::of(tls.as_ref()));
-            let (api, http) =
-                (Door::new(api.listener()?, tls.clone(), "h2"), Door::new(http.listener()?, tls, "http/1.1"));
+            let api = Door::new(api.listener()?, tls.clone(), Language::Grpc);
+            let http = Door::new(http.listener()?, tls, Language::Pages);
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());
             let serving_api = Server::builder()
                 .http2_keepalive_interval(Some(KEEP_ALIVE))
@@ -145,6 +145,7 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
                 .serve_with_incoming_shutdown(api.open(closed(end.clone())), closed(end.clone()));
             let serving_http = Server::builder()
                 .accept_http1(true)
+                .http2_keepalive_interval(Some(KEEP_ALIVE))
                 .add_routes(Routes::from(web.layer(access.for_http())))
                 .serve_with_incoming_shutdown(http.open(closed(end.clone())), closed(end));
             tokio::try_join!(serving_api, serving_http)?;

@@ -196,6 +196,16 @@ impl BlobStore {
         self.shared.pins.pin(digest, keep);
     }
 
+    /// Nothing is freed for so long: who stored it before this start, and for which proposal, is not known any more.
+    pub fn pin_all(&self, keep: Duration) {
+        self.shared.pins.pin_all(keep);
+    }
+
+    /// For how long nothing is freed yet.
+    pub fn all_pinned_for(&self) -> Duration {
+        self.shared.pins.all_pinned_for()
+    }
+
     /// The proposal that one upload was for has come.
     pub fn unpin(&self, digest: &Digest) {
         self.shared.pins.unpin(digest);

@@ -180,15 +180,17 @@ impl LogStore {
         }
     }
 
-    /// Notes how far the log is committed. Not synced by itself: the next sync carries it, and a lost note is found
-    /// again by the next election.
-    ///
-    /// # Errors
-    /// When the database refuses the write.
-    pub fn save_committed(&self, committed: &[u8]) -> io::Result<()> {
-        let _order = self.position();
-        self.shared.flusher.check()?;
-        self.shared.db.put(COMMITTED, committed).map_err(from_rocksdb)
+    /// Notes how far the log is committed, and calls `done` at once. Not synced by itself: the next sync carries it, and a lost
+    /// note is found again by the next election.
+    pub fn save_committed(&self, committed: &[u8], done: Done) {
+        let position = self.position();
+        let noted =
+            self.shared.flusher.check().map(|()| self.shared.db.put(COMMITTED, committed).map_err(from_rocksdb));
+        match noted {
+            Ok(Err(error)) => self.fail(&position, error, done),
+            Ok(Ok(())) => done(Ok(())),
+            Err(error) => done(Err(error)),
+        }
     }
 
     /// The stored vote.
@@ -282,14 +284,22 @@ impl LogStore {
 
     /// Writes a batch and queues its acknowledgement while the order is held.
     fn commit(&self, position: &mut Position, next: Position, batch: WriteBatch, done: Done) {
-        let written = self.shared.flusher.check().and_then(|()| self.shared.db.write(batch).map_err(from_rocksdb));
-        match written {
+        if let Err(error) = self.shared.flusher.check() {
+            return done(Err(error));
+        }
+        match self.shared.db.write(batch).map_err(from_rocksdb) {
             Ok(()) => {
                 *position = Position { writes: position.writes + 1, ..next };
                 self.shared.flusher.queue(position.writes, done);
             }
-            Err(error) => done(Err(error)),
+            Err(error) => self.fail(position, error, done),
         }
+    }
+
+    /// Tells why a write failed. While a sync fails RocksDB refuses writes without a reason ("Seen error"), and the flusher is
+    /// about to learn it.
+    fn fail(&self, position: &Position, error: io::Error, done: Done) {
+        self.shared.flusher.queue(position.writes, Box::new(move |synced| done(synced.and(Err(error)))));
     }
 
     fn position_after_truncation(&self, position: Position, from: u64) -> io::Result<Position> {
@@ -323,24 +333,25 @@ impl LogStore {
 }
 
 impl Position {
-    /// Finds the first and the last entry of a log that was just opened.
+    /// Reads a log that was just opened from its first entry to its last. What is damaged or missing is told now, and not on the
+    /// day when another node needs it.
     fn find(db: &DB) -> io::Result<Self> {
-        let Some((first, record)) = scan(db, 0..u64::MAX).next() else {
-            return Ok(Self::default());
-        };
-        record?;
-        let (last, record) = last_entry(db)?;
-        let bounds = LogBounds { first: Some(first), last: Some(last) };
-        Ok(Self { bounds, end_bytes: record.end_bytes, ..Self::default() })
+        let mut options = ReadOptions::default();
+        // It is read once: the cache is for what is read again.
+        options.fill_cache(false);
+        let mut position = Self::default();
+        for (index, record) in scan_with(db, 0..u64::MAX, options) {
+            let record = record?;
+            if let Some(last) = position.bounds.last
+                && index != last + 1
+            {
+                return Err(corrupt(format!("log entries between {last} and {index} are missing")));
+            }
+            position.bounds = LogBounds { first: position.bounds.first.or(Some(index)), last: Some(index) };
+            position.end_bytes = record.end_bytes;
+        }
+        Ok(position)
     }
-}
-
-fn last_entry(db: &DB) -> io::Result<(u64, Record)> {
-    let end = entry_key(u64::MAX);
-    let item = db.iterator(IteratorMode::From(&end, Direction::Reverse)).next();
-    let (key, value) = item.ok_or_else(|| corrupt("the last log entry is missing"))?.map_err(from_rocksdb)?;
-    let index = entry_index(&key)?;
-    Ok((index, Record::decode(index, &value)?))
 }
 
 fn get(db: &DB, index: u64) -> io::Result<Option<Record>> {
@@ -350,7 +361,14 @@ fn get(db: &DB, index: u64) -> io::Result<Option<Record>> {
 
 /// Entries of a range in order. The bounds keep the iterator away from purged ranges.
 fn scan(db: &DB, range: Range<u64>) -> impl Iterator<Item = (u64, io::Result<Record>)> + '_ {
-    let mut options = ReadOptions::default();
+    scan_with(db, range, ReadOptions::default())
+}
+
+fn scan_with(
+    db: &DB,
+    range: Range<u64>,
+    mut options: ReadOptions,
+) -> impl Iterator<Item = (u64, io::Result<Record>)> + '_ {
     let from = entry_key(range.start);
     options.set_iterate_lower_bound(from);
     options.set_iterate_upper_bound(entry_key(range.end));

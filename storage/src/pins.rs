@@ -9,7 +9,8 @@ use dspex_model::Digest;
 /// Entries before the first search for those whose time is over.
 const CLEANED_AT_FIRST: usize = 1024;
 
-/// Until when each upload is kept whose proposal is still to come. In memory: a restart ends every proposal under way.
+/// Until when each upload is kept whose proposal is still to come. In memory: a restart ends every proposal under way that this
+/// node has made, but not those of its peers, for whom [`pin_all`](Pins::pin_all) is.
 #[derive(Debug, Default)]
 pub(crate) struct Pins {
     held: Mutex<Held>,
@@ -18,13 +19,15 @@ pub(crate) struct Pins {
 #[derive(Debug)]
 struct Held {
     ends: HashMap<Digest, VecDeque<Instant>>,
+    /// Until then everything is kept.
+    all_end: Option<Instant>,
     /// Searched again when there are so many: twice as many as were left the last time.
     clean_at: usize,
 }
 
 impl Default for Held {
     fn default() -> Self {
-        Self { ends: HashMap::new(), clean_at: CLEANED_AT_FIRST }
+        Self { ends: HashMap::new(), all_end: None, clean_at: CLEANED_AT_FIRST }
     }
 }
 
@@ -46,8 +49,21 @@ impl Pins {
         }
     }
 
+    /// Whatever was pinned in an earlier life is kept for so long, and everything else with it.
+    pub(crate) fn pin_all(&self, keep: Duration) {
+        self.held().all_end = Some(Instant::now() + keep);
+    }
+
+    /// For how long everything is kept yet.
+    pub(crate) fn all_pinned_for(&self) -> Duration {
+        self.held().all_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()))
+    }
+
     pub(crate) fn is_pinned(&self, digest: &Digest) -> bool {
         let (held, now) = (self.held(), Instant::now());
+        if held.all_end.is_some_and(|end| end > now) {
+            return true;
+        }
         held.ends.get(digest).is_some_and(|ends| ends.iter().any(|end| *end > now))
     }
 
@@ -74,6 +90,18 @@ mod tests {
         assert!(!pins.is_pinned(&digest));
         pins.pin(digest, Duration::ZERO);
         assert!(!pins.is_pinned(&digest));
+    }
+
+    #[test]
+    fn what_an_earlier_life_may_have_pinned_is_kept_with_everything_else_for_a_while() {
+        let (pins, digest) = (Pins::default(), Digest::of(b"x"));
+        assert_eq!(pins.all_pinned_for(), Duration::ZERO);
+        pins.pin_all(LONG);
+        assert!(pins.is_pinned(&digest) && pins.all_pinned_for() > LONG / 2);
+        pins.unpin(&digest);
+        assert!(pins.is_pinned(&digest));
+        pins.pin_all(Duration::ZERO);
+        assert!(!pins.is_pinned(&digest) && pins.all_pinned_for() == Duration::ZERO);
     }
 
     #[test]

@@ -37,7 +37,7 @@ fn entries_and_pointers_are_there_after_reopening() {
     let data = open(directory.path());
     append(data.log(), 1..6);
     wait(|done| data.log().save_vote(b"vote", done)).expect("the vote is saved");
-    data.log().save_committed(b"committed").expect("the pointer is saved");
+    wait(|done| data.log().save_committed(b"committed", done)).expect("the pointer is saved");
     data.close().expect("the directory closes");
 
     let data = open(directory.path());

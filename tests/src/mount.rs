@@ -61,8 +61,11 @@ impl Mount {
     pub fn fill(&self, left_kilobytes: u64) -> PathBuf {
         let path = self.path().join("filler");
         let mut file = File::create(&path).expect("a file");
-        let block = vec![1; 4096];
-        while file.write_all(&block).is_ok() {}
+        // By the megabyte, then by the page: a gigabyte must not take longer than what is to meet the full disk.
+        for size in [1 << 20, 4096] {
+            let block = vec![1; size];
+            while file.write_all(&block).is_ok() {}
+        }
         let length = file.metadata().expect("a length").len();
         file.set_len(length.saturating_sub(left_kilobytes << 10)).expect("a shorter file");
         path

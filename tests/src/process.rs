@@ -63,6 +63,22 @@ pub fn started_with(path: &Path) -> Vec<u32> {
     pids.filter(|&pid| command_line(pid).contains(wanted.as_ref()) && runs(pid)).collect()
 }
 
+/// The memory that a process has now, in KiB; nothing when it is gone.
+pub fn memory_kib(pid: u32) -> Option<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most memory that a process has had in its life, in KiB; nothing when it is gone.
+pub fn peak_memory_kib(pid: u32) -> Option<u64> {
+    status(pid, "VmHWM:")
+}
+
+fn status(pid: u32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// The command line, its words separated by spaces; empty for a process that is gone.
 pub fn command_line(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();

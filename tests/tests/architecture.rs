@@ -14,6 +14,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-model", &[]),
     ("dspex-storage", &["dspex-model"]),
     ("dspex-consensus", &["dspex-model", "dspex-storage", "dspex-telemetry", "dspex-transport"]),
+    // Tests of consensus: they know what lies beneath it, and nobody knows them.
+    ("dspex-simulation", &["dspex-model", "dspex-simulation-runtime"]),
+    ("dspex-simulation-runtime", &[]),
     ("dspex-python", &["dspex-model", "dspex-telemetry"]),
     ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"]),
     ("dspex-telemetry", &[]),
@@ -41,15 +44,18 @@ const ROOMS: &[(&str, &[&str])] = &[
 /// Foreign libraries, and the only rooms that may name them. `deny.toml` says the same to cargo-deny.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("rocksdb", &["dspex-storage"]),
-    ("openraft", &["dspex-consensus"]),
+    // The simulation is a part of consensus, and runs openraft in virtual time.
+    ("openraft", &["dspex-consensus", "dspex-simulation", "dspex-simulation-runtime"]),
+    ("openraft-rt-tokio", &["dspex-simulation-runtime"]),
     ("ractor", &["dspex-actors"]),
     ("bincode", &["dspex-model", "dspex-consensus"]),
-    ("rustls", &["dspex-transport"]),
-    ("tokio-rustls", &["dspex-transport"]),
-    ("rcgen", &["dspex-transport"]),
+    // The black-box tests attack nodes by TLS of their own, with certificates that no node would make.
+    ("rustls", &["dspex-transport", "dspex-tests"]),
+    ("tokio-rustls", &["dspex-transport", "dspex-tests"]),
+    ("rcgen", &["dspex-transport", "dspex-tests"]),
     ("parquet", &["dspex-cli"]),
     ("clap", &["dspex-cli", "dspex", "dspex-chaos"]),
-    // The tests' example `consensus_load`, the client of the benchmarks, speaks to etcd, too.
+    // The tests' example `consensus_load`, the client of the benchmarks, speaks to etcd, too; a test stands for a browser.
     ("tonic", &["dspex-api", "dspex", "dspex-tests"]),
     ("tonic-health", &["dspex"]),
     ("tonic-reflection", &["dspex"]),

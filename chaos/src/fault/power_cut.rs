@@ -1,7 +1,11 @@
 //! The power fails: whatever was not synced is gone, and until the disk is mounted again every call on it gives EIO.
 //!
-//! ext4 shuts down without writing its journal back; `Disk::mount_again` replays what had been committed. A process that
-//! was on the disk must be killed in between, as the real thing would have done.
+//! ext4 shuts down without writing its journal back; `Disk::mount_again` replays what had been committed.
+//!
+//! A process on the disk must be killed before, for power fails for both at once. On Linux 6.18 an fdatasync that is under way
+//! while ext4 is shut down can return success although its data is gone (4 of 200 shutdowns under a writer, always its last
+//! write; none of 400 when the writer was killed first): a process that lives on acknowledges what no disk holds, which no loss
+//! of power can make it do.
 
 use std::ffi::OsStr;
 

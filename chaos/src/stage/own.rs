@@ -54,16 +54,10 @@ impl<'a> OwnCluster<'a> {
 
     fn cut_power(&mut self, nodes: &[usize]) -> Result<(), ClusterError> {
         self.underway = Underway::Powerless(nodes.to_vec());
-        for &node in nodes {
-            power_cut::cut_power(self.cluster.node(node).disk()?)?;
-        }
-        // The disk is dead already; the node may have noticed and ended by itself.
-        for &node in nodes {
-            if self.cluster.node(node).pid().is_some() {
-                self.cluster.node(node).kill()?;
-            }
-        }
-        Ok(())
+        // First the machine, then its disk. The other way round a node could still acknowledge what its disk has lost: see
+        // `power_cut`.
+        nodes.iter().try_for_each(|&node| self.cluster.node(node).kill())?;
+        nodes.iter().try_for_each(|&node| Ok(power_cut::cut_power(self.cluster.node(node).disk()?)?))
     }
 
     fn isolate_leader(&mut self) -> Result<(), ClusterError> {

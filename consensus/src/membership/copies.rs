@@ -3,15 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
-use dspex_transport::Channel;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::blobs::keeper::Lacking;
-use crate::codec::wire;
-use crate::network::{Network, method};
+use crate::network::Network;
 use crate::refusal::Refusal;
 use crate::types::Raft;
 
@@ -63,9 +60,7 @@ impl Copies {
         if node == *raft.node_id() {
             return Some(*self.own.borrow());
         }
-        let link = self.network.link(node, "", Channel::Bulk)?;
-        let reply = link.call(method::BLOBS_LACKING, Bytes::new(), ASK_LIMIT).await.ok()?;
-        wire::decode_lacking(&reply).ok()
+        self.network.lacking(node, ASK_LIMIT).await
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(service: PeerService, mut requests: UnboundedReceiver<Re
         let answers = served.raft.stream_append(entries(fed));
         drop(served);
         let mut answers = std::pin::pin!(answers);
-        pipeline.feed(&feed, first).await;
+        pipeline.feed(&service, &feed, first).await;
         while !pipeline.is_empty() {
             tokio::select! {
                 answer = answers.next() => match answer {
@@ -38,7 +38,7 @@ pub(super) async fn run(service: PeerService, mut requests: UnboundedReceiver<Re
                     Some(Err(error)) => return pipeline.fail(&error.to_string()).await,
                     None => break,
                 },
-                Some(request) = requests.recv() => pipeline.feed(&feed, request).await,
+                Some(request) = requests.recv() => pipeline.feed(&service, &feed, request).await,
             }
         }
         pipeline.fail("an append before it was refused").await;
@@ -60,8 +60,18 @@ impl Pipeline {
         self.waiting.is_empty()
     }
 
-    async fn feed(&mut self, feed: &UnboundedSender<AppendEntriesRequest<Types>>, request: Request) {
-        match wire::decode_append(&request.body) {
+    async fn feed(
+        &mut self,
+        service: &PeerService,
+        feed: &UnboundedSender<AppendEntriesRequest<Types>>,
+        request: Request,
+    ) {
+        let append = wire::decode_append(&request.body).and_then(|append| match service.get() {
+            Some(served) => served.contradictions.check(&served.raft, &append).map(|()| append),
+            // openraft's stream says why.
+            None => Ok(append),
+        });
+        match append {
             Ok(append) => {
                 self.waiting.push_back(request);
                 // Fails when openraft has stopped; its stream says why.

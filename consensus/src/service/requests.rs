@@ -70,6 +70,7 @@ async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::
     Ok(match request.method {
         method::HEARTBEAT => {
             let append = wire::decode_append(body)?;
+            served.contradictions.check(&served.raft, &append)?;
             let (before, last) = (append.prev_log_id, append.entries.last().map(openraft::entry::RaftEntry::log_id));
             let reply = served.raft.append_entries(append).await.map_err(io::Error::other)?;
             wire::encode_appended(&reply.into_stream_result(before, last.or(before)))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dspex_consensus::{Consensus, ConsensusOptions, Formation, PeerService, Peers};
 use dspex_model::{NodeId, State};
-use dspex_storage::{DataDirectory, Options};
+use dspex_storage::{DataDirectory, OpenError, Options};
 use dspex_transport::{Identity, Limits, Security, Transport, TransportSettings};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -41,7 +41,7 @@ pub fn options() -> ConsensusOptions {
 
 /// The address is kept over a restart: it is what the membership says.
 pub async fn start(id: NodeId, path: &Path, address: &str, options: &ConsensusOptions) -> Running {
-    let data = DataDirectory::open(path, &Options::cluster(id)).expect("the directory opens");
+    let data = timeout(PATIENCE, open(id, path)).await.expect("the directory is free in time");
     // What `submit` names is on every node.
     data.blobs().put_many(&NAMED).expect("stored");
     data.identity_file().join_cluster(CLUSTER).expect("it belongs to the cluster");
@@ -57,6 +57,18 @@ pub async fn start(id: NodeId, path: &Path, address: &str, options: &ConsensusOp
         Peers { transport: transport.clone(), service, address: address.to_owned(), formation: Formation::default() };
     let consensus = Consensus::start(&data, options.clone(), Some(peers)).await.expect("consensus starts");
     Running { data, consensus, transport }
+}
+
+/// Answers that a peer is still waiting for hold the stores until they are given. In a process of its own they end with it.
+async fn open(id: NodeId, path: &Path) -> DataDirectory {
+    loop {
+        match DataDirectory::open(path, &Options::cluster(id)) {
+            Err(OpenError::Locked { pid: Some(pid), .. }) if pid == std::process::id() => {
+                sleep(Duration::from_millis(10)).await;
+            }
+            opened => return opened.expect("the directory opens"),
+        }
+    }
 }
 
 pub fn free_address() -> String {

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::Body;
-use axum::http::{Method, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use dspex_api::{ApiError, Code, reason};
 use dspex_consensus::Consensus;
 use dspex_model::{Digest, Role};
-use futures::future::{Either, Ready, ready};
+use futures::TryFutureExt;
+use futures::future::{Either, MapOk, Ready, ready};
 use tower::{Layer, Service};
 
+use super::incoming::Standing;
 use super::names::Names;
 use super::own_token::OwnToken;
 use super::principal::{Principal, needed};
@@ -56,14 +58,14 @@ impl Access {
 
     /// Who asks, or why the request is refused. Nobody has to be known for a probe.
     fn judge(&self, request: &Request<Body>) -> Result<Option<Principal>, Refusal> {
-        if !self.speaks_grpc {
-            if !self.names.admit(request.uri(), request.headers()) {
-                return Err(Refusal::Foreign);
-            }
-            // Kubernetes' probes have no token, and these pages say nothing.
-            if request.method() == Method::GET && request.uri().path().starts_with("/healthz/") {
-                return Ok(None);
-            }
+        // A browser says of which page it asks. Programs do not, and may ask under any name: through a tunnel, for instance.
+        let is_a_page = !self.speaks_grpc || request.headers().contains_key(header::ORIGIN);
+        if is_a_page && !self.names.admit(request.uri(), request.headers()) {
+            return Err(Refusal::Foreign);
+        }
+        // Kubernetes' probes have no token, and these pages say nothing.
+        if !self.speaks_grpc && request.method() == Method::GET && request.uri().path().starts_with("/healthz/") {
+            return Ok(None);
         }
         let shown = request.headers().get(header::AUTHORIZATION).ok_or(Refusal::Missing)?;
         let secret = shown.as_bytes().strip_prefix(b"Bearer ").ok_or(Refusal::Wrong)?;
@@ -117,7 +119,8 @@ impl Refusal {
     }
 
     fn response(self, speaks_grpc: bool) -> Response<Body> {
-        if speaks_grpc {
+        // Of the two a page understands HTTP only.
+        if speaks_grpc && self != Self::Foreign {
             let (code, reason) = match self {
                 Self::Forbidden { .. } => (Code::PermissionDenied, reason::PERMISSION_DENIED),
                 _ => (Code::Unauthenticated, reason::UNAUTHENTICATED),
@@ -155,23 +158,36 @@ where
 {
     type Response = Response<Body>;
     type Error = S::Error;
-    type Future = Either<S::Future, Ready<Result<Response<Body>, S::Error>>>;
+    type Future = Either<MapOk<S::Future, Finish>, Ready<Result<Response<Body>, S::Error>>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let as_it_is: Finish = |answer| answer;
+        let for_strangers = if request.version() < Version::HTTP_2 { last } else { as_it_is };
         match self.access.judge(&request) {
-            Ok(principal) => {
-                if let Some(principal) = principal {
-                    request.extensions_mut().insert(principal);
+            Ok(Some(principal)) => {
+                if let Some(standing) = request.extensions().get::<Standing>() {
+                    standing.let_in();
                 }
-                Either::Left(self.inner.call(request))
+                request.extensions_mut().insert(principal);
+                Either::Left(self.inner.call(request).map_ok(as_it_is))
             }
-            Err(refusal) => Either::Right(ready(Ok(refusal.response(self.access.speaks_grpc)))),
+            Ok(None) => Either::Left(self.inner.call(request).map_ok(for_strangers)),
+            Err(refusal) => Either::Right(ready(Ok(for_strangers(refusal.response(self.access.speaks_grpc))))),
         }
     }
+}
+
+/// What is done to an answer.
+type Finish = fn(Response<Body>) -> Response<Body>;
+
+/// A stranger's connection ends with its answer, before its time is over: a probe never asks on one that is about to be closed.
+fn last(mut answer: Response<Body>) -> Response<Body> {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 #[cfg(test)]
@@ -248,5 +264,27 @@ mod tests {
         }
         let own = [("host", "localhost:7480"), ("origin", "http://localhost:7480"), token];
         assert!(http.judge(&request("/metrics", &own)).is_ok());
+    }
+
+    #[test]
+    fn grpc_is_spoken_under_any_name_but_not_with_a_page_of_another_site() {
+        let grpc = access().for_grpc();
+        let token = ("authorization", "Bearer abc");
+        let judged = |headers: &[(&str, &str)]| grpc.judge(&request("/dspex.v1.Runs/List", headers));
+        assert!(judged(&[("host", "tunnel.example:7400"), token]).is_ok());
+        let own = [("host", "localhost:7400"), ("origin", "http://localhost:7400"), token];
+        assert!(judged(&own).is_ok());
+        for (host, origin) in [
+            ("localhost:7400", "https://evil.example"),
+            ("localhost:7400", "null"),
+            // A name of another site that leads here.
+            ("evil.example:7400", "http://evil.example:7400"),
+        ] {
+            let judged = judged(&[("host", host), ("origin", origin), token]);
+            assert_eq!(judged, Err(Refusal::Foreign), "{host} {origin}");
+        }
+        let refused = Refusal::Foreign.response(true);
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+        assert!(!refused.headers().contains_key("grpc-status"));
     }
 }

@@ -1,8 +1,10 @@
 //! Connections as they come in. Each has a place, and nobody waits behind somebody else's handshake.
 
-use std::collections::VecDeque;
+mod strangers;
+
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,19 +14,17 @@ use dspex_transport::{ServerTls, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 use tracing::{debug, warn};
 
-/// For TLS and the caller's first word.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+use strangers::{Stranger, Strangers};
+
+pub(super) use strangers::Standing;
+
 /// Connections of a listener; further ones are hung up on.
 const CONNECTIONS_MAX: usize = 1024;
-/// Of these, so many may be in their handshake. One more takes the place of the oldest, which was the slowest: strangers who say
-/// nothing keep nobody out.
-const HANDSHAKES_MAX: usize = 128;
 /// Connections that wait for the server to take them.
 const QUEUE: usize = 16;
 /// That there is no place is said no more often than this.
@@ -32,25 +32,55 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// After a failure to accept, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What is spoken behind a door.
+#[derive(Clone, Copy)]
+pub(super) enum Language {
+    Grpc,
+    /// HTTP/1.
+    Pages,
+}
+
+impl Language {
+    /// As ALPN calls it.
+    fn protocol(self) -> &'static str {
+        match self {
+            Self::Grpc => "h2",
+            Self::Pages => "http/1.1",
+        }
+    }
+
+    /// Bytes that a stranger may say.
+    fn words_max(self) -> usize {
+        match self {
+            // The token comes first, but as much as the windows of a new connection take may be on its way behind it.
+            Self::Grpc => 2 << 20,
+            // A few lines, which the server keeps until the last one has come.
+            Self::Pages => 64 << 10,
+        }
+    }
+}
+
 /// A listener, and how those who come are received.
 pub(super) struct Door {
     listener: TcpListener,
     tls: Option<ServerTls>,
-    /// What is spoken behind it, as ALPN calls it.
-    protocol: &'static str,
+    language: Language,
 }
 
 /// A connection on which a request may come.
 pub(super) struct Connection {
     stream: Stream,
-    ends: TcpConnectInfo,
+    standing: Standing,
+    /// Until a request is let in.
+    stranger: Option<Stranger>,
     _place: OwnedSemaphorePermit,
 }
 
 /// Somebody has come, and is not let in yet.
 struct Arrival {
     stream: TcpStream,
-    ends: TcpConnectInfo,
+    remote: SocketAddr,
+    stranger: Stranger,
     place: OwnedSemaphorePermit,
 }
 
@@ -58,8 +88,8 @@ struct Arrival {
 type Ready = Result<Connection, Infallible>;
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, tls: Option<ServerTls>, protocol: &'static str) -> Self {
-        Self { listener, tls, protocol }
+    pub(super) fn new(listener: TcpListener, tls: Option<ServerTls>, language: Language) -> Self {
+        Self { listener, tls, language }
     }
 
     /// Those who come until `end`, as they become ready.
@@ -75,11 +105,11 @@ impl Door {
         ReceiverStream::new(receiver)
     }
 
-    /// For ever. Dropping it ends the handshakes that are under way.
+    /// For ever. Dropping it shows out whom nobody knows yet.
     async fn receive(&self, sender: &mpsc::Sender<Ready>) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut told: Option<Instant> = None;
-        let mut handshakes = Handshakes::default();
+        let mut strangers = Strangers::new(self.language.words_max());
         loop {
             let (stream, remote) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
@@ -98,11 +128,13 @@ impl Door {
             };
             // Answers are small, and must not wait for company.
             let _ = stream.set_nodelay(true);
-            let ends = TcpConnectInfo { local_addr: stream.local_addr().ok(), remote_addr: Some(remote) };
-            let arrival = Arrival { stream, ends, place };
+            let arrival = Arrival { stream, remote, stranger: strangers.receive(), place };
             match &self.tls {
                 None => arrival.enter(sender).await,
-                Some(tls) => handshakes.begin(arrival.prove(tls.clone(), self.protocol, sender.clone())),
+                Some(tls) => {
+                    // As many as there may be strangers.
+                    tokio::spawn(arrival.prove(tls.clone(), self.language.protocol(), sender.clone()));
+                }
             }
         }
     }
@@ -110,48 +142,55 @@ impl Door {
 
 impl Arrival {
     async fn enter(self, sender: &mpsc::Sender<Ready>) {
-        let Self { stream, ends, place } = self;
+        let Self { stream, stranger, place, .. } = self;
         // A server that has ended takes nobody.
-        let _ = sender.send(Ok(Connection { stream: Box::new(stream), ends, _place: place })).await;
+        let _ = sender.send(Ok(Connection::new(Box::new(stream), stranger, place))).await;
     }
 
     async fn prove(self, tls: ServerTls, protocol: &'static str, sender: mpsc::Sender<Ready>) {
-        let Self { stream, ends, place } = self;
-        match timeout(HANDSHAKE, tls.accept(stream, protocol)).await {
-            Ok(Ok(stream)) => {
-                let _ = sender.send(Ok(Connection { stream, ends, _place: place })).await;
+        let Self { stream, remote, mut stranger, place } = self;
+        let proven = tokio::select! {
+            biased;
+            proven = tls.accept(stream, protocol) => proven,
+            () = stranger.end() => Err("it did not finish its handshake".to_owned()),
+        };
+        match proven {
+            Ok(stream) => {
+                let _ = sender.send(Ok(Connection::new(stream, stranger, place))).await;
             }
-            Ok(Err(reason)) => debug!(remote = ?ends.remote_addr, reason, "a connection did not come about"),
-            Err(_) => debug!(remote = ?ends.remote_addr, "a connection did not finish its handshake"),
+            Err(reason) => debug!(%remote, reason, "a connection did not come about"),
         }
     }
 }
 
-/// Handshakes under way, the oldest first.
-#[derive(Default)]
-struct Handshakes {
-    tasks: JoinSet<()>,
-    order: VecDeque<AbortHandle>,
-}
+impl Connection {
+    fn new(stream: Stream, stranger: Stranger, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, standing: stranger.standing().clone(), stranger: Some(stranger), _place: place }
+    }
 
-impl Handshakes {
-    fn begin(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
-        while self.tasks.try_join_next().is_some() {}
-        self.order.retain(|task| !task.is_finished());
-        if self.order.len() >= HANDSHAKES_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            oldest.abort();
+    fn stranger(&mut self) -> Option<&mut Stranger> {
+        if self.standing.is_let_in() {
+            self.stranger = None;
         }
-        self.order.push_back(self.tasks.spawn(handshake));
+        self.stranger.as_mut()
+    }
+
+    /// A step that has to wait is where a stranger is shown out.
+    fn bounded<T>(&mut self, context: &mut Context<'_>, step: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if step.is_pending()
+            && let Some(stranger) = self.stranger()
+        {
+            stranger.is_waited_for(context)?;
+        }
+        step
     }
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Standing;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.ends.clone()
+    fn connect_info(&self) -> Standing {
+        self.standing.clone()
     }
 }
 
@@ -161,21 +200,29 @@ impl AsyncRead for Connection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let Some(stranger) = self.stranger() {
+            stranger.says(buffer.filled().len().saturating_sub(before))?;
+        }
+        self.bounded(context, read)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.bounded(context, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.bounded(context, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.bounded(context, shut)
     }
 
     fn poll_write_vectored(
@@ -183,7 +230,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
+        self.bounded(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

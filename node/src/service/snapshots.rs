@@ -176,23 +176,20 @@ async fn send(
 ) -> bool {
     let mut chunk = Ok(SnapshotChunk { facts: Some(facts), ..SnapshotChunk::default() });
     loop {
-        let is_last = chunk.as_ref().map_or(true, |chunk| chunk.end);
+        let goes_on = matches!(&chunk, Ok(chunk) if !chunk.end);
         let is_whole = chunk.is_ok();
         if !matches!(timeout(STALL_LIMIT, sender.send(chunk)).await, Ok(Ok(()))) {
             return false;
         }
-        if is_last {
+        if !goes_on {
             return is_whole;
         }
         let read = spawn_blocking(move || {
             let piece = pieces.next();
             (pieces, piece)
         });
-        let piece;
-        (pieces, piece) = match read.await {
-            Ok(read) => read,
-            Err(_) => return false,
-        };
+        let Ok((rest, piece)) = read.await else { return false };
+        pieces = rest;
         chunk = match piece {
             Some(Ok(data)) => Ok(SnapshotChunk { data: data.into(), ..SnapshotChunk::default() }),
             Some(Err(error)) => Err(storage(&error)),

@@ -1,12 +1,14 @@
 //! Where peers come in. A stranger gets no further than its hello, and not for long.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::detector::Health;
 use crate::hello::{self, Hello, Reason, Refusal};
@@ -16,50 +18,78 @@ use crate::transport::Shared;
 
 /// After a failure to accept, most often for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
+/// That there is no place is said no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 
-/// For as long as the transport lives.
+/// For as long as the transport lives. Dropping it ends the handshakes that are under way.
 pub(crate) async fn run(listener: TcpListener, shared: Arc<Shared>) {
-    let connections = Arc::new(Semaphore::new(shared.limits.connections));
-    let handshakes = Arc::new(Semaphore::new(shared.limits.handshakes));
+    let places = Arc::new(Semaphore::new(shared.limits.connections));
+    let mut handshakes = Handshakes::new(shared.limits.handshakes);
+    let mut told: Option<Instant> = None;
     loop {
-        // Without a place nobody is accepted: the rest waits in the kernel's queue, which has a limit.
-        let Ok(handshake) = Arc::clone(&handshakes).acquire_owned().await else { return };
-        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, address)) => {
-                tokio::spawn(serve(Arc::clone(&shared), stream, address, handshake, place));
-            }
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a peer's connection could not be accepted");
                 sleep(PAUSE).await;
+                continue;
             }
-        }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                let open = shared.limits.connections;
+                tracing::warn!(%address, "{open} connections of peers are open: further ones are hung up on");
+                told = Some(Instant::now());
+            }
+            continue;
+        };
+        handshakes.begin(receive(Arc::clone(&shared), stream, address, place));
     }
 }
 
-async fn serve(
-    shared: Arc<Shared>,
-    stream: TcpStream,
-    address: SocketAddr,
-    handshake: OwnedSemaphorePermit,
-    place: OwnedSemaphorePermit,
-) {
+/// Handshakes under way, the oldest first. One too many takes the place of the oldest, which was the slowest: strangers who say
+/// nothing keep no peer waiting.
+struct Handshakes {
+    most: usize,
+    tasks: JoinSet<()>,
+    order: VecDeque<AbortHandle>,
+}
+
+impl Handshakes {
+    fn new(most: usize) -> Self {
+        Self { most, tasks: JoinSet::new(), order: VecDeque::new() }
+    }
+
+    fn begin(&mut self, handshake: impl Future<Output = ()> + Send + 'static) {
+        while self.tasks.try_join_next().is_some() {}
+        self.order.retain(|task| !task.is_finished());
+        if self.order.len() >= self.most
+            && let Some(oldest) = self.order.pop_front()
+        {
+            oldest.abort();
+        }
+        self.order.push_back(self.tasks.spawn(handshake));
+    }
+}
+
+async fn receive(shared: Arc<Shared>, stream: TcpStream, address: SocketAddr, place: OwnedSemaphorePermit) {
     let _ = stream.set_nodelay(true);
-    let session = match timeout(shared.limits.handshake, welcome(&shared, stream)).await {
-        Ok(Ok(session)) => session,
+    match timeout(shared.limits.handshake, welcome(&shared, stream)).await {
+        Ok(Ok(session)) => {
+            // No handshake any more, but a place it has until its end.
+            tokio::spawn(async move {
+                let mut health = session.health();
+                let _ = health.wait_for(|health| *health == Health::Down).await;
+                drop(place);
+            });
+        }
         Ok(Err(reason)) => {
             tracing::debug!(%address, reason, "a connection to the peer port was turned away");
-            return;
         }
         Err(_) => {
             tracing::debug!(%address, "a connection to the peer port did not finish its handshake");
-            return;
         }
-    };
-    drop(handshake);
-    let mut health = session.health();
-    let _ = health.wait_for(|health| *health == Health::Down).await;
-    drop(place);
+    }
 }
 
 async fn welcome(shared: &Arc<Shared>, stream: TcpStream) -> Result<Session, String> {

@@ -40,9 +40,9 @@ pub enum Security {
 pub struct Limits {
     /// For connecting, TLS and the hello together.
     pub handshake: Duration,
-    /// Connections that peers may have open here.
+    /// Connections that peers may have open here; further ones are hung up on.
     pub connections: usize,
-    /// Of these, so many may be before the end of their handshake.
+    /// Of these, so many may be before the end of their handshake; one more takes the place of the oldest.
     pub handshakes: usize,
     /// Silence on a connection is filled this often.
     pub heartbeat: Duration,
@@ -61,7 +61,7 @@ impl Default for Limits {
         Self {
             handshake: Duration::from_secs(5),
             connections: 1024,
-            handshakes: 64,
+            handshakes: 128,
             heartbeat: Duration::from_millis(250),
             suspect: Duration::from_secs(1),
             down: Duration::from_secs(3),

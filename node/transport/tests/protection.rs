@@ -136,6 +136,37 @@ async fn those_who_say_nothing_are_shown_out_and_keep_nobody_waiting_for_long() 
 }
 
 #[tokio::test]
+async fn one_handshake_too_many_takes_the_place_of_the_oldest() {
+    let mut limited = settings(2);
+    (limited.limits.handshakes, limited.limits.handshake) = (4, 2 * LIMIT);
+    let server = start_with(limited, Echo::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(TcpStream::connect(server.here()).await.expect("connected"));
+    }
+    let client = transport(settings(1), Echo::default()).await;
+    assert_eq!(ask(&client, &server.here()).await, Ok(Bytes::from_static(b"hello")));
+    // The time of none of them is over.
+    for mut stream in silent.into_iter().take(36) {
+        let end = timeout(LIMIT, stream.read(&mut [0; 16])).await.expect("shown out");
+        assert!(matches!(end, Ok(0) | Err(_)));
+    }
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_hung_up_on_at_once() {
+    let mut limited = settings(2);
+    (limited.limits.connections, limited.limits.handshake) = (2, 2 * LIMIT);
+    let server = start_with(limited, Echo::default()).await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(TcpStream::connect(server.here()).await.expect("connected"));
+    }
+    let end = timeout(LIMIT, streams[2].read(&mut [0; 16])).await.expect("hung up on");
+    assert!(matches!(end, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
 async fn what_is_no_hello_is_hung_up_on() {
     let server = start_with(settings(2), Echo::default()).await;
     let far_too_long = [&[0xff, 0xff][..], &[0; 100]].concat();

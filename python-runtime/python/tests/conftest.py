@@ -17,11 +17,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import msgspec
 import pytest
 
 PACKAGE_ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(PACKAGE_ROOT))
+
+# No test asserts how fast a machine is.
+hypothesis.settings.register_profile("dspex", deadline=None)
+hypothesis.settings.load_profile("dspex")
 
 # A shell without job control starts what runs in the background deaf to Ctrl-C, and that is inherited.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -31,7 +36,8 @@ BOOT = (
     "import sys; sys.path[:] = [sys.argv[1], *(p for p in sys.path if p)]; "
     "import dspex.runtime.zygote as zygote; zygote.main(sys.argv[2], sys.argv[3])"
 )
-PATIENCE_SECONDS = 30
+# Most of it is for an interpreter that imports dspy beside all else that a busy machine does.
+PATIENCE_SECONDS = 120
 # The real program. Read before the fixture `node` names the double.
 PROGRAM = (
     os.environ.get("DSPEX_TEST_PROGRAM")

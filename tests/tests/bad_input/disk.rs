@@ -58,7 +58,7 @@ fn a_disk_that_fills_up_stops_the_run_and_loses_nothing() {
     project.forget_executions();
 
     // The disk fills up while the run is under way.
-    let mut eval = home.eval(&project).start();
+    let mut eval = home.eval(&project).env("PAUSE", "0.2").start();
     let run = home.wait_for_results(40);
     let node = home.node();
     let filler = mount.fill(0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use dspex_tests::{Cluster, Output, Project, holds_within, wait_until};
 use serde_json::{Value, json};
 
-use crate::losses::{count, create};
+use crate::losses::{Ends, count, create};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -80,6 +80,7 @@ fn save_while_a_client_writes(cluster: &Cluster, leader: usize, file: &Path) -> 
     let (stop, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| runtime.block_on(count(client, "counter", &stop, &acknowledged)));
+        let _ends = Ends(&stop);
         assert!(holds_within(PATIENCE, || acknowledged.load(Ordering::Relaxed) >= 20), "nothing is written");
         let before = acknowledged.load(Ordering::Relaxed);
         let saved = save(cluster, (leader + 1) % 3, file).expect(0).object();

@@ -43,6 +43,15 @@ pub async fn count(client: Client, session: &str, stop: &AtomicBool, acknowledge
     }
 }
 
+/// Tells the writer to end however the test ends.
+pub struct Ends<'a>(pub &'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_client_that_keeps_writing_loses_nothing_and_nothing_twice_when_leaders_are_killed() {
     let mut cluster = Cluster::of(3);
@@ -59,6 +68,7 @@ fn a_client_that_keeps_writing_loses_nothing_and_nothing_twice_when_leaders_are_
     let mut gaps = Vec::new();
     std::thread::scope(|scope| {
         let writing = scope.spawn(|| runtime.block_on(count(client, "counter", &stop, &acknowledged)));
+        let _ends = Ends(&stop);
         for _ in 0..3 {
             let leader = cluster.leader();
             if leader == asked {

@@ -5,6 +5,7 @@ mod backup;
 mod callers;
 mod certificates;
 mod forming;
+mod hostile;
 mod losses;
 mod members;
 mod runs;
