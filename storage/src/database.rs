@@ -29,6 +29,8 @@ pub(crate) fn options(memtable_bytes: usize, recovery: DBRecoveryMode) -> rocksd
     options.set_max_log_file_size(MIB);
     options.set_log_level(LogLevel::Warn);
     options.set_wal_recovery_mode(recovery);
+    // Nobody writes beside another here, and a memtable with one writer remembers where it inserted last: entries of a log come in order.
+    options.set_allow_concurrent_memtable_write(false);
     options
 }
 

@@ -67,6 +67,8 @@ struct Shared {
     position: Mutex<Position>,
     /// Changed only while the position is held.
     unsynced: Mutex<Unsynced>,
+    /// The commit pointer that the next write carries.
+    noted: Mutex<Option<Vec<u8>>>,
     appended_entries: AtomicU64,
     _lock: Arc<DirectoryLock>,
 }
@@ -99,6 +101,7 @@ impl LogStore {
                 position: Mutex::new(position),
                 // What was found at the start was made durable by opening it: RocksDB has moved it out of its log.
                 unsynced: Mutex::default(),
+                noted: Mutex::default(),
                 appended_entries: AtomicU64::new(0),
                 _lock: lock,
             }),
@@ -180,17 +183,14 @@ impl LogStore {
         }
     }
 
-    /// Notes how far the log is committed, and calls `done` at once. Not synced by itself: the next sync carries it, and a lost
-    /// note is found again by the next election.
+    /// Notes how far the log is committed, and calls `done` at once. No write by itself: the next one carries it, or the end of the
+    /// log's use, and a lost note is found again by the next election.
     pub fn save_committed(&self, committed: &[u8], done: Done) {
-        let position = self.position();
-        let noted =
-            self.shared.flusher.check().map(|()| self.shared.db.put(COMMITTED, committed).map_err(from_rocksdb));
-        match noted {
-            Ok(Err(error)) => self.fail(&position, error, done),
-            Ok(Ok(())) => done(Ok(())),
-            Err(error) => done(Err(error)),
+        let checked = self.shared.flusher.check();
+        if checked.is_ok() {
+            *self.noted() = Some(committed.to_vec());
         }
+        done(checked);
     }
 
     /// The stored vote.
@@ -201,12 +201,14 @@ impl LogStore {
         self.shared.db.get(VOTE).map_err(from_rocksdb)
     }
 
-    /// The stored commit pointer.
+    /// The commit pointer, also one that no write has carried yet.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn committed(&self) -> io::Result<Option<Vec<u8>>> {
-        self.shared.db.get(COMMITTED).map_err(from_rocksdb)
+        let _order = self.position();
+        let noted = self.noted().clone();
+        noted.map_or_else(|| self.shared.db.get(COMMITTED).map_err(from_rocksdb), |noted| Ok(Some(noted)))
     }
 
     /// What the last purge stored.
@@ -279,13 +281,17 @@ impl LogStore {
     /// # Errors
     /// When the last sync fails.
     pub fn close(&self) -> io::Result<()> {
+        self.carry_note()?;
         self.shared.flusher.stop()
     }
 
     /// Writes a batch and queues its acknowledgement while the order is held.
-    fn commit(&self, position: &mut Position, next: Position, batch: WriteBatch, done: Done) {
+    fn commit(&self, position: &mut Position, next: Position, mut batch: WriteBatch, done: Done) {
         if let Err(error) = self.shared.flusher.check() {
             return done(Err(error));
+        }
+        if let Some(noted) = self.noted().take() {
+            batch.put(COMMITTED, noted);
         }
         match self.shared.db.write(batch).map_err(from_rocksdb) {
             Ok(()) => {
@@ -321,6 +327,21 @@ impl LogStore {
     fn bytes_before(&self, index: u64) -> io::Result<u64> {
         let record = get(&self.shared.db, index)?.ok_or_else(|| corrupt(format!("log entry {index} is missing")))?;
         Ok(record.end_bytes - record.payload.len() as u64)
+    }
+
+    /// Writes a commit pointer that no other write will carry. The last sync takes it along.
+    fn carry_note(&self) -> io::Result<()> {
+        let _order = self.position();
+        match self.noted().take() {
+            Some(noted) if self.shared.flusher.check().is_ok() => {
+                self.shared.db.put(COMMITTED, noted).map_err(from_rocksdb)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.shared.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn unsynced(&self) -> MutexGuard<'_, Unsynced> {

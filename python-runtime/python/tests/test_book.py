@@ -4,6 +4,9 @@ A page is followed from its top to its bottom, in a directory and a home of its 
 begins with `# NAME` is a file; the commands of a console block begin with `$ `. What stands below a command must come
 out of it, line by line and in this order (there may be more), where `...` stands for anything, and ids, durations and
 sizes for any others. A command succeeds unless the next one is `echo $?`.
+
+A page about clusters names its ports: it is followed in a network of its own, which only root can make. A page that
+goes on where another one is says so: `<!-- begins with: PAGE until "HEADING" -->`.
 """
 
 from __future__ import annotations
@@ -11,12 +14,15 @@ from __future__ import annotations
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -26,6 +32,9 @@ BOOK = CHECKOUT / "docs/src"
 PAGES = sorted(page for page in BOOK.rglob("*.md") if "```console\n" in page.read_text())
 LIMIT_SECONDS = 120
 DONE = "<the command has ended>"
+BEGINS_WITH = re.compile(r'^<!-- begins with: (\S+) until "(.+)" -->$', re.MULTILINE)
+# Of a network of its own.
+NAMES = (f"dspex-book-{os.getpid()}-{number}" for number in count())
 # The beginning of a page's example of a run id, which commands show; the newest run stands for it.
 RUN = "01a1fda7-bbcf"
 # Stands for the model behind a key.
@@ -57,18 +66,49 @@ _VARYING = [
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(BOOK)))
 def test_every_command_of_the_book_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
-    with installed(tmp_path) as environment:
-        shell = Shell(tmp_path / "project", environment)
+    text = _followed(page)
+    with installed(tmp_path) as environment, _network(text) as network:
+        shell = Shell(tmp_path / "project", environment, network)
         try:
-            for language, text in _blocks(page.read_text()):
+            for language, text in _blocks(text):
                 if language == "console":
                     for command, shown in _commands(text):
                         shell.follow(command, shown)
                 elif language in ("python", "toml") and (name := re.match(r"# (\S+\.\w+)\n", text)):
-                    (shell.directory / name[1]).write_text(shell.substituted(text))
+                    file = shell.directory / name[1]
+                    file.parent.mkdir(exist_ok=True)
+                    file.write_text(shell.substituted(text))
             shell.expect_no_failure()
         finally:
             shell.close()
+
+
+def _followed(page: Path) -> str:
+    """What is to be typed, from the beginning."""
+    text = page.read_text()
+    if first := BEGINS_WITH.search(text):
+        before, heading, _ = (BOOK / first[1]).read_text().partition(f"\n{first[2]}\n")
+        assert heading, f"{first[1]} has no heading {first[2]}"
+        return before + "\n" + text
+    return text
+
+
+@contextmanager
+def _network(text: str) -> Iterator[list[str]]:
+    """How a command is started for the page: where its ports are free, if it has several nodes."""
+    if "node-2/dspex.toml" not in text:
+        yield []
+        return
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        pytest.skip("the page is followed in a network namespace, which takes root and iproute2")
+    name = next(NAMES)
+    within = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        subprocess.run([*within, "ip", "link", "set", "lo", "up"], check=True)
+        yield within
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -89,28 +129,28 @@ def _commands(text: str) -> Iterator[tuple[str, list[str]]]:
 class Shell:
     """A bash that types one command after the other."""
 
-    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+    def __init__(self, directory: Path, environment: dict[str, str], network: list[str]) -> None:
         directory.mkdir()
         self.directory = directory
-        api, http = _free_port(), _free_port()
-        self._environment = {
-            **environment,
-            "DSPEX_API__LISTEN": f"127.0.0.1:{api}",
-            "DSPEX_HTTP__LISTEN": f"127.0.0.1:{http}",
-        }
+        self._environment = dict(environment)
         # What a page writes, and what that is here.
         self._meant = {
             "/opt/app/.venv/bin/python": sys.executable,
-            ":7400": f":{api}",
-            ":7480": f":{http}",
             "/home/you/project": str(directory),
             "openai/gpt-4o-mini": "offline.py:lm",
         }
+        if not network:
+            api, http = _free_port(), _free_port()
+            self._environment |= {
+                "DSPEX_API__LISTEN": f"127.0.0.1:{api}",
+                "DSPEX_HTTP__LISTEN": f"127.0.0.1:{http}",
+            }
+            self._meant |= {":7400": f":{api}", ":7480": f":{http}"}
         (directory / "offline.py").write_text(OFFLINE)
         # The last command with its output, when it did not succeed.
         self._failed = ""
         self._bash = subprocess.Popen(
-            ["bash", "--norc"],
+            [*network, "bash", "--norc"],
             cwd=directory,
             env=self._environment,
             stdin=subprocess.PIPE,

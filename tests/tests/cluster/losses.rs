@@ -104,6 +104,37 @@ fn a_client_that_keeps_writing_loses_nothing_and_nothing_twice_when_leaders_are_
 }
 
 #[test]
+fn five_nodes_survive_the_loss_of_two_and_stop_at_the_third_until_it_is_back() {
+    let mut cluster = Cluster::of(5);
+    let asked = (cluster.leader() + 1) % 5;
+    cluster.dspex(asked, &["session", "create", "kept"]).run().expect(0);
+    let mut lost = Vec::new();
+    for number in 0..2 {
+        let leader = cluster.leader();
+        // The first loss is of the leader. Later ones may lead at the node that is asked, which stays.
+        let next = if leader == asked { (0..5).find(|one| *one != asked && !lost.contains(one)) } else { Some(leader) };
+        let next = next.expect("three are left");
+        cluster.kill(next);
+        lost.push(next);
+        cluster.dspex(asked, &["session", "create", &format!("without-{number}")]).run().expect(0);
+    }
+    let third = (0..5).find(|one| *one != asked && !lost.contains(one)).expect("two are left beside it");
+    cluster.kill(third);
+    cluster.dspex(asked, &["session", "create", "refused", "--command-timeout", "15"]).run().expect(6);
+    lost.push(third);
+    for back in lost {
+        cluster.start(back);
+    }
+    cluster.leader();
+    // What was acknowledged is on every node, also on those that were not there.
+    for position in 0..5 {
+        for session in ["kept", "without-0", "without-1"] {
+            cluster.dspex(position, &["session", "show", session]).run().expect(0);
+        }
+    }
+}
+
+#[test]
 fn a_node_that_is_told_to_end_hands_over_first() {
     let mut cluster = Cluster::of(3);
     let leader = cluster.leader();
