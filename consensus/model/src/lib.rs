@@ -38,7 +38,7 @@ mod golden;
 pub use access::{Role, Token, TokenId};
 pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry};
 pub use codec::CodecError;
-pub use command::{Command, NewToken, NewTtl, RunSubmission};
+pub use command::{Command, ExecutedWrite, NewToken, NewTtl, RunSubmission};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
@@ -49,6 +49,7 @@ pub use payload::payload_of;
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
+pub use transition::EXECUTED_BYTES_MAX;
 pub use run::{
     Dataset, EXAMPLES_MAX, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
     RunSpec, RunStatus, Usage, UsageEntry,
@@ -57,6 +58,6 @@ pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
 pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
-    SessionChange, SessionData, SessionId, SessionInfo, SessionVersion,
+    SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
 pub use state::{Applied, State};
