@@ -139,8 +139,8 @@ pub struct ExecutedWrite {
     pub version: u64,
     /// What changes.
     pub change: SessionChange,
-    /// What the caller is told, kept as long as the request is known; longer ones are left out.
-    pub result: Vec<u8>,
+    /// What the caller is told, kept as long as the request is known; `None`: it is too long for that.
+    pub result: Option<Vec<u8>>,
 }
 
 /// How long a session lives from now on.

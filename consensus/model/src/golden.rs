@@ -55,7 +55,7 @@ fn commands() -> Vec<Command> {
             epoch: 5,
             version: 4,
             change: SessionChange { replace: false, removed: vec![text("m")], set: vec![(text("n"), text("1"))] },
-            result: vec![1, 2],
+            result: Some(vec![1, 2]),
         })),
     ]
 }

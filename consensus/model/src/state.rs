@@ -9,8 +9,8 @@ use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, RequestId, Run, RunId,
-    RunStatus, Session, SessionId, Token, TokenId, audit,
+    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, Rejection, RequestId, Run,
+    RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
 };
 
 /// Sessions that leave with each command at the most, so that no single `apply` is long.
@@ -99,7 +99,10 @@ impl State {
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
         let decision = self.decide(&proposal.command, proposal.request, before_ms);
         let (outcome, effects) = self.carry_out(decision, changes);
-        if let Some(id) = proposal.request {
+        // Where a session has moved, the same request is executed once more by its new home.
+        if let Some(id) = proposal.request
+            && !matches!(outcome, Outcome::Rejected(Rejection::SessionMoved(_)))
+        {
             self.write(Record::Request(id, outcome.clone()), changes);
         }
         if let Some(actor) = &proposal.actor {

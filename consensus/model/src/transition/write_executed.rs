@@ -15,8 +15,8 @@ pub(crate) fn write_executed(state: &State, executed: &ExecutedWrite, request: O
         return super::rejected(Rejection::SessionMoved(home));
     }
     let decision = update_session(state, id, Some(*version), change, None);
-    match (&decision.outcome, request) {
-        (Outcome::SessionWritten { .. }, Some(request)) if result.len() <= EXECUTED_BYTES_MAX => {
+    match (&decision.outcome, request, result) {
+        (Outcome::SessionWritten { .. }, Some(request), Some(result)) if result.len() <= EXECUTED_BYTES_MAX => {
             decision.write(Record::Executed(request, result.clone()))
         }
         _ => decision,

@@ -20,7 +20,7 @@ fn house(node: u64, expected_epoch: u64) -> Command {
 
 fn executed(epoch: u64, version: u64, result: &[u8]) -> Command {
     let change = SessionChange { set: vec![("n".to_owned(), "1".to_owned())], ..SessionChange::default() };
-    Command::WriteExecuted(Box::new(ExecutedWrite { session: id(), epoch, version, change, result: result.to_vec() }))
+    Command::WriteExecuted(Box::new(ExecutedWrite { session: id(), epoch, version, change, result: Some(result.to_vec()) }))
 }
 
 fn home(outcome: &Outcome) -> SessionHome {
@@ -55,8 +55,11 @@ fn what_a_former_home_made_of_a_session_does_not_count() {
     let first = home(&story.apply(house(1, 0)).0);
     let second = home(&story.apply(house(2, first.epoch)).0);
     let moved = Outcome::Rejected(Rejection::SessionMoved(second));
-    assert_eq!(story.apply(executed(first.epoch, 1, b"")).0, moved);
-    assert_eq!(story.apply(executed(second.epoch, 1, b"")).0, Outcome::SessionWritten { version: 2, expires_ms: None });
+    assert_eq!(story.apply_request(Some(request(7)), executed(first.epoch, 1, b"")).0, moved);
+    // The same request is executed at the new home.
+    assert_eq!(story.state.executed(request(7)), None);
+    let written = Outcome::SessionWritten { version: 2, expires_ms: None };
+    assert_eq!(story.apply_request(Some(request(7)), executed(second.epoch, 1, b"")).0, written);
     let conflict = Outcome::Rejected(Rejection::VersionConflict { current: 2 });
     assert_eq!(story.apply(executed(second.epoch, 1, b"")).0, conflict);
 }

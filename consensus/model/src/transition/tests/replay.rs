@@ -42,9 +42,9 @@ fn command() -> impl Strategy<Value = Command> {
         4 => (session(), 1u64..4, 0u64..3).prop_map(|(session, node, expected_epoch)| Command::HouseSession {
             session, node: NodeId(node), expected_epoch,
         }),
-        4 => (session(), 0u64..3, 1u64..6, change(), 0usize..1500).prop_map(
+        4 => (session(), 0u64..3, 1u64..6, change(), prop::option::of(0usize..1500)).prop_map(
             |(session, epoch, version, change, result)| Command::WriteExecuted(Box::new(ExecutedWrite {
-                session, epoch, version, change, result: vec![b'r'; result],
+                session, epoch, version, change, result: result.map(|length| vec![b'r'; length]),
             }))
         ),
         1 => (1u128..4, 0u8..3, ttl()).prop_map(|(token, secret, ttl_ms)| Command::CreateToken(Box::new(NewToken {
