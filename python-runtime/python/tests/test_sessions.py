@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -16,7 +17,7 @@ import pytest
 from conftest import PROGRAM
 
 import dspex
-from dspex.client import caller
+from dspex.client import caller, connection
 from dspex.request_ids import new_request_id
 from dspex.runtime.sessions import Session as Current
 from dspex.runtime.sessions import SessionError
@@ -62,13 +63,17 @@ def client() -> Iterator[dspex.Client]:
         patch.setenv("DSPEX_HOME", str(place / "home"))
         patch.setenv("DSPEX_PROGRAM", PROGRAM)
         patch.delenv("DSPEX_ADDRESS", raising=False)
+        patch.setattr(connection, "_clients", {})
         patch.setattr(caller, "caller", _caller)
         patch.chdir(place)
         try:
             with dspex.connect() as connected:
                 yield connected
         finally:
-            subprocess.run([PROGRAM, "local", "stop"], capture_output=True, timeout=60)
+            for known in connection._clients.values():
+                known.close()
+            subprocess.run([PROGRAM, "local", "stop", "--force"], check=False, capture_output=True)
+    shutil.rmtree(place)
 
 
 @pytest.fixture
