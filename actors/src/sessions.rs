@@ -35,6 +35,9 @@ pub(crate) use session::Order;
 const QUEUE_MAX: usize = 100;
 /// Homes that are asked for one execution: the one that is known, the one that has taken its place, and once more.
 const HOPS_MAX: u32 = 4;
+/// At a session that goes to sleep.
+const ATTEMPTS_MAX: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 /// For the record of a move that another node knows already to arrive here.
 const ARRIVAL: Duration = Duration::from_secs(5);
 
@@ -192,8 +195,11 @@ impl Sessions {
     }
 
     async fn order(&self, request: ExecuteRequest) -> AtHome {
-        // A session that has just gone to sleep is woken by the second attempt.
-        for _ in 0..2 {
+        // One that goes to sleep in this very moment drops what it is asked, and is woken by the next attempt.
+        for attempt in 0..ATTEMPTS_MAX {
+            if attempt > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
             let (reply, answer) = oneshot::channel();
             let order = Order { request: request.clone(), reply, _place: None };
             if self.actor.cast(SessionsMessage::Order(Box::new(order))).is_err() {
@@ -269,8 +275,10 @@ impl SessionsState {
         match place(held) {
             Some(place) => {
                 order._place = Some(place);
-                // One that has ended drops it, and its sender asks again.
-                let _ = held.actor.cast(SessionMessage::Execute(Box::new(order)));
+                // What it drops, its sender asks again.
+                if held.actor.cast(SessionMessage::Execute(Box::new(order))).is_err() {
+                    self.sessions.remove(&id);
+                }
             }
             None => {
                 let _ = order.reply.send(AtHome::Failed(Box::new(ExecuteError::Full(id))));
