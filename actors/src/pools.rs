@@ -283,7 +283,11 @@ pub(crate) fn is_same(one: &Caller, other: &Caller) -> bool {
     one.interpreter == other.interpreter && one.directory == other.directory && lasting(one) == lasting(other)
 }
 
-pub(crate) fn with_settings(caller: &Arc<Caller>, python: Option<&PathBuf>, directory: Option<&PathBuf>) -> Arc<Caller> {
+pub(crate) fn with_settings(
+    caller: &Arc<Caller>,
+    python: Option<&PathBuf>,
+    directory: Option<&PathBuf>,
+) -> Arc<Caller> {
     if python.is_none() && directory.is_none() {
         return Arc::clone(caller);
     }

@@ -78,7 +78,7 @@ pub struct Executed {
 }
 
 /// Why it was not executed, or has not counted.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum ExecuteError {
     /// In the pool or in the user's code.
     Call(CallError),
@@ -101,11 +101,8 @@ pub enum ExecuteError {
 /// How another node is asked.
 pub trait Remote: Send + Sync + fmt::Debug {
     /// Has it executed there, if that is the session's home.
-    fn execute<'a>(
-        &'a self,
-        node: NodeId,
-        request: &'a ExecuteRequest,
-    ) -> BoxFuture<'a, Result<Executed, RemoteError>>;
+    fn execute<'a>(&'a self, node: NodeId, request: &'a ExecuteRequest)
+    -> BoxFuture<'a, Result<Executed, RemoteError>>;
 }
 
 /// What is wrong with the other node.
@@ -237,7 +234,7 @@ impl Sessions {
 }
 
 /// Why a home did not execute for a peer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum AtHomeError {
     /// It is none.
     Moved(SessionHome),

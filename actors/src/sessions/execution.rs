@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_model::{Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionData, SessionHome, State};
+use dspex_model::{
+    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionData, SessionHome,
+    State,
+};
 use dspex_python::protocol::{CallSession, SessionChanges};
 
 use super::{AtHome, ExecuteError, ExecuteRequest, Executed};

@@ -2,9 +2,9 @@
 
 use crate::record::{Key, Record};
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal,
-    Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion, Token,
-    TokenId,
+    AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome,
+    Proposal, Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
+    SessionVersion, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {

@@ -49,7 +49,6 @@ pub use payload::payload_of;
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
-pub use transition::EXECUTED_BYTES_MAX;
 pub use run::{
     Dataset, EXAMPLES_MAX, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
     RunSpec, RunStatus, Usage, UsageEntry,
@@ -61,3 +60,4 @@ pub use session::{
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
 pub use state::{Applied, State};
+pub use transition::EXECUTED_BYTES_MAX;

@@ -214,7 +214,8 @@ impl State {
         let versions = self.sessions.iter().flat_map(|(id, session)| {
             session.versions().map(|(number, version)| Record::SessionVersion(id.clone(), number, version.clone()))
         });
-        let homes = self.sessions.iter().filter_map(|(id, session)| Some(Record::SessionHome(id.clone(), session.home?)));
+        let homes =
+            self.sessions.iter().filter_map(|(id, session)| Some(Record::SessionHome(id.clone(), session.home?)));
         let executed = self.executed.iter().map(|(&id, result)| Record::Executed(id, result.clone()));
         time.into_iter()
             .chain(cluster)

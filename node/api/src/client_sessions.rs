@@ -6,8 +6,9 @@ use crate::ApiError;
 use crate::client::{Client, Transport, message_limit};
 use crate::v1::sessions_client::SessionsClient;
 use crate::v1::{
-    CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, ExecuteSessionResponse, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, Session,
-    SessionHistoryRequest, SessionVersion, SessionWritten, UpdateSessionRequest,
+    CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, ExecuteSessionResponse, GetSessionRequest,
+    ListSessionsRequest, ListSessionsResponse, Session, SessionHistoryRequest, SessionVersion, SessionWritten,
+    UpdateSessionRequest,
 };
 use futures::future::BoxFuture;
 

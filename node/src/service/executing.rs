@@ -3,12 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use dspex_actors::{
-    AtHomeError, CallRequest, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions,
-};
+use dspex_actors::{AtHomeError, CallRequest, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};
 use dspex_api::v1::{ExecuteSessionRequest, ExecuteSessionResponse};
-use dspex_api::{ApiError, Code, Message, peer, reason, v1};
+use dspex_api::{ApiError, Bytes, Code, Message, peer, reason, v1};
 use dspex_consensus::Consensus;
 use dspex_model::{NodeId, SessionHome};
 use dspex_transport::{CallError as PeerError, Channel, Request, Requests, Serve, Session};
@@ -96,7 +93,9 @@ fn refusal(error: ExecuteError) -> ApiError {
         ExecuteError::Full(session) => ApiError::new(
             Code::ResourceExhausted,
             reason::POOL_FULL,
-            format!("too many calls wait for session {session}: they are executed one after the other; try again in a moment"),
+            format!(
+                "too many calls wait for session {session}: they are executed one after the other; try again in a moment"
+            ),
         ),
         ExecuteError::Remote(error) => match error.downcast_ref::<ApiError>() {
             Some(told) => told.clone(),
@@ -246,7 +245,7 @@ fn told(reply: &Bytes) -> Result<Executed, RemoteError> {
         Outcome::Failed(v1::CallError { code, reason, message, metadata }) => {
             let error = ApiError::new(Code::from(code), reason, message);
             // A home that is ending has executed nothing: another one can.
-            if error.reason == dspex_api::reason::NODE_STOPPING {
+            if error.reason == reason::NODE_STOPPING {
                 return Err(RemoteError::Unreachable(error.message));
             }
             Err(failed(ApiError { metadata, ..error }))

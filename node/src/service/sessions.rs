@@ -6,7 +6,8 @@ use std::sync::Arc;
 use dspex_api::v1::sessions_server::Sessions;
 use dspex_api::v1::{
     self, CreateSessionRequest, DeleteSessionRequest, DeleteSessionResponse, ExecuteSessionRequest,
-    ExecuteSessionResponse, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, SessionHistoryRequest, SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
+    ExecuteSessionResponse, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, SessionHistoryRequest,
+    SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_consensus::Freshness;
@@ -159,7 +160,10 @@ impl Sessions for SessionsService {
         Ok(Response::new(DeleteSessionResponse {}))
     }
 
-    async fn execute(&self, request: Request<ExecuteSessionRequest>) -> Result<Response<ExecuteSessionResponse>, Status> {
+    async fn execute(
+        &self,
+        request: Request<ExecuteSessionRequest>,
+    ) -> Result<Response<ExecuteSessionResponse>, Status> {
         let (actor, request) = translate::actor(request);
         Ok(Response::new(self.node.execute_in_session(actor, request).await?))
     }

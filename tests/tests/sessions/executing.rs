@@ -73,9 +73,9 @@ fn what_was_written_meanwhile_by_others_is_not_overwritten() {
     let request = subject.request("s", "slowly", r#"{"seconds": 2}"#);
     let error = std::thread::scope(|scope| {
         let calling = scope.spawn(|| {
-            subject.cluster.ask(0, async |client| {
-                client.execute_session(request.clone(), Duration::from_secs(120)).await
-            })
+            subject
+                .cluster
+                .ask(0, async |client| client.execute_session(request.clone(), Duration::from_secs(120)).await)
         });
         wait_until("the call is executed", Duration::from_secs(60), || {
             let listed = subject.cluster.dspex(0, &["worker", "list", "-o", "json"]).run().expect(0).object();

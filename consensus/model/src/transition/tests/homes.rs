@@ -20,7 +20,13 @@ fn house(node: u64, expected_epoch: u64) -> Command {
 
 fn executed(epoch: u64, version: u64, result: &[u8]) -> Command {
     let change = SessionChange { set: vec![("n".to_owned(), "1".to_owned())], ..SessionChange::default() };
-    Command::WriteExecuted(Box::new(ExecutedWrite { session: id(), epoch, version, change, result: Some(result.to_vec()) }))
+    Command::WriteExecuted(Box::new(ExecutedWrite {
+        session: id(),
+        epoch,
+        version,
+        change,
+        result: Some(result.to_vec()),
+    }))
 }
 
 fn home(outcome: &Outcome) -> SessionHome {

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::story::Story;
 use crate::{
-    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId, RunSubmission,
-    SessionChange, SessionId, State, TokenId,
+    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId,
+    RunSubmission, SessionChange, SessionId, State, TokenId,
 };
 
 fn session() -> impl Strategy<Value = SessionId> {

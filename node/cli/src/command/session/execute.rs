@@ -64,7 +64,8 @@ pub async fn execute(invocation: &Invocation, options: Execute) -> Result<u8, Co
         answer = executed => answer?,
         () = interrupts.asked() => return Err(CommandError::new(exit::INTERRUPTED, "interrupted; the call is given up")),
     };
-    let wrote = answer.version.map_or_else(|| "changed nothing".to_owned(), |version| format!("wrote version {version}"));
+    let wrote =
+        answer.version.map_or_else(|| "changed nothing".to_owned(), |version| format!("wrote version {version}"));
     invocation.console.detail(&format!(
         "node {} {wrote}, after {:.1} ms in the queue and {:.1} ms of execution",
         answer.node_id,
@@ -72,7 +73,9 @@ pub async fn execute(invocation: &Invocation, options: Execute) -> Result<u8, Co
         answer.executed_us as f64 / 1000.0
     ));
     if answer.result_lost {
-        invocation.console.warning("it had been executed, and its result was too long to be kept for a repeated request");
+        invocation
+            .console
+            .warning("it had been executed, and its result was too long to be kept for a repeated request");
         return Ok(exit::OK);
     }
     calling::print(&answer.result, invocation.format)?;
