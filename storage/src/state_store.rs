@@ -1,14 +1,15 @@
 //! What the log has produced: the pairs that `apply` changed, with the log position they belong to.
 //!
 //! A batch holds the changes, the applied position and the membership, so after any crash they belong together.
-//! The database keeps no log of its own for them: what is in memory at a crash is applied again from the replicated log, which keeps
-//! every entry until [`StateStore::sync`] has succeeded. A memtable is stored whole or not at all, so a crash leaves a prefix.
+//! Batches are not synced: the log keeps every entry until [`StateStore::sync`] has succeeded. They go through the database's own log
+//! all the same: a state that is ahead of the replicated log tells that this one has lost entries, by a disk that did not keep what it
+//! had synced.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, WriteBatch};
 
 use crate::database::{self, Creation, MIB};
 use crate::durable_file;
@@ -59,7 +60,7 @@ impl StateStore {
         Ok(Self { shared: Arc::new(Shared { path: path.to_path_buf(), db, _lock: lock }) })
     }
 
-    /// Stores changes, the position they lead to, and the membership where it changed. One batch, in memory at first.
+    /// Stores changes, the position they lead to, and the membership where it changed. One batch, not synced.
     ///
     /// # Errors
     /// When the database refuses the write.
@@ -80,7 +81,7 @@ impl StateStore {
         if let Some(membership) = membership {
             batch.put(MEMBERSHIP, membership);
         }
-        self.db().write_opt(batch, &unlogged()).map_err(from_rocksdb)
+        self.db().write(batch).map_err(from_rocksdb)
     }
 
     /// Makes everything written so far durable.
@@ -88,7 +89,7 @@ impl StateStore {
     /// # Errors
     /// When the sync fails.
     pub fn sync(&self) -> io::Result<()> {
-        self.db().flush().map_err(from_rocksdb)
+        self.db().flush_wal(true).map_err(from_rocksdb)
     }
 
     /// Hands every pair to `visit`, in key order.
@@ -164,16 +165,9 @@ impl StateStore {
 }
 
 fn options() -> rocksdb::Options {
-    // Directories of before have a log of the database's own. Whatever is lost at its end is applied again, too.
+    // Whatever is lost at the end is applied again from the log, so a prefix of the batches is enough.
     let mut options = database::options(16 * MIB, DBRecoveryMode::PointInTime);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
-    options
-}
-
-/// Writes that the database's own log does not get.
-fn unlogged() -> WriteOptions {
-    let mut options = WriteOptions::default();
-    options.disable_wal(true);
     options
 }
 
@@ -185,7 +179,7 @@ fn fill(path: &Path, snapshot: &SnapshotFile) -> io::Result<DB> {
     let header = snapshot.read(|key, value| {
         batch.put(data_key(key), value);
         if batch.size_in_bytes() >= BATCH_BYTES {
-            db.write_opt(std::mem::take(&mut batch), &unlogged()).map_err(from_rocksdb)?;
+            db.write(std::mem::take(&mut batch)).map_err(from_rocksdb)?;
         }
         Ok(())
     })?;
@@ -195,7 +189,8 @@ fn fill(path: &Path, snapshot: &SnapshotFile) -> io::Result<DB> {
     if let Some(membership) = &header.membership {
         batch.put(MEMBERSHIP, membership);
     }
-    db.write_opt(batch, &unlogged()).map_err(from_rocksdb)?;
+    db.write(batch).map_err(from_rocksdb)?;
+    db.flush_wal(true).map_err(from_rocksdb)?;
     db.flush().map_err(from_rocksdb)?;
     Ok(db)
 }

@@ -66,11 +66,11 @@ _VARYING = [
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(BOOK)))
 def test_every_command_of_the_book_does_what_the_page_says(page: Path, tmp_path: Path) -> None:
-    text = _followed(page)
-    with installed(tmp_path) as environment, _network(text) as network:
+    whole = _followed(page)
+    with installed(tmp_path) as environment, _network(whole) as network:
         shell = Shell(tmp_path / "project", environment, network)
         try:
-            for language, text in _blocks(text):
+            for language, text in _blocks(whole):
                 if language == "console":
                     for command, shown in _commands(text):
                         shell.follow(command, shown)
