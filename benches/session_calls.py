@@ -1,7 +1,9 @@
-"""Calls in warm sessions of a cluster of three, from a Python program of its own: beside calls of a pool and writes of a session.
+"""Calls in warm sessions of a cluster of three, from a Python program of its own: beside calls of a pool and writes
+of a session.
 
-One call at a time, each kind in turn, so that a disturbed moment disturbs all. Then kill -9 of a session's home: how long until the
-next call is answered, asked for at a node that stays. And many sessions in use: the memory of all nodes with their workers.
+One call at a time, each kind in turn, so that a disturbed moment disturbs all. Then kill -9 of a session's home: how
+long until the next call is answered, asked for at a node that stays. And many sessions in use: the memory of all nodes
+with their workers.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from harness.settings import CASES, PACKAGE, PROGRAM, directory_on_disk, parse, 
 sys.path.insert(0, str(PACKAGE))
 os.environ["DSPEX_PROGRAM"] = PROGRAM
 
-import dspex  # noqa: E402
+import dspex
 
 NOTHING = f"{CASES / 'session_commands.py'}:nothing"
 COUNT = f"{CASES / 'session_commands.py'}:count"

@@ -71,8 +71,8 @@ class SessionVersion:
 class Session:
     """A session by its id. Nothing is asked before a method is called; safe to use from any thread.
 
-    Its values are JSON values of at most 32 KiB together with their names. Every write makes the next version. Reads see
-    everything that was acknowledged before they began, on every node, unless they say `stale=True`.
+    Its values are JSON values of at most 32 KiB together with their names. Every write makes the next version. Reads
+    see everything that was acknowledged before they began, on every node, unless they say `stale=True`.
 
     Methods raise `SessionNotFound` where there is no such session, and `ConnectionLost` where there is no node.
     """
@@ -139,9 +139,9 @@ class Session:
     ) -> SessionState:
         """Let a function change the session's values, and write what it makes of them; the session after that.
 
-        The function gets a dict of its own, and changes it or returns another one. It is called again with newer values when
-        somebody else has written meanwhile, at most `attempts` times in all: it should do nothing but compute. What it raises
-        is raised here, and nothing is written.
+        The function gets a dict of its own, and changes it or returns another one. It is called again with newer
+        values when somebody else has written meanwhile, at most `attempts` times in all: it should do nothing but
+        compute. What it raises is raised here, and nothing is written.
         """
         for attempt in range(1, whole("attempts", attempts, least=1) + 1):
             before = self.read()
@@ -182,13 +182,14 @@ class Session:
     ) -> Any:
         """Call a command in the session, and wait for its result: a JSON value.
 
-        The code may read and change the session's values (`dspex.current_session().data`); what it changes is written with the
-        call's result, or not at all. Calls of one session are executed one after the other, at the session's home, on a worker
-        of its own, wherever they are asked for. A command with a parameter `session_id` is told the session's id.
+        The code may read and change the session's values (`dspex.current_session().data`); what it changes is
+        written with the call's result, or not at all. Calls of one session are executed one after the other, at the
+        session's home, on a worker of its own, wherever they are asked for. A command with a parameter `session_id` is
+        told the session's id.
 
-        command, arguments, timeout, queue_timeout, retries: as `Pool.call`. After the loss of the home the call is executed
-        again at another node unless `retries` is 0. Raises what `Pool.call` raises, and `VersionConflict` when somebody else
-        has written to the session meanwhile: nothing of the call counts then.
+        command, arguments, timeout, queue_timeout, retries: as `Pool.call`. After the loss of the home the call is
+        executed again at another node unless `retries` is 0. Raises what `Pool.call` raises, and `VersionConflict` when
+        somebody else has written to the session meanwhile: nothing of the call counts then.
         """
         order = {
             "verb": "execute",

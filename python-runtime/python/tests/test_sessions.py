@@ -86,7 +86,8 @@ def test_a_session_has_versions_and_values(client: dspex.Client) -> None:
     state = session.read()
     assert (state.id, state.version, state.ttl) == ("user-1", 1, 3600)
     assert state.data == {"language": "en", "visits": [1, {"a": None}]}
-    assert state.expires is not None and state.expires - state.updated == timedelta(hours=1)
+    assert state.expires is not None
+    assert state.expires - state.updated == timedelta(hours=1)
     assert session.set({"visits": 2}, remove=["language"], if_version=1) == 2
     assert session.set({"only": True}, replace=True, ttl=None) == 3
     state = session.read()
@@ -228,7 +229,8 @@ def test_a_value_without_a_json_form_is_named() -> None:
 
 def test_request_ids_are_in_the_order_of_their_time_and_never_the_same() -> None:
     ids = [new_request_id() for _ in range(1000)]
-    assert len({request for _, request in ids}) == 1000 and len({client for client, _ in ids}) == 1
+    assert len({request for _, request in ids}) == 1000
+    assert len({client for client, _ in ids}) == 1
     made = [uuid.UUID(request) for _, request in ids]
     assert all(one.version == 7 and one.variant == uuid.RFC_4122 for one in made)
     times = [one.int >> 80 for one in made]

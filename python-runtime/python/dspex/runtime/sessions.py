@@ -18,7 +18,8 @@ class SessionError(ValueError):
 
 
 class Session:
-    """A session during one call: its `data` may be read and changed, and what was changed is stored with the call's result.
+    """A session during one call: its `data` may be read and changed, and what was changed is stored with the call's
+    result.
 
     Nothing else of it is kept: the worker that executes the next call may be another one, on another node.
     """
@@ -44,7 +45,7 @@ class Session:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Names and JSON values. Set, change or delete some: it is stored when the call has returned, and not if it raises."""
+        """Names and JSON values. What is set, changed or deleted is stored when the call has returned, not if it raises."""
         if self._data is None:
             self._data = _decode(self._stored)
         return self._data
