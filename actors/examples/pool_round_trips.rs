@@ -11,10 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_actors::{CallRequest, Caller, NodeParts, Pool, PoolClass, PoolsSettings, Tree};
+use dspex_actors::{
+    CallRequest, Caller, ExecuteRequest, Executed, NodeParts, Pool, PoolClass, PoolsSettings, Remote, RemoteError, Tree,
+};
 use dspex_consensus::{Consensus, ConsensusOptions};
+use dspex_model::NodeId;
 use dspex_python::{Limits, Package, Registry, Zygotes};
 use dspex_storage::{DataDirectory, Options};
+use futures::future::BoxFuture;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -65,6 +69,7 @@ async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
         zygotes: Zygotes::new(package, registry, Limits::default()),
         cpus: 2,
         pools,
+        remote: Arc::new(Alone),
     })
     .await
 }
@@ -112,4 +117,14 @@ async fn report(pool: &Pool, workers: u32, callers: usize, span: Duration) -> Re
         at(1.0)
     )?;
     Ok(())
+}
+
+/// A node without peers.
+#[derive(Debug)]
+struct Alone;
+
+impl Remote for Alone {
+    fn execute<'a>(&'a self, _: NodeId, _: &'a ExecuteRequest) -> BoxFuture<'a, Result<Executed, RemoteError>> {
+        Box::pin(async { Err(RemoteError::Unreachable("there are no peers".to_owned())) })
+    }
 }

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::board::Boards;
 use crate::freeing::Freeing;
 use crate::pools::PoolsSettings;
+use crate::sessions::Remote;
 use crate::worker::{WorkerMessage, WorkerView};
 
 /// Python processes of one node at the most, whatever runs ask for.
@@ -33,6 +34,8 @@ pub struct NodeParts {
     pub cpus: usize,
     /// The pools' settings.
     pub pools: PoolsSettings,
+    /// How other nodes are asked.
+    pub remote: Arc<dyn Remote>,
 }
 
 /// The workers of a node, by id: how people see them, and their actors.

@@ -275,7 +275,7 @@ impl PoolsState {
 }
 
 /// Why the interpreter was chosen makes no difference.
-fn is_same(one: &Caller, other: &Caller) -> bool {
+pub(crate) fn is_same(one: &Caller, other: &Caller) -> bool {
     let lasting = |caller: &Caller| -> Vec<(String, String)> {
         let variables = caller.environment.iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
         variables.map(|(name, value)| (name.clone(), value.clone())).collect()
@@ -283,7 +283,11 @@ fn is_same(one: &Caller, other: &Caller) -> bool {
     one.interpreter == other.interpreter && one.directory == other.directory && lasting(one) == lasting(other)
 }
 
-fn with_settings(caller: &Arc<Caller>, python: Option<&PathBuf>, directory: Option<&PathBuf>) -> Arc<Caller> {
+pub(crate) fn with_settings(
+    caller: &Arc<Caller>,
+    python: Option<&PathBuf>,
+    directory: Option<&PathBuf>,
+) -> Arc<Caller> {
     if python.is_none() && directory.is_none() {
         return Arc::clone(caller);
     }

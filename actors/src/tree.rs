@@ -7,6 +7,9 @@
 //!    ├─ pools             PoolsActor
 //!    │  └─ pool           a PoolActor for each workload class and environment in use
 //!    │     └─ workers     a WorkerActor for each Python process
+//!    ├─ sessions          SessionsActor
+//!    │  └─ session        a SessionActor for each session in use whose home is this node
+//!    │     └─ pool        of one worker
 //!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
@@ -38,6 +41,7 @@ use crate::proposing::{By, propose};
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
+use crate::sessions::{Sessions, SessionsActor, SessionsMessage};
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 
@@ -72,6 +76,7 @@ pub struct Tree {
     node: ActorRef<()>,
     evaluations: ActorRef<EvaluationsMessage>,
     pools: Pools,
+    sessions: Sessions,
 }
 
 impl Tree {
@@ -93,7 +98,8 @@ impl Tree {
             }
             let effects = consensus.effects();
             let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
-            let (evaluations, pools) = spawn_children(&context, &root).await?;
+            let Children { evaluations, pools, sessions } = spawn_children(&context, &root).await?;
+            let sessions = Sessions::new(Arc::clone(&context), sessions);
             let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
             tokio::spawn(async move {
                 if !leads {
@@ -103,7 +109,7 @@ impl Tree {
                 reconciling.await;
             });
             tokio::spawn(sweep(Arc::clone(&context)));
-            Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
+            Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions })
         })
     }
 
@@ -191,6 +197,11 @@ impl Tree {
         &self.pools
     }
 
+    /// Executing in sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
     /// The Python processes of this node.
     pub fn workers(&self) -> Vec<WorkerView> {
         let views = self.context.views.lock().unwrap_or_else(PoisonError::into_inner);
@@ -237,18 +248,22 @@ impl Tree {
     }
 }
 
-async fn spawn_children(
-    context: &Arc<NodeContext>,
-    node: &ActorRef<()>,
-) -> Result<(ActorRef<EvaluationsMessage>, ActorRef<PoolsMessage>), SpawnErr> {
+struct Children {
+    evaluations: ActorRef<EvaluationsMessage>,
+    pools: ActorRef<PoolsMessage>,
+    sessions: ActorRef<SessionsMessage>,
+}
+
+async fn spawn_children(context: &Arc<NodeContext>, node: &ActorRef<()>) -> Result<Children, SpawnErr> {
     let cell = node.get_cell();
     let (recorder, _) = Actor::spawn_linked(None, RecorderActor, Arc::clone(context), cell.clone()).await?;
     let of_pools = (Arc::clone(context), context.parts.pools.clone());
     let (pools, _) = Actor::spawn_linked(None, PoolsActor, of_pools, cell.clone()).await?;
+    let (sessions, _) = Actor::spawn_linked(None, SessionsActor, Arc::clone(context), cell.clone()).await?;
     let (run_workers, _) = Actor::spawn_linked(None, RunWorkersActor, (), cell.clone()).await?;
     let arguments = EvaluationsArguments { context: Arc::clone(context), run_workers, recorder };
     let (evaluations, _) = Actor::spawn_linked(None, EvaluationsActor, arguments, cell).await?;
-    Ok((evaluations, pools))
+    Ok(Children { evaluations, pools, sessions })
 }
 
 /// The root. Its children restart what fails below them; that one of them fails itself is a defect of this program.

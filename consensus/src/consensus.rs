@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dspex_model::{NodeId, Outcome, Proposal, State};
 use dspex_storage::{BlobStore, DataDirectory, Snapshots, StateStore};
+use dspex_transport::{Channel, Link, Session};
 use futures::future::BoxFuture;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
@@ -30,7 +31,7 @@ use crate::options::ConsensusOptions;
 use crate::peers::{Own, Peers};
 use crate::refusal::Refusal;
 use crate::rounds::Rounds;
-use crate::service::{PeerService, Served};
+use crate::service::{self, PeerService, Served};
 use crate::settling;
 use crate::start;
 use crate::status::Status;
@@ -401,6 +402,17 @@ impl Consensus {
                 tracing::warn!("the state is still in use after the shutdown of consensus");
             }
         })
+    }
+
+    /// The way to a member; `None`: it is none, or an embedded node, which has no peers.
+    pub fn link(&self, node: NodeId, channel: Channel) -> Option<Link> {
+        let address = membership::known_at(&self.shared.raft, node)?;
+        self.shared.network.link(node.0, &address, channel)
+    }
+
+    /// Whether a connection is of a node of the same cluster.
+    pub fn is_fellow(&self, session: &Session) -> bool {
+        self.shared.peers.as_ref().is_some_and(|(own, _)| service::fellow(own, session).is_some())
     }
 
     /// Who should lead when this leader ends: the voter that has most of the log among those that answer. `None`: this node

@@ -5,7 +5,7 @@ mod bulk;
 mod requests;
 mod snapshots;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use dspex_model::NodeId;
 use dspex_storage::{DataDirectory, IncomingSnapshot, Snapshots};
@@ -25,6 +25,15 @@ use crate::types::Raft;
 #[derive(Debug, Clone, Default)]
 pub struct PeerService {
     served: Arc<RwLock<Option<Arc<Served>>>>,
+    inference: Arc<OnceLock<Inference>>,
+}
+
+struct Inference(Box<dyn Serve>);
+
+impl std::fmt::Debug for Inference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inference")
+    }
 }
 
 /// What peers are served with.
@@ -63,7 +72,7 @@ impl Served {
 }
 
 /// A peer of the same cluster; `None`: one that belongs to none yet, or to which this node does not belong yet.
-fn fellow(own: &Own, session: &Session) -> Option<NodeId> {
+pub(crate) fn fellow(own: &Own, session: &Session) -> Option<NodeId> {
     let peer = session.peer();
     (peer.cluster.is_some() && peer.cluster == own.cluster()).then_some(NodeId(peer.node))
 }
@@ -72,6 +81,12 @@ impl PeerService {
     /// For a transport that is to be started.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Who serves the inference channel, from the next connection on: what is asked there is nothing of consensus. The first one
+    /// stays.
+    pub fn serve_inference(&self, serve: impl Serve) {
+        let _ = self.inference.set(Inference(Box::new(serve)));
     }
 
     /// From here on peers are served, or, with `None`, not any more.
@@ -90,7 +105,12 @@ impl Serve for PeerService {
         match session.channel() {
             Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), session, requests))),
             Channel::Bulk => drop(tokio::spawn(bulk::serve(self.clone(), session, requests))),
-            Channel::Coordination | Channel::Inference | Channel::Telemetry | Channel::RealTime => {}
+            Channel::Inference => {
+                if let Some(serving) = self.inference.get() {
+                    serving.0.serve(session, requests);
+                }
+            }
+            Channel::Coordination | Channel::Telemetry | Channel::RealTime => {}
         }
     }
 }

@@ -5,9 +5,12 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let files =
         ["runs", "blobs", "admin", "pools", "sessions", "cluster"].map(|name| format!("proto/dspex/v1/{name}.proto"));
-    let descriptors = protox::compile(&files, ["proto"])?;
     let out = std::env::var("OUT_DIR")?;
-    std::fs::write(Path::new(&out).join("dspex.v1.bin"), prost_encode(&descriptors))?;
+    // What reflection shows: nothing that is for nodes only.
+    let public = protox::compile(&files, ["proto"])?;
+    std::fs::write(Path::new(&out).join("dspex.v1.bin"), prost_encode(&public))?;
+    let all = files.into_iter().chain(["proto/dspex/peer/v1/peer.proto".to_owned()]);
+    let descriptors = protox::compile(all, ["proto"])?;
     tonic_prost_build::configure().btree_map(".").bytes(".").compile_fds(descriptors)?;
     println!("cargo:rerun-if-changed=proto");
     Ok(())

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::activity::Activity;
 use crate::peers::{self, PeerSetup};
 use crate::server::{self, Listeners};
-use crate::service::Node;
+use crate::service::{Homes, Inference, Node};
 use crate::start_error::Failure;
 
 /// For the API server to answer what is under way.
@@ -90,8 +90,12 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         Some(peers) => Some(peers.start(&data).await?),
         None => None,
     };
+    let peer_service = peers.as_ref().map(|peers| peers.service.clone());
     let consensus = Consensus::start(&data, ConsensusOptions::default(), peers).await?;
     let tree = start_tree(home, &data, &consensus, setup.pools).await?;
+    if let Some(service) = peer_service {
+        service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
+    }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
     let node = Node {
@@ -220,6 +224,7 @@ async fn start_tree(
         zygotes: Zygotes::new(package, registry, Limits::default()),
         cpus: cpus(),
         pools,
+        remote: Arc::new(Homes::new(consensus.clone())),
     };
     Tree::start(parts).await.map_err(Failure::other)
 }

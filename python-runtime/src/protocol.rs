@@ -8,7 +8,9 @@ mod load;
 mod worker;
 mod zygote;
 
-pub use calls::{Answer, Ask, Call, Calls, Define, Outcome, Replies, Reply, Returned, Serve, Serving};
+pub use calls::{
+    Answer, Ask, Call, CallSession, Calls, Define, Outcome, Replies, Reply, Returned, Serve, Serving, SessionChanges,
+};
 pub use framing::{FrameError, FrameReader, MAXIMUM_FRAME_BYTES};
 pub use load::{InputsFrom, Load, LoadFailed, LoadFailedKind, Loaded, Number};
 pub use worker::{

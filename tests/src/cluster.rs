@@ -243,6 +243,18 @@ impl Cluster {
         self.ask(position, async |client| client.cluster_status().await).expect("the node answers")
     }
 
+    /// The position of the node with this id.
+    ///
+    /// # Panics
+    /// When no member has it.
+    #[track_caller]
+    pub fn position(&self, node_id: u64) -> usize {
+        let members = self.status(self.running()[0]).members;
+        let name = members.iter().find(|member| member.node_id == node_id).map(|member| member.name.as_str());
+        let number = name.and_then(|name| name.strip_prefix("node-")?.parse().ok());
+        number.unwrap_or_else(|| panic!("no member {node_id} in {members:?}"))
+    }
+
     /// The positions of the nodes that run.
     pub fn running(&self) -> Vec<usize> {
         self.nodes.iter().filter(|node| node.running.is_some()).map(|node| node.position).collect()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use dspex_python::protocol::ExampleFailure;
+use dspex_python::protocol::{CallSession, ExampleFailure, SessionChanges};
 
 use crate::error::SubmitError;
 
@@ -22,6 +22,8 @@ pub struct CallRequest {
     pub retries: Option<u32>,
     /// W3C trace context of the caller.
     pub traceparent: Option<String>,
+    /// The session that it is executed in.
+    pub session: Option<CallSession>,
 }
 
 /// The answer to a call.
@@ -37,6 +39,8 @@ pub struct CallReply {
     pub executed: Duration,
     /// Which execution it was, from 1.
     pub attempt: u32,
+    /// What it has changed in its session.
+    pub changes: Option<SessionChanges>,
 }
 
 /// Why a call has no answer.

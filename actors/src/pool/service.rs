@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_python::protocol::{Call, Define, Outcome, Reply};
+use dspex_python::protocol::{Call, Define, Outcome, Reply, SessionChanges};
 use ractor::ActorRef;
 
 use super::call::{CallError, CallReply};
@@ -48,6 +48,9 @@ pub(crate) struct Service {
     pub(super) paused: usize,
 }
 
+/// The result, and what the call has changed in its session.
+type Given = (Bytes, Option<SessionChanges>);
+
 struct Held {
     pending: Pending,
     command: u32,
@@ -65,6 +68,7 @@ impl Held {
             command: request.command.clone(),
             arguments: request.arguments.clone(),
             traceparent: request.traceparent.clone(),
+            session: request.session.clone(),
         }
     }
 }
@@ -207,13 +211,14 @@ impl Service {
     fn reply(&mut self, key: WorkerKey, reply: Reply) {
         let Reply { id, outcome, duration_us, cpu_us } = reply;
         let result = match outcome {
-            Outcome::Done(result) => Ok(result),
+            Outcome::Done(result) => Ok((result, None)),
+            Outcome::Changed { result, changes } => Ok((result, Some(changes))),
             // The runtime's own word, see serving.py.
             Outcome::Failed(failure) if failure.exception == "UnknownCommand" => {
                 Err(CallError::UnknownCommand(failure.message))
             }
             Outcome::Failed(failure) => Err(CallError::Failed(failure)),
-            Outcome::Defined { result, name, body } => self.define(&name, &body).map(|()| result),
+            Outcome::Defined { result, name, body } => self.define(&name, &body).map(|()| (result, None)),
             Outcome::Needs(name) => match self.tell(key, id, &name) {
                 None => return,
                 Some(error) => {
@@ -262,17 +267,18 @@ impl Service {
         Ok(())
     }
 
-    fn answer(&mut self, id: CallId, key: WorkerKey, result: Result<Bytes, CallError>, executed: Duration) {
+    fn answer(&mut self, id: CallId, key: WorkerKey, result: Result<Given, CallError>, executed: Duration) {
         let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
         let Some(held) = self.calls.remove(&id) else { return };
         let assigned = held.assigned.unwrap_or(held.pending.since);
         self.meter.returned(held.command, executed);
-        let reply = result.map(|result| CallReply {
+        let reply = result.map(|(result, changes)| CallReply {
             result,
             worker,
             queued: assigned.saturating_duration_since(held.pending.since),
             executed,
             attempt: held.attempt,
+            changes,
         });
         self.conclude(held, reply);
     }

@@ -44,7 +44,9 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         | Command::NameCluster { .. }
         | Command::AdmitNode { .. }
         | Command::CreateSession { .. }
-        | Command::UpdateSession { .. } => return None,
+        | Command::UpdateSession { .. }
+        | Command::HouseSession { .. }
+        | Command::WriteExecuted(_) => return None,
     };
     let refusal = match outcome {
         Outcome::Rejected(rejection) => Some(cut(&rejection.to_string())),

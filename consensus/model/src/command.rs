@@ -115,6 +115,32 @@ pub enum Command {
         /// To what.
         subject: String,
     },
+    /// A node takes a session's executions over.
+    HouseSession {
+        /// The session.
+        session: SessionId,
+        /// Who takes it.
+        node: NodeId,
+        /// The epoch of the home that is given up, 0 for none; at another one nothing changes.
+        expected_epoch: u64,
+    },
+    /// What an execution at a session's home made of the session, with its result.
+    WriteExecuted(Box<ExecutedWrite>),
+}
+
+/// The outcome of an execution that changed its session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutedWrite {
+    /// The session.
+    pub session: SessionId,
+    /// The home's epoch: refused when another one has taken its place.
+    pub epoch: u64,
+    /// The version that was executed with: refused when the session stands elsewhere.
+    pub version: u64,
+    /// What changes.
+    pub change: SessionChange,
+    /// What the caller is told, kept as long as the request is known; `None`: it is too long for that.
+    pub result: Option<Vec<u8>>,
 }
 
 /// How long a session lives from now on.

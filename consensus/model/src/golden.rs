@@ -2,9 +2,9 @@
 
 use crate::record::{Key, Record};
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal,
-    Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionId, SessionInfo, SessionVersion, Token,
-    TokenId,
+    AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome,
+    Proposal, Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
+    SessionVersion, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -49,6 +49,14 @@ fn commands() -> Vec<Command> {
         },
         Command::DeleteSession { session: session(), expected_version: None },
         Command::Audit { action: text("a"), subject: text("b") },
+        Command::HouseSession { session: session(), node: NodeId(3), expected_epoch: 4 },
+        Command::WriteExecuted(Box::new(ExecutedWrite {
+            session: session(),
+            epoch: 5,
+            version: 4,
+            change: SessionChange { replace: false, removed: vec![text("m")], set: vec![(text("n"), text("1"))] },
+            result: Some(vec![1, 2]),
+        })),
     ]
 }
 
@@ -83,6 +91,8 @@ fn records() -> Vec<Record> {
         Record::Request(RequestId { request: 1, client: 2 }, Outcome::Rejected(Rejection::RequestTooOld)),
         Record::Session(session(), info),
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),
+        Record::SessionHome(session(), SessionHome { node: NodeId(3), epoch: 4 }),
+        Record::Executed(RequestId { request: 1, client: 2 }, vec![1, 2]),
     ]
 }
 
@@ -137,6 +147,8 @@ fn outcomes_are_pinned() {
         (Outcome::Rejected(Rejection::TokenExists), "01040d"),
         (Outcome::Rejected(Rejection::OtherCluster), "010410"),
         (Outcome::SessionWritten { version: 2, expires_ms: Some(3) }, "0105020103"),
+        (Outcome::SessionHoused(SessionHome { node: NodeId(3), epoch: 4 }), "01060304"),
+        (Outcome::Rejected(Rejection::SessionMoved(SessionHome { node: NodeId(3), epoch: 4 })), "0104130304"),
     ];
     for (outcome, expected) in outcomes {
         let bytes = outcome.encode().expect("encodes");

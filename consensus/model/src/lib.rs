@@ -38,7 +38,7 @@ mod golden;
 pub use access::{Role, Token, TokenId};
 pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry};
 pub use codec::CodecError;
-pub use command::{Command, NewToken, NewTtl, RunSubmission};
+pub use command::{Command, ExecutedWrite, NewToken, NewTtl, RunSubmission};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
@@ -57,6 +57,7 @@ pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
 pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
-    SessionChange, SessionData, SessionId, SessionInfo, SessionVersion,
+    SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
 pub use state::{Applied, State};
+pub use transition::EXECUTED_BYTES_MAX;

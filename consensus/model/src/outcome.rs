@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::{NodeId, RunId, RunStatus};
+use crate::{NodeId, RunId, RunStatus, SessionHome};
 
 const WHAT: &str = "an outcome";
 const VERSION: u8 = 1;
@@ -45,6 +45,8 @@ pub enum Outcome {
         /// The log time at which it is gone, unless it is written again.
         expires_ms: Option<u64>,
     },
+    /// Where a session is executed for, whether or not this command has changed it.
+    SessionHoused(SessionHome),
 }
 
 /// Why a command was refused.
@@ -141,6 +143,9 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
+    /// Another node executes for the session.
+    #[error("the session has moved to node {} (epoch {})", .0.node.0, .0.epoch)]
+    SessionMoved(SessionHome),
 }
 
 impl Outcome {

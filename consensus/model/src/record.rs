@@ -3,7 +3,7 @@
 use crate::codec::{self, CodecError, damaged};
 use crate::{
     AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
 };
 
 /// A record that was written (`Some`) or removed (`None`).
@@ -26,6 +26,8 @@ const TAG_RUN_RESULT: u8 = 0x12;
 const TAG_REQUEST: u8 = 0x20;
 const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
+const TAG_SESSION_HOME: u8 = 0x32;
+const TAG_EXECUTED: u8 = 0x33;
 
 const VERSION: u8 = 1;
 
@@ -43,6 +45,8 @@ pub(crate) enum Key {
     Request(RequestId),
     Session(SessionId),
     SessionVersion(SessionId, u64),
+    SessionHome(SessionId),
+    Executed(RequestId),
 }
 
 impl Key {
@@ -62,6 +66,8 @@ impl Key {
             Self::SessionVersion(id, version) => {
                 joined(TAG_SESSION_VERSION, &[id.as_str().as_bytes(), &[0], &version.to_be_bytes()])
             }
+            Self::SessionHome(id) => joined(TAG_SESSION_HOME, &[id.as_str().as_bytes()]),
+            Self::Executed(id) => joined(TAG_EXECUTED, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
         }
     }
 
@@ -87,6 +93,8 @@ impl Key {
                 let id = id.strip_suffix(&[0]).and_then(session_id).ok_or_else(unknown)?;
                 Self::SessionVersion(id, u64_at(version, 0))
             }
+            (TAG_SESSION_HOME, _) => Self::SessionHome(session_id(body).ok_or_else(unknown)?),
+            (TAG_EXECUTED, 32) => Self::Executed(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -125,6 +133,8 @@ pub(crate) enum Record {
     Request(RequestId, Outcome),
     Session(SessionId, SessionInfo),
     SessionVersion(SessionId, u64, SessionVersion),
+    SessionHome(SessionId, SessionHome),
+    Executed(RequestId, Vec<u8>),
 }
 
 impl Record {
@@ -141,6 +151,8 @@ impl Record {
             Self::Request(id, _) => Key::Request(*id),
             Self::Session(id, _) => Key::Session(id.clone()),
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
+            Self::SessionHome(id, _) => Key::SessionHome(id.clone()),
+            Self::Executed(id, _) => Key::Executed(*id),
         }
     }
 
@@ -158,6 +170,8 @@ impl Record {
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
             Self::Session(_, info) => codec::encode("a session", VERSION, info),
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
+            Self::SessionHome(_, home) => codec::encode("a session's home", VERSION, home),
+            Self::Executed(_, result) => codec::encode("a request's result", VERSION, result),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -177,6 +191,8 @@ impl Record {
             Key::SessionVersion(id, version) => {
                 Self::SessionVersion(id, version, codec::decode("a session's version", VERSION, bytes)?)
             }
+            Key::SessionHome(id) => Self::SessionHome(id, codec::decode("a session's home", VERSION, bytes)?),
+            Key::Executed(id) => Self::Executed(id, codec::decode("a request's result", VERSION, bytes)?),
         })
     }
 }

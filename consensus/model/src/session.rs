@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::NodeId;
+
 /// Versions that are kept of a session, the newest included.
 pub const SESSION_VERSIONS_MAX: usize = 100;
 
@@ -140,6 +142,15 @@ impl SessionInfo {
     }
 }
 
+/// The node that executes for a session. It holds nothing that is not in the log, so another one can take its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionHome {
+    /// Which one.
+    pub node: NodeId,
+    /// Greater with each node that takes the place; what an earlier one still writes is refused.
+    pub epoch: u64,
+}
+
 /// One version of a session's data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionVersion {
@@ -161,13 +172,15 @@ impl SessionVersion {
 pub struct Session {
     /// How it stands.
     pub info: SessionInfo,
+    /// Where it is executed for; `None`: nobody has asked yet.
+    pub home: Option<SessionHome>,
     /// Oldest first; the last one is `info.version`.
     versions: VecDeque<SessionVersion>,
 }
 
 impl Session {
     pub(crate) fn new(info: SessionInfo) -> Self {
-        Self { info, versions: VecDeque::with_capacity(1) }
+        Self { info, home: None, versions: VecDeque::with_capacity(1) }
     }
 
     /// The newest data. A session always has a version; before its record is read there is none.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use crate::{Session, SessionId, SessionInfo, SessionVersion};
+use crate::{Session, SessionHome, SessionId, SessionInfo, SessionVersion};
 
 /// Kept in memory; the index and the weight are derived from the sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,6 +63,12 @@ impl Sessions {
             None => {
                 self.held.insert(id, Session::new(info));
             }
+        }
+    }
+
+    pub(crate) fn set_home(&mut self, id: &SessionId, home: Option<SessionHome>) {
+        if let Some(session) = self.held.get_mut(id) {
+            session.home = home;
         }
     }
 

@@ -9,8 +9,8 @@ use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, RequestId, Run, RunId,
-    RunStatus, Session, SessionId, Token, TokenId, audit,
+    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, Rejection, RequestId, Run,
+    RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
 };
 
 /// Sessions that leave with each command at the most, so that no single `apply` is long.
@@ -25,6 +25,8 @@ pub struct State {
     log_time_ms: u64,
     runs: BTreeMap<RunId, Run>,
     requests: BTreeMap<RequestId, Outcome>,
+    /// What the executions among the requests gave.
+    executed: BTreeMap<RequestId, Vec<u8>>,
     cluster: Option<ClusterInfo>,
     nodes: BTreeMap<NodeId, NodeRecord>,
     tokens: Tokens,
@@ -95,9 +97,12 @@ impl State {
     }
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
-        let decision = self.decide(&proposal.command, before_ms);
+        let decision = self.decide(&proposal.command, proposal.request, before_ms);
         let (outcome, effects) = self.carry_out(decision, changes);
-        if let Some(id) = proposal.request {
+        // Where a session has moved, the same request is executed once more by its new home.
+        if let Some(id) = proposal.request
+            && !matches!(outcome, Outcome::Rejected(Rejection::SessionMoved(_)))
+        {
             self.write(Record::Request(id, outcome.clone()), changes);
         }
         if let Some(actor) = &proposal.actor {
@@ -135,7 +140,7 @@ impl State {
         self
     }
 
-    fn decide(&self, command: &Command, before_ms: u64) -> Decision {
+    fn decide(&self, command: &Command, request: Option<RequestId>, before_ms: u64) -> Decision {
         match command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
@@ -162,6 +167,10 @@ impl State {
                 transition::delete_session(self, session, *expected_version)
             }
             Command::Audit { .. } => Decision::new(Outcome::Done),
+            Command::HouseSession { session, node, expected_epoch } => {
+                transition::house_session(self, session, *node, *expected_epoch)
+            }
+            Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
         }
     }
 
@@ -205,6 +214,9 @@ impl State {
         let versions = self.sessions.iter().flat_map(|(id, session)| {
             session.versions().map(|(number, version)| Record::SessionVersion(id.clone(), number, version.clone()))
         });
+        let homes =
+            self.sessions.iter().filter_map(|(id, session)| Some(Record::SessionHome(id.clone(), session.home?)));
+        let executed = self.executed.iter().map(|(&id, result)| Record::Executed(id, result.clone()));
         time.into_iter()
             .chain(cluster)
             .chain(nodes)
@@ -216,6 +228,8 @@ impl State {
             .chain(requests)
             .chain(sessions)
             .chain(versions)
+            .chain(homes)
+            .chain(executed)
             .map(|record| (record.key().encode(), record.encode()))
     }
 
@@ -298,6 +312,11 @@ impl State {
         self.sessions.len()
     }
 
+    /// Sessions that have a home, whether or not their time is over.
+    pub(crate) fn housed_sessions(&self) -> impl Iterator<Item = &SessionId> {
+        self.sessions.iter().filter(|(_, session)| session.home.is_some()).map(|(id, _)| id)
+    }
+
     /// What all kept versions of all sessions weigh.
     pub(crate) fn sessions_weight(&self) -> u64 {
         self.sessions.weight()
@@ -316,6 +335,12 @@ impl State {
     /// The log time at which something ends by itself, if anything does: a tick is wanted then.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.sessions.next_expiry_ms()
+    }
+
+    /// What a request that was executed came to, as long as it is known: its outcome, and its result where it is kept.
+    pub fn executed(&self, request: RequestId) -> Option<(Outcome, Option<&[u8]>)> {
+        let outcome = request::known_outcome(self, request)?;
+        Some((outcome, self.executed.get(&request).map(Vec::as_slice)))
     }
 
     pub(crate) fn request_outcome(&self, id: RequestId) -> Option<&Outcome> {
@@ -341,6 +366,9 @@ impl State {
             .copied()
             .collect();
         for id in old {
+            if self.executed.contains_key(&id) {
+                self.remove(Key::Executed(id), changes);
+            }
             self.remove(Key::Request(id), changes);
         }
     }
@@ -401,6 +429,10 @@ impl State {
             Record::Session(id, info) => self.sessions.set_info(id, info),
             // Versions come after their session, in the order of their numbers.
             Record::SessionVersion(id, _, version) => self.sessions.push_version(&id, version),
+            Record::SessionHome(id, home) => self.sessions.set_home(&id, Some(home)),
+            Record::Executed(id, result) => {
+                self.executed.insert(id, result);
+            }
         }
     }
 
@@ -433,6 +465,10 @@ impl State {
             Key::Session(id) => self.sessions.remove(&id),
             // Only the oldest ever goes, or all in their order.
             Key::SessionVersion(id, _) => self.sessions.forget_oldest_version(&id),
+            Key::SessionHome(id) => self.sessions.set_home(&id, None),
+            Key::Executed(id) => {
+                self.executed.remove(&id);
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod delete_run;
 mod delete_session;
 mod fail_run;
 mod forget_node;
+mod house_session;
 mod interrupt_runs;
 mod name_cluster;
 mod record_results;
@@ -16,6 +17,7 @@ mod resume_run;
 mod revoke_token;
 mod submit_run;
 mod update_session;
+mod write_executed;
 
 pub(crate) use admit_node::admit_node;
 pub(crate) use cancel_run::cancel_run;
@@ -25,6 +27,7 @@ pub(crate) use delete_run::delete_run;
 pub(crate) use delete_session::delete_session;
 pub(crate) use fail_run::fail_run;
 pub(crate) use forget_node::forget_node;
+pub(crate) use house_session::house_session;
 pub(crate) use interrupt_runs::interrupt_runs;
 pub(crate) use name_cluster::name_cluster;
 pub(crate) use record_results::record_results;
@@ -33,6 +36,8 @@ pub(crate) use resume_run::resume_run;
 pub(crate) use revoke_token::revoke_token;
 pub(crate) use submit_run::submit_run;
 pub(crate) use update_session::update_session;
+pub use write_executed::EXECUTED_BYTES_MAX;
+pub(crate) use write_executed::write_executed;
 
 use crate::record::Key;
 use crate::state::Decision;
@@ -97,7 +102,8 @@ fn session_fits(state: &State, version: &SessionVersion) -> Result<(), Rejection
 pub(crate) fn session_keys(state: &State, id: &SessionId) -> Vec<Key> {
     let Some(session) = state.held_session(id) else { return Vec::new() };
     let versions = session.versions().map(|(number, _)| Key::SessionVersion(id.clone(), number));
-    versions.chain([Key::Session(id.clone())]).collect()
+    let home = session.home.map(|_| Key::SessionHome(id.clone()));
+    versions.chain(home).chain([Key::Session(id.clone())]).collect()
 }
 
 fn cut(text: &str) -> &str {

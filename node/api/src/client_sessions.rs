@@ -1,11 +1,14 @@
 //! The calls of the service Sessions.
 
+use std::time::Duration;
+
 use crate::ApiError;
 use crate::client::{Client, Transport, message_limit};
 use crate::v1::sessions_client::SessionsClient;
 use crate::v1::{
-    CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, Session,
-    SessionHistoryRequest, SessionVersion, SessionWritten, UpdateSessionRequest,
+    CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, ExecuteSessionResponse, GetSessionRequest,
+    ListSessionsRequest, ListSessionsResponse, Session, SessionHistoryRequest, SessionVersion, SessionWritten,
+    UpdateSessionRequest,
 };
 use futures::future::BoxFuture;
 
@@ -13,6 +16,7 @@ impl Client {
     fn sessions(&self) -> SessionsClient<Transport> {
         SessionsClient::with_interceptor(self.channel.clone(), self.token.clone())
             .max_decoding_message_size(message_limit())
+            .max_encoding_message_size(message_limit())
     }
 
     /// A new session.
@@ -41,6 +45,15 @@ impl Client {
     /// One page of sessions.
     pub fn list_sessions(&self, request: ListSessionsRequest) -> BoxFuture<'_, Result<ListSessionsResponse, ApiError>> {
         Box::pin(async move { self.bounded("list sessions", self.limits.call, self.sessions().list(request)).await })
+    }
+
+    /// A call in a session; `limit` bounds the wait for the whole of it.
+    pub fn execute_session(
+        &self,
+        request: ExecuteSessionRequest,
+        limit: Duration,
+    ) -> BoxFuture<'_, Result<ExecuteSessionResponse, ApiError>> {
+        Box::pin(async move { self.bounded("execute", limit, self.sessions().execute(request)).await })
     }
 
     /// The versions that are kept, newest first.

@@ -25,6 +25,7 @@ pub use client::{Client, TimeLimits};
 pub use client_blobs::Part;
 pub use credentials::{Ca, Credentials};
 pub use error::{ApiError, DOMAIN, MESSAGE_LIMIT_BYTES, METADATA_LIMIT_BYTES, key};
+pub use prost::Message;
 pub use prost::bytes::Bytes;
 pub use socket::SocketPath;
 pub use tonic::{Code, Streaming};
@@ -34,6 +35,15 @@ pub use tonic::{Code, Streaming};
 #[allow(missing_docs, unused_qualifications, clippy::all)]
 pub mod v1 {
     tonic::include_proto!("dspex.v1");
+}
+
+/// What nodes ask each other on the inference channel.
+#[allow(missing_docs, unused_qualifications, clippy::all)]
+pub mod peer {
+    /// The package `dspex.peer.v1`.
+    pub mod v1 {
+        tonic::include_proto!("dspex.peer.v1");
+    }
 }
 
 /// The compiled proto files, for the reflection service.

@@ -104,6 +104,8 @@ reasons! {
     SESSION_EXISTS;
     /// The session is at another version (metadata: current): read it again, then repeat the change.
     VERSION_CONFLICT;
+    /// The session's home has changed and changed again: nothing of the call counts, try again.
+    SESSION_MOVED;
     /// The request id is older than 15 minutes: whether it was executed cannot be said any more.
     REQUEST_TOO_OLD;
     /// No quorum has a leader: nothing was executed, try again.

@@ -9,6 +9,7 @@ mod calls;
 mod frames;
 mod messages;
 mod requests;
+mod sessions;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

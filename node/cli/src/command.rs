@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 pub mod audit;
+pub mod calling;
 pub mod cert;
 pub mod cluster;
 pub mod completion;

@@ -66,6 +66,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         reason::UNAUTHENTICATED | reason::PERMISSION_DENIED | reason::TLS_REFUSED => PERMISSION,
         reason::SESSION_EXISTS
         | reason::VERSION_CONFLICT
+        | reason::SESSION_MOVED
         | reason::REQUEST_TOO_OLD
         | reason::MEMBER_CHANGE_REFUSED
         | reason::QUORUM_AT_RISK

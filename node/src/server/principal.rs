@@ -16,7 +16,7 @@ pub(super) fn needed(path: &str) -> Role {
     match (service, method) {
         ("grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection", _) => Role::Reader,
         ("dspex.v1.Sessions", "Get" | "List" | "History") => Role::Reader,
-        ("dspex.v1.Sessions", "Create" | "Update" | "Delete") => Role::Runner,
+        ("dspex.v1.Sessions", "Create" | "Update" | "Delete" | "Execute") => Role::Runner,
         ("dspex.v1.Runs", "Get" | "List" | "Watch" | "Results") => Role::Reader,
         ("dspex.v1.Runs", "Submit" | "Cancel" | "Resume" | "Delete" | "Serve") => Role::Runner,
         ("dspex.v1.Blobs", "Get") => Role::Reader,

@@ -72,6 +72,7 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
         Rejection::SessionTooLarge { .. } | Rejection::SessionsFull { .. } | Rejection::TooManyExamples { .. } => {
             (Code::ResourceExhausted, reason::TOO_LARGE)
         }
+        Rejection::SessionMoved(_) => (Code::Aborted, reason::SESSION_MOVED),
         Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
         Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
         Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),

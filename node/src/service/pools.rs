@@ -160,6 +160,7 @@ fn call_request(request: CallPoolRequest) -> CallRequest {
         execution_timeout: request.timeout_ms.map(Duration::from_millis),
         retries: request.retries,
         traceparent: (!request.traceparent.is_empty()).then_some(request.traceparent),
+        session: None,
     }
 }
 
@@ -177,16 +178,15 @@ fn answer(id: u64, reply: CallReply) -> CallPoolResponse {
 }
 
 fn failed(id: u64, error: ApiError) -> CallPoolResponse {
-    let error = v1::CallError {
-        code: error.code.into(),
-        reason: error.reason.into_owned(),
-        message: error.message,
-        metadata: error.metadata,
-    };
-    CallPoolResponse { id, error: Some(error), ..CallPoolResponse::default() }
+    CallPoolResponse { id, error: Some(call_error(error)), ..CallPoolResponse::default() }
 }
 
-fn refusal(error: CallError) -> ApiError {
+pub(super) fn call_error(error: ApiError) -> v1::CallError {
+    let ApiError { code, reason, message, metadata } = error;
+    v1::CallError { code: code.into(), reason: reason.into_owned(), message, metadata }
+}
+
+pub(super) fn refusal(error: CallError) -> ApiError {
     let message = error.to_string();
     let (code, reason) = match error {
         CallError::Full { .. } | CallError::TooManyDefinitions(_) | CallError::TooManyPools(_) => {

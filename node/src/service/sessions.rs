@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use dspex_api::v1::sessions_server::Sessions;
 use dspex_api::v1::{
-    self, CreateSessionRequest, DeleteSessionRequest, DeleteSessionResponse, GetSessionRequest, ListSessionsRequest,
-    ListSessionsResponse, SessionHistoryRequest, SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
+    self, CreateSessionRequest, DeleteSessionRequest, DeleteSessionResponse, ExecuteSessionRequest,
+    ExecuteSessionResponse, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, SessionHistoryRequest,
+    SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_consensus::Freshness;
@@ -39,7 +40,7 @@ fn written(id: &SessionId, outcome: &Outcome) -> Result<Response<SessionWritten>
     }
 }
 
-fn session_id(text: &str) -> Result<SessionId, ApiError> {
+pub(super) fn session_id(text: &str) -> Result<SessionId, ApiError> {
     SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
 }
 
@@ -157,6 +158,14 @@ impl Sessions for SessionsService {
         let command = Command::DeleteSession { session: session_id(&id)?, expected_version };
         self.node.write(request_id, actor, command).await?;
         Ok(Response::new(DeleteSessionResponse {}))
+    }
+
+    async fn execute(
+        &self,
+        request: Request<ExecuteSessionRequest>,
+    ) -> Result<Response<ExecuteSessionResponse>, Status> {
+        let (actor, request) = translate::actor(request);
+        Ok(Response::new(self.node.execute_in_session(actor, request).await?))
     }
 
     async fn list(&self, request: Request<ListSessionsRequest>) -> Result<Response<ListSessionsResponse>, Status> {

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from dspex.pool_stats import PoolStats
+    from dspex.runtime.sessions import current_session
+    from dspex.session import Session, SessionState, SessionVersion
+    from dspex.session_errors import OutcomeUnknown, SessionExists, SessionNotFound, VersionConflict
 
 __version__ = "0.1.0"
 
@@ -33,14 +36,22 @@ __all__ = [
     "EvaluationResult",
     "ExampleError",
     "NotDefined",
+    "OutcomeUnknown",
     "Pool",
     "PoolFull",
     "PoolStats",
     "QueueTimeout",
     "RemoteError",
+    "Session",
+    "SessionExists",
+    "SessionNotFound",
+    "SessionState",
+    "SessionVersion",
+    "VersionConflict",
     "WorkerLost",
     "command",
     "connect",
+    "current_session",
 ]
 
 # Where each name lives; imported when it is first used.
@@ -54,14 +65,22 @@ _HOMES = {
     "EvaluationResult": "dspex.evaluate",
     "ExampleError": "dspex.errors",
     "NotDefined": "dspex.pool_errors",
+    "OutcomeUnknown": "dspex.session_errors",
     "Pool": "dspex.pool",
     "PoolFull": "dspex.pool_errors",
     "PoolStats": "dspex.pool_stats",
     "QueueTimeout": "dspex.pool_errors",
     "RemoteError": "dspex.errors",
+    "Session": "dspex.session",
+    "SessionExists": "dspex.session_errors",
+    "SessionNotFound": "dspex.session_errors",
+    "SessionState": "dspex.session",
+    "SessionVersion": "dspex.session",
+    "VersionConflict": "dspex.session_errors",
     "WorkerLost": "dspex.pool_errors",
     "command": "dspex.pool_command",
     "connect": "dspex.connected",
+    "current_session": "dspex.runtime.sessions",
 }
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dspex import pool_stats
+from dspex import pool_stats, session
 from dspex.arguments import ADDRESS, text
 from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
+from dspex.session import Session, SessionState
 
 
 class Client:
@@ -57,6 +59,31 @@ class Client:
         """All pools of the node that have been called, whoever called them."""
         return pool_stats.read(self._ask("pools.stats", {"pool": ""})["items"])
 
+    def create_session(
+        self,
+        session_id: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        *,
+        ttl: float | None = None,
+        timeout: float = 60.0,
+    ) -> Session:
+        """Make a session with these values; without an id it gets a new one.
+
+        ttl: seconds that it lives after each write; None: until it is deleted.
+        timeout: seconds for which the request is sent again while its outcome is not known.
+        Raises `SessionExists` where the id is taken.
+        """
+        return session.create(self._session, session_id, data, ttl, timeout)
+
+    def session(self, session_id: str) -> Session:
+        """A session by its id. Nothing is asked yet: the first method that is called finds out whether it exists."""
+        self._check_open()
+        return Session(session_id, self._session)
+
+    def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
+        """All sessions whose ids begin like this, in the order of their ids, without their data."""
+        return session.listed(self._session, text("the beginning of ids", prefix, '"user-"'), bool(stale))
+
     def close(self) -> None:
         """Calls under way end with an error."""
         self._is_closed = True
@@ -80,6 +107,16 @@ class Client:
         """A request that may be repeated."""
         self._check_open()
         return connection.ask(self._address, self._token_file, lambda client: client.call(method, body), self._ca)
+
+    def _session(self, order: dict[str, Any], calls: bool) -> dict[str, Any]:
+        """A request about a session. A write carries its id with it, so it may be sent again as well."""
+        self._check_open()
+
+        def send(client: connection.Client) -> dict[str, Any]:
+            own = {"caller": caller.caller() if client.embedded else None} if calls else {}
+            return client.call("sessions", {**order, **own})
+
+        return connection.ask(self._address, self._token_file, send, self._ca)
 
     def _connection(self) -> connection.Client:
         self._check_open()

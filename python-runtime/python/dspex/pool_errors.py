@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dspex import session_errors
 from dspex.errors import DspexError
 
 
@@ -63,6 +64,7 @@ _BY_REASON: dict[str, type[DspexError]] = {
     "WORKER_LOST": WorkerLost,
     "CALL_FAILED": CallFailed,
     "NOT_DEFINED": NotDefined,
+    **session_errors.BY_REASON,
 }
 
 

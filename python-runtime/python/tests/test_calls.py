@@ -29,7 +29,7 @@ class Served:
         self.came: dict[int, float] = {}
 
     def send(self, *calls: tuple[str, Any]) -> None:
-        frame = [[number, name, json.dumps(given).encode(), None] for number, (name, given) in enumerate(calls)]
+        frame = [[number, name, json.dumps(given).encode(), None, None] for number, (name, given) in enumerate(calls)]
         self.sent = time.monotonic()
         self.worker.connection.send(CALLS, {"calls": frame})
 
@@ -163,5 +163,5 @@ def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], giv
     served.send(("ping", given))
     assert json.loads(served.reply(0)[2])["payload"] == given
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-    served.worker.connection.send(CALLS, {"calls": [[7, "ping", json.dumps(given).encode(), trace]]})
+    served.worker.connection.send(CALLS, {"calls": [[7, "ping", json.dumps(given).encode(), trace, None]]})
     assert json.loads(served.reply(7)[2])["payload"] == given

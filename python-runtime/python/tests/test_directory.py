@@ -55,7 +55,7 @@ class Served:
     def call(self, *calls: tuple[str, dict[str, Any]]) -> list[Any]:
         """The results in order, None for what raised."""
         frame = [
-            [number, f"{self._tools}:{name}", json.dumps(given).encode(), None]
+            [number, f"{self._tools}:{name}", json.dumps(given).encode(), None, None]
             for number, (name, given) in enumerate(calls)
         ]
         self.worker.connection.send(CALLS, {"calls": frame})

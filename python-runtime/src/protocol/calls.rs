@@ -45,11 +45,30 @@ pub struct Call {
     pub arguments: Bytes,
     /// W3C trace context, where the caller has one.
     pub traceparent: Option<String>,
+    /// The session that it is executed in.
+    pub session: Option<CallSession>,
 }
 
 impl Serialize for Call {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.id, &self.command, &self.arguments, &self.traceparent).serialize(serializer)
+        (self.id, &self.command, &self.arguments, &self.traceparent, &self.session).serialize(serializer)
+    }
+}
+
+/// A session as the code of a call finds it; on the wire an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallSession {
+    /// Its id.
+    pub id: String,
+    /// The version of its data.
+    pub version: u64,
+    /// Its data, a JSON object.
+    pub data: Bytes,
+}
+
+impl Serialize for CallSession {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.id, self.version, &self.data).serialize(serializer)
     }
 }
 
@@ -100,6 +119,22 @@ pub enum Outcome {
         /// What stands behind it.
         body: Bytes,
     },
+    /// The result, and what the call has changed in its session.
+    Changed {
+        /// JSON text.
+        result: Bytes,
+        /// What changed.
+        changes: SessionChanges,
+    },
+}
+
+/// What a call has changed in its session's data.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionChanges {
+    /// Names and JSON texts that came, or took the place of others.
+    pub set: Vec<(String, String)>,
+    /// Names that went.
+    pub removed: Vec<String>,
 }
 
 impl<'de> Deserialize<'de> for Reply {
@@ -114,6 +149,10 @@ impl<'de> Deserialize<'de> for Reply {
             3 => {
                 let (result, name, body) = rmp_serde::from_slice(&body).map_err(Error::custom)?;
                 Outcome::Defined { result, name, body }
+            }
+            4 => {
+                let (result, set, removed) = rmp_serde::from_slice(&body).map_err(Error::custom)?;
+                Outcome::Changed { result, changes: SessionChanges { set, removed } }
             }
             other => return Err(Error::custom(format!("unknown status of a call: {other}"))),
         };

@@ -157,8 +157,17 @@ fn the_python_suites_golden_frames_are_read() {
 
 #[test]
 fn calls_and_their_replies_are_golden() {
-    let call = Call { id: 7, command: "ping".to_owned(), arguments: Bytes::from_static(b"1"), traceparent: None };
-    check_encoded(ToWorker::Calls(Calls { calls: vec![call] }).encode(), "920781a563616c6c73919407a470696e67c40131c0");
+    let call = |session| Call {
+        id: 7,
+        command: "ping".to_owned(),
+        arguments: Bytes::from_static(b"1"),
+        traceparent: None,
+        session,
+    };
+    let calls = |session| ToWorker::Calls(Calls { calls: vec![call(session)] }).encode();
+    check_encoded(calls(None), "920781a563616c6c73919507a470696e67c40131c0c0");
+    let session = CallSession { id: "s".to_owned(), version: 3, data: Bytes::from_static(b"{}") };
+    check_encoded(calls(Some(session)), "920781a563616c6c73919507a470696e67c40131c093a17303c4027b7d");
     let reply = |outcome| Reply { id: 7, outcome, duration_us: 9, cpu_us: Some(8) };
     let frame = |golden: &str| FromWorker::decode(&bytes(golden)).expect("decodes");
     let one = |outcome| FromWorker::Replies(Replies { replies: vec![reply(outcome)] });
@@ -169,6 +178,9 @@ fn calls_and_their_replies_are_golden() {
     let defined =
         Outcome::Defined { result: Bytes::from_static(b"1"), name: "q".to_owned(), body: Bytes::from_static(b"2") };
     assert_eq!(frame("921981a77265706c69657391950703c40993c40131a171c401320908"), one(defined));
+    let changes = SessionChanges { set: vec![("n".to_owned(), "2".to_owned())], removed: vec!["m".to_owned()] };
+    let changed = Outcome::Changed { result: Bytes::from_static(b"1"), changes };
+    assert_eq!(frame("921981a77265706c69657391950704c40d93c401319192a16ea13291a16d0908"), one(changed));
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(super) enum Body {
     Question { worker: String, id: u64, index: u32, body: Bytes },
     Answers { answers: Vec<super::calls::Answer> },
     PoolStats { items: Vec<PoolStats> },
+    Sessions(super::sessions::Answer),
 }
 
 /// An empty map.

@@ -58,6 +58,8 @@ pub(super) enum Method {
     Calls(OpenPool),
     #[serde(rename = "pools.stats")]
     PoolStats(PoolStats),
+    #[serde(rename = "sessions")]
+    Sessions(super::sessions::Order),
 }
 
 #[derive(Debug, Deserialize)]

@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::answers::{Body, Event, Nothing};
 use super::frames::{Outgoing, read};
 use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, Request};
-use super::{PARTS, calls};
+use super::{PARTS, calls, sessions};
 use crate::arguments::Global;
 use crate::error::CommandError;
 use crate::follow::new_request_id;
@@ -124,6 +124,7 @@ impl Bridge {
                 let items = self.client()?.pool_stats(&of.pool).await?;
                 Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
             }
+            Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(self.client()?, order).await?)),
         }
     }
 
@@ -225,7 +226,7 @@ struct GivenAnswer {
     error: Option<String>,
 }
 
-fn caller(caller: Caller) -> v1::Caller {
+pub(super) fn caller(caller: Caller) -> v1::Caller {
     v1::Caller {
         directory: caller.directory,
         environment: caller.environment,

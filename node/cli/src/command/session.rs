@@ -1,5 +1,6 @@
 //! `dspex session`: replicated sessions.
 
+mod execute;
 mod write;
 
 use clap::{Args, Subcommand};
@@ -20,7 +21,7 @@ const PAGE_OF_ALL: u32 = 1000;
 /// The arguments of `dspex session`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex session create user-123 --ttl 3600 --set language='\"en\"'\n  dspex session update user-123 --set visits=2 --if-version 1    refused when somebody else has written\n  dspex session show user-123\n  dspex session show user-123 --at 1                             an earlier version; the last 100 are kept\n  dspex session list --prefix user-\n  dspex session delete user-123 --yes\n\nA value is JSON: a number, \"text\", true, [1, 2], {\"a\": 1}."
+    after_help = "Examples:\n  dspex session create user-123 --ttl 3600 --set language='\"en\"'\n  dspex session update user-123 --set visits=2 --if-version 1    refused when somebody else has written\n  dspex session show user-123\n  dspex session show user-123 --at 1                             an earlier version; the last 100 are kept\n  dspex session list --prefix user-\n  dspex session execute user-123 visits.py:count '{\"page\": \"/\"}'   one call after the other, wherever it is asked for\n  dspex session delete user-123 --yes\n\nA value is JSON: a number, \"text\", true, [1, 2], {\"a\": 1}."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -58,6 +59,8 @@ enum Verb {
     Update(write::Update),
     /// Remove a session with its history
     Delete(write::Delete),
+    /// Call a command or program in a session: its code may read and change the session's values
+    Execute(execute::Execute),
     /// List the versions of a session that are kept, newest first
     History {
         /// Its id
@@ -82,6 +85,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Create(options)) => write::create(invocation, options).await,
         Some(Verb::Update(options)) => write::update(invocation, options).await,
         Some(Verb::Delete(options)) => write::delete(invocation, options).await,
+        Some(Verb::Execute(options)) => execute::execute(invocation, options).await,
         Some(Verb::History { session, read }) => history(invocation, session, read).await,
     }
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
 from collections.abc import Callable
 from types import ModuleType
@@ -98,6 +100,15 @@ class Commands:
             raise LoadFailure("not_a_program", f"{written} is {references.an_instance(found)}, which cannot be called")
         command: Command = found
         return command
+
+
+@functools.lru_cache(maxsize=1000)
+def takes_session_id(command: Command) -> bool:
+    """Whether a call in a session is to tell it which one: where it has a parameter of that name."""
+    try:
+        return "session_id" in inspect.signature(command).parameters
+    except (TypeError, ValueError):
+        return False  # Written in C, most often.
 
 
 def _module(written: str) -> references.Reference:

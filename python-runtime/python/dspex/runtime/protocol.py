@@ -97,7 +97,8 @@ class Serve(msgspec.Struct):
 
 class Calls(msgspec.Struct):
     KIND = 7
-    calls: list[tuple[int, str, bytes, Union[str, None]]]
+    # id, command, arguments, traceparent; id, version and data of the session
+    calls: list[tuple[int, str, bytes, Union[str, None], Union[tuple[str, int, bytes], None]]]
 
 
 class Define(msgspec.Struct):

@@ -14,23 +14,25 @@ import dspy
 import msgspec
 from dspy.dsp.utils.settings import thread_local_overrides
 
-from dspex.runtime import accounting, failure, language_models, protocol, references, tracing
+from dspex.runtime import accounting, failure, language_models, protocol, references, sessions, tracing
 from dspex.runtime.canonical import canonical
-from dspex.runtime.commands import Commands, Defined, NeedsDefinition, UnknownCommand
+from dspex.runtime.commands import Commands, Defined, NeedsDefinition, UnknownCommand, takes_session_id
 from dspex.runtime.directory import WorkingDirectory
 from dspex.runtime.outbox import Outbox, Reply
 from dspex.runtime.programs import ProgramError, Programs
+from dspex.runtime.sessions import Session, SessionError
 
 DONE = 0
 FAILED = 1
 NEEDS = 2
 DEFINED = 3
+CHANGED = 4
 
 # Of one reply; a frame holds 32 MiB.
 MAX_RESULT = 16 * 1024 * 1024
 
-# id, command, arguments, traceparent
-Call = tuple[int, str, bytes, "str | None"]
+# id, command, arguments, traceparent, session
+Call = tuple[int, str, bytes, "str | None", "tuple[str, int, bytes] | None"]
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _pack = msgspec.msgpack.Encoder().encode
@@ -40,7 +42,7 @@ class ResultTooLong(ValueError):
     """The result does not fit a frame."""
 
 
-_REFUSALS = (UnknownCommand, ProgramError, ResultTooLong)
+_REFUSALS = (UnknownCommand, ProgramError, ResultTooLong, SessionError)
 
 
 class Serving:
@@ -75,14 +77,17 @@ class Serving:
         self._programs.define(name, body)
 
     def call(self, call: Call) -> Reply:
-        number, name, arguments, traceparent = call
+        number, name, arguments, traceparent, session = call
         clock = Clock()
         try:
-            if name == "ping" and traceparent is None:
+            if name == "ping" and traceparent is None and session is None:
                 status, body = DONE, _encode(self._ping(_decode(arguments) if arguments else None))
             else:
                 with self._directory:
-                    status, body = self._context.copy().run(self._call, name, arguments, traceparent)
+                    context = self._context.copy()
+                    if session is not None:
+                        context.run(sessions.enter, Session(*session))
+                    status, body = context.run(self._call, name, arguments, traceparent)
         except NeedsDefinition as needs:
             status, body = NEEDS, needs.name.encode("utf-8", "backslashreplace")
         except BaseException as error:  # SystemExit, too: no call ends the worker.
@@ -93,6 +98,9 @@ class Serving:
     def _call(self, name: str, arguments: bytes, traceparent: str | None) -> tuple[int, bytes]:
         given = _decode(arguments) if arguments else None
         command = self._commands.find(name)
+        session = sessions.active()
+        if session is not None and takes_session_id(command) and type(given) in (dict, type(None)):
+            given = {"session_id": session.id, **(given or {})}
         with tracing.under(traceparent):
             if type(given) is dict and name != "ping":
                 result = command(**given)
@@ -104,7 +112,9 @@ class Serving:
                 result = asyncio.run(result)  # Its task has a copy of this context.
         self._outbox.leave_if_forked()
         if type(result) is not Defined:
-            return DONE, _json(result)
+            form = _json(result)
+            changes = session.changes() if session is not None else None
+            return (DONE, form) if changes is None else (CHANGED, _pack((form, *changes)))
         return DEFINED, _pack((_json(result.result), result.name, result.body))
 
     def _ping(self, payload: Any = None) -> dict[str, Any]:

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::story::Story;
 use crate::{
-    Command, Digest, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId, RunSubmission,
-    SessionChange, SessionId, State, TokenId,
+    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId,
+    RunSubmission, SessionChange, SessionId, State, TokenId,
 };
 
 fn session() -> impl Strategy<Value = SessionId> {
@@ -39,6 +39,14 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (session(), version()).prop_map(|(session, expected_version)| Command::DeleteSession {
             session, expected_version,
         }),
+        4 => (session(), 1u64..4, 0u64..3).prop_map(|(session, node, expected_epoch)| Command::HouseSession {
+            session, node: NodeId(node), expected_epoch,
+        }),
+        4 => (session(), 0u64..3, 1u64..6, change(), prop::option::of(0usize..1500)).prop_map(
+            |(session, epoch, version, change, result)| Command::WriteExecuted(Box::new(ExecutedWrite {
+                session, epoch, version, change, result: result.map(|length| vec![b'r'; length]),
+            }))
+        ),
         1 => (1u128..4, 0u8..3, ttl()).prop_map(|(token, secret, ttl_ms)| Command::CreateToken(Box::new(NewToken {
             token: TokenId(token), name: "t".to_owned(), role: Role::Reader, secret: Digest::of(&[secret]), ttl_ms,
         }))),

@@ -27,7 +27,9 @@ fn story() -> Story {
     let results = vec![result(0, 1.0)];
     story.apply(Command::RecordResults { run: FINISHED, generation: 1, names: vec!["m".into(), "k".into()], results });
     let session = SessionId::new("s").expect("an id");
-    story.apply(Command::CreateSession { session, ttl_ms: None, data: vec![("n".to_owned(), "1".to_owned())] });
+    let data = vec![("n".to_owned(), "1".to_owned())];
+    story.apply(Command::CreateSession { session: session.clone(), ttl_ms: None, data });
+    story.apply(Command::HouseSession { session, node: NODE, expected_epoch: 0 });
     let token = NewToken {
         token: TokenId(5),
         name: "ci".to_owned(),
@@ -92,7 +94,9 @@ fn sessions_tokens_results_and_the_window_of_requests_stay() {
     story.apply_request(Some(request), Command::Tick);
     let state = restored(&story);
     let session = SessionId::new("s").expect("an id");
-    assert_eq!(state.session(&session), story.state.session(&session));
+    let (kept, before) = (state.session(&session).expect("kept"), story.state.session(&session).expect("there"));
+    assert_eq!((kept.info, kept.data()), (before.info, before.data()));
+    assert!(before.home.is_some() && kept.home.is_none(), "its home is a node of the old cluster");
     assert_eq!(state.token(TokenId(5)), story.state.token(TokenId(5)));
     assert_eq!(state.request_outcome(request), Some(&Outcome::Done));
     for run in [RUN, CANCELLED, FINISHED] {

@@ -1,0 +1,147 @@
+//! One execution at a session's home: what the log says first, then the worker, then what the log makes of it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dspex_model::{
+    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionData, SessionHome,
+    State,
+};
+use dspex_python::protocol::{CallSession, SessionChanges};
+
+use super::{AtHome, ExecuteError, ExecuteRequest, Executed};
+use crate::context::NodeContext;
+use crate::pool::{CallReply, Pool};
+use crate::proposing::{By, propose};
+
+/// A session as it stands when it is executed in.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    epoch: u64,
+    session: CallSession,
+}
+
+/// Reads the session as everybody sees it. `Err`: there is nothing to execute, and this is the answer.
+pub(super) async fn prepare(context: &Arc<NodeContext>, request: &ExecuteRequest) -> Result<Prepared, AtHome> {
+    let own = context.parts.node;
+    let read = context.parts.consensus.read(|state| found(state, own, request)).await;
+    read.unwrap_or_else(|error| Err(failed(ExecuteError::Read(error))))
+}
+
+fn found(state: &State, own: NodeId, request: &ExecuteRequest) -> Result<Prepared, AtHome> {
+    if let Some((outcome, result)) = state.executed(request.request) {
+        return Err(repeated(own, outcome, result));
+    }
+    let Some(session) = state.session(&request.session) else {
+        return Err(failed(ExecuteError::Rejected(Rejection::SessionNotFound)));
+    };
+    match session.home {
+        Some(home) if home.node == own => {
+            let data = session.data().map(as_json).unwrap_or_else(|| Bytes::from_static(b"{}"));
+            let session = CallSession { id: request.session.to_string(), version: session.info.version, data };
+            Ok(Prepared { epoch: home.epoch, session })
+        }
+        Some(home) => Err(AtHome::Moved(home)),
+        // Made anew under the same name: whoever asked finds it without a home.
+        None => Err(AtHome::Moved(SessionHome { node: own, epoch: 0 })),
+    }
+}
+
+fn repeated(node: NodeId, outcome: Outcome, result: Option<&[u8]>) -> AtHome {
+    match outcome {
+        Outcome::SessionWritten { version, .. } => AtHome::Done(Box::new(Executed {
+            result: result.map(Bytes::copy_from_slice),
+            worker: String::new(),
+            node,
+            queued: std::time::Duration::ZERO,
+            executed: std::time::Duration::ZERO,
+            attempt: 1,
+            version: Some(version),
+            is_repeated: true,
+        })),
+        Outcome::Rejected(rejection) => failed(ExecuteError::Rejected(rejection)),
+        other => failed(ExecuteError::Lost(format!("the request was used for something else: {other:?}"))),
+    }
+}
+
+fn failed(error: ExecuteError) -> AtHome {
+    AtHome::Failed(Box::new(error))
+}
+
+/// Has the worker execute it, and the log take what it has changed.
+pub(super) async fn execute(
+    context: &Arc<NodeContext>,
+    pool: &Pool,
+    request: ExecuteRequest,
+    prepared: Prepared,
+) -> AtHome {
+    let Prepared { epoch, session } = prepared;
+    let version = session.version;
+    let mut call = request.call.clone();
+    call.session = Some(session);
+    let reply = match pool.call(call).await {
+        Ok(reply) => reply,
+        Err(error) => return failed(ExecuteError::Call(error)),
+    };
+    let node = context.parts.node;
+    let CallReply { result, worker, queued, executed, attempt, changes } = reply;
+    let given = result.clone();
+    let done = |version| {
+        AtHome::Done(Box::new(Executed {
+            result: Some(given),
+            worker,
+            node,
+            queued,
+            executed,
+            attempt,
+            version,
+            is_repeated: false,
+        }))
+    };
+    let Some(SessionChanges { set, removed }) = changes else { return done(None) };
+    let write = ExecutedWrite {
+        session: request.session,
+        epoch,
+        version,
+        change: SessionChange { replace: false, removed, set },
+        result: (result.len() <= EXECUTED_BYTES_MAX).then(|| result.to_vec()),
+    };
+    let by = By { request: Some(request.request), actor: request.actor };
+    match propose(&context.parts.consensus, by, &Command::WriteExecuted(Box::new(write))).await {
+        Ok(Outcome::SessionWritten { version, .. }) => done(Some(version)),
+        // Nothing of it counts: whoever has it now executes it again.
+        Ok(Outcome::Rejected(Rejection::SessionMoved(home))) => AtHome::Moved(home),
+        Ok(Outcome::Rejected(rejection)) => failed(ExecuteError::Rejected(rejection)),
+        Ok(other) => failed(ExecuteError::Lost(format!("the log answered {other:?} to an execution"))),
+        Err(error) => failed(ExecuteError::Write(error)),
+    }
+}
+
+/// As a JSON object. Values are JSON texts already.
+fn as_json(data: &SessionData) -> Bytes {
+    let mut text = String::with_capacity(data.bytes() + 8 * data.values().len() + 2);
+    text.push('{');
+    for (place, (name, value)) in data.values().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        text.push_str(&serde_json::Value::from(name).to_string());
+        text.push(':');
+        text.push_str(value);
+    }
+    text.push('}');
+    Bytes::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_becomes_one_object() {
+        let text = |text: &str| text.to_owned();
+        let data = SessionData::new([(text("a\"b"), text("[1, 2]")), (text("c"), text("null"))]);
+        assert_eq!(as_json(&data), "{\"a\\\"b\":[1, 2],\"c\":null}");
+        assert_eq!(as_json(&SessionData::default()), "{}");
+    }
+}

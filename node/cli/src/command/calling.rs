@@ -1,0 +1,92 @@
+//! What calls of pools and of sessions have in common: their arguments, whose environment their workers have, how answers are shown.
+
+use std::io::Read;
+use std::time::Duration;
+
+use dspex_api::v1::Caller;
+use dspex_api::{ApiError, reason};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::command::eval::{caller, show_passed_over};
+use crate::error::CommandError;
+use crate::interpreter;
+use crate::invocation::Invocation;
+use crate::output::{self, Format};
+
+/// Longer than any pool lets a call wait and run: the node says itself when it is too long.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
+
+/// A result is one JSON value.
+pub fn has_a_form(format: Format) -> Result<(), CommandError> {
+    if format == Format::Csv {
+        return Err(CommandError::usage("a result has no columns: use -o table or -o json"));
+    }
+    Ok(())
+}
+
+/// A limit as it travels.
+pub fn milliseconds(limit: Duration) -> u64 {
+    u64::try_from(limit.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What the embedded node's workers get of this process. A node with an environment of its own needs nothing, not even a
+/// Python on this machine.
+pub fn own(invocation: &Invocation, python: Option<&str>, command: &str) -> Result<Option<Caller>, CommandError> {
+    if invocation.node_has_environment() {
+        if python.is_some() {
+            invocation
+                .console
+                .warning("--python plays no part: the node's workers have the interpreter of its dspex.toml");
+        }
+        return Ok(None);
+    }
+    // A file's own .venv counts, as for the PROGRAM of an evaluation.
+    let interpreter = interpreter::of_this_process(python, command)?;
+    show_passed_over(invocation, &interpreter);
+    Ok(Some(caller(&interpreter, &std::env::current_dir()?)))
+}
+
+/// The arguments of a call: JSON, from the command line or from stdin.
+pub fn arguments(given: Option<&str>) -> Result<String, CommandError> {
+    let text = match given {
+        None => return Ok(String::new()),
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            text
+        }
+        Some(text) => text.to_owned(),
+    };
+    match serde_json::from_str::<&RawValue>(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(CommandError::usage(format!("the arguments are not JSON: {error}"))
+            .hint("text needs double quotes inside single ones: '\"hello\"', an object '{\"text\": \"hello\"}'")),
+    }
+}
+
+/// What the worker printed last belongs to the error.
+pub fn with_output(error: ApiError) -> CommandError {
+    let output = error.get("output").map(str::to_owned).filter(|output| !output.trim().is_empty());
+    let mut error = CommandError::from(error);
+    if error.reason == reason::CALL_FAILED && error.hint.is_none() && error.traceback.is_none() {
+        error.hint = Some("dspex pool stats shows how the pool is".to_owned());
+    }
+    if let Some(output) = output {
+        error.message = format!("{}\nThe worker printed last:\n{}", error.message, output.trim_end());
+    }
+    error
+}
+
+/// A result: indented for people, as it came for programs.
+pub fn print(result: &[u8], format: Format) -> Result<(), CommandError> {
+    let text = String::from_utf8_lossy(result);
+    match format {
+        Format::Table => match serde_json::from_str::<Value>(&text) {
+            Ok(Value::String(plain)) => output::text(&format!("{plain}\n")),
+            Ok(value) => output::text(&format!("{value:#}\n")),
+            Err(_) => output::text(&format!("{text}\n")),
+        },
+        Format::Json | Format::Jsonl | Format::Csv => output::text(&format!("{text}\n")),
+    }
+}
