@@ -45,7 +45,7 @@ class Session:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Names and JSON values. What is set, changed or deleted is stored when the call has returned, not if it raises."""
+        """Names and JSON values. What is set, changed or deleted is stored with the call's result, not if it raises."""
         if self._data is None:
             self._data = _decode(self._stored)
         return self._data
