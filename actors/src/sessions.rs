@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -137,11 +138,24 @@ pub(crate) enum SessionsMessage {
 pub struct Sessions {
     context: Arc<NodeContext>,
     actor: ActorRef<SessionsMessage>,
+    /// Executions that are asked of this node as a home.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Sessions {
     pub(crate) fn new(context: Arc<NodeContext>, actor: ActorRef<SessionsMessage>) -> Self {
-        Self { context, actor }
+        Self { context, actor, under_way: Arc::default() }
+    }
+
+    /// Waits until nothing is executed here, at most so long.
+    pub async fn settle(&self, limit: Duration) {
+        let settled = async {
+            while self.under_way.load(Ordering::Acquire) > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        // Whoever is left is told that the node stops.
+        let _ = tokio::time::timeout(limit, settled).await;
     }
 
     /// Executes at the session's home, wherever that is. Where the home is lost, another node takes its place: this one.
@@ -192,6 +206,7 @@ impl Sessions {
     }
 
     async fn order(&self, request: ExecuteRequest) -> AtHome {
+        let _under_way = UnderWay::new(&self.under_way);
         // One that goes to sleep in this very moment drops what it is asked, and is woken by the next attempt.
         for attempt in 0..ATTEMPTS_MAX {
             if attempt > 0 {
@@ -230,6 +245,22 @@ impl Sessions {
             Ok(Ok(home)) => home,
             _ => Some(there),
         }
+    }
+}
+
+/// Counts for as long as it lives.
+pub(crate) struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    pub(crate) fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

@@ -134,7 +134,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     setup.listeners.remove_socket();
     drop(end);
     hand_over(&consensus).await;
-    tree.pools().settle(CALLS_GRACE).await;
+    tokio::join!(tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
     tree.stop().await;
     // One that ended by itself was heard above.
     if !serving.is_terminated()

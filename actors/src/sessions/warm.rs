@@ -2,16 +2,22 @@
 //! that was used longest ago, as long as that does nothing; otherwise it waits.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
+use super::UnderWay;
 use super::session::SessionMessage;
 
 /// Half of what a node may have.
 const WARM_MAX: usize = crate::context::WORKERS_MAX / 2;
+
+const ASK_NEXT_AFTER: Duration = Duration::from_millis(50);
 
 /// Shared by the sessions of a node.
 #[derive(Clone, Debug)]
@@ -48,12 +54,18 @@ impl Warm {
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             return Some(place);
         }
-        let _wanted = Wanted::new(&self.shared.wanted);
-        // It may have been used meanwhile, and then keeps it: whoever is done next sees that somebody waits.
-        if let Some((_, session)) = self.idle().order.pop_first() {
-            let _ = session.cast(SessionMessage::Cool);
+        let _wanted = UnderWay::new(&self.shared.wanted);
+        let mut place = pin!(places.acquire_owned());
+        loop {
+            // It may be used again in this moment, and then keeps its place for so long: the next one is asked soon.
+            if let Some((_, session)) = self.idle().order.pop_first() {
+                let _ = session.cast(SessionMessage::Cool);
+            }
+            tokio::select! {
+                place = &mut place => return place.ok(),
+                () = sleep(ASK_NEXT_AFTER) => {}
+            }
         }
-        places.acquire_owned().await.ok()
     }
 
     /// A session has a worker and nothing to do; the number by which it is used again. `None`: somebody waits for the place.
@@ -75,21 +87,5 @@ impl Warm {
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
         self.shared.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Somebody waits, for as long as this lives.
-struct Wanted<'a>(&'a AtomicUsize);
-
-impl<'a> Wanted<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::AcqRel);
-        Self(count)
-    }
-}
-
-impl Drop for Wanted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }

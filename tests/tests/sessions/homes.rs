@@ -1,9 +1,10 @@
 //! A session's home: found from everywhere, and another one when it is lost.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use dspex_api::reason;
+use dspex_api::v1::ExecuteSessionResponse;
+use dspex_api::{ApiError, reason};
+use dspex_tests::{Cluster, wait_until};
 use serde_json::json;
 
 use crate::subject::Subject;
@@ -35,35 +36,41 @@ fn a_client_that_keeps_calling_loses_nothing_when_homes_are_killed() {
     assert_eq!((shown.version, shown.data["n"].clone()), (counted + 1, counted.to_string()), "no update lost or twice");
 }
 
+/// A call that takes some seconds, and what becomes of its home meanwhile.
+fn while_called(
+    subject: &mut Subject,
+    seconds: u32,
+    retries: Option<u32>,
+    then: impl FnOnce(&mut Cluster, usize),
+) -> (usize, Result<ExecuteSessionResponse, ApiError>) {
+    subject.session("s");
+    subject.calls(1, "s", "count", "");
+    let home = subject.home("s");
+    let asked = (home + 1) % 3;
+    let mut request = subject.request("s", "slowly", &format!("{{\"seconds\": {seconds}}}"));
+    request.retries = retries;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let client = runtime.block_on(subject.cluster.client(asked)).expect("it answers");
+    let answer = std::thread::scope(|scope| {
+        let calling = scope.spawn(|| runtime.block_on(client.execute_session(request, Duration::from_secs(300))));
+        let cluster = &mut subject.cluster;
+        wait_until("the call is executed", Duration::from_secs(60), || {
+            let listed = cluster.dspex(home, &["worker", "list", "-o", "json"]).run().expect(0).object();
+            let items = listed["items"].as_array().cloned().unwrap_or_default();
+            items.iter().any(|worker| worker["state"] == "busy").then_some(())
+        });
+        then(cluster, home);
+        calling.join().expect("no panic")
+    });
+    (asked, answer)
+}
+
 #[test]
 fn a_call_that_was_lost_with_its_home_is_executed_once_more_unless_it_may_not() {
     for (retries, executed) in [(None, true), (Some(0), false)] {
         let mut subject = Subject::new(3);
-        subject.session("s");
-        subject.calls(1, "s", "count", "");
-        let home = subject.home("s");
-        let asked = (home + 1) % 3;
-        let mut request = subject.request("s", "slowly", r#"{"seconds": 4}"#);
-        request.retries = retries;
-        let began = AtomicU64::new(0);
-        let answer = std::thread::scope(|scope| {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            let runtime = runtime.expect("a runtime");
-            let client = runtime.block_on(subject.cluster.client(asked)).expect("it answers");
-            let (began, request) = (&began, &request);
-            let calling = scope.spawn(move || {
-                runtime.block_on(async {
-                    began.store(1, Ordering::Release);
-                    client.execute_session(request.clone(), Duration::from_secs(300)).await
-                })
-            });
-            while began.load(Ordering::Acquire) == 0 {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            std::thread::sleep(Duration::from_secs(2));
-            subject.cluster.kill(home);
-            calling.join().expect("no panic")
-        });
+        let (asked, answer) = while_called(&mut subject, 4, retries, Cluster::kill);
         let n = subject.shown(asked, "s").data["n"].clone();
         if executed {
             assert_eq!((answer.expect("executed again").result, n.as_str()), ("2".into(), "2"));
@@ -72,6 +79,17 @@ fn a_call_that_was_lost_with_its_home_is_executed_once_more_unless_it_may_not() 
             assert_eq!(n, "1");
         }
     }
+}
+
+#[test]
+fn a_home_that_is_told_to_end_lets_its_calls_finish() {
+    let mut subject = Subject::new(3);
+    let end = |cluster: &mut Cluster, home| drop(cluster.terminate(home));
+    let (asked, answer) = while_called(&mut subject, 2, Some(0), end);
+    assert_eq!(answer.expect("finished").result, "2");
+    assert_eq!(subject.shown(asked, "s").data["n"], "2");
+    // And another node is the home from here on.
+    assert_eq!(subject.calls(asked, "s", "count", "").0, json!(3));
 }
 
 #[test]
