@@ -1,7 +1,8 @@
 //! Strangers at the ports of real nodes: what they say, what they show, what they leave unsaid.
 //!
 //! Each is refused or hung up on within ten seconds, costs the node less than 64 MiB, and keeps nobody out. Beside each refusal stands
-//! the same thing as it is allowed, and "taken away by" names the line of the product without which the test is red.
+//! the same thing as it is allowed, and "taken away by" names the line of the product without which the test is red. They were taken
+//! away one by one on 2026-11-22.
 
 mod certificates;
 mod http2;

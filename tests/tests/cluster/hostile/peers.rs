@@ -23,7 +23,7 @@ const METHOD: u8 = 255;
 
 // Taken away by `limits.handshake` in `listener::receive` (node/transport): who says too little stays. By one of the `return refuse(...)`
 // of `hello::judge`: who is refused is welcome. By the bound in `Frame::take`, or a `Frame::decode` that lets unknown kinds pass: what is
-// no frame is answered. By `Health::Down` in `session::reader`: half a frame keeps its connection open.
+// no frame is answered. Not by `Health::Down` in `session::reader` alone: a session that is shown as down is ended by others as well.
 #[test]
 fn who_is_no_peer_of_the_cluster_is_hung_up_on_in_time_and_a_peer_is_not() {
     let attacked = Attacked::new();
