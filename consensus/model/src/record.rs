@@ -2,8 +2,9 @@
 
 use crate::codec::{self, CodecError, damaged};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, Name, NodeId, NodeRecord, Optimization, Outcome, ProgramId, ProgramInfo,
+    ProgramVersion, RequestId, RunId, RunProgress, RunSpec, SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    VariableInfo, VariableVersion,
 };
 
 /// A record that was written (`Some`) or removed (`None`).
@@ -26,6 +27,11 @@ const TAG_RUN_RESULT: u8 = 0x12;
 const TAG_REQUEST: u8 = 0x20;
 const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
+const TAG_PROGRAM: u8 = 0x40;
+const TAG_PROGRAM_VERSION: u8 = 0x41;
+const TAG_OPTIMIZATION: u8 = 0x42;
+const TAG_VARIABLE: u8 = 0x43;
+const TAG_VARIABLE_VERSION: u8 = 0x44;
 
 const VERSION: u8 = 1;
 
@@ -43,6 +49,11 @@ pub(crate) enum Key {
     Request(RequestId),
     Session(SessionId),
     SessionVersion(SessionId, u64),
+    Program(ProgramId),
+    ProgramVersion(ProgramId, u64),
+    Optimization(ProgramId, u64),
+    Variable(Name),
+    VariableVersion(Name, u64),
 }
 
 impl Key {
@@ -61,6 +72,14 @@ impl Key {
             // The id ends with a zero, which it cannot hold: the versions of one session stand together.
             Self::SessionVersion(id, version) => {
                 joined(TAG_SESSION_VERSION, &[id.as_str().as_bytes(), &[0], &version.to_be_bytes()])
+            }
+            Self::Program(id) => joined(TAG_PROGRAM, &[&id.0.to_be_bytes()]),
+            Self::ProgramVersion(id, version) => numbered(TAG_PROGRAM_VERSION, *id, *version),
+            Self::Optimization(id, number) => numbered(TAG_OPTIMIZATION, *id, *number),
+            Self::Variable(name) => joined(TAG_VARIABLE, &[name.as_str().as_bytes()]),
+            // As the versions of sessions.
+            Self::VariableVersion(name, version) => {
+                joined(TAG_VARIABLE_VERSION, &[name.as_str().as_bytes(), &[0], &version.to_be_bytes()])
             }
         }
     }
@@ -87,6 +106,15 @@ impl Key {
                 let id = id.strip_suffix(&[0]).and_then(session_id).ok_or_else(unknown)?;
                 Self::SessionVersion(id, u64_at(version, 0))
             }
+            (TAG_PROGRAM, 16) => Self::Program(ProgramId(u128_at(body, 0))),
+            (TAG_PROGRAM_VERSION, 24) => Self::ProgramVersion(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_OPTIMIZATION, 24) => Self::Optimization(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_VARIABLE, 1..) => Self::Variable(name(body).ok_or_else(unknown)?),
+            (TAG_VARIABLE_VERSION, length @ 10..) => {
+                let (text, version) = body.split_at(length - 8);
+                let name = text.strip_suffix(&[0]).and_then(name).ok_or_else(unknown)?;
+                Self::VariableVersion(name, u64_at(version, 0))
+            }
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -95,6 +123,14 @@ impl Key {
 
 fn session_id(bytes: &[u8]) -> Option<SessionId> {
     SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn name(bytes: &[u8]) -> Option<Name> {
+    std::str::from_utf8(bytes).ok().map(Name::stored)
+}
+
+fn numbered(tag: u8, program: ProgramId, number: u64) -> Vec<u8> {
+    joined(tag, &[&program.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 fn u64_at(bytes: &[u8], start: usize) -> u64 {
@@ -125,6 +161,11 @@ pub(crate) enum Record {
     Request(RequestId, Outcome),
     Session(SessionId, SessionInfo),
     SessionVersion(SessionId, u64, SessionVersion),
+    Program(ProgramId, Box<ProgramInfo>),
+    ProgramVersion(ProgramId, u64, Box<ProgramVersion>),
+    Optimization(ProgramId, u64, Box<Optimization>),
+    Variable(Name, VariableInfo),
+    VariableVersion(Name, u64, VariableVersion),
 }
 
 impl Record {
@@ -141,6 +182,11 @@ impl Record {
             Self::Request(id, _) => Key::Request(*id),
             Self::Session(id, _) => Key::Session(id.clone()),
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
+            Self::Program(id, _) => Key::Program(*id),
+            Self::ProgramVersion(id, version, _) => Key::ProgramVersion(*id, *version),
+            Self::Optimization(id, number, _) => Key::Optimization(*id, *number),
+            Self::Variable(name, _) => Key::Variable(name.clone()),
+            Self::VariableVersion(name, version, _) => Key::VariableVersion(name.clone(), *version),
         }
     }
 
@@ -158,6 +204,11 @@ impl Record {
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
             Self::Session(_, info) => codec::encode("a session", VERSION, info),
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
+            Self::Program(_, info) => codec::encode("a program", VERSION, info),
+            Self::ProgramVersion(_, _, version) => codec::encode("a program's version", VERSION, version),
+            Self::Optimization(_, _, optimization) => codec::encode("an optimization", VERSION, optimization),
+            Self::Variable(_, info) => codec::encode("a variable", VERSION, info),
+            Self::VariableVersion(_, _, version) => codec::encode("a variable's version", VERSION, version),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -176,6 +227,17 @@ impl Record {
             Key::Session(id) => Self::Session(id, codec::decode("a session", VERSION, bytes)?),
             Key::SessionVersion(id, version) => {
                 Self::SessionVersion(id, version, codec::decode("a session's version", VERSION, bytes)?)
+            }
+            Key::Program(id) => Self::Program(id, codec::decode("a program", VERSION, bytes)?),
+            Key::ProgramVersion(id, version) => {
+                Self::ProgramVersion(id, version, codec::decode("a program's version", VERSION, bytes)?)
+            }
+            Key::Optimization(id, number) => {
+                Self::Optimization(id, number, codec::decode("an optimization", VERSION, bytes)?)
+            }
+            Key::Variable(name) => Self::Variable(name, codec::decode("a variable", VERSION, bytes)?),
+            Key::VariableVersion(name, version) => {
+                Self::VariableVersion(name, version, codec::decode("a variable's version", VERSION, bytes)?)
             }
         })
     }

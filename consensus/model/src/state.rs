@@ -1,13 +1,17 @@
 //! The replicated state, and the one way in which it changes while there is a log.
 
+mod programs;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
+use crate::programs::Programs;
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
+use crate::variables::Variables;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, RequestId, Run, RunId,
     RunStatus, Session, SessionId, Token, TokenId, audit,
@@ -19,6 +23,9 @@ const EXPIRED_PER_APPLY: usize = 4;
 /// A tick has nothing else to do.
 const EXPIRED_PER_TICK: usize = 1000;
 
+/// Records for each of these sessions: one with many programs leaves alone.
+const RECORDS_PER_SESSION: usize = 101;
+
 /// What every node holds equal at an equal log index. Kept in memory; its records lie in the state store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -29,6 +36,8 @@ pub struct State {
     nodes: BTreeMap<NodeId, NodeRecord>,
     tokens: Tokens,
     sessions: Sessions,
+    programs: Programs,
+    variables: Variables,
     audit: VecDeque<(u64, AuditEntry)>,
 }
 
@@ -90,12 +99,12 @@ impl State {
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
         let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
-        self.expire_sessions(at_once, &mut changes);
+        effects.extend(self.expire_sessions(at_once, &mut changes));
         Applied { outcome, effects, changes }
     }
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
-        let decision = self.decide(&proposal.command, before_ms);
+        let decision = self.decide(&proposal.command, proposal.actor.as_deref(), before_ms);
         let (outcome, effects) = self.carry_out(decision, changes);
         if let Some(id) = proposal.request {
             self.write(Record::Request(id, outcome.clone()), changes);
@@ -135,7 +144,7 @@ impl State {
         self
     }
 
-    fn decide(&self, command: &Command, before_ms: u64) -> Decision {
+    fn decide(&self, command: &Command, by: Option<&str>, before_ms: u64) -> Decision {
         match command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
@@ -162,6 +171,18 @@ impl State {
                 transition::delete_session(self, session, *expected_version)
             }
             Command::Audit { .. } => Decision::new(Outcome::Done),
+            Command::PutProgram(put) => transition::put_program(self, put, by),
+            Command::SetProgramStatus { key, expected_version, status } => {
+                transition::set_program_status(self, key, *expected_version, *status)
+            }
+            Command::DeleteProgram { key, expected_version } => transition::delete_program(self, key, *expected_version),
+            Command::RecordOptimization(new) => transition::record_optimization(self, new, by),
+            Command::SetVariable { name, expected_version, value } => {
+                transition::set_variable(self, name, *expected_version, value, by)
+            }
+            Command::DeleteVariable { name, expected_version } => {
+                transition::delete_variable(self, name, *expected_version)
+            }
         }
     }
 
@@ -216,6 +237,8 @@ impl State {
             .chain(requests)
             .chain(sessions)
             .chain(versions)
+            .chain(self.programs.records())
+            .chain(self.variables.records())
             .map(|record| (record.key().encode(), record.encode()))
     }
 
@@ -241,6 +264,11 @@ impl State {
     /// Log time in Unix milliseconds: every expiry is judged by it.
     pub fn log_time_ms(&self) -> u64 {
         self.log_time_ms
+    }
+
+    /// Every blob that the state refers to; one may come more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> {
+        self.runs.values().flat_map(Run::blobs).chain(self.programs.blobs())
     }
 
     /// A run.
@@ -361,13 +389,21 @@ impl State {
     }
 
     /// Removes sessions whose time is over, some at a time: reads do not see them any more in any case.
-    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) {
+    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) -> Vec<Effect> {
         let expired: Vec<SessionId> = self.sessions.expired(self.log_time_ms).take(at_once).cloned().collect();
+        let (mut effects, mut removed) = (Vec::new(), 0);
         for id in expired {
-            for key in transition::session_keys(self, &id) {
+            if removed >= at_once * RECORDS_PER_SESSION {
+                break;
+            }
+            let decision = transition::without_session(self, &id);
+            removed += decision.removed.len();
+            for key in decision.removed {
                 self.remove(key, changes);
             }
+            effects.extend(decision.effects);
         }
+        effects
     }
 
     fn absorb(&mut self, record: Record) {
@@ -401,6 +437,14 @@ impl State {
             Record::Session(id, info) => self.sessions.set_info(id, info),
             // Versions come after their session, in the order of their numbers.
             Record::SessionVersion(id, _, version) => self.sessions.push_version(&id, version),
+            Record::Program(id, info) => self.programs.set_info(id, *info),
+            // These come after their program, in the order of their numbers.
+            Record::ProgramVersion(id, _, version) => self.programs.push_version(id, *version),
+            Record::Optimization(id, number, optimization) => {
+                self.programs.push_optimization(id, number, *optimization);
+            }
+            Record::Variable(name, info) => self.variables.set_info(name, info),
+            Record::VariableVersion(name, _, version) => self.variables.push_version(&name, version),
         }
     }
 
@@ -433,6 +477,11 @@ impl State {
             Key::Session(id) => self.sessions.remove(&id),
             // Only the oldest ever goes, or all in their order.
             Key::SessionVersion(id, _) => self.sessions.forget_oldest_version(&id),
+            Key::Program(id) => self.programs.remove(id),
+            Key::ProgramVersion(id, _) => self.programs.forget_oldest_version(id),
+            Key::Optimization(id, _) => self.programs.forget_oldest_optimization(id),
+            Key::Variable(name) => self.variables.remove(&name),
+            Key::VariableVersion(name, _) => self.variables.forget_oldest_version(&name),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
 mod access;
+mod programs;
 mod replay;
 mod restore;
 mod sessions;
 mod story;
+mod variables;
 
 use self::story::Story;
 use crate::{
