@@ -4,7 +4,9 @@ mod admin;
 mod blobs;
 mod cluster;
 mod errors;
+mod pages;
 mod pools;
+mod programs;
 mod results;
 mod runs;
 mod serve;
@@ -12,6 +14,7 @@ mod sessions;
 mod snapshots;
 mod tokens;
 mod translate;
+mod variables;
 mod watch;
 mod workers;
 mod write;
@@ -30,8 +33,10 @@ pub(crate) use admin::AdminService;
 pub(crate) use blobs::BlobsService;
 pub(crate) use cluster::ClusterService;
 pub(crate) use pools::PoolsService;
+pub(crate) use programs::ProgramsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;
+pub(crate) use variables::VariablesService;
 
 use crate::activity::Activity;
 

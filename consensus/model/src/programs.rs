@@ -34,6 +34,10 @@ impl Programs {
         self.held.len()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ProgramId, &Program)> {
+        self.held.iter().map(|(&id, program)| (id, program))
+    }
+
     /// Those of one scope after `name`, in the order of their names.
     pub(crate) fn after(
         &self,

@@ -35,6 +35,11 @@ impl State {
         self.programs.after(session, name).filter(move |_| scope_is_seen)
     }
 
+    /// All programs that are seen, in the order of their ids.
+    pub fn programs(&self) -> impl Iterator<Item = (ProgramId, &Program)> {
+        self.programs.iter().filter_map(|(id, _)| self.visible(id))
+    }
+
     /// How many programs are held, those of all sessions included.
     pub fn programs_held(&self) -> usize {
         self.programs.len()
