@@ -8,7 +8,10 @@ mod answers;
 mod calls;
 mod frames;
 mod messages;
+mod programs;
 mod requests;
+mod stored;
+mod variables;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

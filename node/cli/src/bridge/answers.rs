@@ -22,6 +22,8 @@ pub(super) enum Body {
     Question { worker: String, id: u64, index: u32, body: Bytes },
     Answers { answers: Vec<super::calls::Answer> },
     PoolStats { items: Vec<PoolStats> },
+    /// A map of texts and numbers, made where its request is.
+    Plain(serde_json::Value),
 }
 
 /// An empty map.
