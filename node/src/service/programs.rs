@@ -108,9 +108,14 @@ impl Programs for ProgramsService {
         let (expected_version, note) = (*expected_version, note.clone());
         let PutProgramRequest { request_id, replace_variables, removed, set, .. } = request;
         let variables = SessionChange { replace: replace_variables, removed, set: sessions::checked(set)? };
+        let large = definition.as_ref().and_then(|(definition, _)| definition.blob());
         let new = NewProgramVersion { program, key: key.clone(), expected_version, definition, variables, note };
         let outcome = self.node.write(request_id, actor, Command::PutProgram(Box::new(new))).await;
-        written(&key, &outcome.map_err(|error| named(error, &key))?)
+        let outcome = outcome.map_err(|error| named(error, &key))?;
+        if let Some(digest) = large {
+            self.node.tree.unpin(&digest);
+        }
+        written(&key, &outcome)
     }
 
     async fn get(&self, request: Request<GetProgramRequest>) -> Result<Response<v1::Program>, Status> {

@@ -10,11 +10,28 @@ if TYPE_CHECKING:
     from dspex.evaluate import Evaluate, EvaluationResult
     from dspex.pool import Pool
     from dspex.pool_command import command
-    from dspex.pool_errors import CallFailed, CallTimedOut, ConnectionLost, NotDefined, PoolFull, QueueTimeout, WorkerLost
+    from dspex.pool_errors import (
+        CallFailed,
+        CallTimedOut,
+        ConnectionLost,
+        NotDefined,
+        PoolFull,
+        QueueTimeout,
+        WorkerLost,
+    )
     from dspex.pool_stats import PoolStats
     from dspex.program_records import Optimization, Program, ProgramVersion, ProgramWritten, Signature, SignatureField
     from dspex.programs import Programs
-    from dspex.stored_errors import DefinitionInvalid, NameInvalid, OutcomeUnknown, ProgramNotFound, SessionNotFound, TooLarge, VariableNotFound, VersionConflict
+    from dspex.stored_errors import (
+        DefinitionInvalid,
+        NameInvalid,
+        OutcomeUnknown,
+        ProgramNotFound,
+        SessionNotFound,
+        TooLarge,
+        VariableNotFound,
+        VersionConflict,
+    )
     from dspex.variables import Variable, Variables
 
 __version__ = "0.1.0"

@@ -65,9 +65,10 @@ def _type_text(name: str, annotation: Any) -> str:
         if annotation.__module__.split(".")[0] == "dspy":
             exported = getattr(sys.modules["dspy"], annotation.__name__, None) is annotation
             return f"dspy.{annotation.__name__}" if exported else f"{annotation.__module__}.{annotation.__qualname__}"
+        found = f"{annotation.__module__}.{annotation.__qualname__}"
         raise _refused(
-            f"the field {name!r} has the type {annotation.__module__}.{annotation.__qualname__}, which other processes do "
-            'not find by its name: store the program as a reference to its code ("path.py:name")'
+            f"the field {name!r} has the type {found}, which other processes do not find by its name: store the program "
+            'as a reference to its code ("path.py:name")'
         )
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None:

@@ -23,10 +23,10 @@ class Programs:
     programs of everybody. `expected_version` makes a write conditional: where somebody else has written,
     `VersionConflict` is raised; 0 means that there must not be such a program.
 
-    Every method takes `timeout`, seconds until it gives up (60 where it is None). A write is executed once, also when a
-    node is lost meanwhile; when nobody can say in time whether it was, `OutcomeUnknown` is raised. `read` says how fresh
-    a read must be: "linearizable" (everything that was acknowledged), "lease" or "stale" (what the node that is asked
-    has).
+    Every method takes `timeout`, seconds until it gives up (60 where it is None). A write is executed once, also when
+    a node is lost meanwhile; when nobody can say in time whether it was, `OutcomeUnknown` is raised. `read` says how
+    fresh a read must be: "linearizable" (everything that was acknowledged), "lease" or "stale" (what the node that is
+    asked has).
     """
 
     def __init__(self, ask: Ask) -> None:
@@ -50,8 +50,8 @@ class Programs:
         """Store a program, or its next version.
 
         definition: a signature ("question -> answer"), a reference to code ("path.py:name" or "module:name"), a dict
-            as `create_program` of pools takes it, or a dspy.Predict or dspy.ChainOfThought with its demos. None: what the
-            program is made of stays.
+            as `create_program` of pools takes it, or a dspy.Predict or dspy.ChainOfThought with its demos. None: what
+            the program is made of stays.
         signature: what a program of code takes and gives, which is checked before it is executed.
         variables: JSON values that are set beside those that it has, or in their place with `replace_variables`.
         note: what to say of this version, 1 KiB.
@@ -181,7 +181,9 @@ class Programs:
             "parameters": to_json("parameters", dict(parameters)),
             "performance_metrics": to_json("performance_metrics", dict(performance_metrics)),
             "program_version": whole("program_version", program_version, 1),
-            "training_data_hash": "" if training_data_hash is None else text("training_data_hash", training_data_hash, "hex"),
+            "training_data_hash": ""
+            if training_data_hash is None
+            else text("training_data_hash", training_data_hash, "hex"),
         }
         recorded: str = self._requests.write("programs.record_optimization", body, timeout)["optimization_id"]
         return recorded

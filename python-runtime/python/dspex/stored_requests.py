@@ -85,7 +85,10 @@ def to_json(what: str, value: Any) -> str:
 
 def texts(what: str, values: Mapping[str, Any] | None) -> dict[str, str]:
     """Names and JSON texts."""
-    return {text(f"a name in {what}", key, '"k"'): to_json(f"{what}[{key!r}]", value) for key, value in (values or {}).items()}
+    return {
+        text(f"a name in {what}", key, '"k"'): to_json(f"{what}[{key!r}]", value)
+        for key, value in (values or {}).items()
+    }
 
 
 def from_json(value: str) -> Any:

@@ -51,7 +51,12 @@ def test_a_module_comes_back_as_it_was(kind: Any) -> None:
     predictor = module.predictors()[0]
     predictor.demos = [dspy.Example(question="q", score=0.5, verdict="good")]
     definition = definition_of(module)
-    assert [field["type"] for field in definition["signature"]["inputs"]] == ["str", "list[str]", "str | None", "dspy.Image"]
+    assert [field["type"] for field in definition["signature"]["inputs"]] == [
+        "str",
+        "list[str]",
+        "str | None",
+        "dspy.Image",
+    ]
     assert [field["name"] for field in definition["signature"]["outputs"]] == ["score", "verdict"]
     again = rebuilt(definition)
     assert type(again) is kind
@@ -71,7 +76,7 @@ def test_what_other_processes_cannot_find_is_named() -> None:
         question: str = dspy.InputField()
         page: Page = dspy.OutputField()
 
-    with pytest.raises(dspex.DefinitionInvalid, match="the field 'page' has the type test_definitions.Page"):
+    with pytest.raises(dspex.DefinitionInvalid, match=r"the field 'page' has the type test_definitions\.Page"):
         definition_of(dspy.Predict(Asks))
 
 

@@ -29,7 +29,7 @@ fn program_command() -> impl Strategy<Value = Command> {
     let version = || prop::option::of(0u64..6);
     let key = || (prop::option::of(session()), name()).prop_map(|(session, name)| ProgramKey { session, name });
     let blob = (0u8..3).prop_map(|number| ProgramDefinition::Blob { digest: Digest::of(&[number]), bytes: 1 });
-    let inline = (0usize..60_000).prop_map(|length| ProgramDefinition::Inline("d".repeat(length)));
+    let inline = (0usize..3_000).prop_map(|length| ProgramDefinition::Inline("d".repeat(length)));
     let definition = prop::option::of(prop_oneof![blob, inline].prop_map(|definition| (definition, None)));
     let put = (1u128..12, key(), version(), definition, change()).prop_map(
         |(program, key, expected_version, definition, variables)| {

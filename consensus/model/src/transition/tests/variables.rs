@@ -34,7 +34,7 @@ fn a_write_counts_only_at_the_version_that_its_caller_saw() {
     let versions: Vec<_> =
         held.versions().map(|(number, version)| (number, version.value.as_str(), version.written_by.as_str())).collect();
     assert_eq!(versions, [(1, "1", ""), (2, "2", "anna"), (3, "3", "")]);
-    assert_eq!((held.info.created_ms + 40, held.newest().map(|newest| newest.value.as_str())), (held.info.updated_ms, Some("3")));
+    assert_eq!((held.info.created_ms + 30, held.newest().map(|newest| newest.value.as_str())), (held.info.updated_ms, Some("3")));
     assert_eq!(story.apply(delete(Some(3))).0, Outcome::Done);
     assert_eq!(story.apply(delete(None)).0, Outcome::Rejected(Rejection::VariableNotFound));
     assert_eq!(story.state.records().count(), 1, "only log time is left");
