@@ -97,7 +97,7 @@ impl Programs for ProgramsService {
         let program = ProgramId(translate::request_id(request_id.clone())?.request);
         let definition = match &request.definition {
             Some(definition) => {
-                let signature = stored::checked(definition, request.signature.as_deref())?;
+                let signature = stored::checked(definition, request.signature.as_deref()).await?;
                 Some((self.node.store_definition(definition).await?, signature))
             }
             None if request.signature.is_some() => {

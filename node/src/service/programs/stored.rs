@@ -12,8 +12,15 @@ use super::super::errors::{internal, storage};
 use super::super::{Node, errors};
 use super::invalid;
 
-/// What no worker could build is refused. `signature` says what a program of code takes and gives.
-pub(super) fn checked(definition: &str, signature: Option<&str>) -> Result<Option<Signature>, ApiError> {
+/// What no worker could build is refused. `signature` says what a program of code takes and gives. Beside the runtime's threads:
+/// megabytes of JSON take a while.
+pub(super) async fn checked(definition: &str, signature: Option<&str>) -> Result<Option<Signature>, Status> {
+    let (definition, signature) = (definition.to_owned(), signature.map(str::to_owned));
+    let checking = spawn_blocking(move || check(&definition, signature.as_deref()));
+    Ok(checking.await.map_err(internal)??)
+}
+
+fn check(definition: &str, signature: Option<&str>) -> Result<Option<Signature>, ApiError> {
     if definition.len() > DEFINITION_BYTES_MAX {
         let message = format!("the definition has {} bytes, the limit is {DEFINITION_BYTES_MAX}", definition.len());
         return Err(ApiError::new(Code::ResourceExhausted, reason::TOO_LARGE, message));
@@ -43,7 +50,7 @@ fn of_code(given: &str) -> Result<Signature, ApiError> {
 
 impl Node {
     /// As the log will hold it. A long one is on a majority of the voters when this returns.
-    pub(super) async fn store_definition(&self, definition: &str) -> Result<ProgramDefinition, Status> {
+    pub(in crate::service) async fn store_definition(&self, definition: &str) -> Result<ProgramDefinition, Status> {
         let bytes = definition.len();
         if bytes <= DEFINITION_INLINE_BYTES_MAX {
             return Ok(ProgramDefinition::Inline(definition.to_owned()));
@@ -62,7 +69,7 @@ impl Node {
     }
 
     /// A long definition, of this node or of another one.
-    pub(super) async fn load_definition(&self, digest: Digest) -> Result<String, Status> {
+    pub(in crate::service) async fn load_definition(&self, digest: Digest) -> Result<String, Status> {
         self.consensus.obtain([digest]).await.map_err(|error| errors::blob(&error))?;
         let store = self.blobs.clone();
         let read = spawn_blocking(move || store.get(&digest)).await;
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_definition_is_refused_with_the_reason_that_fits() {
-        let reason_of = |definition: &str, signature| checked(definition, signature).expect_err(definition).reason;
+        let reason_of = |definition: &str, signature| check(definition, signature).expect_err(definition).reason;
         assert_eq!(reason_of("{", None), reason::DEFINITION_INVALID);
         assert_eq!(reason_of(r#"{"signature": "q -> q"}"#, None), reason::SIGNATURE_INVALID);
         assert_eq!(reason_of(r#"{"program": "m:n"}"#, Some("q")), reason::SIGNATURE_INVALID);
@@ -88,7 +95,7 @@ mod tests {
 
     #[test]
     fn what_code_takes_and_gives_may_be_said_in_either_form() {
-        let text = |given| checked(r#"{"program": "m:n"}"#, given).expect("fits").map(|signature| signature.text());
+        let text = |given| check(r#"{"program": "m:n"}"#, given).expect("fits").map(|signature| signature.text());
         assert_eq!(text(None), None);
         assert_eq!(text(Some("page: Page -> a")).as_deref(), Some("page: Page -> a"));
         let structured = r#"{"inputs": [{"name": "q"}], "outputs": [{"name": "a"}]}"#;
