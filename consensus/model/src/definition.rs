@@ -29,7 +29,9 @@ pub enum DefinitionError {
     #[error("the signature: {0}")]
     Signature(#[from] SignatureError),
     /// It holds a secret.
-    #[error("{0} is a secret, and would be stored on every node: set the provider's environment variable where the workers start")]
+    #[error(
+        "{0} is a secret, and would be stored on every node: set the provider's environment variable where the workers start"
+    )]
     Secret(String),
 }
 
@@ -88,7 +90,9 @@ fn check_kinds(definition: &Map<String, Value>) -> Result<(), DefinitionError> {
     if let Some(module) = present(definition, "module").and_then(Value::as_str)
         && !MODULES.contains(&module)
     {
-        return Err(DefinitionError::Form(format!("module is one of {}, not {module:?}", MODULES.join(", "))).shortened());
+        return Err(
+            DefinitionError::Form(format!("module is one of {}, not {module:?}", MODULES.join(", "))).shortened()
+        );
     }
     if present(definition, "lm_settings").is_some() && present(definition, "lm").is_none() {
         return Err(DefinitionError::Form("lm_settings change the LM that lm names: give lm, too".to_owned()));
@@ -101,10 +105,15 @@ fn check_code(definition: &Map<String, Value>) -> Result<Option<Signature>, Defi
     let reference = present(definition, "program").and_then(Value::as_str).unwrap_or_default();
     let names_something = reference.split_once(':').is_some_and(|(place, name)| !place.is_empty() && !name.is_empty());
     if !names_something {
-        return Err(DefinitionError::Form(format!("program is \"path.py:name\" or \"module:name\", not {reference:?}")).shortened());
+        return Err(DefinitionError::Form(format!(
+            "program is \"path.py:name\" or \"module:name\", not {reference:?}"
+        ))
+        .shortened());
     }
     match ["instructions", "module"].into_iter().find(|field| present(definition, field).is_some()) {
-        Some(field) => Err(DefinitionError::Form(format!("{field} belongs to a signature; a program of code has its own"))),
+        Some(field) => {
+            Err(DefinitionError::Form(format!("{field} belongs to a signature; a program of code has its own")))
+        }
         None => Ok(None),
     }
 }
@@ -164,9 +173,15 @@ mod tests {
     fn a_definition_gives_its_signature_whatever_form_that_has() {
         let fields = r#"{"signature": {"inputs": [{"name": "question"}], "outputs": [{"name": "score", "type": "float", "description": "0 to 1"}]}}"#;
         for (json, text) in [
-            (r#"{"signature": "question -> answer", "module": "chain_of_thought", "instructions": "Be short."}"#, Some("question -> answer")),
+            (
+                r#"{"signature": "question -> answer", "module": "chain_of_thought", "instructions": "Be short."}"#,
+                Some("question -> answer"),
+            ),
             (fields, Some("question: str -> score: float")),
-            (r#"{"signature": "q -> a", "lm": "openai/gpt-4o-mini", "lm_settings": {"max_tokens": 100}, "program": null}"#, Some("q -> a")),
+            (
+                r#"{"signature": "q -> a", "lm": "openai/gpt-4o-mini", "lm_settings": {"max_tokens": 100}, "program": null}"#,
+                Some("q -> a"),
+            ),
             (r#"{"program": "qa.py:program", "state": {"predict": {"demos": []}}}"#, None),
         ] {
             let signature = check_definition(json).expect(json);
@@ -205,11 +220,15 @@ mod tests {
             assert!(!found.to_string().contains("sk-1"), "{found}");
         };
         secret(r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"api_key": "sk-1"}}"#, "lm_settings.api_key");
-        secret(r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"x": {"Auth_Token": "sk-1"}}}"#, "lm_settings.x.Auth_Token");
+        secret(
+            r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"x": {"Auth_Token": "sk-1"}}}"#,
+            "lm_settings.x.Auth_Token",
+        );
         secret(r#"{"program": "m:n", "state": {"p": {"lm": {"api_key": "sk-1"}}}}"#, "state.p.lm.api_key");
         secret(r#"{"program": "m:n", "state": {"all": [{"lm": {"api_key": "sk-1"}}]}}"#, "state.all[0].lm.api_key");
         // A field of an example is none, and neither is a number.
-        let demos = r#"{"program": "m:n", "state": {"demos": [{"token": "word"}], "lm": {"max_token": 5, "api_key": null}}}"#;
+        let demos =
+            r#"{"program": "m:n", "state": {"demos": [{"token": "word"}], "lm": {"max_token": 5, "api_key": null}}}"#;
         assert_eq!(check_definition(demos), Ok(None));
     }
 }

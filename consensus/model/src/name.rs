@@ -75,7 +75,8 @@ impl Name {
         let together = |known: &&[Script]| scripts.iter().all(|script| known.contains(script));
         if scripts.len() > 1 && !WRITTEN_TOGETHER.iter().any(together) {
             let names = PropertyNamesLong::<Script>::new();
-            let named: Vec<&str> = scripts.iter().map(|script| names.get(*script).unwrap_or("an unknown script")).collect();
+            let named: Vec<&str> =
+                scripts.iter().map(|script| names.get(*script).unwrap_or("an unknown script")).collect();
             return Err(InvalidName::MixedScripts(named.join(" and ")));
         }
         Ok(Self(text))
@@ -133,7 +134,8 @@ mod tests {
     #[test]
     fn names_that_people_write_are_names() {
         let longest = "x".repeat(NAME_BYTES_MAX);
-        for good in ["qa", "qa v2", "a.b-c_d:e", "größe", "рецепт", "質問に答える", "질문 QA", "qa 🎃", &longest] {
+        for good in ["qa", "qa v2", "a.b-c_d:e", "größe", "рецепт", "質問に答える", "질문 QA", "qa 🎃", &longest]
+        {
             assert_eq!(Name::new(good).map(|name| name.to_string()), Ok(good.to_owned()));
         }
     }
@@ -148,8 +150,18 @@ mod tests {
     #[test]
     fn what_nobody_sees_is_no_part_of_a_name() {
         // NUL, a line break, DEL, zero-width space and joiner, right-to-left override, soft hyphen, a tag, private use, none yet.
-        for bad in ["a\0b", "a\n", "a\u{7f}", "q\u{200b}a", "q\u{200d}a", "a\u{202e}b", "q\u{ad}a", "a\u{e0061}", "\u{e000}", "\u{378}"]
-        {
+        for bad in [
+            "a\0b",
+            "a\n",
+            "a\u{7f}",
+            "q\u{200b}a",
+            "q\u{200d}a",
+            "a\u{202e}b",
+            "q\u{ad}a",
+            "a\u{e0061}",
+            "\u{e000}",
+            "\u{378}",
+        ] {
             assert!(matches!(refused(bad), InvalidName::Unprinted(_)), "{bad:?}");
         }
         assert!(refused("q\u{200b}a").to_string().contains("U+200B"));
@@ -162,7 +174,8 @@ mod tests {
     #[test]
     fn two_spellings_of_one_name_are_one() {
         // An accent apart, full-width letters, a ligature, mathematical letters, a hard space.
-        for (bad, good) in [("u\u{308}", "ü"), ("ｑａ", "qa"), ("ﬁne", "fine"), ("𝐪𝐚", "qa"), ("q\u{a0}a", "q a")] {
+        for (bad, good) in [("u\u{308}", "ü"), ("ｑａ", "qa"), ("ﬁne", "fine"), ("𝐪𝐚", "qa"), ("q\u{a0}a", "q a")]
+        {
             assert_eq!(refused(bad), InvalidName::NotNormal(good.to_owned()), "{bad}");
         }
     }

@@ -204,7 +204,9 @@ pub enum Rejection {
     #[error("an optimization of this id is recorded already")]
     OptimizationExists,
     /// Too much for the replicated state.
-    #[error("the optimization's parameters and metrics take {bytes} bytes, the limit is {limit}: keep large values in blobs")]
+    #[error(
+        "the optimization's parameters and metrics take {bytes} bytes, the limit is {limit}: keep large values in blobs"
+    )]
     OptimizationTooLarge {
         /// What it would hold.
         bytes: u64,

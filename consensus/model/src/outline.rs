@@ -25,7 +25,8 @@ impl Outline {
     pub fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
         let key = Key::decode(key)?;
         // The others are many, and say nothing that is asked for here.
-        if !matches!(key, Key::LogTime | Key::Cluster | Key::RunSpec(_) | Key::RunResult(..) | Key::ProgramVersion(..)) {
+        if !matches!(key, Key::LogTime | Key::Cluster | Key::RunSpec(_) | Key::RunResult(..) | Key::ProgramVersion(..))
+        {
             return Ok(());
         }
         match Record::decode(key, value)? {

@@ -73,7 +73,9 @@ impl Programs {
     pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
         let infos = self.held.iter().map(|(&id, program)| Record::Program(id, Box::new(program.info.clone())));
         let versions = self.held.iter().flat_map(|(&id, program)| {
-            program.versions().map(move |(number, version)| Record::ProgramVersion(id, number, Box::new(version.clone())))
+            program
+                .versions()
+                .map(move |(number, version)| Record::ProgramVersion(id, number, Box::new(version.clone())))
         });
         let optimizations = self.held.iter().flat_map(|(&id, program)| {
             let recorded = program.optimizations();

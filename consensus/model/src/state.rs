@@ -175,7 +175,9 @@ impl State {
             Command::SetProgramStatus { key, expected_version, status } => {
                 transition::set_program_status(self, key, *expected_version, *status)
             }
-            Command::DeleteProgram { key, expected_version } => transition::delete_program(self, key, *expected_version),
+            Command::DeleteProgram { key, expected_version } => {
+                transition::delete_program(self, key, *expected_version)
+            }
             Command::RecordOptimization(new) => transition::record_optimization(self, new, by),
             Command::SetVariable { name, expected_version, value } => {
                 transition::set_variable(self, name, *expected_version, value, by)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, program, run, session, snapshot, token,
-    variable, worker,
+    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, program, run, session, snapshot,
+    token, variable, worker,
 };
 use crate::output::Format;
 use crate::{demo, dev};

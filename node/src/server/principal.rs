@@ -75,7 +75,9 @@ mod tests {
                     // A hash reads everything, under the lock of the state: it is for admins.
                     let reads = ["Get", "List", "History", "Watch", "Results", "Stats", "Status", "Workers"]
                         .iter()
-                        .any(|verb| method.name() == *verb || ["ListWorkers", "ListOptimizations"].contains(&method.name()));
+                        .any(|verb| {
+                            method.name() == *verb || ["ListWorkers", "ListOptimizations"].contains(&method.name())
+                        });
                     assert_eq!(needed(&path) == Role::Reader, reads, "{path} needs {:?}", needed(&path));
                     seen += 1;
                 }

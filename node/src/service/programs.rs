@@ -68,14 +68,16 @@ impl ProgramsService {
         if program_id.is_empty() {
             let key = key(&name, &session_id)?;
             let found = move |state: &State| {
-                let found = if or_global { state.program_for(key.session.as_ref(), &key.name) } else { state.program(&key) };
+                let found =
+                    if or_global { state.program_for(key.session.as_ref(), &key.name) } else { state.program(&key) };
                 Shown::of(found.ok_or_else(|| not_found(&key))?, version)
             };
             return self.node.read(freshness, found).await?;
         }
         let id: ProgramId = program_id.parse().map_err(|error| invalid(format!("{program_id:?}: {error}")))?;
         let found = move |state: &State| {
-            let missing = || ApiError::not_found(reason::PROGRAM_UNKNOWN, format!("there is no program with the id {id}"));
+            let missing =
+                || ApiError::not_found(reason::PROGRAM_UNKNOWN, format!("there is no program with the id {id}"));
             Shown::of((id, state.program_by_id(id).ok_or_else(missing)?), version)
         };
         self.node.read(freshness, found).await?
@@ -176,7 +178,8 @@ impl Programs for ProgramsService {
         let (actor, request) = translate::actor(request);
         let SetProgramStatusRequest { request_id, name, session_id, expected_version, status } = request;
         let key = key(&name, &session_id)?;
-        let status = translated::wanted_status(status)?.ok_or_else(|| invalid("status is missing: draft, ready or deprecated"))?;
+        let status = translated::wanted_status(status)?
+            .ok_or_else(|| invalid("status is missing: draft, ready or deprecated"))?;
         let command = Command::SetProgramStatus { key: key.clone(), expected_version, status };
         let outcome = self.node.write(request_id, actor, command).await.map_err(|error| named(error, &key))?;
         written(&key, &outcome)
@@ -223,7 +226,8 @@ fn optimization(
     let optimizer = &request.optimizer_type;
     let is_short = (1..=OPTIMIZER_TYPE_BYTES_MAX).contains(&optimizer.len());
     if !is_short || optimizer.chars().any(char::is_control) {
-        let message = format!("optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {optimizer:?}");
+        let message =
+            format!("optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {optimizer:?}");
         return Err(invalid(message));
     }
     for (field, text) in [("parameters", &request.parameters), ("performance_metrics", &request.performance_metrics)] {

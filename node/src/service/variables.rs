@@ -59,7 +59,9 @@ impl Variables for VariablesService {
         })?;
         let command = Command::SetVariable { name: name.clone(), expected_version, value };
         match self.node.write(request_id, actor, command).await.map_err(|error| named(error, &name))? {
-            Outcome::VariableWritten { version } => Ok(Response::new(VariableWritten { name: name.to_string(), version })),
+            Outcome::VariableWritten { version } => {
+                Ok(Response::new(VariableWritten { name: name.to_string(), version }))
+            }
             other => Err(errors::internal(format!("the log answered {other:?} to a variable's write"))),
         }
     }

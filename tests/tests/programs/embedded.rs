@@ -18,7 +18,8 @@ fn a_program_is_stored_changed_shown_listed_and_deleted() {
     let home = Home::new();
     let first = object(&home, &["put", "qa", "--signature", "question, k: int -> answer", "--set", "t=0.2"]);
     assert_eq!((&first["version"], &first["program"], &first["session"]), (&json!(1), &json!("qa"), &Value::Null));
-    let second = object(&home, &["put", "qa", "--set", "k=[1]", "--remove", "t", "--note", "without t", "--if-version", "1"]);
+    let second =
+        object(&home, &["put", "qa", "--set", "k=[1]", "--remove", "t", "--note", "without t", "--if-version", "1"]);
     assert_eq!((&second["version"], &second["program_id"]), (&json!(2), &first["program_id"]));
     run(&home, &["status", "qa", "ready", "--if-version", "2"]).expect(0);
 
@@ -26,21 +27,36 @@ fn a_program_is_stored_changed_shown_listed_and_deleted() {
     assert_eq!(shown["definition"], json!({"signature": "question, k: int -> answer"}));
     assert_eq!((&shown["signature"], &shown["variables"]), (&json!("question, k: int -> answer"), &json!({"k": [1]})));
     assert_eq!(shown["inputs"], json!([{"name": "question", "type": "str"}, {"name": "k", "type": "int"}]));
-    assert_eq!((&shown["status"], &shown["note"], &shown["version"]), (&json!("ready"), &json!("without t"), &json!(2)));
+    assert_eq!(
+        (&shown["status"], &shown["note"], &shown["version"]),
+        (&json!("ready"), &json!("without t"), &json!(2))
+    );
     assert_eq!((&shown["written_by"], &shown["optimization_history"]), (&json!("local user"), &json!([])));
     let earlier = object(&home, &["show", "qa", "--at", "1"]);
-    assert_eq!((&earlier["variables"], &earlier["version"], &earlier["newest_version"]), (&json!({"t": 0.2}), &json!(1), &json!(2)));
+    assert_eq!(
+        (&earlier["variables"], &earlier["version"], &earlier["newest_version"]),
+        (&json!({"t": 0.2}), &json!(1), &json!(2))
+    );
     let history = object(&home, &["history", "qa"]);
-    let versions: Vec<&Value> = history["items"].as_array().expect("items").iter().map(|item| &item["version"]).collect();
+    let versions: Vec<&Value> =
+        history["items"].as_array().expect("items").iter().map(|item| &item["version"]).collect();
     assert_eq!(versions, [2, 1]);
 
     run(&home, &["put", "ab", "--signature", "q -> a"]).expect(0);
     let names = |arguments: &[&str]| -> Vec<String> {
         let listed = object(&home, arguments);
-        listed["items"].as_array().expect("items").iter().filter_map(|item| item["program"].as_str().map(str::to_owned)).collect()
+        listed["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .filter_map(|item| item["program"].as_str().map(str::to_owned))
+            .collect()
     };
     assert_eq!(names(&[]), ["ab", "qa"]);
-    assert_eq!((names(&["list", "--status", "ready"]), names(&["list", "--prefix", "a"])), (vec!["qa".to_owned()], vec!["ab".to_owned()]));
+    assert_eq!(
+        (names(&["list", "--status", "ready"]), names(&["list", "--prefix", "a"])),
+        (vec!["qa".to_owned()], vec!["ab".to_owned()])
+    );
     let table = run(&home, &["list"]).expect(0).stdout;
     assert!(table.contains("question, k: int -> answer") && table.contains("draft"), "{table}");
 
@@ -77,7 +93,8 @@ fn the_newest_twenty_versions_are_kept() {
         run(&home, &["put", "qa", "--set", &format!("n={number}")]).expect(0);
     }
     let history = object(&home, &["history", "qa"]);
-    let versions: Vec<u64> = history["items"].as_array().expect("items").iter().filter_map(|item| item["version"].as_u64()).collect();
+    let versions: Vec<u64> =
+        history["items"].as_array().expect("items").iter().filter_map(|item| item["version"].as_u64()).collect();
     assert_eq!(versions, (6..=25).rev().collect::<Vec<_>>());
     run(&home, &["show", "qa", "--at", "5"]).expect(5).says("6 to 25, not 5");
 }
@@ -90,10 +107,14 @@ fn a_definition_comes_from_a_file_or_from_stdin_and_what_no_worker_could_build_i
         project.file(name, text);
         project.directory().join(name).to_string_lossy().into_owned()
     };
-    let code = file("code.json", r#"{"program": "qa.py:program", "state": {"predict": {"demos": [{"q": "1", "a": "2"}]}}}"#);
+    let code =
+        file("code.json", r#"{"program": "qa.py:program", "state": {"predict": {"demos": [{"q": "1", "a": "2"}]}}}"#);
     run(&home, &["put", "code", &code, "--signature", "page: Page -> answers: list[Answer]"]).expect(0);
     let shown = object(&home, &["show", "code"]);
-    assert_eq!((&shown["signature"], &shown["definition"]["program"]), (&json!("page: Page -> answers: list[Answer]"), &json!("qa.py:program")));
+    assert_eq!(
+        (&shown["signature"], &shown["definition"]["program"]),
+        (&json!("page: Page -> answers: list[Answer]"), &json!("qa.py:program"))
+    );
     run(&home, &["put", "untold", &code]).expect(0);
     assert_eq!(object(&home, &["show", "untold"])["signature"], Value::Null);
     run(&home, &["put", "missing", "/nowhere/qa.json"]).expect(2).says("/nowhere/qa.json");
@@ -104,7 +125,12 @@ fn a_definition_comes_from_a_file_or_from_stdin_and_what_no_worker_could_build_i
         ("twice", r#"{"signature": "q, q -> a"}"#, "SIGNATURE_INVALID", "the field \"q\""),
         ("keyword", r#"{"signature": "class -> a"}"#, "SIGNATURE_INVALID", "a word of Python's own"),
         ("type", r#"{"signature": "q: strr -> a"}"#, "SIGNATURE_INVALID", "\"strr\" is no type"),
-        ("secret", r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"api_key": "sk-verysecret"}}"#, "DEFINITION_INVALID", "lm_settings.api_key"),
+        (
+            "secret",
+            r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"api_key": "sk-verysecret"}}"#,
+            "DEFINITION_INVALID",
+            "lm_settings.api_key",
+        ),
     ] {
         let refused = run(&home, &["put", name, &file("it.json", text)]).expect(2);
         refused.says(reason).says(says).does_not_say("sk-verysecret");

@@ -12,7 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// With so many demos in its saved state.
 fn definition(demos: usize, mark: &str) -> String {
-    let demos: Vec<Value> = (0..demos).map(|number| json!({"q": format!("{mark} {number}"), "a": "x".repeat(1000)})).collect();
+    let demos: Vec<Value> =
+        (0..demos).map(|number| json!({"q": format!("{mark} {number}"), "a": "x".repeat(1000)})).collect();
     json!({"signature": "q -> a", "state": {"demos": demos}}).to_string()
 }
 

@@ -65,7 +65,11 @@ fn a_client_that_keeps_storing_loses_no_version_when_leaders_are_killed() {
     let written = acknowledged.load(Ordering::Relaxed);
     for position in 0..3 {
         let program = cluster.ask(position, async |client| client.program(get("counted")).await).expect("it is there");
-        assert_eq!((program.version, program.variables["n"].clone()), (written, written.to_string()), "node {position}");
+        assert_eq!(
+            (program.version, program.variables["n"].clone()),
+            (written, written.to_string()),
+            "node {position}"
+        );
     }
 }
 
@@ -109,7 +113,8 @@ fn of_writers_at_every_node_each_counts_where_it_saw_what_stood_there() {
                         Ok(_) => done += 1,
                         Err(error) => {
                             assert_eq!(error.reason, reason::VERSION_CONFLICT, "{error}");
-                            let current: u64 = error.get("current").and_then(|text| text.parse().ok()).expect("it is said");
+                            let current: u64 =
+                                error.get("current").and_then(|text| text.parse().ok()).expect("it is said");
                             assert!(current > held.version, "{current} after {}", held.version);
                             conflicts.fetch_add(1, Ordering::Relaxed);
                         }
@@ -130,12 +135,17 @@ fn every_node_has_the_same_state_and_a_snapshot_has_all_of_it() {
     let cluster = Cluster::of(3);
     for number in 0..9 {
         let name = format!("p{}", number % 3);
-        cluster.ask(number as usize % 3, async |client| client.put_program(put(number, &name, "q -> a")).await).expect("put");
-        let variable = SetVariableRequest { request_id: id(100 + number), name, value: "1".to_owned(), ..Default::default() };
+        cluster
+            .ask(number as usize % 3, async |client| client.put_program(put(number, &name, "q -> a")).await)
+            .expect("put");
+        let variable =
+            SetVariableRequest { request_id: id(100 + number), name, value: "1".to_owned(), ..Default::default() };
         cluster.ask(number as usize % 3, async |client| client.set_variable(variable).await).expect("set");
     }
     let hashes = || -> Vec<_> {
-        (0..3).map(|position| cluster.dspex(position, &["cluster", "hash", "-o", "json"]).run().expect(0).object()).collect()
+        (0..3)
+            .map(|position| cluster.dspex(position, &["cluster", "hash", "-o", "json"]).run().expect(0).object())
+            .collect()
     };
     let equal = || hashes().windows(2).all(|pair| pair[0] == pair[1]);
     assert!(dspex_tests::holds_within(Duration::from_secs(60), equal), "{:?}", hashes());

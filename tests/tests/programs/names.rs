@@ -32,13 +32,23 @@ fn a_bad_name_is_refused_wherever_a_name_may_stand_and_shown_escaped() {
         let refused = |error: ApiError, call: &str| {
             assert_eq!(error.reason, reason::NAME_INVALID, "{call} of {name:?}: {error}");
             assert!(error.message.contains(says), "{call} of {name:?}: {error}");
-            let deceives = |character: char| character.is_control() || ['\u{200b}', '\u{202e}', '\u{e000}'].contains(&character);
+            let deceives =
+                |character: char| character.is_control() || ['\u{200b}', '\u{202e}', '\u{e000}'].contains(&character);
             assert!(!error.message.contains(deceives) && error.message.len() < 400, "{:?}", error.message);
         };
-        let variable = SetVariableRequest { request_id: id(1), name: name.to_owned(), value: "1".to_owned(), ..Default::default() };
+        let variable = SetVariableRequest {
+            request_id: id(1),
+            name: name.to_owned(),
+            value: "1".to_owned(),
+            ..Default::default()
+        };
         let after = ListProgramsRequest { after: name.to_owned(), ..ListProgramsRequest::default() };
-        let delete = DeleteProgramRequest { request_id: id(1), name: name.to_owned(), ..DeleteProgramRequest::default() };
-        refused(cluster.ask(0, async |client| client.put_program(put(1, name, "q -> a")).await).expect_err(name), "put");
+        let delete =
+            DeleteProgramRequest { request_id: id(1), name: name.to_owned(), ..DeleteProgramRequest::default() };
+        refused(
+            cluster.ask(0, async |client| client.put_program(put(1, name, "q -> a")).await).expect_err(name),
+            "put",
+        );
         refused(cluster.ask(0, async |client| client.program(get(name)).await).expect_err(name), "get");
         refused(cluster.ask(0, async |client| client.delete_program(delete).await).expect_err(name), "delete");
         refused(cluster.ask(0, async |client| client.set_variable(variable).await).expect_err(name), "set");

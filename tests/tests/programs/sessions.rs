@@ -17,7 +17,8 @@ fn a_session_has_programs_of_its_own_and_those_of_all_where_that_is_asked_for() 
     run(&["session", "create", "s"]).expect(0);
     run(&["program", "put", "qa", "--signature", "q -> of_all"]).expect(0);
     run(&["program", "show", "qa", "--session", "s"]).expect(5).says("qa of session s");
-    let signature = |arguments: &[&str]| run(&[arguments, &["-o", "json"]].concat()).expect(0).object()["signature"].clone();
+    let signature =
+        |arguments: &[&str]| run(&[arguments, &["-o", "json"]].concat()).expect(0).object()["signature"].clone();
     let falls_back = ["program", "show", "qa", "--session", "s", "--or-global"];
     assert_eq!(signature(&falls_back), json!("q -> of_all"));
     run(&["program", "put", "qa", "--signature", "q -> of_s", "--session", "s"]).expect(0);

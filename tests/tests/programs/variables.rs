@@ -22,14 +22,18 @@ fn a_variable_is_set_shown_listed_and_deleted() {
     run(&home, &["set", "other", "3", "--if-version", "1"]).expect(5).says("VARIABLE_NOT_FOUND");
     run(&home, &["set", "t", "warm"]).expect(2).says("quotes");
     let shown = object(&["show", "t"]);
-    assert_eq!((&shown["value"], &shown["version"], &shown["written_by"]), (&json!(-1), &json!(2), &json!("local user")));
+    assert_eq!(
+        (&shown["value"], &shown["version"], &shown["written_by"]),
+        (&json!(-1), &json!(2), &json!("local user"))
+    );
     assert_eq!(object(&["show", "t", "--at", "1"])["value"], 0.2);
     run(&home, &["show", "t", "--at", "9"]).expect(5).says("VARIABLE_VERSION_NOT_FOUND").says("1 to 2, not 9");
     for number in 3..=25 {
         run(&home, &["set", "t", &number.to_string()]).expect(0);
     }
     let history = object(&["history", "t"]);
-    let versions: Vec<u64> = history["items"].as_array().expect("items").iter().filter_map(|item| item["version"].as_u64()).collect();
+    let versions: Vec<u64> =
+        history["items"].as_array().expect("items").iter().filter_map(|item| item["version"].as_u64()).collect();
     assert_eq!(versions, (6..=25).rev().collect::<Vec<_>>());
     run(&home, &["set", "text", "\"a b\""]).expect(0);
     let listed = object(&["list", "--prefix", "t"]);
@@ -87,7 +91,9 @@ fn the_optimizations_of_a_program_are_its_history() {
     }
     let missing = refused(&|request| request.program_version = 2);
     assert_eq!(missing.reason, reason::PROGRAM_VERSION_NOT_FOUND);
-    let large = |request: &mut RecordOptimizationRequest| request.parameters = format!("{{\"x\": \"{}\"}}", "x".repeat(16 * 1024));
+    let large = |request: &mut RecordOptimizationRequest| {
+        request.parameters = format!("{{\"x\": \"{}\"}}", "x".repeat(16 * 1024))
+    };
     assert_eq!(record(998, &large).expect_err("too large").reason, reason::TOO_LARGE);
 
     let request = ListOptimizationsRequest { name: "qa".to_owned(), ..ListOptimizationsRequest::default() };

@@ -17,10 +17,8 @@ fn key() -> ProgramKey {
 }
 
 fn signature() -> Signature {
-    let field = |name: &str, annotation: Option<&str>| SignatureField {
-        name: text(name),
-        annotation: annotation.map(text),
-    };
+    let field =
+        |name: &str, annotation: Option<&str>| SignatureField { name: text(name), annotation: annotation.map(text) };
     Signature { inputs: vec![field("q", None)], outputs: vec![field("a", Some("int"))] }
 }
 

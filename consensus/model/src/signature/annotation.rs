@@ -50,18 +50,23 @@ impl Annotation {
             Self::Truth => is(value.is_boolean(), "true or false"),
             Self::Elements(element) => {
                 let Value::Array(elements) = value else { return is(false, "a list") };
-                elements.iter().enumerate().try_for_each(|(index, value)| element.check(&format!("{place}[{index}]"), value))
+                elements
+                    .iter()
+                    .enumerate()
+                    .try_for_each(|(index, value)| element.check(&format!("{place}[{index}]"), value))
             }
             Self::Values(inner) => {
                 let Value::Object(values) = value else { return is(false, "an object") };
                 values.iter().try_for_each(|(key, value)| inner.check(&format!("{place}[{key:?}]"), value))
             }
             Self::OneOf(choices) if choices.iter().any(|choice| choice.check(place, value).is_ok()) => Ok(()),
-            Self::OneOf(choices) => match choices.iter().filter(|choice| **choice != Self::Nothing).collect::<Vec<_>>()[..] {
-                // Of an optional value the other half says what is wrong.
-                [only] => only.check(place, value),
-                _ => is(false, "of one of its types"),
-            },
+            Self::OneOf(choices) => {
+                match choices.iter().filter(|choice| **choice != Self::Nothing).collect::<Vec<_>>()[..] {
+                    // Of an optional value the other half says what is wrong.
+                    [only] => only.check(place, value),
+                    _ => is(false, "of one of its types"),
+                }
+            }
             Self::Among(choices) if choices.contains(value) => Ok(()),
             Self::Among(choices) => {
                 let choices = choices.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");

@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::annotation::Annotation;
 use super::{SIGNATURE_BYTES_MAX, SIGNATURE_FIELDS_MAX, Signature, SignatureError, SignatureField, TypeNames};
 
-const FORM: &str = r#"a signature is "question -> answer", or {"inputs": [{"name": "question", "type": "str"}], "outputs": [...]}"#;
+const FORM: &str =
+    r#"a signature is "question -> answer", or {"inputs": [{"name": "question", "type": "str"}], "outputs": [...]}"#;
 
 /// Python's own words.
 const KEYWORDS: &[&str] = &[
@@ -35,7 +36,9 @@ pub(super) fn read(value: &Value) -> Result<Signature, SignatureError> {
 
 fn read_side(sides: &Map<String, Value>, side: &str) -> Result<Vec<SignatureField>, SignatureError> {
     match sides.get(side) {
-        Some(Value::Array(fields)) => fields.iter().zip(1..).map(|(field, place)| read_field(field, side, place)).collect(),
+        Some(Value::Array(fields)) => {
+            fields.iter().zip(1..).map(|(field, place)| read_field(field, side, place)).collect()
+        }
         Some(_) => Err(SignatureError::new(format!("{side:?} is a list of fields; {FORM}"))),
         None => Ok(Vec::new()),
     }
@@ -47,7 +50,10 @@ fn read_field(value: &Value, side: &str, place: usize) -> Result<SignatureField,
     let Some(Value::String(name)) = field.get("name") else { return Err(nameless()) };
     for (key, value) in field {
         if !["name", "type", "description"].contains(&key.as_str()) {
-            return Err(SignatureError::of_field(name, format!("it has no {key:?}; it has name, type and description")));
+            return Err(SignatureError::of_field(
+                name,
+                format!("it has no {key:?}; it has name, type and description"),
+            ));
         }
         if !value.is_string() {
             return Err(SignatureError::of_field(name, format!("its {key} is a text")));
@@ -85,7 +91,10 @@ pub(super) fn check(signature: &Signature, names: TypeNames) -> Result<(), Signa
     for field in &signature.outputs {
         check_field(field, names)?;
         if inputs.contains(&field.name) {
-            return Err(SignatureError::of_field(&field.name, "it is an input and an output: give one of them another name"));
+            return Err(SignatureError::of_field(
+                &field.name,
+                "it is an input and an output: give one of them another name",
+            ));
         }
         if !outputs.insert(&field.name) {
             return Err(SignatureError::of_field(&field.name, "it stands among the outputs twice"));

@@ -20,7 +20,11 @@ pub fn check_inputs(signature: &Signature, inputs: &str) -> Result<(), InputsErr
         .flatten()
         .chain(of_another_type(signature, &given))
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(InputsError(format!("{}; {}", problems.join("; "), known(signature)))) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(InputsError(format!("{}; {}", problems.join("; "), known(signature))))
+    }
 }
 
 fn missing(signature: &Signature, given: &Map<String, Value>) -> Option<String> {

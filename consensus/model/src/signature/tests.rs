@@ -98,7 +98,9 @@ fn a_signature_has_its_limits() {
 #[test]
 fn the_structured_form_says_the_same() {
     let of = |value: Value| Signature::of_value(&value, TypeNames::Known);
-    let written = of(json!({"inputs": [{"name": "q"}, {"name": "n", "type": "int"}], "outputs": [{"name": "a", "description": "x"}]}));
+    let written = of(
+        json!({"inputs": [{"name": "q"}, {"name": "n", "type": "int"}], "outputs": [{"name": "a", "description": "x"}]}),
+    );
     assert_eq!(written.expect("a signature").text(), "q: str, n: int -> a: str");
     assert_eq!(of(json!("q -> a")).expect("a signature").text(), "q -> a");
     for (value, says) in [
@@ -173,7 +175,8 @@ fn all_that_is_wrong_with_inputs_is_said_at_once() {
 }
 
 fn annotation() -> impl Strategy<Value = String> {
-    let leaf = prop::sample::select(vec!["str", "int", "float", "bool", "Any", "dspy.Image", "Literal['a', 2]"]).prop_map(str::to_owned);
+    let leaf = prop::sample::select(vec!["str", "int", "float", "bool", "Any", "dspy.Image", "Literal['a', 2]"])
+        .prop_map(str::to_owned);
     leaf.prop_recursive(4, 16, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(|inner| format!("list[{inner}]")),

@@ -104,10 +104,12 @@ fn forget_oldest(state: &State, id: ProgramId, program: &Program, newest: u64, d
     };
     decision.removed.push(Key::ProgramVersion(id, oldest));
     let blob = program.version(oldest).and_then(|version| version.definition.blob());
-    let named_anew = |digest| decision.written.iter().any(|record| match record {
-        Record::ProgramVersion(_, _, version) => version.definition.blob() == Some(digest),
-        _ => false,
-    });
+    let named_anew = |digest| {
+        decision.written.iter().any(|record| match record {
+            Record::ProgramVersion(_, _, version) => version.definition.blob() == Some(digest),
+            _ => false,
+        })
+    };
     if let Some(digest) = blob.filter(|digest| state.programs_naming(digest) == 1 && !named_anew(*digest)) {
         decision.effects.push(Effect::FreeBlob { digest });
     }

@@ -38,8 +38,11 @@ pub(crate) fn record_optimization(state: &State, new: &NewOptimization, by: Opti
         return super::rejected(Rejection::ProgramsFull { bytes, limit });
     }
     let number = program.optimizations().next_back().map_or(1, |(last, _)| last + 1);
-    let mut decision = Decision::new(Outcome::OptimizationRecorded { number })
-        .write(Record::Optimization(id, number, Box::new(optimization)));
+    let mut decision = Decision::new(Outcome::OptimizationRecorded { number }).write(Record::Optimization(
+        id,
+        number,
+        Box::new(optimization),
+    ));
     if program.optimizations().len() >= OPTIMIZATIONS_MAX
         && let Some((oldest, _)) = program.optimizations().next()
     {

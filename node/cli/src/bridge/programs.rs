@@ -257,11 +257,8 @@ fn signature(signature: Option<&v1::Signature>) -> Value {
     json!({"inputs": side(&signature.inputs), "outputs": side(&signature.outputs)})
 }
 
-const STATUS: [(&str, ProgramStatus); 3] = [
-    ("draft", ProgramStatus::Draft),
-    ("ready", ProgramStatus::Ready),
-    ("deprecated", ProgramStatus::Deprecated),
-];
+const STATUS: [(&str, ProgramStatus); 3] =
+    [("draft", ProgramStatus::Draft), ("ready", ProgramStatus::Ready), ("deprecated", ProgramStatus::Deprecated)];
 
 fn status_of(word: &str) -> Result<ProgramStatus, Failure> {
     let known = STATUS.iter().find(|(name, _)| *name == word).map(|(_, status)| *status);
@@ -281,7 +278,8 @@ mod tests {
 
     #[test]
     fn a_request_says_as_much_as_it_has_to() {
-        let put: Put = serde_json::from_value(json!({"name": "qa", "definition": "{}", "timeout_ms": 5})).expect("a request");
+        let put: Put =
+            serde_json::from_value(json!({"name": "qa", "definition": "{}", "timeout_ms": 5})).expect("a request");
         assert_eq!((put.key.name.as_str(), put.key.session.as_str(), put.set.len()), ("qa", "", 0));
         let get: Get = serde_json::from_value(json!({"program_id": "x"})).expect("a request");
         assert_eq!((get.name.as_str(), get.version, get.or_global), ("", None, false));

@@ -103,7 +103,9 @@ mod tests {
         let given = limits(r#"{"request_id": {"client": "c", "request": "r"}}"#).request_id();
         assert_eq!((given.client.as_str(), given.request.as_str()), ("c", "r"));
         let (one, other) = (limits("{}").request_id(), limits("{}").request_id());
-        assert!(one.request != other.request && Uuid::parse_str(&one.request).is_ok_and(|id| id.get_version_num() == 7));
+        assert!(
+            one.request != other.request && Uuid::parse_str(&one.request).is_ok_and(|id| id.get_version_num() == 7)
+        );
     }
 
     #[test]
@@ -118,10 +120,17 @@ mod tests {
         let short = limits(r#"{"timeout_ms": 200}"#);
         let unknown = || ApiError::unavailable(reason::OUTCOME_UNKNOWN, "unknown");
         let ended = short.write(async || Err::<(), _>(unknown())).await.expect_err("unknown");
-        assert!(matches!(&ended, Failure::Api(error) if error.reason == reason::OUTCOME_UNKNOWN && error.message.contains("0.2 s")), "{ended:?}");
-        let refusal = || ApiError::new(Code::Aborted, reason::VERSION_CONFLICT, "at 3").with(dspex_api::key::CURRENT, "3");
+        assert!(
+            matches!(&ended, Failure::Api(error) if error.reason == reason::OUTCOME_UNKNOWN && error.message.contains("0.2 s")),
+            "{ended:?}"
+        );
+        let refusal =
+            || ApiError::new(Code::Aborted, reason::VERSION_CONFLICT, "at 3").with(dspex_api::key::CURRENT, "3");
         let refused = short.write(async || Err::<(), _>(refusal())).await.expect_err("refused");
-        assert!(matches!(&refused, Failure::Api(error) if error.get(dspex_api::key::CURRENT) == Some("3")), "{refused:?}");
+        assert!(
+            matches!(&refused, Failure::Api(error) if error.get(dspex_api::key::CURRENT) == Some("3")),
+            "{refused:?}"
+        );
         let late = short.read(std::future::pending::<Result<(), ApiError>>()).await.expect_err("too late");
         assert!(matches!(&late, Failure::Api(error) if error.reason == reason::NODE_TIMED_OUT), "{late:?}");
     }

@@ -191,11 +191,8 @@ async fn show(invocation: &Invocation, options: Show) -> Result<u8, CommandError
 async fn history(invocation: &Invocation, options: One) -> Result<u8, CommandError> {
     let One { program, session, read } = options;
     let client = invocation.node().await?;
-    let request = ProgramHistoryRequest {
-        name: program,
-        session_id: session.unwrap_or_default(),
-        freshness: read.wire().into(),
-    };
+    let request =
+        ProgramHistoryRequest { name: program, session_id: session.unwrap_or_default(), freshness: read.wire().into() };
     let versions = client.program_history(request).await.map_err(|error| read.refusal(error))?;
     let listing = Listing {
         items: versions.iter().map(shown::version).collect(),

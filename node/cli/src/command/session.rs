@@ -138,7 +138,13 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
         header: vec!["VERSION", "WRITTEN", "DATA"],
         rows: versions
             .iter()
-            .map(|version| vec![version.version.to_string(), date(version.written_ms), assignment::object(&version.data).to_string()])
+            .map(|version| {
+                vec![
+                    version.version.to_string(),
+                    date(version.written_ms),
+                    assignment::object(&version.data).to_string(),
+                ]
+            })
             .collect(),
         ..Listing::default()
     };

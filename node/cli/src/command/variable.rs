@@ -153,7 +153,8 @@ async fn set(
         }
         _ => value,
     };
-    assignment::checked(&value).map_err(|why| CommandError::usage(format!("{why}: dspex variable set {name} '\"text\"'")))?;
+    assignment::checked(&value)
+        .map_err(|why| CommandError::usage(format!("{why}: dspex variable set {name} '\"text\"'")))?;
     let request = SetVariableRequest { request_id: Some(new_request_id()), name, expected_version: if_version, value };
     let client = invocation.node().await?;
     let set = async || client.set_variable(request.clone()).await;
@@ -162,12 +163,7 @@ async fn set(
     Ok(exit::OK)
 }
 
-async fn delete(
-    invocation: &Invocation,
-    name: String,
-    if_version: Option<u64>,
-    yes: bool,
-) -> Result<u8, CommandError> {
+async fn delete(invocation: &Invocation, name: String, if_version: Option<u64>, yes: bool) -> Result<u8, CommandError> {
     let client = invocation.node().await?;
     // A variable that does not exist is said before anything is asked.
     let get = GetVariableRequest { name: name.clone(), ..GetVariableRequest::default() };

@@ -74,7 +74,8 @@ impl Node {
         let store = self.blobs.clone();
         let read = spawn_blocking(move || store.get(&digest)).await;
         let found = read.map_err(internal)?.map_err(|error| storage(&error))?;
-        let missing = || ApiError::not_found(reason::BLOB_NOT_FOUND, format!("the program's definition {digest} is not there"));
+        let missing =
+            || ApiError::not_found(reason::BLOB_NOT_FOUND, format!("the program's definition {digest} is not there"));
         String::from_utf8(found.ok_or_else(missing)?).map_err(internal)
     }
 }

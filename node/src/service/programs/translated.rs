@@ -100,7 +100,8 @@ pub(super) fn session(key: &ProgramKey) -> String {
 }
 
 fn signature(signature: &Signature) -> v1::Signature {
-    let field = |field: &SignatureField| v1::SignatureField { name: field.name.clone(), r#type: field.annotation.clone() };
+    let field =
+        |field: &SignatureField| v1::SignatureField { name: field.name.clone(), r#type: field.annotation.clone() };
     v1::Signature {
         inputs: signature.inputs.iter().map(field).collect(),
         outputs: signature.outputs.iter().map(field).collect(),

@@ -7,13 +7,45 @@ use super::{Annotation, DEPTH_MAX};
 
 /// Names of Python's own and of `typing` that are types, beside those that `meaning` knows more of.
 const OPAQUE: &[&str] = &[
-    "AbstractSet", "Annotated", "Any", "AnyStr", "ByteString", "Callable", "ChainMap", "ClassVar", "Counter", "Final",
-    "Hashable", "LiteralString", "NamedTuple", "Sized", "SupportsAbs", "SupportsFloat", "SupportsIndex", "SupportsInt",
-    "Type", "TypedDict", "bytearray", "bytes", "complex", "object",
+    "AbstractSet",
+    "Annotated",
+    "Any",
+    "AnyStr",
+    "ByteString",
+    "Callable",
+    "ChainMap",
+    "ClassVar",
+    "Counter",
+    "Final",
+    "Hashable",
+    "LiteralString",
+    "NamedTuple",
+    "Sized",
+    "SupportsAbs",
+    "SupportsFloat",
+    "SupportsIndex",
+    "SupportsInt",
+    "Type",
+    "TypedDict",
+    "bytearray",
+    "bytes",
+    "complex",
+    "object",
 ];
 const LISTS: &[&str] = &[
-    "Collection", "Deque", "FrozenSet", "Iterable", "Iterator", "List", "MutableSequence", "MutableSet", "Sequence", "Set",
-    "frozenset", "list", "set",
+    "Collection",
+    "Deque",
+    "FrozenSet",
+    "Iterable",
+    "Iterator",
+    "List",
+    "MutableSequence",
+    "MutableSet",
+    "Sequence",
+    "Set",
+    "frozenset",
+    "list",
+    "set",
 ];
 const DICTS: &[&str] = &["DefaultDict", "Dict", "Mapping", "MutableMapping", "OrderedDict", "dict"];
 
@@ -122,7 +154,9 @@ impl<'a> Reader<'a> {
             "None" => Ok(Value::Null),
             number => {
                 let read = number.parse::<u64>().map(Number::from);
-                read.map(Value::Number).map_err(|_| format!("{word:?} is no literal: a text in quotes, a whole number, True, False or None"))
+                read.map(Value::Number).map_err(|_| {
+                    format!("{word:?} is no literal: a text in quotes, a whole number, True, False or None")
+                })
             }
         }
     }
@@ -170,7 +204,9 @@ impl<'a> Reader<'a> {
             // Of a module: only Python knows.
             dotted if dotted.contains('.') => Ok(Annotation::Anything),
             _ if self.names == TypeNames::Any => Ok(Annotation::Anything),
-            unknown => Err(format!("{unknown:?} is no type that is known here; a class of a module is written with it, as dspy.Image")),
+            unknown => Err(format!(
+                "{unknown:?} is no type that is known here; a class of a module is written with it, as dspy.Image"
+            )),
         }
     }
 
@@ -180,7 +216,11 @@ impl<'a> Reader<'a> {
             _ => Err("Literal takes values, as Literal[\"yes\", \"no\"]".to_owned()),
         });
         let values: Vec<Value> = values.collect::<Result<_, _>>()?;
-        if values.is_empty() { Err("Literal takes values, as Literal[\"yes\", \"no\"]".to_owned()) } else { Ok(Annotation::Among(values)) }
+        if values.is_empty() {
+            Err("Literal takes values, as Literal[\"yes\", \"no\"]".to_owned())
+        } else {
+            Ok(Annotation::Among(values))
+        }
     }
 
     fn rest(&self) -> &'a str {

@@ -96,12 +96,18 @@ fn a_program_begins_as_a_draft_and_counts_its_versions() {
     let born_ms = story.now_ms;
     assert_eq!(number(&story.apply(put("qa", None, inline("{\"a\":1}"))).0), 2);
     let held = held(&story.state, "qa");
-    assert_eq!((held.info.status, held.info.created_ms, held.info.updated_ms), (ProgramStatus::Draft, born_ms, born_ms + 10));
+    assert_eq!(
+        (held.info.status, held.info.created_ms, held.info.updated_ms),
+        (ProgramStatus::Draft, born_ms, born_ms + 10)
+    );
     let texts: Vec<_> = held.versions().map(|(number, version)| (number, version.definition.clone())).collect();
     assert_eq!(texts, [(1, inline("{}")), (2, inline("{\"a\":1}"))]);
     let authors: Vec<_> = held.versions().map(|(_, version)| version.written_by.as_str()).collect();
     assert_eq!(authors, ["anna", ""], "who wrote is kept with what was written");
-    assert_eq!(held.newest().and_then(|version| version.signature.as_ref()).map(Signature::text).as_deref(), Some("question -> answer"));
+    assert_eq!(
+        held.newest().and_then(|version| version.signature.as_ref()).map(Signature::text).as_deref(),
+        Some("question -> answer")
+    );
     assert_eq!(story.state.program_by_id(program).map(|program| program.info.version), Some(2));
 }
 
@@ -144,7 +150,12 @@ fn variables_change_without_the_definition_and_the_definition_without_variables(
     story.apply(change(Some(inline("{\"two\":2}")), SessionChange::default()));
     let shown: Vec<_> = held(&story.state, "qa")
         .versions()
-        .map(|(_, version)| (version.definition.clone(), version.variables.values().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()))
+        .map(|(_, version)| {
+            (
+                version.definition.clone(),
+                version.variables.values().map(|(name, _)| name.to_owned()).collect::<Vec<_>>(),
+            )
+        })
         .collect();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     assert_eq!(
@@ -210,7 +221,11 @@ fn a_session_has_programs_of_its_own_and_falls_back_to_those_of_all() {
     assert_eq!(found(&story.state, "other"), inline("{\"of\":\"all\"}"));
     let names = |session: Option<&str>| {
         let session = session.map(session_id);
-        story.state.programs_after(session.as_ref(), None).map(|(_, program)| program.info.key.to_string()).collect::<Vec<_>>()
+        story
+            .state
+            .programs_after(session.as_ref(), None)
+            .map(|(_, program)| program.info.key.to_string())
+            .collect::<Vec<_>>()
     };
     assert_eq!((names(None), names(Some("s"))), (vec!["qa".to_owned()], vec!["qa of session s".to_owned()]));
 }
@@ -263,7 +278,10 @@ fn one_apply_removes_a_bounded_number_of_records_of_sessions() {
         story.apply(create_session(&name, Some(100_000)));
         for program in 0..PROGRAMS_PER_SESSION_MAX {
             for _ in 0..3 {
-                let put = Proposal { stamp_ms: story.now_ms, ..Proposal::internal(put(&format!("p{program}"), Some(&name), inline("{}"))) };
+                let put = Proposal {
+                    stamp_ms: story.now_ms,
+                    ..Proposal::internal(put(&format!("p{program}"), Some(&name), inline("{}")))
+                };
                 story.apply_quickly(&put);
             }
         }
@@ -317,7 +335,10 @@ fn all_programs_together_hold_no_more_than_their_limit() {
         }
     }
     let limit = crate::PROGRAMS_TOTAL_BYTES_MAX;
-    assert!(matches!(last, Outcome::Rejected(Rejection::ProgramsFull { bytes, limit: of }) if bytes > limit && of == limit), "{last:?}");
+    assert!(
+        matches!(last, Outcome::Rejected(Rejection::ProgramsFull { bytes, limit: of }) if bytes > limit && of == limit),
+        "{last:?}"
+    );
     let recorded = state.apply(&Proposal::internal(optimized("p1", 1))).outcome;
     assert_eq!(recorded, Outcome::OptimizationRecorded { number: 1 }, "there is room for something small");
     assert_eq!(state.apply(&Proposal::internal(delete("p1", None))).outcome, Outcome::Done);
@@ -358,7 +379,8 @@ fn optimizations_are_the_history_of_their_program() {
 fn who_wrote_and_deleted_programs_is_in_the_audit_trail() {
     let mut story = Story::default();
     story.apply(create_session("s", None));
-    let mut by = |command| story.apply_proposal(Proposal { actor: Some("anna".to_owned()), ..Proposal::internal(command) });
+    let mut by =
+        |command| story.apply_proposal(Proposal { actor: Some("anna".to_owned()), ..Proposal::internal(command) });
     by(put("qa", Some("s"), inline("{}")));
     by(put("qa", None, inline("{}")));
     by(Command::SetProgramStatus { key: key("qa", None), expected_version: None, status: ProgramStatus::Deprecated });

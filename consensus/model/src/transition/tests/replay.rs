@@ -36,7 +36,12 @@ fn program_command() -> impl Strategy<Value = Command> {
             let program = ProgramId(program);
             let note = String::new();
             Command::PutProgram(Box::new(NewProgramVersion {
-                program, key, expected_version, definition, variables, note,
+                program,
+                key,
+                expected_version,
+                definition,
+                variables,
+                note,
             }))
         },
     );

@@ -132,11 +132,8 @@ fn an_outline_names_every_blob_that_the_state_refers_to() {
     for (key, value) in state.records() {
         outline.add(&key, &value).expect("readable");
     }
-    let expected = Outline {
-        log_time_ms: state.log_time_ms(),
-        cluster: state.cluster().cloned(),
-        blobs: state.blobs().collect(),
-    };
+    let expected =
+        Outline { log_time_ms: state.log_time_ms(), cluster: state.cluster().cloned(), blobs: state.blobs().collect() };
     assert_eq!(outline, expected);
     assert!(expected.blobs.contains(&Digest::of(b"detail")) && expected.blobs.len() > 3, "{expected:?}");
     assert!(expected.blobs.contains(&Digest::of(b"a large definition")), "{expected:?}");

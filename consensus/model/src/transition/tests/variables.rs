@@ -31,10 +31,15 @@ fn a_write_counts_only_at_the_version_that_its_caller_saw() {
     let delete = |expected_version| Command::DeleteVariable { name: name("t"), expected_version };
     assert_eq!(story.apply(delete(Some(2))).0, conflict(3));
     let held = story.state.variable(&name("t")).expect("it exists");
-    let versions: Vec<_> =
-        held.versions().map(|(number, version)| (number, version.value.as_str(), version.written_by.as_str())).collect();
+    let versions: Vec<_> = held
+        .versions()
+        .map(|(number, version)| (number, version.value.as_str(), version.written_by.as_str()))
+        .collect();
     assert_eq!(versions, [(1, "1", ""), (2, "2", "anna"), (3, "3", "")]);
-    assert_eq!((held.info.created_ms + 30, held.newest().map(|newest| newest.value.as_str())), (held.info.updated_ms, Some("3")));
+    assert_eq!(
+        (held.info.created_ms + 30, held.newest().map(|newest| newest.value.as_str())),
+        (held.info.updated_ms, Some("3"))
+    );
     assert_eq!(story.apply(delete(Some(3))).0, Outcome::Done);
     assert_eq!(story.apply(delete(None)).0, Outcome::Rejected(Rejection::VariableNotFound));
     assert_eq!(story.state.records().count(), 1, "only log time is left");
@@ -92,7 +97,8 @@ fn variables_are_listed_page_by_page_in_the_order_of_their_names() {
 #[test]
 fn deleted_variables_are_in_the_audit_trail_and_written_ones_in_their_history() {
     let mut story = Story::default();
-    let mut by = |command| story.apply_proposal(Proposal { actor: Some("anna".to_owned()), ..Proposal::internal(command) });
+    let mut by =
+        |command| story.apply_proposal(Proposal { actor: Some("anna".to_owned()), ..Proposal::internal(command) });
     by(set("t", None, "1"));
     by(Command::DeleteVariable { name: name("t"), expected_version: None });
     let trail: Vec<_> = story.state.audit().map(|(_, entry)| (entry.action.as_str(), entry.subject.as_str())).collect();

@@ -29,7 +29,8 @@ pub(super) fn object(program: &v1::Program, optimizations: &[v1::Optimization]) 
     let mut shown = outline(program);
     if let Value::Object(object) = &mut shown {
         let fields = |side: fn(&v1::Signature) -> &[SignatureField]| {
-            let listed = |field: &SignatureField| json!({"name": field.name, "type": field.r#type.as_deref().unwrap_or("str")});
+            let listed =
+                |field: &SignatureField| json!({"name": field.name, "type": field.r#type.as_deref().unwrap_or("str")});
             program.signature.as_ref().map(|signature| side(signature).iter().map(listed).collect::<Vec<_>>())
         };
         object.insert("newest_version".to_owned(), Value::from(program.newest_version));
@@ -181,11 +182,20 @@ mod tests {
         let shown = object(&program(), &[optimization]);
         assert_eq!(shown["definition"]["signature"], "q -> a: int");
         assert_eq!((&shown["signature"], &shown["session"]), (&json!("q -> a: int"), &Value::Null));
-        assert_eq!((&shown["inputs"], &shown["outputs"]), (&json!([{"name": "q", "type": "str"}]), &json!([{"name": "a", "type": "int"}])));
-        assert_eq!((&shown["variables"]["t"], &shown["version"], &shown["newest_version"]), (&json!(0.2), &json!(2), &json!(3)));
+        assert_eq!(
+            (&shown["inputs"], &shown["outputs"]),
+            (&json!([{"name": "q", "type": "str"}]), &json!([{"name": "a", "type": "int"}]))
+        );
+        assert_eq!(
+            (&shown["variables"]["t"], &shown["version"], &shown["newest_version"]),
+            (&json!(0.2), &json!(2), &json!(3))
+        );
         assert_eq!(shown["optimization_history"][0]["performance_metrics"]["score"], 81.5);
         let text = page(&shown);
-        assert!(text.contains("1, the newest by MIPROv2") && !text.contains("inputs") && !text.contains("session"), "{text}");
+        assert!(
+            text.contains("1, the newest by MIPROv2") && !text.contains("inputs") && !text.contains("session"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -140,7 +140,6 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
