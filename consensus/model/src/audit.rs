@@ -39,6 +39,7 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         Command::Audit { action, subject } => (action.as_str(), subject.clone()),
         Command::Tick
         | Command::RecordResults { .. }
+        | Command::RecordExecutions { .. }
         | Command::FailRun { .. }
         | Command::InterruptRuns { .. }
         | Command::NameCluster { .. }

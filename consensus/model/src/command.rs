@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId};
+use crate::{
+    Digest, Execution, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId,
+};
 
 /// An intent; becomes an entry of the log as part of a [`crate::Proposal`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,6 +116,11 @@ pub enum Command {
         action: String,
         /// To what.
         subject: String,
+    },
+    /// Executions that have ended. One that was reported before counts once.
+    RecordExecutions {
+        /// In the order of their numbers.
+        executions: Vec<Execution>,
     },
 }
 

@@ -45,6 +45,15 @@ pub enum Outcome {
         /// The log time at which it is gone, unless it is written again.
         expires_ms: Option<u64>,
     },
+    /// Executions were recorded.
+    ExecutionsRecorded {
+        /// The number of the first one; the others follow it.
+        first: u64,
+        /// How many counted.
+        recorded: u32,
+        /// How many had been recorded before.
+        duplicates: u32,
+    },
 }
 
 /// Why a command was refused.

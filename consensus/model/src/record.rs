@@ -1,18 +1,52 @@
-//! The state as records of a key-value store. Tags are enumerated here and never reused.
+//! The state as records of a key-value store. Tags are enumerated here and never reused; 0x50 to 0x57 are those of records that
+//! stay on the disk (`executions/keys.rs`).
+
+use std::collections::BTreeMap;
 
 use crate::codec::{self, CodecError, damaged};
+use crate::executions::{ExecutionSegment, ExecutionsHead};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, NodeId, NodeRecord, Outcome, RecordedExecution, RequestId,
+    RunId, RunProgress, RunSpec, SessionId, SessionInfo, SessionVersion, Token, TokenId,
 };
 
-/// A record that was written (`Some`) or removed (`None`).
+/// What applying a command does to the records. Keys order as the things they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The record's key; keys order as the things they name.
-    pub key: Vec<u8>,
-    /// Its new value.
-    pub value: Option<Vec<u8>>,
+pub enum Change {
+    /// A record is written.
+    Put {
+        /// Its key.
+        key: Vec<u8>,
+        /// Its new value.
+        value: Vec<u8>,
+    },
+    /// A record is removed.
+    Remove {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Every record from one key up to another is removed, that one excluded. Only of records that no state holds in memory.
+    RemoveRange {
+        /// The first key.
+        from: Vec<u8>,
+        /// The key behind the last.
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    /// Does to ordered records what it does to those of a disk.
+    pub fn carry_out(&self, records: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        match self {
+            Self::Put { key, value } => {
+                records.insert(key.clone(), value.clone());
+            }
+            Self::Remove { key } => {
+                records.remove(key);
+            }
+            Self::RemoveRange { from, to } => records.retain(|key, _| !(from..to).contains(&key)),
+        }
+    }
 }
 
 const TAG_LOG_TIME: u8 = 0x01;
@@ -26,6 +60,9 @@ const TAG_RUN_RESULT: u8 = 0x12;
 const TAG_REQUEST: u8 = 0x20;
 const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
+const TAG_EXECUTIONS_HEAD: u8 = 0x58;
+const TAG_EXECUTION_SEGMENT: u8 = 0x59;
+const TAG_RECENT_EXECUTIONS: u8 = 0x5a;
 
 const VERSION: u8 = 1;
 
@@ -43,6 +80,9 @@ pub(crate) enum Key {
     Request(RequestId),
     Session(SessionId),
     SessionVersion(SessionId, u64),
+    ExecutionsHead,
+    ExecutionSegment(u64),
+    RecentExecutions(u64),
 }
 
 impl Key {
@@ -62,6 +102,9 @@ impl Key {
             Self::SessionVersion(id, version) => {
                 joined(TAG_SESSION_VERSION, &[id.as_str().as_bytes(), &[0], &version.to_be_bytes()])
             }
+            Self::ExecutionsHead => vec![TAG_EXECUTIONS_HEAD],
+            Self::ExecutionSegment(first) => joined(TAG_EXECUTION_SEGMENT, &[&first.to_be_bytes()]),
+            Self::RecentExecutions(first) => joined(TAG_RECENT_EXECUTIONS, &[&first.to_be_bytes()]),
         }
     }
 
@@ -87,6 +130,9 @@ impl Key {
                 let id = id.strip_suffix(&[0]).and_then(session_id).ok_or_else(unknown)?;
                 Self::SessionVersion(id, u64_at(version, 0))
             }
+            (TAG_EXECUTIONS_HEAD, 0) => Self::ExecutionsHead,
+            (TAG_EXECUTION_SEGMENT, 8) => Self::ExecutionSegment(u64_at(body, 0)),
+            (TAG_RECENT_EXECUTIONS, 8) => Self::RecentExecutions(u64_at(body, 0)),
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -125,6 +171,9 @@ pub(crate) enum Record {
     Request(RequestId, Outcome),
     Session(SessionId, SessionInfo),
     SessionVersion(SessionId, u64, SessionVersion),
+    ExecutionsHead(ExecutionsHead),
+    ExecutionSegment(u64, ExecutionSegment),
+    RecentExecutions(u64, Vec<ExecutionId>),
 }
 
 impl Record {
@@ -141,6 +190,9 @@ impl Record {
             Self::Request(id, _) => Key::Request(*id),
             Self::Session(id, _) => Key::Session(id.clone()),
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
+            Self::ExecutionsHead(_) => Key::ExecutionsHead,
+            Self::ExecutionSegment(first, _) => Key::ExecutionSegment(*first),
+            Self::RecentExecutions(first, _) => Key::RecentExecutions(*first),
         }
     }
 
@@ -158,6 +210,9 @@ impl Record {
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
             Self::Session(_, info) => codec::encode("a session", VERSION, info),
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
+            Self::ExecutionsHead(head) => codec::encode("what is known of all executions", VERSION, head),
+            Self::ExecutionSegment(_, segment) => codec::encode("a segment of executions", VERSION, segment),
+            Self::RecentExecutions(_, ids) => codec::encode("the ids of recent executions", VERSION, ids),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -177,6 +232,25 @@ impl Record {
             Key::SessionVersion(id, version) => {
                 Self::SessionVersion(id, version, codec::decode("a session's version", VERSION, bytes)?)
             }
+            Key::ExecutionsHead => {
+                Self::ExecutionsHead(codec::decode("what is known of all executions", VERSION, bytes)?)
+            }
+            Key::ExecutionSegment(first) => {
+                Self::ExecutionSegment(first, codec::decode("a segment of executions", VERSION, bytes)?)
+            }
+            Key::RecentExecutions(first) => {
+                Self::RecentExecutions(first, codec::decode("the ids of recent executions", VERSION, bytes)?)
+            }
         })
+    }
+
+    /// The bytes of an execution, which no state holds.
+    pub(crate) fn encode_execution(execution: &RecordedExecution) -> Vec<u8> {
+        let encoded = codec::encode("an execution", VERSION, execution);
+        encoded.expect("plain data is encoded into memory, which cannot fail")
+    }
+
+    pub(crate) fn decode_execution(bytes: &[u8]) -> Result<RecordedExecution, CodecError> {
+        codec::decode("an execution", VERSION, bytes)
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
+use crate::executions::{Executions, is_cold};
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
 use crate::sessions::Sessions;
@@ -30,6 +31,7 @@ pub struct State {
     tokens: Tokens,
     sessions: Sessions,
     audit: VecDeque<(u64, AuditEntry)>,
+    executions: Executions,
 }
 
 /// What applying a proposal gave.
@@ -52,11 +54,20 @@ pub(crate) struct Decision {
     pub(crate) removed_before: Vec<Key>,
     pub(crate) written: Vec<Record>,
     pub(crate) removed: Vec<Key>,
+    /// What changes on the disk alone.
+    pub(crate) cold: Vec<Change>,
 }
 
 impl Decision {
     pub(crate) fn new(outcome: Outcome) -> Self {
-        Self { outcome, effects: Vec::new(), removed_before: Vec::new(), written: Vec::new(), removed: Vec::new() }
+        Self {
+            outcome,
+            effects: Vec::new(),
+            removed_before: Vec::new(),
+            written: Vec::new(),
+            removed: Vec::new(),
+            cold: Vec::new(),
+        }
     }
 
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
@@ -89,6 +100,9 @@ impl State {
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
+        if let Some(decision) = transition::expire_executions(self) {
+            effects.extend(self.carry_out(decision, &mut changes).1);
+        }
         let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
         self.expire_sessions(at_once, &mut changes);
         Applied { outcome, effects, changes }
@@ -116,6 +130,7 @@ impl State {
         for key in decision.removed {
             self.remove(key, changes);
         }
+        changes.extend(decision.cold);
         (decision.outcome, decision.effects)
     }
 
@@ -162,6 +177,7 @@ impl State {
                 transition::delete_session(self, session, *expected_version)
             }
             Command::Audit { .. } => Decision::new(Outcome::Done),
+            Command::RecordExecutions { executions } => transition::record_executions(self, executions),
         }
     }
 
@@ -177,8 +193,11 @@ impl State {
         }
     }
 
-    /// Takes a stored record up again; `None` means that it was removed.
+    /// Takes a stored record up again; `None` means that it was removed. One that stays on the disk is passed over.
     pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CodecError> {
+        if is_cold(key) {
+            return Ok(());
+        }
         let key = Key::decode(key)?;
         match value {
             Some(value) => self.absorb(Record::decode(key, value)?),
@@ -187,7 +206,7 @@ impl State {
         Ok(())
     }
 
-    /// Every record of the state, in the order of their keys.
+    /// Every record that the state holds, in the order of their keys: all but those of [`COLD_RECORDS`](crate::COLD_RECORDS).
     pub fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
         let cluster = self.cluster.clone().map(Record::Cluster);
@@ -205,6 +224,9 @@ impl State {
         let versions = self.sessions.iter().flat_map(|(id, session)| {
             session.versions().map(|(number, version)| Record::SessionVersion(id.clone(), number, version.clone()))
         });
+        let head = self.executions.head().map(Record::ExecutionsHead);
+        let segments = self.executions.segments().map(|(first, segment)| Record::ExecutionSegment(first, segment));
+        let recent = self.executions.recent().map(|(first, ids)| Record::RecentExecutions(first, ids.clone()));
         time.into_iter()
             .chain(cluster)
             .chain(nodes)
@@ -216,10 +238,13 @@ impl State {
             .chain(requests)
             .chain(sessions)
             .chain(versions)
+            .chain(head)
+            .chain(segments)
+            .chain(recent)
             .map(|record| (record.key().encode(), record.encode()))
     }
 
-    /// A digest of all records: equal on every node at an equal index.
+    /// A digest of all records: equal on every node at an equal index. Those that stay on the disk are in it by their chain.
     pub fn digest(&self) -> Digest {
         Digest::of_parts(self.records().flat_map(|(key, value)| {
             let lengths = [key.len(), value.len()].map(|length| (length as u64).to_be_bytes().to_vec());
@@ -313,6 +338,20 @@ impl State {
         self.audit.iter().rev().map(|(number, entry)| (*number, entry))
     }
 
+    /// How many executions are kept, in the order of [`ExecutionStatus::ALL`](crate::ExecutionStatus::ALL).
+    pub fn execution_counts(&self) -> [u64; 5] {
+        self.executions.counts()
+    }
+
+    pub(crate) fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limit_executions(&mut self, limits: crate::executions::Limits) {
+        self.executions.limit(limits);
+    }
+
     /// The log time at which something ends by itself, if anything does: a tick is wanted then.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.sessions.next_expiry_ms()
@@ -323,12 +362,12 @@ impl State {
     }
 
     fn write(&mut self, record: Record, changes: &mut Vec<Change>) {
-        changes.push(Change { key: record.key().encode(), value: Some(record.encode()) });
+        changes.push(Change::Put { key: record.key().encode(), value: record.encode() });
         self.absorb(record);
     }
 
     fn remove(&mut self, key: Key, changes: &mut Vec<Change>) {
-        changes.push(Change { key: key.encode(), value: None });
+        changes.push(Change::Remove { key: key.encode() });
         self.forget(key);
     }
 
@@ -401,6 +440,9 @@ impl State {
             Record::Session(id, info) => self.sessions.set_info(id, info),
             // Versions come after their session, in the order of their numbers.
             Record::SessionVersion(id, _, version) => self.sessions.push_version(&id, version),
+            Record::ExecutionsHead(head) => self.executions.set_head(head),
+            Record::ExecutionSegment(first, segment) => self.executions.set_segment(first, segment),
+            Record::RecentExecutions(first, ids) => self.executions.remember(first, ids),
         }
     }
 
@@ -433,6 +475,10 @@ impl State {
             Key::Session(id) => self.sessions.remove(&id),
             // Only the oldest ever goes, or all in their order.
             Key::SessionVersion(id, _) => self.sessions.forget_oldest_version(&id),
+            // It is written only.
+            Key::ExecutionsHead => {}
+            Key::ExecutionSegment(first) => self.executions.remove_segment(first),
+            Key::RecentExecutions(first) => self.executions.forget(first),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
 mod access;
+mod execution_pages;
+mod executions;
 mod replay;
 mod restore;
 mod sessions;
