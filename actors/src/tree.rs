@@ -10,6 +10,7 @@
 //!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
+//!    ├─ executions        a task: executions of pools and sessions -> blobs and log
 //!    └─ reconcile         a task: effects of the log -> evaluations
 //! ```
 //!
@@ -31,6 +32,7 @@ use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
+use crate::executions::{Executions, record_all};
 use crate::freeing::PIN_FOR;
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
@@ -82,7 +84,7 @@ impl Tree {
     /// When an actor does not start.
     pub fn start(parts: NodeParts) -> BoxFuture<'static, Result<Self, Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            let context = NodeContext::new(parts);
+            let (context, recorder) = NodeContext::new(parts);
             let node = context.parts.node;
             let consensus = context.parts.consensus.clone();
             // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
@@ -103,6 +105,7 @@ impl Tree {
                 reconciling.await;
             });
             tokio::spawn(sweep(Arc::clone(&context)));
+            tokio::spawn(record_all(Arc::clone(&context), recorder));
             Ok(Self { context, node: root, evaluations, pools: Pools::new(pools) })
         })
     }
@@ -189,6 +192,11 @@ impl Tree {
     /// The pools of this node.
     pub fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    /// The recorder of this node's executions.
+    pub fn executions(&self) -> &Executions {
+        &self.context.executions
     }
 
     /// The Python processes of this node.

@@ -122,6 +122,8 @@ pub enum Command {
         /// In the order of their numbers.
         executions: Vec<Execution>,
     },
+    /// Removes all executions that are kept.
+    ClearExecutions,
 }
 
 /// How long a session lives from now on.

@@ -19,7 +19,9 @@ use crate::{Digest, Execution, ExecutionId, RecordedExecution};
 
 pub use keys::COLD_RECORDS;
 pub(crate) use keys::{blob, is_cold};
-pub use reading::{ColdRecords, ExecutionPage, ExecutionQuery, Order, execution_blobs, execution_page, find_execution};
+pub use reading::{
+    ColdRecords, ExecutionPage, ExecutionQuery, Order, execution_blobs, execution_page, find_execution, next_execution,
+};
 
 /// Executions that are kept, whatever they hold; the oldest segment goes when the others are as many.
 pub const EXECUTIONS_MAX: u64 = 1_000_000;
@@ -216,6 +218,16 @@ impl Executions {
         total(self.segments.values())
     }
 
+    /// The first number that is kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.segments.first_key_value().map_or(self.head.next, |(first, _)| *first)
+    }
+
+    /// The number of the next one.
+    pub(crate) fn next(&self) -> u64 {
+        self.head.next
+    }
+
     pub(crate) fn head(&self) -> Option<ExecutionsHead> {
         (self.head != ExecutionsHead::default()).then_some(self.head)
     }
@@ -257,9 +269,9 @@ impl Executions {
     }
 }
 
-/// What removes every record of a segment that only the disk holds.
-pub(crate) fn removal(expired: Expired) -> impl Iterator<Item = Change> {
-    keys::whole(expired.segment, expired.end).map(|(from, to)| Change::RemoveRange { from, to })
+/// What removes every record of whole segments that only the disk holds: from the first number up to the one behind the last.
+pub(crate) fn removal(from: u64, to: u64) -> impl Iterator<Item = Change> {
+    keys::whole(from, to).map(|(from, to)| Change::RemoveRange { from, to })
 }
 
 fn total<'a>(segments: impl Iterator<Item = &'a ExecutionSegment>) -> [u64; 5] {

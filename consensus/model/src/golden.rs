@@ -51,6 +51,7 @@ fn commands() -> Vec<Command> {
         Command::DeleteSession { session: session(), expected_version: None },
         Command::Audit { action: text("a"), subject: text("b") },
         Command::RecordExecutions { executions: vec![execution()] },
+        Command::ClearExecutions,
     ]
 }
 

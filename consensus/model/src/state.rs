@@ -178,6 +178,7 @@ impl State {
             }
             Command::Audit { .. } => Decision::new(Outcome::Done),
             Command::RecordExecutions { executions } => transition::record_executions(self, executions),
+            Command::ClearExecutions => transition::clear_executions(self),
         }
     }
 
@@ -341,6 +342,11 @@ impl State {
     /// How many executions are kept, in the order of [`ExecutionStatus::ALL`](crate::ExecutionStatus::ALL).
     pub fn execution_counts(&self) -> [u64; 5] {
         self.executions.counts()
+    }
+
+    /// The first number of an execution that is kept.
+    pub fn oldest_execution(&self) -> u64 {
+        self.executions.oldest()
     }
 
     pub(crate) fn executions(&self) -> &Executions {

@@ -2,6 +2,7 @@
 
 mod admit_node;
 mod cancel_run;
+mod clear_executions;
 mod create_session;
 mod create_token;
 mod delete_run;
@@ -21,6 +22,7 @@ mod update_session;
 
 pub(crate) use admit_node::admit_node;
 pub(crate) use cancel_run::cancel_run;
+pub(crate) use clear_executions::clear_executions;
 pub(crate) use create_session::create_session;
 pub(crate) use create_token::create_token;
 pub(crate) use delete_run::delete_run;

@@ -112,6 +112,19 @@ pub fn find_execution<R: ColdRecords>(
     Ok(None)
 }
 
+/// The number that the next execution gets.
+///
+/// # Errors
+/// When the records cannot be read.
+pub fn next_execution<R: ColdRecords>(records: &R) -> Result<u64, R::Error> {
+    let head = records.get(&Key::ExecutionsHead.encode())?;
+    let head = head.map(|bytes| Record::decode(Key::ExecutionsHead, &bytes)).transpose()?;
+    Ok(match head {
+        Some(Record::ExecutionsHead(head)) => head.next,
+        _ => ExecutionsHead::default().next,
+    })
+}
+
 /// The blobs that executions from this number on refer to, each with the execution's number, and all of the last one that is
 /// named: about so many.
 ///
@@ -161,12 +174,7 @@ struct History {
 
 impl History {
     fn read<R: ColdRecords>(records: &R) -> Result<Self, R::Error> {
-        let head = records.get(&Key::ExecutionsHead.encode())?;
-        let head = head.map(|bytes| Record::decode(Key::ExecutionsHead, &bytes)).transpose()?;
-        let next = match head {
-            Some(Record::ExecutionsHead(head)) => head.next,
-            _ => ExecutionsHead::default().next,
-        };
+        let next = next_execution(records)?;
         let (from, to) = (Key::ExecutionSegment(0).encode(), Key::ExecutionSegment(u64::MAX).encode());
         let mut read: Vec<Result<(u64, ExecutionSegment), CodecError>> = Vec::new();
         records.scan(&from, &to, Order::LastFirst, &mut |key, value| {

@@ -174,6 +174,21 @@ fn blobs_are_named_until_their_executions_go() {
 }
 
 #[test]
+fn all_executions_can_be_forgotten_at_once() {
+    let mut story = Story::default();
+    story.limit_executions(few());
+    assert_eq!(story.apply(Command::ClearExecutions), (Outcome::Done, Vec::new()), "there is nothing");
+    story.execute(some(1..=7));
+    let forgetting = Proposal { actor: Some("anna".to_owned()), ..Proposal::internal(Command::ClearExecutions) };
+    assert_eq!(story.apply_proposal(forgetting), (Outcome::Done, vec![Effect::FreeExecutions { before: 8 }]));
+    assert_eq!((story.kept(), story.cold(), story.state.execution_counts()), (Vec::new(), 0, [0; 5]));
+    assert_eq!(story.state.audit().next().map(|(_, entry)| entry.action.as_str()), Some("execution clear"));
+    assert_eq!(story.execute(some([7])).0, recorded(8, 0, 1), "what was recorded is not recorded again");
+    assert_eq!(story.execute(some([8])).0, recorded(8, 1, 0));
+    assert_eq!(story.kept(), [8]);
+}
+
+#[test]
 fn states_that_have_recorded_other_executions_differ_in_their_digests() {
     let digest_of = |program: &str| {
         let mut story = Story::default();
