@@ -33,6 +33,7 @@ BENCHMARKS = (
     "leader_kill",
     "leader_transfer",
     "idle_sessions",
+    "executions",
 )
 
 

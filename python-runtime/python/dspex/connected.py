@@ -10,6 +10,7 @@ from dspex.arguments import ADDRESS, text
 from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
+from dspex.executions import Executions
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
 
@@ -56,6 +57,11 @@ class Client:
     def pools(self) -> list[PoolStats]:
         """All pools of the node that have been called, whoever called them."""
         return pool_stats.read(self._ask("pools.stats", {"pool": ""})["items"])
+
+    @property
+    def executions(self) -> Executions:
+        """What the programs and commands of the cluster were given and gave."""
+        return Executions(self._ask)
 
     def close(self) -> None:
         """Calls under way end with an error."""

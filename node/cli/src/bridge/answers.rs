@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::v1;
 use serde::Serialize;
 
+use super::executions::Execution;
 use crate::result;
 
 /// The body of an answer or an item.
@@ -22,6 +23,9 @@ pub(super) enum Body {
     Question { worker: String, id: u64, index: u32, body: Bytes },
     Answers { answers: Vec<super::calls::Answer> },
     PoolStats { items: Vec<PoolStats> },
+    Blob { data: Bytes },
+    Execution(Box<Execution>),
+    Executions { items: Vec<Execution>, next: u64, counts: BTreeMap<String, u64> },
 }
 
 /// An empty map.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::{ApiError, Code};
 use serde::{Deserialize, Serialize};
 
+use super::executions;
 use crate::error::CommandError;
 use crate::exit;
 
@@ -58,6 +59,14 @@ pub(super) enum Method {
     Calls(OpenPool),
     #[serde(rename = "pools.stats")]
     PoolStats(PoolStats),
+    #[serde(rename = "blobs.get")]
+    GetBlob(executions::OfBlob),
+    #[serde(rename = "executions.list")]
+    ListExecutions(executions::List),
+    #[serde(rename = "executions.get")]
+    GetExecution(executions::OfExecution),
+    #[serde(rename = "executions.clear")]
+    ClearExecutions(Empty),
 }
 
 #[derive(Debug, Deserialize)]
