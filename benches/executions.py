@@ -1,7 +1,7 @@
 """Pages of 100 executions out of 1,000,000, newest first, by each index; and whether calls wait for their records.
 
-The pages are read in a node of its own, from Rust (consensus/examples/execution_pages), with linearizable reads. The calls
-are those of `predict_pool`, one at a time, with the pool's setting `record` as it is by default and with "none".
+The pages are read in a node of its own, from Rust (consensus/examples/execution_pages), with linearizable reads. The
+calls are those of `predict_pool`, one at a time, with the pool's setting `record` as it is by default and with "none".
 """
 
 from __future__ import annotations

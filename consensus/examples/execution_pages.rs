@@ -152,8 +152,14 @@ fn execution(number: u64) -> Execution {
         program_version: Some(1),
         session: SessionId::new(format!("session-{}", number % SESSIONS)).ok(),
         status: if is_failed { ExecutionStatus::Failed } else { ExecutionStatus::Succeeded },
-        input: ExecutionValue::Inline(format!(r#"{{"question":"what is {number} times two, and what is it good for?"}}"#)),
-        output: Some(ExecutionValue::Inline(format!(r#"{{"answer":"{}","reasoning":"{}"}}"#, number * 2, "so ".repeat(40)))),
+        input: ExecutionValue::Inline(format!(
+            r#"{{"question":"what is {number} times two, and what is it good for?"}}"#
+        )),
+        output: Some(ExecutionValue::Inline(format!(
+            r#"{{"answer":"{}","reasoning":"{}"}}"#,
+            number * 2,
+            "so ".repeat(40)
+        ))),
         trace: None,
         metrics: r#"{"usage":{"openai/gpt-4o-mini":{"total_tokens":120}},"cost_usd":0.0001}"#.to_owned(),
         error: None,

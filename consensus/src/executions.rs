@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::ops::ControlFlow;
 
 use dspex_model::{
-    CodecError, ColdRecords, Digest, ExecutionId, ExecutionPage, ExecutionQuery, Order, RecordedExecution,
+    CodecError, ColdRecords, Digest, ExecutionId, ExecutionPage, ExecutionQuery, Order, RecordedExecution, Visit,
     execution_blobs, execution_page, find_execution, next_execution,
 };
 use dspex_storage::StateView;
@@ -103,13 +102,7 @@ impl ColdRecords for Records<'_> {
         self.0.get(key).map_err(Unreadable)
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Unreadable> {
+    fn scan(&self, from: &[u8], to: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<(), Unreadable> {
         match order {
             Order::FirstFirst => self.0.forwards(from, to, visit),
             Order::LastFirst => self.0.backwards(from, to, visit),

@@ -20,7 +20,8 @@ use crate::{Digest, Execution, ExecutionId, RecordedExecution};
 pub use keys::COLD_RECORDS;
 pub(crate) use keys::{blob, is_cold};
 pub use reading::{
-    ColdRecords, ExecutionPage, ExecutionQuery, Order, execution_blobs, execution_page, find_execution, next_execution,
+    ColdRecords, ExecutionPage, ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution,
+    next_execution,
 };
 
 /// Executions that are kept, whatever they hold; the oldest segment goes when the others are as many.

@@ -50,7 +50,7 @@ pub use execution::{
 };
 pub use executions::{
     COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
-    ExecutionQuery, Order, execution_blobs, execution_page, find_execution, next_execution,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};

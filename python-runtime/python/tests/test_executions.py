@@ -188,7 +188,9 @@ def _recorded(client: dspex.Client, count: int, **wanted: Any) -> list[dspex.Exe
 
 def test_calls_of_programs_are_executions_and_other_calls_are_not(client: dspex.Client) -> None:
     pool = client.pool()
-    pool.call("create_program", {"id": "digits", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"})
+    pool.call(
+        "create_program", {"id": "digits", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}
+    )
     inputs = dict(digits.devset[0].inputs())
     result = pool.call("execute_program", {"program_id": "digits", "inputs": inputs})
     with pytest.raises(dspex.CallFailed):

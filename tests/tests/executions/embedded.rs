@@ -12,8 +12,7 @@ use crate::subject::{ALL, PATIENCE, Subject, field, request};
 #[test]
 fn a_call_of_a_program_is_an_execution_with_what_it_was_given_gave_and_used() {
     let subject = Subject::new("[pools.general]\nworkers = 2\n");
-    let program =
-        r#"{"id": "qa", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}"#;
+    let program = r#"{"id": "qa", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}"#;
     subject.call(&["create_program", program]).run().expect(0);
     let image = ["0 0 5 13 9 1 0 0"; 8].join("\n");
     let arguments = json!({"program_id": "qa", "inputs": {"image": image}}).to_string();
@@ -99,9 +98,9 @@ fn executions_are_found_by_time_and_by_their_ids() {
     subject.dspex(&["execution", "show", unknown]).run().expect(5).says(reason::EXECUTION_NOT_FOUND);
     subject.dspex(&["execution", "show", "nothing"]).run().expect(2).says("UUID");
     subject.dspex(&["execution", "list", "--since", "yesterday"]).run().expect(2).says("7d");
-    let wrong = subject.home.ask(async |client| {
-        client.execution(GetExecutionRequest { execution_id: id.to_owned(), freshness: 77 }).await
-    });
+    let wrong = subject
+        .home
+        .ask(async |client| client.execution(GetExecutionRequest { execution_id: id.to_owned(), freshness: 77 }).await);
     assert_eq!(wrong.expect_err("unknown").reason, reason::REQUEST_INVALID);
 }
 
@@ -151,8 +150,7 @@ fn what_was_listed_is_there_after_a_kill_and_what_had_ended_before_a_stop() {
 #[test]
 fn nothing_is_recorded_of_a_pool_that_is_to_record_nothing() {
     let subject = Subject::new("[pools.general]\nworkers = 1\nrecord = \"none\"\n");
-    let program =
-        r#"{"id": "qa", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}"#;
+    let program = r#"{"id": "qa", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}"#;
     subject.call(&["create_program", program]).run().expect(0);
     subject.call(&["execute_program", r#"{"program_id": "qa", "inputs": {"image": "0"}}"#]).run().expect(0);
     let pid = subject.home.node();

@@ -1,9 +1,9 @@
 //! Records in memory, as those of a simulated disk are.
 
 use std::collections::BTreeMap;
-use std::ops::{Bound, ControlFlow};
+use std::ops::Bound;
 
-use super::reading::{ColdRecords, Order};
+use super::reading::{ColdRecords, Order, Visit};
 use crate::codec::CodecError;
 
 impl ColdRecords for BTreeMap<Vec<u8>, Vec<u8>> {
@@ -13,13 +13,7 @@ impl ColdRecords for BTreeMap<Vec<u8>, Vec<u8>> {
         Ok(Self::get(self, key).cloned())
     }
 
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), CodecError> {
+    fn scan(&self, from: &[u8], to: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<(), CodecError> {
         if from >= to {
             return Ok(());
         }

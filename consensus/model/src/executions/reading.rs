@@ -20,6 +20,9 @@ pub enum Order {
     LastFirst,
 }
 
+/// Sees a record, and says whether it wants to see the next one.
+pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
+
 /// The records of a state as they stand on a disk at one moment.
 pub trait ColdRecords {
     /// Why they cannot be read.
@@ -35,13 +38,7 @@ pub trait ColdRecords {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn scan(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        order: Order,
-        visit: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), Self::Error>;
+    fn scan(&self, from: &[u8], to: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<(), Self::Error>;
 }
 
 /// Which executions somebody wants to see, newest first.
