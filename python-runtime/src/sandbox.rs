@@ -105,7 +105,7 @@ impl Sandbox {
         let own = self.directories.make(&format!("{worker}-{}", Uuid::new_v4().simple()))?;
         let place = Place::of(asked, &self.setup);
         let places = Places {
-            environment: libraries.iter().map(PathBuf::from).chain(place.shipped).collect(),
+            environment: libraries.iter().filter(|path| is_library(path)).map(PathBuf::from).chain(place.shipped).collect(),
             readable: place.readable,
             writable: self.setup.settings.writable.clone(),
             own: own.path().to_owned(),
@@ -134,6 +134,11 @@ pub(crate) enum ConfineError {
     /// No directory could be made.
     #[error("the worker's own directory: {0}")]
     Directory(#[from] io::Error),
+}
+
+/// No interpreter lies in all of the machine, or in what the kernel shows of it.
+fn is_library(path: &str) -> bool {
+    path != "/" && !["/dev", "/proc", "/sys"].iter().any(|root| Path::new(path).starts_with(root))
 }
 
 /// With real paths, so that one can be seen to lie in another. What is not there yet keeps its name.
@@ -187,6 +192,16 @@ mod tests {
         }
         let refused = sandbox.confine("w1", Path::new("/"), &[]).err().expect("no order");
         assert!(matches!(refused, ConfineError::Missing(why) if why.contains("Landlock")));
+    }
+
+    #[test]
+    fn what_an_interpreter_says_of_itself_opens_neither_the_machine_nor_its_devices() {
+        for path in ["/usr/lib/python3.11", "/opt/venv", "/devices/python"] {
+            assert!(is_library(path), "{path}");
+        }
+        for path in ["/", "/dev", "/dev/shm", "/proc/1", "/sys/fs"] {
+            assert!(!is_library(path), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -7,5 +7,6 @@ mod evaluation;
 mod orphans;
 mod output;
 mod sandbox;
+mod scratch;
 mod starting;
 mod support;

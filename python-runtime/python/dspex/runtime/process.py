@@ -66,8 +66,9 @@ def library_paths() -> list[str]:
         if file := getattr(sys.modules.get(hook), "__file__", None):
             named.append(file)
     with open("/proc/self/maps") as maps:
-        mapped = {line.split(maxsplit=5)[5].rstrip("\n") for line in maps if "/" in line}
-    named += [os.path.dirname(path) for path in mapped if path.startswith(os.sep)]
+        # Of code only: what else is mapped may be anything, a device for instance.
+        code = [fields for line in maps if len(fields := line.split(maxsplit=5)) == 6 and "x" in fields[1]]
+    named += [os.path.dirname(path) for *_, path in code if path.startswith(os.sep)]
     real = sorted({os.path.realpath(path) for path in named if path and os.path.exists(path)} - {os.sep})
     outermost: list[str] = []
     for path in real:
