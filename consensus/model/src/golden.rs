@@ -1,10 +1,11 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
 use crate::record::{Key, Record};
+use crate::transition::tests::spec;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal,
-    Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionId, SessionInfo, SessionVersion, Token,
-    TokenId,
+    Rejection, RequestId, Role, RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionId, SessionInfo,
+    SessionVersion, Shipped, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -49,7 +50,19 @@ fn commands() -> Vec<Command> {
         },
         Command::DeleteSession { session: session(), expected_version: None },
         Command::Audit { action: text("a"), subject: text("b") },
+        Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
     ]
+}
+
+fn shipped_spec() -> RunSpec {
+    let shipped = Shipped {
+        bundle: Some(Digest::of(b"bundle")),
+        directory: text("d"),
+        path: vec![text("src")],
+        environment: text("e"),
+        fingerprint: vec![(text("python"), text("3.11"))],
+    };
+    RunSpec { shipped: Some(Box::new(shipped)), ..spec(2, 10) }
 }
 
 fn node_info() -> NodeInfo {
@@ -83,6 +96,8 @@ fn records() -> Vec<Record> {
         Record::Request(RequestId { request: 1, client: 2 }, Outcome::Rejected(Rejection::RequestTooOld)),
         Record::Session(session(), info),
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),
+        Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
+        Record::RunSpec(RunId(7), Box::new(shipped_spec())),
     ]
 }
 

@@ -28,6 +28,7 @@ mod run_digest;
 mod score;
 mod session;
 mod sessions;
+mod shipped;
 mod state;
 mod tokens;
 mod transition;
@@ -59,4 +60,5 @@ pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionId, SessionInfo, SessionVersion,
 };
+pub use shipped::Shipped;
 pub use state::{Applied, State};

@@ -162,6 +162,9 @@ impl State {
                 transition::delete_session(self, session, *expected_version)
             }
             Command::Audit { .. } => Decision::new(Outcome::Done),
+            Command::SubmitShippedRun { submission, shipped } => {
+                transition::submit_shipped_run(self, submission, shipped)
+            }
         }
     }
 

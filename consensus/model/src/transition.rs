@@ -15,6 +15,7 @@ mod restore;
 mod resume_run;
 mod revoke_token;
 mod submit_run;
+mod submit_shipped_run;
 mod update_session;
 
 pub(crate) use admit_node::admit_node;
@@ -32,6 +33,7 @@ pub(crate) use restore::restore;
 pub(crate) use resume_run::resume_run;
 pub(crate) use revoke_token::revoke_token;
 pub(crate) use submit_run::submit_run;
+pub(crate) use submit_shipped_run::submit_shipped_run;
 pub(crate) use update_session::update_session;
 
 use crate::record::Key;
@@ -105,4 +107,4 @@ fn cut(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
