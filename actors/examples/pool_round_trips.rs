@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_actors::{CallRequest, Caller, NodeParts, Pool, PoolClass, PoolsSettings, Tree};
+use dspex_actors::{BundleSettings, Bundles, CallRequest, Caller, NodeParts, Pool, PoolClass, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions};
 use dspex_python::{Limits, Package, Registry, Zygotes};
 use dspex_storage::{DataDirectory, Options};
@@ -35,6 +35,7 @@ async fn measure(python: PathBuf, workers: u32, span: Duration) -> Result<(), Fa
         environment: std::env::vars().collect::<BTreeMap<_, _>>(),
         interpreter: python,
         interpreter_reason: "argument".to_owned(),
+        placed: None,
     };
     let (_, pool) = tree.pools().open(PoolClass::General, Some(caller)).await?;
     for _ in 0..200 {
@@ -65,6 +66,8 @@ async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
         zygotes: Zygotes::new(package, registry, Limits::default()),
         cpus: 2,
         pools,
+        environments: Vec::new(),
+        bundles: Arc::new(Bundles::open(&home.join("bundles"), BundleSettings::default())),
     })
     .await
 }

@@ -3,6 +3,7 @@
 mod admin;
 mod blobs;
 mod cluster;
+mod environments;
 mod errors;
 mod pools;
 mod results;
@@ -29,6 +30,7 @@ use tokio::sync::Notify;
 pub(crate) use admin::AdminService;
 pub(crate) use blobs::BlobsService;
 pub(crate) use cluster::ClusterService;
+pub(crate) use environments::EnvironmentsService;
 pub(crate) use pools::PoolsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;

@@ -60,7 +60,7 @@ impl Gathered {
         }
         for (seconds, nanoseconds) in [(found.st_mtime, found.st_mtime_nsec), (found.st_ctime, found.st_ctime_nsec)] {
             self.number(seconds as u64);
-            self.number(nanoseconds as u64);
+            self.number(nanoseconds);
         }
         Ok(FileType::from_raw_mode(found.st_mode))
     }

@@ -98,7 +98,7 @@ fn own(invocation: &Invocation, options: &Options) -> Result<Option<Caller>, Com
     // A file's own .venv counts, as for the PROGRAM of an evaluation.
     let interpreter = interpreter::of_this_process(options.python.as_deref(), &options.command)?;
     crate::command::eval::show_passed_over(invocation, &interpreter);
-    Ok(Some(caller(&interpreter, &std::env::current_dir()?)))
+    Ok(Some(caller(Some(&interpreter), &std::env::current_dir()?)))
 }
 
 fn arguments(given: Option<&str>) -> Result<String, CommandError> {
