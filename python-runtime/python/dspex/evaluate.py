@@ -70,8 +70,8 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             "error" raises. By default threads on the embedded node, error on a cluster.
         address: of a node; by default DSPEX_ADDRESS, else the embedded node.
         detach: the run goes on when this process ends.
-        environment: of a cluster's node, the environment to execute in, whatever it has; by default one that agrees with this
-            process's Python.
+        environment: of a cluster's node, the environment to execute in, whatever it has; by default one that agrees
+            with this process's Python.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             fallback=self.fallback,
             address=None if self.address is None else arguments.text("address", self.address, ADDRESS),
             detach=arguments.flag("detach", self.detach),
-            environment=None if self.environment is None else arguments.text("environment", self.environment, '"default"'),
+            environment=None if self.environment is None else arguments.text("environment", self.environment, "a name"),
             failure_score=arguments.score("failure_score", self.failure_score),
         )
 

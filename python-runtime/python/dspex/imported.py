@@ -1,6 +1,7 @@
 """Which files this process has imported, and as what: by time, length and digest.
 
-Watched from the import of this package on. What was imported before counts from then. Only the user's own files are remembered.
+Watched from the import of this package on. What was imported before counts from then. Only the user's own files are
+remembered.
 """
 
 from __future__ import annotations

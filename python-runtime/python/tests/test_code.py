@@ -1,4 +1,4 @@
-"""What is sent to a node that shares nothing with the driver: the project of the modules that a pickle names, and their needs."""
+"""What is sent to a node that shares nothing with the driver: the project of a pickle's modules, and what they need."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "src" / "pieces_of_mine").mkdir(parents=True)
     (tmp_path / "src" / "pieces_of_mine" / "__init__.py").write_text("")
-    (tmp_path / "src" / "pieces_of_mine" / "texts.py").write_text("def answer(question):\n    return question.upper()\n")
+    texts = "def answer(question):\n    return question.upper()\n"
+    (tmp_path / "src" / "pieces_of_mine" / "texts.py").write_text(texts)
     (tmp_path / "src" / "local_of_mine.py").write_text(_LOCAL)
     monkeypatch.syspath_prepend(str(tmp_path / "src"))
     monkeypatch.chdir(tmp_path)

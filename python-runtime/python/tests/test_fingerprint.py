@@ -52,7 +52,8 @@ def test_a_program_is_found_from_where_the_command_was_typed(tmp_path: Path) -> 
     assert _scan(root, "qa.py:qa", directory="sub")["files"] == ["sub/near.py", "sub/qa.py"]
     assert _scan(root, "sub/qa.py:qa")["files"] == ["sub/near.py", "sub/qa.py"]
     assert _scan(root, "near:x")["files"] == ["near.py"]
-    package = _project(tmp_path / "other", {"pkg/__init__.py": "", "pkg/inner/qa.py": "from ..util import x\n", "pkg/util.py": ""})
+    files = {"pkg/__init__.py": "", "pkg/inner/qa.py": "from ..util import x\n", "pkg/util.py": ""}
+    package = _project(tmp_path / "other", files)
     assert _scan(package, "pkg.inner.qa:qa")["files"] == ["pkg/__init__.py", "pkg/inner/qa.py", "pkg/util.py"]
 
 
@@ -82,7 +83,8 @@ def test_a_module_that_lies_elsewhere_is_named(tmp_path: Path, monkeypatch: pyte
     root = _project(tmp_path / "project", {"qa.py": "import shared_elsewhere\n"})
     _project(tmp_path / "elsewhere", {"shared_elsewhere.py": ""})
     monkeypatch.syspath_prepend(str(tmp_path / "elsewhere"))
-    assert _scan(root, "qa.py:qa")["outside"] == {"shared_elsewhere": str(tmp_path / "elsewhere" / "shared_elsewhere.py")}
+    elsewhere = tmp_path / "elsewhere" / "shared_elsewhere.py"
+    assert _scan(root, "qa.py:qa")["outside"] == {"shared_elsewhere": str(elsewhere)}
     outside = _scan(root, "../elsewhere/shared_elsewhere.py:x")["outside"]
     assert list(outside) == ["shared_elsewhere.py"]
 
@@ -135,7 +137,8 @@ def test_the_file_alone_answers_in_a_process_of_its_own(tmp_path: Path, request_
     asked = request_ or {"root": str(root), "directory": str(root), "references": ["qa.py:qa"]}
     text = Path(fingerprint.__file__).read_text()
     # Without this package: the caller's Python need not have it.
-    ran = subprocess.run([sys.executable, "-c", text], input=json.dumps(asked), capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", text]
+    ran = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
     (line,) = ran.stdout.splitlines()
     answer = json.loads(line.removeprefix(fingerprint.ANSWER))
     assert answer["distributions"]["dspy"] == dspy.__version__

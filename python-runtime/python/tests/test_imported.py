@@ -1,4 +1,4 @@
-"""A module that has changed since it was imported is refused by name: a worker would import other code than the driver has."""
+"""A module that has changed since it was imported is refused by name: a worker would import other code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ import dspex
 from dspex import imported
 from dspex.shipping import ship
 
-_TEXT = "import helper_of_mine\n\ndef exact(example, prediction):\n    return helper_of_mine.same(example, prediction)\n"
+_TEXT = """
+import helper_of_mine
+
+def exact(example, prediction):
+    return helper_of_mine.same(example, prediction)
+"""
 _HELPER = "def same(example, prediction):\n    return True\n"
 
 

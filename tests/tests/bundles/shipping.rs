@@ -112,6 +112,15 @@ lm = Answers()
 "#;
 
 #[test]
+fn a_project_may_have_modules_with_the_names_of_others() {
+    let (node, project) = (Node::start(), project(2));
+    for name in ["json.py", "ast.py", "importlib.py"] {
+        project.file(name, "raise SystemExit('imported on the caller')\n");
+    }
+    node.eval(&project).run().expect(0);
+}
+
+#[test]
 fn an_installed_program_needs_no_project() {
     let node = Node::start();
     let elsewhere = tempfile::tempdir().expect("a directory");

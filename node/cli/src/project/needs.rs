@@ -17,6 +17,9 @@ use crate::error::CommandError;
 
 /// It needs nothing but the standard library, so the caller's Python needs no package of DSPex.
 const SCRIPT: &str = include_str!("../../../../python-runtime/python/dspex/runtime/fingerprint.py");
+/// Without the directory that it is started in: a project may have a `json.py` of its own.
+const BOOT: &str = "import sys\nsys.path[:] = [entry for entry in sys.path if entry]\nexec(compile(sys.argv[1], 'fingerprint', 'exec'), \
+                    {'__name__': '__main__'})";
 const ANSWER: &str = "dspex-fingerprint ";
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -83,7 +86,7 @@ pub async fn ask(
             .hint("choose another Python with --python, or one of the node's environments with --environment NAME (dspex env list)")
     };
     let mut child = Command::new(interpreter)
-        .args(["-c", SCRIPT])
+        .args(["-c", BOOT, SCRIPT])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,11 +1,11 @@
 """Which distributions a Python has, and which of them a program imports.
 
-A file of its own, with nothing but the standard library: a node asks its environments with it, a driver asks itself, and
-the command line has the caller's Python run its text, where no dspex needs to be installed.
+A file of its own, with nothing but the standard library: a node asks its environments with it, a driver asks itself,
+and the command line has the caller's Python run its text, where no dspex needs to be installed.
 
-A program is read, not imported: its modules are parsed, and those of the project that they import. Importing would run the
-user's code on the caller's machine, with whatever it does there, and take the seconds that `import dspy` takes. What is imported
-by a name that is made while the program runs is not seen.
+A program is read, not imported: its modules are parsed, and those of the project that they import. Importing would run
+the user's code on the caller's machine, with whatever it does there, and take the seconds that `import dspy` takes.
+What is imported by a name that is made while the program runs is not seen.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def normalized(name: str) -> str:
 def facts() -> dict[str, Any]:
     """What this Python is, and what it has installed."""
     return {
-        "python": "%d.%d.%d" % sys.version_info[:3],
+        "python": ".".join(str(number) for number in sys.version_info[:3]),
         "distributions": {name: version for name, (version, _) in sorted(_installed().items())},
         "paths": [entry for entry in sys.path if os.path.isdir(entry)],
     }
 
 
 def minor() -> str:
-    return "%d.%d" % sys.version_info[:2]
+    return ".".join(str(number) for number in sys.version_info[:2])
 
 
 class Scan:
@@ -89,7 +89,7 @@ class Scan:
         return dict(sorted(needed.items()))
 
     def path(self) -> list[str]:
-        """The entries of sys.path that lie in the project, from its root, and where its packages were found otherwise."""
+        """The entries of sys.path that lie in the project, from its root, and where its packages were found besides."""
         found = [entry for entry in sys.path if entry]
         for locations in self._tops.values():
             # Of an editable installation that puts nothing on sys.path.
@@ -128,7 +128,7 @@ class Scan:
         self._found_in(locations, rest)
 
     def _locations(self, top: str) -> list[str] | None:
-        """Where a module of the project lies: its file, or the directories of its package. None: it is not the project's."""
+        """Where a module of the project lies: its file, or its package's directories. None: it is not the project's."""
         if top not in self._tops:
             self._tops[top] = self._look(top)
         return self._tops[top]
@@ -283,7 +283,7 @@ def _tops(distribution: importlib.metadata.Distribution) -> set[str]:
 def _narrowed(
     homes: list[str], names: set[str], installed: dict[str, tuple[str, importlib.metadata.Distribution]]
 ) -> list[str]:
-    """Of several distributions that share a first name (`google`) those that have what is imported; all, where none has."""
+    """Of several distributions that share a first name (`google`) those that have what is imported, else all."""
     if len(homes) < 2:
         return homes
     wanted = {name.replace(".", "/") for name in names if "." in name}

@@ -1,7 +1,7 @@
 """The project that was sent along with a run, where it was unpacked for this worker.
 
-Other runs import from the same files, so nothing is written beside them. People know their files from the project's root: where it
-lies on the node says nothing to them.
+Other runs import from the same files, so nothing is written beside them. People know their files from the project's
+root: where it lies on the node says nothing to them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _root = ""
 
 
 def enter(root: str | None, path: list[str] | None) -> None:
-    """Import from these directories, before the environment's own: its packages may hold an older copy of the project."""
+    """Import from these directories, before the environment's own: that may hold an older copy of the project."""
     global _root
     if root is not None:
         _root = os.path.join(root, "")

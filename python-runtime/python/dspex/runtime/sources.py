@@ -36,7 +36,10 @@ def _names_since(mark: str) -> Iterator[str]:
 
 
 def digest(named: list[ModuleType], mark: str, state: str | None) -> dict[str, str]:
-    """{absolute path, or path from the root of a project that was sent: sha256} of the named modules, the state file, and the user's modules imported since the mark."""
+    """{path: sha256} of the named modules, the state file, and the user's modules imported since the mark.
+
+    Paths are whole, or from the root of a project that was sent along.
+    """
     files = {_file(module) for module in named}
     for module in imported_since(mark):
         file = _file(module)
@@ -48,8 +51,8 @@ def digest(named: list[ModuleType], mark: str, state: str | None) -> dict[str, s
     for file in sorted(file for file in files if file is not None):
         try:
             with open(file, "rb") as source:
-                named = os.fsencode(project.from_root(file)).decode("utf-8", "backslashreplace")
-                found[named] = hashlib.sha256(source.read()).hexdigest()
+                name = os.fsencode(project.from_root(file)).decode("utf-8", "backslashreplace")
+                found[name] = hashlib.sha256(source.read()).hexdigest()
         except OSError:
             pass  # A module from a zip file or without source has no file of its own.
     return found

@@ -1,4 +1,4 @@
-"""Modules that have changed since they were imported: workers import what is there now, and the driver goes on with the old."""
+"""Modules that have changed since they were imported: workers import what is there now, the driver has the old."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def refuse(modules: Iterable[str]) -> None:
         how = imported.change(file)
         if how is not None:
             raise DspexError(
-                f"{file} ({name}) {how} since it was imported, and workers would have the new one while this process has the "
-                "old. Restart the kernel, or reload it (importlib.reload, %autoreload)",
+                f"{file} ({name}) {how} since it was imported, and workers would have the new one while this process "
+                "has the old. Restart the kernel, or reload it (importlib.reload, %autoreload)",
                 code="FAILED_PRECONDITION",
                 reason="MODULE_CHANGED",
                 metadata={"file": file},

@@ -1,7 +1,7 @@
-"""The code that a shipment needs besides its pickle: the modules of a project that the pickle names, and what they import.
+"""The code that a shipment needs besides its pickle: modules of a project that the pickle names, and what they import.
 
-A node of one's own machine imports them from where they lie. Another one gets the whole project, and an environment that has the
-rest.
+A node of one's own machine imports them from where they lie. Another one gets the whole project, and an environment
+that has the rest.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ def of(modules: Iterable[str]) -> Code:
     if scan.outside:
         module, file = next(iter(scan.outside.items()))
         raise DspexError(
-            f"the program needs {module} from {file}, which lies neither in its project ({root or 'there is none'}) nor in an "
-            "environment. Move it into the project, install it as a package, or put a pyproject.toml into a directory above both",
+            f"the program needs {module} from {file}, which lies neither in its project "
+            f"({root or 'there is none'}) nor in an environment. Move it into the project, install it as a package, or "
+            "put a pyproject.toml into a directory above both",
             code="INVALID_ARGUMENT",
             reason="PROJECT_INVALID",
             metadata={"module": module, "file": file},
@@ -73,15 +74,12 @@ def of(modules: Iterable[str]) -> Code:
 
 
 def reached(modules: Iterable[str]) -> dict[str, str]:
-    """{file: module} of the user's own files that are imported with these modules."""
-    named = set(modules)
-    files = local(named)
-    root = _root(files)
-    if root is None:
-        return {}
-    scan = _scanned(root, named)
-    found = {os.path.join(os.path.realpath(root), file): file for file in scan.files}
-    found.update({file: name for name, file in [*scan.outside.items(), *files.items()]})
+    """{file: module} of the user's own files that are imported with these modules, in whatever project."""
+    files = local(modules)
+    # To whom everything is one project nothing lies elsewhere.
+    scan = _scanned(os.sep, files)
+    found = {os.sep + file: os.path.basename(file) for file in scan.files}
+    found.update({os.path.realpath(file): name for name, file in files.items()})
     return found
 
 

@@ -78,8 +78,8 @@ def _lines(value: str) -> list[str]:
 def found(name: str, where: str) -> DspexError:
     return DspexError(
         f"{where} contains the value of the environment variable {name}, and would be stored with the run. "
-        f"Read it from os.environ[{name!r}] where it is used: workers have this environment, and it is not stored. If it is "
-        f"no secret, set {NOT_SECRET_VARIABLE}={name}",
+        f"Read it from os.environ[{name!r}] where it is used: workers have this environment, and it is not stored. "
+        f"If it is no secret, set {NOT_SECRET_VARIABLE}={name}",
         code="INVALID_ARGUMENT",
         reason="SECRET_FOUND",
         metadata={"variable": name, "where": where},
