@@ -45,14 +45,22 @@ def main() -> None:
 def measured(calls: int, kills: int, sessions: int) -> dict[str, Any]:
     with directory_on_disk() as place, clusters.own(place) as cluster, ExitStack() as stack:
         clients = [stack.enter_context(connected(cluster, number)) for number in range(NODES)]
+        before = cpu_seconds(cluster)
         with machine.Others() as others:
             latencies = in_turn(clients, calls)
+        others_cpus = others.settle(cpu_seconds(cluster) - before)
         memory = in_use(cluster, clients, sessions)
         moves = [moved(cluster, clients, number) for number in range(kills)]
-        result = {**latencies, "memory": memory, "moves": moves, "others_cpus": others.cpus}
+        result = {**latencies, "memory": memory, "moves": moves, "others_cpus": others_cpus}
     shown = {key: value for key, value in result.items() if key != "memory"}
     say(f"    { {key: value if key == 'moves' else round(value, 3) for key, value in shown.items()} }")
     return result
+
+
+def cpu_seconds(cluster: Cluster) -> float:
+    """Of all that is measured: the nodes with their workers, and this program with its client process."""
+    pids = machine.with_descendants({node.pid for node in cluster.nodes} | {os.getpid()})
+    return sum(machine.cpu_seconds(pid) for pid in pids if Path(f"/proc/{pid}").exists())
 
 
 def connected(cluster: Cluster, number: int) -> dspex.Client:
