@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use dspex_actors::{
-    CallRequest, Caller, ExecuteRequest, Executed, NodeParts, Pool, PoolClass, PoolsSettings, Remote, RemoteError, Tree,
+    BundleSettings, Bundles, CallRequest, Caller, ExecuteRequest, Executed, NodeParts, Pool, PoolClass, PoolsSettings,
+    Remote, RemoteError, Tree,
 };
 use dspex_consensus::{Consensus, ConsensusOptions};
 use dspex_model::NodeId;
@@ -39,6 +40,7 @@ async fn measure(python: PathBuf, workers: u32, span: Duration) -> Result<(), Fa
         environment: std::env::vars().collect::<BTreeMap<_, _>>(),
         interpreter: python,
         interpreter_reason: "argument".to_owned(),
+        placed: None,
     };
     let (_, pool) = tree.pools().open(PoolClass::General, Some(caller)).await?;
     for _ in 0..200 {
@@ -70,6 +72,8 @@ async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
         cpus: 2,
         pools,
         remote: Arc::new(Alone),
+        environments: Vec::new(),
+        bundles: Arc::new(Bundles::open(&home.join("bundles"), BundleSettings::default())),
     })
     .await
 }

@@ -11,6 +11,8 @@ use ractor::ActorRef;
 use tokio::sync::Semaphore;
 
 use crate::board::Boards;
+use crate::bundles::Bundles;
+use crate::environments::{Environments, NamedEnvironment};
 use crate::freeing::Freeing;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
@@ -36,6 +38,10 @@ pub struct NodeParts {
     pub pools: PoolsSettings,
     /// How other nodes are asked.
     pub remote: Arc<dyn Remote>,
+    /// In which code is executed that was sent along, the default first. An embedded node has none.
+    pub environments: Vec<NamedEnvironment>,
+    /// Where that code lies.
+    pub bundles: Arc<Bundles>,
 }
 
 /// The workers of a node, by id: how people see them, and their actors.
@@ -47,6 +53,8 @@ pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
     pub(crate) freeing: Freeing,
+    pub(crate) environments: Environments,
+    pub(crate) bundles: Arc<Bundles>,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -58,6 +66,8 @@ pub struct NodeContext {
 impl NodeContext {
     pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
         Arc::new(Self {
+            environments: Environments::new(parts.environments.clone()),
+            bundles: Arc::clone(&parts.bundles),
             parts,
             boards: Boards::default(),
             freeing: Freeing::default(),

@@ -26,6 +26,14 @@ pub enum SubmitErrorKind {
     PayloadMissing,
     /// The dataset's blob was not uploaded.
     DatasetNotUploaded,
+    /// The project's blob was not uploaded.
+    BundleMissing,
+    /// The project's blob is no bundle, or holds what none may hold.
+    BundleInvalid,
+    /// This node has no environment of that name.
+    EnvironmentNotFound,
+    /// No environment of this node has what the program needs.
+    EnvironmentMismatch,
     /// No run to resume.
     NothingToResume,
     /// The run does not exist.

@@ -31,7 +31,7 @@ pub(crate) use backoff::Backoff;
 pub(crate) use lost::shown_tail;
 pub(crate) use plan::WorkerKey;
 use work::Work;
-pub(crate) use workers::{load, threads_of, worker_id};
+pub(crate) use workers::{load, placed, threads_of, worker_id};
 
 /// A run that is not detached is cancelled when nobody has watched it as its driver for so long.
 const DRIVERLESS_MAX: Duration = Duration::from_secs(30);

@@ -5,8 +5,10 @@
 //! plain function decide (`evaluation/plan.rs`), and sends.
 
 mod board;
+mod bundles;
 mod container;
 mod context;
+mod environments;
 mod error;
 mod evaluation;
 mod evaluations;
@@ -26,13 +28,17 @@ mod tree;
 mod worker;
 
 pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
+pub use bundles::{BundleSettings, Bundles};
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
+pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentNeed, EnvironmentView, NamedEnvironment};
 pub use error::{SubmitError, SubmitErrorKind};
 pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
 pub use pools::{Pools, PoolsSettings};
 pub use proposing::By;
 pub use sessions::{AtHomeError, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};
-pub use submission::{Caller, Column, DatasetSource, EvaluationRequest, ResumeRequest, SubmitRequest, Submitted};
+pub use submission::{
+    Caller, Column, DatasetSource, EvaluationRequest, Placed, ResumeRequest, ShippedRequest, SubmitRequest, Submitted,
+};
 pub use tree::Tree;
 pub use worker::{WorkerService, WorkerState, WorkerView};

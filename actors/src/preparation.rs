@@ -1,6 +1,7 @@
 //! From a request to a run in the log: the program is loaded once as a check, in the worker that will then execute it.
 
 mod check;
+mod place;
 pub(crate) mod sources;
 mod specification;
 
@@ -32,7 +33,7 @@ pub(crate) async fn submit(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: SubmitRequest,
 ) -> Result<Submitted, SubmitError> {
-    let SubmitRequest { by, received, caller, evaluation, detach, resume, traceparent } = request;
+    let SubmitRequest { by, received, caller, mut evaluation, detach, resume, traceparent } = request;
     let own = context.parts.pools.own.as_deref();
     let caller = caller.admitted(own, &evaluation.environment);
     if let Some(why) = missing_variable(&caller.environment, &evaluation.environment_names, own.is_some()) {
@@ -40,11 +41,16 @@ pub(crate) async fn submit(
     }
     // They may have been uploaded to another node. What is nowhere is missed by those who read it.
     let _ = context.parts.consensus.obtain(uploads(&evaluation)).await;
+    let caller = match evaluation.shipped.take() {
+        Some(shipped) => place::submitted(context, caller, shipped).await?,
+        None => caller,
+    };
     let checked = check::check(context, &caller, Checking::submission(context, &evaluation).await?).await?;
     // From here until the log names them, nobody frees the dataset and the sources.
     let held = context.freeing.hold().await;
     let Specified { spec, mut notes } = specification::specify(context, &caller, &evaluation, &checked).await?;
-    let dataset = spec.dataset.digest;
+    let uploaded: Vec<Digest> =
+        std::iter::once(spec.dataset.digest).chain(spec.shipped.as_ref().and_then(|shipped| shipped.bundle)).collect();
     if resume {
         let found = context.parts.consensus.read_stale(|state| {
             let run = specification::newest_unfinished(state, spec.specification)?;
@@ -57,7 +63,7 @@ pub(crate) async fn submit(
         let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
         start(context, evaluations, run, handover, by, command).await?;
-        context.parts.blobs.unpin(&dataset);
+        uploaded.iter().for_each(|digest| context.parts.blobs.unpin(digest));
         return Ok(Submitted { run, resumed: true, notes });
     }
     let loaded = checked.into_loaded(&spec);
@@ -65,8 +71,8 @@ pub(crate) async fn submit(
     let run = RunId::from(Uuid::now_v7());
     context.parts.consensus.spread(&spec.blobs().collect::<Vec<_>>()).await?;
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
-    let run = start(context, evaluations, run, handover, by, Command::SubmitRun(Box::new(submission))).await?;
-    context.parts.blobs.unpin(&dataset);
+    let run = start(context, evaluations, run, handover, by, submission.into()).await?;
+    uploaded.iter().for_each(|digest| context.parts.blobs.unpin(digest));
     drop(held);
     Ok(Submitted { run, resumed: false, notes })
 }
@@ -77,7 +83,7 @@ pub(crate) async fn resume(
     evaluations: &ActorRef<EvaluationsMessage>,
     request: ResumeRequest,
 ) -> Result<Submitted, SubmitError> {
-    let ResumeRequest { by, received, caller, run, detach, traceparent } = request;
+    let ResumeRequest { by, received, caller, run, bundle, detach, traceparent } = request;
     let held = context.parts.consensus.read_stale(|state| state.run(run).cloned());
     let held = held.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
     let status = held.progress.status;
@@ -89,12 +95,21 @@ pub(crate) async fn resume(
     }
     // Another node may have taken the run in.
     context.parts.consensus.obtain(held.spec.blobs()).await?;
-    sources::unchanged(context, &held.spec).await?;
     // The run's own directory: relative names keep their meaning wherever the resume is typed.
     let admitted = caller.admitted(context.parts.pools.own.as_deref(), &held.spec.environment);
     let caller = Caller { directory: held.spec.directory.clone().into(), ..admitted };
-    let checked = check::check(context, &caller, Checking::stored(context, &held.spec).await?).await?;
-    specification::same_python(&held.spec, &checked)?;
+    let caller = match &held.spec.shipped {
+        Some(shipped) => {
+            place::same_bundle(shipped, bundle)?;
+            place::stored(context, caller, shipped).await?
+        }
+        None => {
+            sources::unchanged(context, &held.spec).await?;
+            caller
+        }
+    };
+    let checked = check::check(context, &caller, Checking::stored(context, &held.spec, &caller).await?).await?;
+    specification::same_python(&held.spec, &checked, &caller)?;
     let mut notes = specification::notes(&caller, &checked);
     // They were told when the run began, and where they came from then.
     notes.retain(|note| !note.starts_with("Inputs: "));
@@ -111,7 +126,8 @@ fn uploads(evaluation: &EvaluationRequest) -> impl Iterator<Item = Digest> + use
         DatasetSource::File { digest, .. } => Some(*digest),
         DatasetSource::Python(_) => None,
     };
-    dataset.into_iter().chain(payload_of(&evaluation.program))
+    let bundle = evaluation.shipped.as_ref().and_then(|shipped| shipped.bundle);
+    dataset.into_iter().chain(payload_of(&evaluation.program)).chain(bundle)
 }
 
 fn is_running(context: &NodeContext, run: RunId) -> bool {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
-use dspex_model::{Digest, RunId};
+use dspex_model::{Digest, RunId, Shipped};
 
+use crate::bundles::Bundle;
+use crate::environments::EnvironmentNeed;
 use crate::proposing::By;
 
 /// What only the caller can hand over. Held in memory while the run executes, never stored.
@@ -19,6 +22,36 @@ pub struct Caller {
     pub interpreter: PathBuf,
     /// Why that one.
     pub interpreter_reason: String,
+    /// Of a run whose code was sent along; directory and interpreter are this node's then.
+    pub placed: Option<Placed>,
+}
+
+/// Where code that was sent along lies on this node.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// The project: it stays where it is while somebody has this.
+    pub(crate) bundle: Option<Arc<Bundle>>,
+    /// Whole paths of what is imported from.
+    pub(crate) path: Vec<String>,
+    /// The caller's own directory, on the caller's machine.
+    pub(crate) from: PathBuf,
+    /// What is stored of it.
+    pub(crate) shipped: Shipped,
+}
+
+/// Code that was sent along, and the environment that it needs.
+#[derive(Clone, Debug)]
+pub struct ShippedRequest {
+    /// The project's blob.
+    pub bundle: Option<Digest>,
+    /// Where workers start, from the project's root.
+    pub directory: String,
+    /// What is imported from, from the project's root.
+    pub path: Vec<String>,
+    /// What the environment must have.
+    pub need: Option<EnvironmentNeed>,
+    /// This environment, whatever it has.
+    pub environment: Option<String>,
 }
 
 impl Caller {
@@ -85,6 +118,8 @@ pub struct EvaluationRequest {
     pub environment: Vec<(String, String)>,
     /// `--env NAME`.
     pub environment_names: Vec<String>,
+    /// For a node that does not share the caller's file system.
+    pub shipped: Option<ShippedRequest>,
 }
 
 /// Where the examples come from.
@@ -148,6 +183,8 @@ pub struct ResumeRequest {
     pub caller: Caller,
     /// Which run.
     pub run: RunId,
+    /// The project as it is now, where the caller says so.
+    pub bundle: Option<Digest>,
     /// Goes on without its driver.
     pub detach: bool,
     /// W3C trace context of the caller.

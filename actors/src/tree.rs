@@ -32,6 +32,7 @@ use tracing::{debug, error, warn};
 
 use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
+use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::freeing::PIN_FOR;
@@ -223,7 +224,36 @@ impl Tree {
         views.get(id).is_some_and(|(_, actor)| actor.cast(message).is_ok())
     }
 
-    /// The Python environments of this node.
+    /// In which code is executed that was sent along: what each of them has, or why it cannot be used.
+    pub async fn environments(&self) -> Vec<EnvironmentView> {
+        let NodeContext { environments, parts, .. } = &*self.context;
+        let own = parts.pools.own.as_ref().map(|own| own.environment.clone()).unwrap_or_default();
+        environments.views(&parts.zygotes, &own).await
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When there is none of this name.
+    pub async fn environment(&self, name: &str) -> Result<EnvironmentView, SubmitError> {
+        let NodeContext { environments, parts, .. } = &*self.context;
+        let named = environments.find(name)?.clone();
+        let own = parts.pools.own.as_ref().map(|own| own.environment.clone()).unwrap_or_default();
+        let facts = environments.facts(&named, &parts.zygotes, &own).await;
+        Ok(EnvironmentView { named, facts })
+    }
+
+    /// An upload that is here already is kept as if it came now; `false`: it is not here.
+    ///
+    /// # Errors
+    /// When the blobs cannot be read.
+    pub async fn keep_blob(&self, digest: Digest) -> std::io::Result<bool> {
+        let blobs = self.context.parts.blobs.clone();
+        let missing = tokio::task::spawn_blocking(move || blobs.missing(&[digest], Some(PIN_FOR))).await;
+        Ok(missing.map_err(std::io::Error::other)??.is_empty())
+    }
+
+    /// The zygotes of this node.
     pub fn zygotes(&self) -> dspex_python::Zygotes {
         self.context.parts.zygotes.clone()
     }

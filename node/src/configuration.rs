@@ -5,6 +5,7 @@
 
 mod check;
 mod command;
+mod environments;
 mod key;
 mod kind;
 mod layers;
@@ -32,6 +33,7 @@ use crate::workplace;
 
 pub(crate) use check::{problems, wrong_paths};
 pub(crate) use command::run;
+use environments::{BundlesSection, EnvironmentSection};
 use key::host_name;
 pub(crate) use kind::is_host_and_port;
 pub(crate) use layers::Layers;
@@ -53,6 +55,8 @@ pub(crate) struct Configuration {
     api: ApiSection,
     http: HttpSection,
     pub python: PythonSection,
+    environments: BTreeMap<String, EnvironmentSection>,
+    bundles: BundlesSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
     #[serde(skip)]

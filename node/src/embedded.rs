@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use dspex_actors::BundleSettings;
 use dspex_model::NodeInfo;
 
 use crate::configuration::{self, Configuration};
@@ -24,6 +25,8 @@ pub(crate) fn run(home: &Path) -> i32 {
             home: home.to_path_buf(),
             listeners: Listeners::Socket(home.join("node.sock")),
             pools: configuration.pools(life::cpus(), None),
+            environments: Vec::new(),
+            bundles: BundleSettings::default(),
             is_embedded: true,
             idle_max: Some(IDLE_MAX),
             peers: None,

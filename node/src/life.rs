@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{NodeParts, PoolsSettings, Tree};
+use dspex_actors::{BundleSettings, Bundles, NamedEnvironment, NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
 use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans, remove_left_groups};
@@ -43,6 +43,10 @@ pub(crate) struct Setup {
     pub home: PathBuf,
     pub listeners: Listeners,
     pub pools: PoolsSettings,
+    /// In which code is executed that was sent along; an embedded node has none.
+    pub environments: Vec<NamedEnvironment>,
+    /// How much room that code has.
+    pub bundles: BundleSettings,
     /// Each caller brings its own environment.
     pub is_embedded: bool,
     /// Without calls and runs for so long, it ends.
@@ -96,6 +100,9 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
     }
+    let bundles = Bundles::open(&home.join("bundles"), setup.bundles);
+    let shipped = Shipped { environments: setup.environments, bundles: Arc::new(bundles) };
+    let tree = start_tree(home, &data, &consensus, setup.pools, shipped).await?;
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
     let node = Node {
@@ -199,11 +206,18 @@ async fn hand_over(consensus: &Consensus) {
     }
 }
 
+/// For code that was sent along.
+struct Shipped {
+    environments: Vec<NamedEnvironment>,
+    bundles: Arc<Bundles>,
+}
+
 async fn start_tree(
     home: &Path,
     data: &DataDirectory,
     consensus: &Consensus,
     pools: PoolsSettings,
+    shipped: Shipped,
 ) -> Result<Tree, Failure> {
     let processes = home.join("processes");
     let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
@@ -225,6 +239,8 @@ async fn start_tree(
         cpus: cpus(),
         pools,
         remote: Arc::new(Homes::new(consensus.clone())),
+        environments: shipped.environments,
+        bundles: shipped.bundles,
     };
     Tree::start(parts).await.map_err(Failure::other)
 }

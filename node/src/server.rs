@@ -18,6 +18,7 @@ use axum::Extension;
 use dspex_api::v1::admin_server::AdminServer;
 use dspex_api::v1::blobs_server::BlobsServer;
 use dspex_api::v1::cluster_server::ClusterServer;
+use dspex_api::v1::environments_server::EnvironmentsServer;
 use dspex_api::v1::pools_server::PoolsServer;
 use dspex_api::v1::runs_server::RunsServer;
 use dspex_api::v1::sessions_server::SessionsServer;
@@ -32,7 +33,9 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 use tracing::warn;
 
-use crate::service::{AdminService, BlobsService, ClusterService, Node, PoolsService, RunsService, SessionsService};
+use crate::service::{
+    AdminService, BlobsService, ClusterService, EnvironmentsService, Node, PoolsService, RunsService, SessionsService,
+};
 use access::Access;
 use incoming::{Door, Language};
 use names::Names;
@@ -182,6 +185,7 @@ async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
         .add_service(blobs)
         .add_service(SessionsServer::new(SessionsService::new(Arc::clone(&node))))
         .add_service(ClusterServer::new(ClusterService::new(Arc::clone(&node))))
+        .add_service(EnvironmentsServer::new(EnvironmentsService::new(Arc::clone(&node))))
         .add_service(AdminServer::new(AdminService::new(node))))
 }
 

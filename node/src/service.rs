@@ -3,6 +3,7 @@
 mod admin;
 mod blobs;
 mod cluster;
+mod environments;
 mod errors;
 mod executing;
 mod pools;
@@ -31,6 +32,7 @@ pub(crate) use admin::AdminService;
 pub(crate) use blobs::BlobsService;
 pub(crate) use cluster::ClusterService;
 pub(crate) use executing::{Homes, Inference};
+pub(crate) use environments::EnvironmentsService;
 pub(crate) use pools::PoolsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;

@@ -69,6 +69,8 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
         home: configuration.data_dir.clone(),
         listeners: Listeners::Tcp(Tcp { api, http, token, tls }),
         pools,
+        environments: configuration.environments().map_err(Failure::configuration)?,
+        bundles: configuration.bundles(),
         is_embedded: false,
         idle_max: None,
         peers,
@@ -99,7 +101,13 @@ fn own_caller(configuration: &Configuration) -> Result<Caller, Problem> {
         .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
         .collect();
     let directory = python.directory.clone().unwrap_or_else(|| configuration.data_dir.clone());
-    Ok(Caller { directory, environment, interpreter, interpreter_reason: "python.interpreter".to_owned() })
+    Ok(Caller {
+        directory,
+        environment,
+        interpreter,
+        interpreter_reason: "python.interpreter".to_owned(),
+        placed: None,
+    })
 }
 
 /// The token of this node, a copy of which lies where the commands of its user look for it.

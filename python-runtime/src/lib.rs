@@ -5,6 +5,7 @@
 //! whoever owns a worker sends it frames and reads its events. The wire contract is `PROTOCOL.md`.
 
 pub mod environment;
+mod facts;
 mod memory;
 mod output;
 pub mod package;
@@ -16,6 +17,7 @@ mod zygote;
 mod zygotes;
 
 pub use environment::{Environment, startup_environment};
+pub use facts::Facts;
 pub use memory::{MemoryLimit, beyond_limit, memory_of, probe_cgroup, remove_left_groups};
 pub use output::{OutputLine, OutputTail};
 pub use package::Package;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::environment::{Environment, digest, startup_environment};
+use crate::facts::{self, Facts};
 use crate::package::Package;
 use crate::registry::Registry;
 use crate::zygote::{Launch, StartError, Zygote, start};
@@ -81,6 +82,17 @@ impl Zygotes {
         };
         let outcome = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         outcome.unwrap_or(Err(StartError::Stopping))
+    }
+
+    /// What an interpreter says of itself and of what is installed for it. It imports nothing of that, and no zygote is started.
+    ///
+    /// # Errors
+    /// Why it does not say it.
+    pub async fn facts(&self, interpreter: &Path, environment: &Environment) -> Result<Facts, String> {
+        let package = self.shared.package.clone();
+        let verified = tokio::task::spawn_blocking(move || package.verify()).await;
+        verified.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        facts::ask(interpreter, &startup_environment(environment), self.shared.package.directory()).await
     }
 
     /// Those that run.

@@ -18,11 +18,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-simulation", &["dspex-model", "dspex-simulation-runtime"]),
     ("dspex-simulation-runtime", &[]),
     ("dspex-python", &["dspex-model", "dspex-telemetry"]),
-    ("dspex-actors", &["dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"]),
+    (
+        "dspex-actors",
+        &["dspex-bundle", "dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"],
+    ),
     ("dspex-telemetry", &[]),
     ("dspex-transport", &[]),
     ("dspex-api", &[]),
-    ("dspex-cli", &["dspex-api"]),
+    ("dspex-bundle", &[]),
+    ("dspex-cli", &["dspex-api", "dspex-bundle"]),
     (
         "dspex",
         &[
@@ -54,6 +58,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tokio-rustls", &["dspex-transport", "dspex-tests"]),
     ("rcgen", &["dspex-transport", "dspex-tests"]),
     ("parquet", &["dspex-cli"]),
+    ("ignore", &["dspex-cli"]),
+    ("memchr", &["dspex-bundle"]),
     ("clap", &["dspex-cli", "dspex", "dspex-chaos"]),
     // The tests' example `consensus_load`, the client of the benchmarks, speaks to etcd, too; a test stands for a browser.
     ("tonic", &["dspex-api", "dspex", "dspex-tests"]),

@@ -12,6 +12,7 @@ use super::EvaluationMessage;
 use super::plan::{Cause, WorkerKey};
 use super::work::Work;
 use crate::run_workers::RunWorkersMessage;
+use crate::submission::Caller;
 use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};
 
 /// A worker of the run.
@@ -72,7 +73,8 @@ impl Work {
             None => {
                 let threads = free.div_ceil(places_left.max(1));
                 let caller = Arc::clone(&self.arguments.caller);
-                (threads, Origin::Launch { caller, load: load(&self.spec, threads, self.payload.clone()) }, worker_id())
+                let load = load(&self.spec, threads, self.payload.clone(), &caller);
+                (threads, Origin::Launch { caller, load }, worker_id())
             }
         };
         let place = WorkerPlace {
@@ -142,8 +144,8 @@ pub(crate) fn worker_id() -> String {
 }
 
 /// What a worker of a stored run loads. The rows come with the orders, so the dataset is not loaded again.
-pub(crate) fn load(spec: &RunSpec, threads: u32, payload: Option<Bytes>) -> Load {
-    Load {
+pub(crate) fn load(spec: &RunSpec, threads: u32, payload: Option<Bytes>, caller: &Caller) -> Load {
+    let load = Load {
         protocol: PROTOCOL_VERSION,
         threads,
         program: spec.program.clone(),
@@ -161,7 +163,17 @@ pub(crate) fn load(spec: &RunSpec, threads: u32, payload: Option<Bytes>) -> Load
             ScoreKind::Integer | ScoreKind::Boolean => Number::Integer(spec.failure_score.value as i64),
             ScoreKind::Float | ScoreKind::Object => Number::Float(spec.failure_score.value),
         },
-    }
+        root: None,
+        path: None,
+    };
+    placed(load, caller)
+}
+
+/// With a word on where code lies that was sent along.
+pub(crate) fn placed(load: Load, caller: &Caller) -> Load {
+    let Some(placed) = &caller.placed else { return load };
+    let root = placed.bundle.as_ref().map(|bundle| bundle.root().to_string_lossy().into_owned());
+    Load { root, path: Some(placed.path.clone()), ..load }
 }
 
 impl std::fmt::Debug for Member {

@@ -65,16 +65,18 @@ impl Checking {
             limit: request.limit.map(u64::from),
             text_cells,
             payload,
+            root: None,
+            path: None,
             failure_score: Number::Float(request.failure_score.unwrap_or(0.0)),
         };
         Ok(Self { load, num_threads: request.num_threads, workers: request.workers })
     }
 
     /// A stored run: its rows are there.
-    pub(super) async fn stored(context: &NodeContext, spec: &RunSpec) -> Result<Self, SubmitError> {
+    pub(super) async fn stored(context: &NodeContext, spec: &RunSpec, caller: &Caller) -> Result<Self, SubmitError> {
         let payload = payload::read(&context.parts.blobs, &spec.program).await?;
         Ok(Self {
-            load: evaluation::load(spec, 1, payload),
+            load: evaluation::load(spec, 1, payload, caller),
             num_threads: Some(spec.num_threads),
             workers: Some(spec.workers),
         })
@@ -94,7 +96,7 @@ pub(super) struct Checked {
 pub(super) async fn check(
     context: &Arc<NodeContext>,
     caller: &Caller,
-    mut checking: Checking,
+    checking: Checking,
 ) -> Result<Checked, SubmitError> {
     let permit = capacity(context).await?;
     let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
@@ -103,9 +105,9 @@ pub(super) async fn check(
     let num_threads = checking.num_threads.unwrap_or(NUM_THREADS);
     let workers = checking.workers.unwrap_or_else(|| default_workers(context, num_threads));
     let threads = threads_of(num_threads, workers, 0);
-    checking.load.threads = threads;
+    let load = Load { threads, ..evaluation::placed(checking.load, caller) };
     let ended = |error: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::WorkerEnded, error);
-    process.handle.send(&ToWorker::Load(Box::new(checking.load))).await.map_err(|error| ended(&error))?;
+    process.handle.send(&ToWorker::Load(Box::new(load))).await.map_err(|error| ended(&error))?;
     let loading = loaded(context, &mut process);
     let (loaded, rows) = tokio::time::timeout(LOAD_LIMIT, loading)
         .await

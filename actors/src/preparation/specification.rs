@@ -1,8 +1,10 @@
 //! From a request and a loaded program to the run's specification, with every default filled in.
 
-use dspex_model::{Dataset, Digest, RunId, RunSpec, RunStatus, Score, ScoreKind, State, SumRule};
+use std::path::Path;
+
+use dspex_model::{Dataset, Digest, RunId, RunSpec, RunStatus, Score, ScoreKind, Shipped, State, SumRule};
 use dspex_python::protocol::{self, InputsFrom};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::check::{Checked, NUM_THREADS, default_workers};
 use super::sources;
@@ -60,7 +62,7 @@ pub(super) async fn specify(
         max_errors: request.max_errors.unwrap_or(configured_errors),
         failure_score: Score { value: request.failure_score.unwrap_or(0.0), kind: ScoreKind::Float },
         environment: request.environment.clone(),
-        directory: caller.directory.to_string_lossy().into_owned(),
+        directory: told_directory(caller).to_string_lossy().into_owned(),
         interpreter: caller.interpreter.to_string_lossy().into_owned(),
         python_version: checked.ready.python.clone(),
         dspy_version: checked.ready.dspy.clone(),
@@ -70,6 +72,7 @@ pub(super) async fn specify(
         },
         sources: sources::store(context, &loaded.sources).await?,
         specification: Digest([0; 32]),
+        shipped: caller.placed.as_ref().map(|placed| Box::new(placed.shipped.clone())),
     };
     spec.specification = specification(&spec);
     Ok(Specified { spec, notes })
@@ -137,9 +140,14 @@ fn inputs_present(name: &str, columns: &[Column], inputs: &[String]) -> Result<(
     Ok(())
 }
 
+/// Where the command was typed: what was sent along lies elsewhere, and nobody knows that place.
+fn told_directory(caller: &Caller) -> &Path {
+    caller.placed.as_ref().map_or(&caller.directory, |placed| &placed.from)
+}
+
 /// A digest of everything that decides the result, and nothing that only decides how fast it comes.
 fn specification(spec: &RunSpec) -> Digest {
-    let canonical = json!({
+    let mut canonical = json!({
         "version": 1,
         "program": spec.program,
         "metric": spec.metric,
@@ -158,7 +166,21 @@ fn specification(spec: &RunSpec) -> Digest {
         "dspy": spec.dspy_version,
         "sources": spec.sources.to_string(),
     });
+    if let Some(shipped) = &spec.shipped {
+        sent_along(&mut canonical, shipped);
+    }
     Digest::of(canonical.to_string().as_bytes())
+}
+
+/// The project decides, wherever it lay and lies, in the place of single files.
+fn sent_along(canonical: &mut Value, shipped: &Shipped) {
+    canonical["version"] = json!(2);
+    canonical["directory"] = json!(shipped.directory);
+    canonical["sources"] = json!(shipped.bundle.map(|bundle| bundle.to_string()));
+    canonical["path"] = json!(shipped.path);
+    canonical["fingerprint"] = json!(shipped.fingerprint);
+    // One that was forced may have anything.
+    canonical["forced"] = json!(shipped.fingerprint.is_empty().then_some(&shipped.environment));
 }
 
 /// The newest run with this specification that can be continued or is running.
@@ -195,14 +217,20 @@ pub(super) fn nothing_to_resume() -> SubmitError {
 }
 
 /// A resume with another Python or dspy would mix results.
-pub(super) fn same_python(spec: &RunSpec, checked: &Checked) -> Result<(), SubmitError> {
+pub(super) fn same_python(spec: &RunSpec, checked: &Checked, caller: &Caller) -> Result<(), SubmitError> {
     let now = (&checked.ready.python, &checked.ready.dspy);
     if now == (&spec.python_version, &spec.dspy_version) {
         return Ok(());
     }
+    let what_to_do = match &caller.placed {
+        Some(placed) => {
+            format!("put the environment {} of this node back, or start a new run", placed.shipped.environment)
+        }
+        None => format!("choose the former with --python {}", spec.interpreter),
+    };
     let message = format!(
-        "the run was started with Python {} and dspy {}, this is Python {} and dspy {}: choose the former with --python {}",
-        spec.python_version, spec.dspy_version, now.0, now.1, spec.interpreter
+        "the run was started with Python {} and dspy {}, this is Python {} and dspy {}: {what_to_do}",
+        spec.python_version, spec.dspy_version, now.0, now.1
     );
     Err(SubmitError::new(SubmitErrorKind::SourcesChanged, message))
 }

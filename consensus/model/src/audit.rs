@@ -28,7 +28,9 @@ pub struct AuditEntry {
 /// The entry for a command, if it belongs into the trail: what changes the cluster, or removes what others made.
 pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcome) -> Option<AuditEntry> {
     let (action, subject) = match command {
-        Command::SubmitRun(submission) => ("run submit", submission.run.to_string()),
+        Command::SubmitRun(submission) | Command::SubmitShippedRun { submission, .. } => {
+            ("run submit", submission.run.to_string())
+        }
         Command::CancelRun { run, .. } => ("run cancel", run.to_string()),
         Command::ResumeRun { run, .. } => ("run resume", run.to_string()),
         Command::DeleteRun { run } => ("run delete", run.to_string()),

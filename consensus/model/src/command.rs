@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId};
+use crate::{
+    Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, Shipped, TokenId,
+};
 
 /// An intent; becomes an entry of the log as part of a [`crate::Proposal`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +128,23 @@ pub enum Command {
     },
     /// What an execution at a session's home made of the session, with its result.
     WriteExecuted(Box<ExecutedWrite>),
+    /// A new run whose code was sent along.
+    SubmitShippedRun {
+        /// The run; without what was shipped, which has no place in its bytes.
+        submission: Box<RunSubmission>,
+        /// The code.
+        shipped: Box<Shipped>,
+    },
+}
+
+impl From<RunSubmission> for Command {
+    /// The command for a new run: which one depends on whether its code was sent along.
+    fn from(mut submission: RunSubmission) -> Self {
+        match submission.spec.shipped.take() {
+            None => Self::SubmitRun(Box::new(submission)),
+            Some(shipped) => Self::SubmitShippedRun { submission: Box::new(submission), shipped },
+        }
+    }
 }
 
 /// The outcome of an execution that changed its session.

@@ -1,10 +1,11 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
 use crate::record::{Key, Record};
+use crate::transition::tests::spec;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome,
-    Proposal, Rejection, RequestId, Role, RunId, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
-    SessionVersion, Token, TokenId,
+    Proposal, Rejection, RequestId, Role, RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome,
+    SessionId, SessionInfo, SessionVersion, Shipped, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -57,7 +58,19 @@ fn commands() -> Vec<Command> {
             change: SessionChange { replace: false, removed: vec![text("m")], set: vec![(text("n"), text("1"))] },
             result: Some(vec![1, 2]),
         })),
+        Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
     ]
+}
+
+fn shipped_spec() -> RunSpec {
+    let shipped = Shipped {
+        bundle: Some(Digest::of(b"bundle")),
+        directory: text("d"),
+        path: vec![text("src")],
+        environment: text("e"),
+        fingerprint: vec![(text("python"), text("3.11"))],
+    };
+    RunSpec { shipped: Some(Box::new(shipped)), ..spec(2, 10) }
 }
 
 fn node_info() -> NodeInfo {
@@ -93,6 +106,8 @@ fn records() -> Vec<Record> {
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),
         Record::SessionHome(session(), SessionHome { node: NodeId(3), epoch: 4 }),
         Record::Executed(RequestId { request: 1, client: 2 }, vec![1, 2]),
+        Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
+        Record::RunSpec(RunId(7), Box::new(shipped_spec())),
     ]
 }
 

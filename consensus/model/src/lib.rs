@@ -28,6 +28,7 @@ mod run_digest;
 mod score;
 mod session;
 mod sessions;
+mod shipped;
 mod state;
 mod tokens;
 mod transition;
@@ -59,5 +60,6 @@ pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
+pub use shipped::Shipped;
 pub use state::{Applied, State};
 pub use transition::EXECUTED_BYTES_MAX;

@@ -3,7 +3,7 @@
 use crate::codec::{self, CodecError, damaged};
 use crate::{
     AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    SessionHome, SessionId, SessionInfo, SessionVersion, Shipped, Token, TokenId,
 };
 
 /// A record that was written (`Some`) or removed (`None`).
@@ -30,6 +30,8 @@ const TAG_SESSION_HOME: u8 = 0x32;
 const TAG_EXECUTED: u8 = 0x33;
 
 const VERSION: u8 = 1;
+/// Of a run's specification, with what was shipped behind it. One without is written as ever.
+const VERSION_SHIPPED: u8 = 2;
 
 /// What a record is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,7 +166,7 @@ impl Record {
             Self::Node(_, node) => codec::encode("a node", VERSION, node),
             Self::Token(_, token) => codec::encode("a token", VERSION, token),
             Self::Audit(_, entry) => codec::encode("an audit entry", VERSION, entry),
-            Self::RunSpec(_, spec) => codec::encode("a run's specification", VERSION, spec),
+            Self::RunSpec(_, spec) => encode_spec(spec),
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
@@ -183,7 +185,7 @@ impl Record {
             Key::Node(node) => Self::Node(node, codec::decode("a node", VERSION, bytes)?),
             Key::Token(token) => Self::Token(token, codec::decode("a token", VERSION, bytes)?),
             Key::Audit(number) => Self::Audit(number, codec::decode("an audit entry", VERSION, bytes)?),
-            Key::RunSpec(run) => Self::RunSpec(run, codec::decode("a run's specification", VERSION, bytes)?),
+            Key::RunSpec(run) => Self::RunSpec(run, Box::new(decode_spec(bytes)?)),
             Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
             Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),
             Key::Request(id) => Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?),
@@ -195,4 +197,21 @@ impl Record {
             Key::Executed(id) => Self::Executed(id, codec::decode("a request's result", VERSION, bytes)?),
         })
     }
+}
+
+const SPEC: &str = "a run's specification";
+
+fn encode_spec(spec: &RunSpec) -> Result<Vec<u8>, CodecError> {
+    match &spec.shipped {
+        None => codec::encode(SPEC, VERSION, spec),
+        Some(shipped) => codec::encode(SPEC, VERSION_SHIPPED, &(spec, shipped)),
+    }
+}
+
+fn decode_spec(bytes: &[u8]) -> Result<RunSpec, CodecError> {
+    if bytes.first() == Some(&VERSION) {
+        return codec::decode(SPEC, VERSION, bytes);
+    }
+    let (spec, shipped): (RunSpec, Box<Shipped>) = codec::decode(SPEC, VERSION_SHIPPED, bytes)?;
+    Ok(RunSpec { shipped: Some(shipped), ..spec })
 }

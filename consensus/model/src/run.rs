@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, NodeId, Score, SumRule, payload_of};
+use crate::{Digest, NodeId, Score, Shipped, SumRule, payload_of};
 
 /// How long a run is kept after its end, in milliseconds of log time: 30 days.
 pub const RUN_RETENTION_MS: u64 = 30 * 24 * 3600 * 1000;
@@ -63,12 +63,17 @@ pub struct RunSpec {
     pub sources: Digest,
     /// Digest of everything that decides the result; `--resume` without an id looks for it.
     pub specification: Digest,
+    /// Code that was sent along; `None`: the run lies in a directory of its node. It came later than the bytes of the rest, so it
+    /// stands behind them in a record and beside them in a command, never among them.
+    #[serde(skip)]
+    pub shipped: Option<Box<Shipped>>,
 }
 
 impl RunSpec {
     /// Every blob that it refers to.
     pub fn blobs(&self) -> impl Iterator<Item = Digest> + use<> {
-        [self.dataset.digest, self.sources].into_iter().chain(payload_of(&self.program))
+        let bundle = self.shipped.as_ref().and_then(|shipped| shipped.bundle);
+        [self.dataset.digest, self.sources].into_iter().chain(payload_of(&self.program)).chain(bundle)
     }
 }
 

@@ -171,6 +171,9 @@ impl State {
                 transition::house_session(self, session, *node, *expected_epoch)
             }
             Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
+            Command::SubmitShippedRun { submission, shipped } => {
+                transition::submit_shipped_run(self, submission, shipped)
+            }
         }
     }
 

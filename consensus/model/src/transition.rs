@@ -16,6 +16,7 @@ mod restore;
 mod resume_run;
 mod revoke_token;
 mod submit_run;
+mod submit_shipped_run;
 mod update_session;
 mod write_executed;
 
@@ -35,6 +36,7 @@ pub(crate) use restore::restore;
 pub(crate) use resume_run::resume_run;
 pub(crate) use revoke_token::revoke_token;
 pub(crate) use submit_run::submit_run;
+pub(crate) use submit_shipped_run::submit_shipped_run;
 pub(crate) use update_session::update_session;
 pub use write_executed::EXECUTED_BYTES_MAX;
 pub(crate) use write_executed::write_executed;
@@ -111,4 +113,4 @@ fn cut(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

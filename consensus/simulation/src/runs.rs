@@ -94,5 +94,6 @@ fn specification(dataset: Digest, sources: Digest) -> RunSpec {
         sum_rule: SumRule::Plain,
         sources,
         specification: Digest::of(b"specification"),
+        shipped: None,
     }
 }

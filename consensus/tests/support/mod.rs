@@ -87,6 +87,7 @@ pub fn submit(number: u128) -> Proposal {
         sum_rule: SumRule::Plain,
         sources: Digest::of(NAMED[1]),
         specification: Digest::of(b"specification"),
+        shipped: None,
     };
     let submission = RunSubmission { run: RunId(number), owner: NodeId(1), detached: true, spec };
     Proposal::internal(Command::SubmitRun(Box::new(submission)))

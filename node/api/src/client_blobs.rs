@@ -8,7 +8,7 @@ use tonic::codegen::tokio_stream::Stream;
 use crate::ApiError;
 use crate::client::{Client, Transport, message_limit};
 use crate::v1::blobs_client::BlobsClient;
-use crate::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
+use crate::v1::{BlobChunk, GetBlobRequest, KeepBlobRequest, PutBlobResponse};
 
 /// A part of an upload.
 #[derive(Debug, Clone)]
@@ -60,6 +60,14 @@ impl Client {
         Box::pin(async move {
             let chunks = Chunks { parts, has_ended: false };
             self.bounded("upload", self.limits.load, self.blobs().put(chunks)).await
+        })
+    }
+
+    /// Keeps a blob as an upload of it would; `false`: the node does not have it.
+    pub fn keep_blob<'a>(&'a self, digest: &'a str) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(async move {
+            let request = KeepBlobRequest { digest: digest.to_owned() };
+            Ok(self.bounded("keep blob", self.limits.call, self.blobs().keep(request)).await?.present)
         })
     }
 

@@ -132,6 +132,18 @@ reasons! {
     SNAPSHOT_DAMAGED;
     /// The snapshot's file was written by a newer version.
     SNAPSHOT_NEWER;
+    /// The bundle was not uploaded, or is not kept: send it again.
+    BUNDLE_MISSING;
+    /// The bundle is none, or holds what no bundle may hold: a link out of the project, for instance.
+    BUNDLE_INVALID;
+    /// The project cannot be packed: too many files, a link out of it, a file outside of it.
+    PROJECT_INVALID;
+    /// What was to be sent contains the value of a secret of the caller's environment.
+    SECRET_FOUND;
+    /// The node has no environment of this name.
+    ENVIRONMENT_NOT_FOUND;
+    /// No environment of the node agrees with what the program needs.
+    ENVIRONMENT_MISMATCH;
     /// A value exceeds its limit.
     TOO_LARGE;
     /// The disk is full.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, config, doctor, eval, local, member, pool, run, session, snapshot, token, worker,
+    audit, cert, cluster, completion, config, doctor, env, eval, local, member, pool, run, session, snapshot, token,
+    worker,
 };
 use crate::output::Format;
 use crate::{demo, dev};
@@ -86,6 +87,8 @@ pub enum Command {
     Pool(pool::Options),
     /// List, drain and restart the Python processes of a node
     Worker(worker::Options),
+    /// Show the Pythons in which a node executes what is sent to it
+    Env(env::Options),
     /// Create, show, change and delete replicated sessions
     Session(session::Options),
     /// Show the cluster: its members, its health, a digest of its state

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod completion;
 pub mod config;
 pub mod doctor;
+pub mod env;
 pub mod eval;
 pub mod local;
 pub mod member;

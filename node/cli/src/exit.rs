@@ -53,11 +53,17 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::RUN_RUNNING
         | reason::SOURCES_CHANGED
         | reason::PAYLOAD_MISSING
+        | reason::BUNDLE_MISSING
+        | reason::BUNDLE_INVALID
+        | reason::PROJECT_INVALID
+        | reason::SECRET_FOUND
+        | reason::ENVIRONMENT_MISMATCH
         | reason::DATA_DIRECTORY_NOT_EMPTY
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
-        reason::SESSION_NOT_FOUND
+        reason::ENVIRONMENT_NOT_FOUND
+        | reason::SESSION_NOT_FOUND
         | reason::SESSION_VERSION_NOT_FOUND
         | reason::MEMBER_NOT_FOUND
         | reason::MEMBER_AMBIGUOUS
@@ -120,6 +126,9 @@ mod tests {
             (reason::RUN_AMBIGUOUS, NOT_FOUND),
             (reason::NO_RUN_TO_RESUME, NOT_FOUND),
             (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
+            (reason::SECRET_FOUND, USAGE),
+            (reason::ENVIRONMENT_MISMATCH, USAGE),
+            (reason::ENVIRONMENT_NOT_FOUND, NOT_FOUND),
             (reason::POOL_FULL, LIMIT),
             (reason::SNAPSHOT_BUSY, LIMIT),
             (reason::SNAPSHOT_DAMAGED, FAILED),

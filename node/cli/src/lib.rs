@@ -25,6 +25,7 @@ mod invocation;
 mod listing;
 pub mod output;
 mod process;
+mod project;
 mod repeat;
 mod result;
 mod run_id;

@@ -13,7 +13,8 @@ use super::pools::WORKERS_MAX;
 /// A key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
-    /// Empty at the top; `pools.*` stands for the section of each class of pools.
+    /// Empty at the top; `pools.*` stands for the section of each class of pools, `environments.*` for that of each environment,
+    /// whose names are the file's own.
     pub section: &'static str,
     pub name: &'static str,
     pub kind: Kind,
@@ -45,6 +46,10 @@ pub(crate) struct FullKey {
 
 /// The section of a class of pools.
 pub(super) const OF_POOLS: &str = "pools.*";
+/// The section of an environment.
+pub(super) const OF_ENVIRONMENTS: &str = "environments.*";
+/// What stands before an environment's name.
+const ENVIRONMENTS: &str = "environments";
 
 const fn key(section: &'static str, name: &'static str, kind: Kind, preset: Preset, says: &'static str) -> Key {
     Key { section, name, kind, preset, says }
@@ -151,6 +156,27 @@ pub(crate) const KEYS: &[Key] = &[
         Preset::Nothing("none"),
         "names of the node's own variables that workers get, besides `PATH`, `HOME` and the like",
     ),
+    key(
+        OF_ENVIRONMENTS,
+        "python",
+        Kind::Beside,
+        Preset::Nothing("none: it must be set"),
+        "another Python in which programs are executed that were sent to the node; it has dspy. That of `[python]` is `default`",
+    ),
+    key(
+        "bundles",
+        "size_max",
+        Kind::Size,
+        Preset::Text("256MiB"),
+        "the files of one project that is sent to the node, together",
+    ),
+    key(
+        "bundles",
+        "cache_max",
+        Kind::Size,
+        Preset::Text("2GiB"),
+        "what sent projects may take unpacked; those of runs under way stay, of the others the one goes first that was not used the longest",
+    ),
     of_pool("workers", count(1, WORKERS_MAX), "Python processes"),
     of_pool("threads", count(1, 4096), "calls in execution at once in each"),
     of_pool("startup_timeout_s", POSITIVE, "for a worker, from its fork until it serves"),
@@ -167,7 +193,7 @@ pub(crate) const KEYS: &[Key] = &[
     of_pool("directory", Kind::Beside, "where workers start; without it as for `python`"),
 ];
 
-/// All of them by their full names, in the order of the table.
+/// All of them by their full names, in the order of the table; without those of environments, whose names are not known.
 pub(crate) fn all() -> impl Iterator<Item = FullKey> {
     let plain = |key: &'static Key| {
         let name = join(key.section, key.name);
@@ -177,25 +203,43 @@ pub(crate) fn all() -> impl Iterator<Item = FullKey> {
         let keys = KEYS.iter().filter(|key| key.section == OF_POOLS);
         keys.map(move |key| FullKey { name: format!("pools.{class}.{}", key.name), key, class: Some(class) })
     };
-    let outside = KEYS.iter().filter(|key| key.section != OF_POOLS).map(plain);
+    let outside = KEYS.iter().filter(|key| ![OF_POOLS, OF_ENVIRONMENTS].contains(&key.section)).map(plain);
     outside.chain(PoolClass::ALL.into_iter().flat_map(of_pools))
+}
+
+/// Those of the environment with this name.
+pub(super) fn of_environment(environment: &str) -> impl Iterator<Item = FullKey> {
+    let keys = KEYS.iter().filter(|key| key.section == OF_ENVIRONMENTS);
+    keys.map(move |key| FullKey { name: format!("{ENVIRONMENTS}.{environment}.{}", key.name), key, class: None })
+}
+
+/// The environment that a name is in, or is the section of.
+fn environment_in(name: &str) -> Option<&str> {
+    name.strip_prefix(ENVIRONMENTS)?.strip_prefix('.')?.split('.').next().filter(|name| !name.is_empty())
 }
 
 /// The key of a full name.
 pub(crate) fn find(name: &str) -> Option<FullKey> {
-    all().find(|full| full.name == name)
+    let mut of_environments = environment_in(name).into_iter().flat_map(of_environment);
+    all().find(|full| full.name == name).or_else(|| of_environments.find(|full| full.name == name))
 }
 
 /// Whether keys begin with this name and a dot.
 pub(super) fn is_section(name: &str) -> bool {
-    all().any(|full| full.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
+    let of_environment = environment_in(name).is_some_and(|environment| join(ENVIRONMENTS, environment) == name);
+    let has = |full: FullKey| full.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+    name == ENVIRONMENTS || of_environment || all().any(has)
 }
 
 /// What may stand in a section, keys and sections; for the top: "".
 pub(super) fn names_in(section: &str) -> Vec<String> {
+    if section == ENVIRONMENTS {
+        return vec!["NAME".to_owned()];
+    }
     let prefix = join(section, "");
     let mut names: Vec<String> = Vec::new();
-    for full in all() {
+    let of_environments = of_environment(environment_in(section).unwrap_or("NAME"));
+    for full in all().chain(of_environments) {
         let Some(rest) = full.name.strip_prefix(&prefix) else { continue };
         let name = rest.split('.').next().unwrap_or_default().to_owned();
         if !names.contains(&name) {
@@ -234,12 +278,22 @@ mod tests {
         assert!(find("data_dir").is_some() && find("pools.inference.lm").is_some() && find("pools.*.lm").is_none());
         assert!(is_section("pools") && is_section("pools.general") && is_section("api"));
         assert!(!is_section("api.listen") && !is_section("data") && !is_section("pools.genral"));
+        assert!(is_section("environments") && is_section("environments.nlp") && !is_section("environments.nlp.python"));
+        assert!(find("environments.nlp.python").is_some() && find("environments.nlp").is_none());
+        assert!(find("environments..python").is_none() && find("environments.a.b.python").is_none());
     }
 
     #[test]
     fn a_section_knows_what_may_stand_in_it() {
-        assert_eq!(names_in(""), ["data_dir", "node", "cluster", "peers", "api", "http", "python", "pools"]);
+        assert_eq!(
+            names_in(""),
+            ["data_dir", "node", "cluster", "peers", "api", "http", "python", "bundles", "pools", "environments",]
+        );
         assert_eq!(names_in("pools"), ["general", "optimizer", "inference"]);
         assert_eq!(names_in("http"), ["listen"]);
+        assert_eq!(
+            (names_in("environments"), names_in("environments.nlp")),
+            (vec!["NAME".to_owned()], vec!["python".to_owned()])
+        );
     }
 }

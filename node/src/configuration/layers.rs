@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use toml::map::Map;
 use toml::{Table, Value};
 
-use super::key::{self, Preset};
+use super::key::{self, FullKey, Preset};
 use super::kind::Kind;
 use super::pools;
 use super::problem::{Problem, Problems};
@@ -95,12 +95,20 @@ impl Layers {
         if !problems.is_empty() {
             return Err(Problems(problems));
         }
-        for full in key::all().filter(|full| full.key.kind == Kind::Beside) {
+        let of_environments: Vec<FullKey> =
+            self.environments().iter().flat_map(|environment| key::of_environment(environment)).collect();
+        for full in key::all().chain(of_environments).filter(|full| full.key.kind == Kind::Beside) {
             let Some(path) = self.value(&full.name).and_then(Value::as_str) else { continue };
             let joined = self.beside(path);
             self.put(&full.name, joined);
         }
         Ok(self)
+    }
+
+    /// The names of the environments that are declared.
+    pub(super) fn environments(&self) -> Vec<String> {
+        let declared = self.value("environments").and_then(Value::as_table);
+        declared.map(|declared| declared.keys().cloned().collect()).unwrap_or_default()
     }
 
     /// For the node that is started on demand: other defaults hold for its pools.

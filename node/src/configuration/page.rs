@@ -34,7 +34,11 @@ fn lists() -> String {
     for key in KEYS.iter().filter(|key| key.section != OF_POOLS) {
         if section != Some(key.section) {
             section = Some(key.section);
-            let heading = if key.section.is_empty() { "At the top".to_owned() } else { format!("`[{}]`", key.section) };
+            let heading = if key.section.is_empty() {
+                "At the top".to_owned()
+            } else {
+                format!("`[{}]`", key.section.replace(".*", ".NAME"))
+            };
             // Writing to a string does not fail.
             let _ = write!(page, "\n## {heading}\n\n| Key | Default | Must be | Says |\n|---|---|---|---|\n");
         }

@@ -10,12 +10,26 @@ pub(crate) fn schema() -> Json {
     for full in key::all() {
         place(&mut root, &full);
     }
+    environments(&mut root);
     let mut schema = Map::new();
     schema.insert("$schema".to_owned(), json!("https://json-schema.org/draft/2020-12/schema"));
     schema.insert("title".to_owned(), json!("dspex.toml"));
     schema.insert("description".to_owned(), json!("The configuration of a DSPex node"));
     schema.extend(root);
     Json::Object(schema)
+}
+
+/// Any name is an environment's.
+fn environments(root: &mut Map<String, Json>) {
+    let mut each = section();
+    if let Some(properties) = properties(&mut each) {
+        for full in key::of_environment("NAME") {
+            properties.insert(full.key.name.to_owned(), value(&full));
+        }
+    }
+    if let Some(properties) = properties(root) {
+        properties.insert("environments".to_owned(), json!({ "type": "object", "additionalProperties": each }));
+    }
 }
 
 fn section() -> Map<String, Json> {
@@ -72,10 +86,15 @@ mod tests {
             assert!(description.starts_with(full.key.says), "{}: {found}", full.name);
         }
         fn leaves(schema: &Json) -> usize {
+            if schema["additionalProperties"].is_object() {
+                return 0; // Of names that are the file's own.
+            }
             assert_eq!(schema["additionalProperties"], false);
             let properties = schema["properties"].as_object().expect("a section");
             properties.values().map(|one| if one["type"] == "object" { leaves(one) } else { 1 }).sum()
         }
         assert_eq!(leaves(&schema), key::all().count());
+        let python = &schema["properties"]["environments"]["additionalProperties"]["properties"]["python"];
+        assert_eq!(python["type"], "string", "{schema}");
     }
 }

@@ -32,7 +32,10 @@ impl Setting {
 /// All that concern the node: an embedded one has no port and no Python of its own.
 pub(crate) fn settings(layers: &Layers) -> Vec<Setting> {
     let has_peers = ["peers", "cluster"].iter().any(|section| layers.table().contains_key(*section));
-    let concerned = key::all().filter(|full| !layers.is_embedded() || full.key.section == OF_POOLS);
+    let environments = layers.environments();
+    let of_environments = environments.iter().flat_map(|environment| key::of_environment(environment));
+    let all = key::all().chain(of_environments);
+    let concerned = all.filter(|full| !layers.is_embedded() || full.key.section == OF_POOLS);
     let settings = concerned.map(|full| {
         // Without either section the node has no peers, and no port for them.
         let is_absent = !has_peers && ["peers", "cluster"].contains(&full.key.section);
@@ -84,6 +87,18 @@ mod tests {
         assert_eq!(one(&settings, "pools.optimizer.execution_timeout_s"), (json!(14400), "default".to_owned()));
         assert_eq!(one(&settings, "pools.general.idle_timeout_s").0, json!(0));
         assert_eq!(settings.len(), key::all().count());
+    }
+
+    #[test]
+    fn environments_are_shown_where_they_are_declared() {
+        let settings =
+            shown("[environments.nlp]\npython = \"venv/bin/python\"", &[("DSPEX_ENVIRONMENTS__GPU__PYTHON", "/p")]);
+        assert_eq!(
+            one(&settings, "environments.nlp.python"),
+            (json!("/etc/dspex/venv/bin/python"), "dspex.toml:2".to_owned())
+        );
+        assert_eq!(one(&settings, "environments.gpu.python").0, json!("/p"));
+        assert_eq!(settings.len(), key::all().count() + 2);
     }
 
     #[test]

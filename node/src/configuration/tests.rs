@@ -212,6 +212,40 @@ fn a_variable_that_is_wrong_is_named() {
     }
 }
 
+#[test]
+fn environments_have_names_of_their_own_and_a_python() {
+    let program = std::env::current_exe().expect("this program").display().to_string();
+    let python = format!("[python]\ninterpreter = \"{program}\"\n");
+    let two =
+        valid(&format!("{python}[environments.b]\npython = \"{program}\"\n[environments.a]\npython = \"{program}\""));
+    let names: Vec<String> = two.environments().expect("valid").into_iter().map(|named| named.name).collect();
+    assert_eq!(names, ["default", "a", "b"]);
+    for (text, phrase) in [
+        ("[environments.default]\npython = \"/p\"", "that of [python] has this name"),
+        ("[environments.nlp]\n", "environments.nlp: python is not set"),
+        (
+            "[environments.nlp]\npython = \"/nonexistent\"",
+            "environments.nlp.python = \"/nonexistent\": /nonexistent: No such file",
+        ),
+        ("[environments.\"a b\"]\npython = \"/p\"", "letters, digits"),
+        ("[environments]\nnlp = 3", "must be a section, [environments.nlp], with python"),
+        ("environments = 3", "must be a section, [environments], with NAME"),
+        ("[environments.nlp]\npyton = \"/p\"", "there is no such key; environments.nlp has python"),
+        ("[bundles]\ncache_max = \"1MiB\"", "must not be less than bundles.size_max"),
+        ("[bundles]\nsize_max = 0", "bundles.size_max = 0: must be a size"),
+    ] {
+        assert!(said(&format!("{python}{text}")).contains(phrase), "{text}: {}", said(&format!("{python}{text}")));
+    }
+}
+
+#[test]
+fn sent_projects_have_the_room_that_the_table_says() {
+    let preset = valid("").bundles();
+    assert_eq!((preset.size_max, preset.cache_max), (256 << 20, 2 << 30));
+    let set = valid("[bundles]\nsize_max = \"1MiB\"\ncache_max = 5000000").bundles();
+    assert_eq!((set.size_max, set.cache_max), (1 << 20, 5_000_000));
+}
+
 /// The names that the parser would have taken: serde lists them with an unknown one.
 fn taken_by_the_parser(section: &str) -> BTreeSet<String> {
     const UNKNOWN: &str = "nothing_has_this_name = 1";
@@ -222,7 +256,19 @@ fn taken_by_the_parser(section: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_parser_and_the_table_know_the_same_keys() {
-    for section in ["", "node", "cluster", "peers", "api", "http", "python", "pools.general", "pools.inference"] {
+    for section in [
+        "",
+        "node",
+        "cluster",
+        "peers",
+        "api",
+        "http",
+        "python",
+        "bundles",
+        "environments.nlp",
+        "pools.general",
+        "pools.inference",
+    ] {
         let table: BTreeSet<String> = names_in(section).into_iter().collect();
         assert_eq!(taken_by_the_parser(section), table, "[{section}]");
     }
@@ -230,7 +276,7 @@ fn the_parser_and_the_table_know_the_same_keys() {
 
 #[test]
 fn the_parser_takes_what_the_table_allows() {
-    for full in key::all() {
+    for full in key::all().chain(key::of_environment("nlp")) {
         let written = match full.key.kind {
             Kind::Text | Kind::Beside => "\"a\"".to_owned(),
             Kind::Texts => "[\"a\"]".to_owned(),

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use dspex_api::v1::blobs_server::Blobs;
-use dspex_api::v1::{BlobChunk, GetBlobRequest, PutBlobResponse};
+use dspex_api::v1::{BlobChunk, GetBlobRequest, KeepBlobRequest, KeepBlobResponse, PutBlobResponse};
 use dspex_api::{ApiError, reason};
 use dspex_model::Digest;
 use dspex_storage::BlobWriter;
@@ -57,6 +57,17 @@ impl Blobs for BlobsService {
         let digest = finished.map_err(internal)?.map_err(|error| storage(&error))?;
         self.node.tree.pin(digest);
         Ok(Response::new(PutBlobResponse { digest: digest.to_string(), bytes }))
+    }
+
+    async fn keep(&self, request: Request<KeepBlobRequest>) -> Result<Response<KeepBlobResponse>, Status> {
+        let _call = self.node.activity.enter();
+        let text = request.into_inner().digest;
+        let digest: Digest = text.parse().map_err(|error| {
+            Status::from(ApiError::invalid(reason::REQUEST_INVALID, format!("digest: {text:?}: {error}")))
+        })?;
+        let _kept = self.node.tree.keep_blobs().await;
+        let present = self.node.tree.keep_blob(digest).await.map_err(|error| storage(&error))?;
+        Ok(Response::new(KeepBlobResponse { present }))
     }
 
     type GetStream = Pin<Box<dyn Stream<Item = Result<BlobChunk, Status>> + Send>>;

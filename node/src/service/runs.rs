@@ -48,6 +48,13 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whether the code of a run was sent along, so that its caller's machine plays no part.
+    fn was_sent(&self, run: RunId) -> bool {
+        self.consensus.read_stale(|state| state.run(run).is_some_and(|held| held.spec.shipped.is_some()))
+    }
+}
+
 fn by(request_id: Option<RequestId>, actor: Option<String>) -> Result<By, ApiError> {
     Ok(By { request: Some(translate::request_id(request_id)?), actor })
 }
@@ -64,7 +71,10 @@ impl Runs for RunsService {
         let request = SubmitRequest {
             by: by(request_id, actor)?,
             received,
-            caller: translate::caller(caller)?,
+            caller: match evaluation.as_ref().is_some_and(|evaluation| evaluation.shipped.is_some()) {
+                true => translate::caller_elsewhere(caller)?,
+                false => translate::caller(caller)?,
+            },
             evaluation: translate::evaluation(evaluation)?,
             detach,
             resume,
@@ -149,12 +159,17 @@ impl Runs for RunsService {
         let received = Instant::now();
         let _call = self.node.activity.enter();
         let (actor, request) = translate::actor(request);
-        let ResumeRunRequest { request_id, run_id, caller, detach, traceparent } = request;
+        let ResumeRunRequest { request_id, run_id, caller, detach, traceparent, bundle } = request;
+        let run = translate::run_id(&run_id)?;
         let request = ResumeRequest {
             by: by(request_id, actor)?,
             received,
-            caller: translate::caller(caller)?,
-            run: translate::run_id(&run_id)?,
+            caller: match self.node.was_sent(run) {
+                true => translate::caller_elsewhere(caller)?,
+                false => translate::caller(caller)?,
+            },
+            run,
+            bundle: translate::bundle(&bundle)?,
             detach,
             traceparent: (!traceparent.is_empty()).then_some(traceparent),
         };

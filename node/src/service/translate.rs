@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dspex_actors::{Caller, Column, DatasetSource, EvaluationRequest, Timing};
+use dspex_actors::{Caller, Column, DatasetSource, EnvironmentNeed, EvaluationRequest, ShippedRequest, Timing};
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, Code, reason};
-use dspex_model::{EXAMPLES_MAX, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
+use dspex_model::{Digest, EXAMPLES_MAX, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -66,7 +66,30 @@ pub(super) fn caller(caller: Option<v1::Caller>) -> Result<Caller, ApiError> {
         environment: caller.environment.into_iter().collect(),
         interpreter,
         interpreter_reason: caller.interpreter_reason,
+        placed: None,
     })
+}
+
+/// One whose machine is another: of it only the directory is told, and only to people.
+pub(super) fn caller_elsewhere(given: Option<v1::Caller>) -> Result<Caller, ApiError> {
+    let nowhere = "/".to_owned();
+    caller(given.map(|caller| v1::Caller { interpreter: nowhere, ..caller }))
+}
+
+/// A project's digest; empty: there is none.
+pub(super) fn bundle(text: &str) -> Result<Option<Digest>, ApiError> {
+    let parsed = (!text.is_empty()).then(|| text.parse());
+    parsed.transpose().map_err(|error| invalid(format!("bundle: {text:?}: {error}")))
+}
+
+fn shipped(code: v1::ShippedCode) -> Result<ShippedRequest, ApiError> {
+    let v1::ShippedCode { bundle: digest, directory, path, fingerprint, environment } = code;
+    let need = fingerprint.map(|v1::Fingerprint { python, distributions }| EnvironmentNeed {
+        python,
+        distributions: distributions.into_iter().map(|one| (one.name, one.version)).collect(),
+    });
+    let environment = (!environment.is_empty()).then_some(environment);
+    Ok(ShippedRequest { bundle: bundle(&digest)?, directory, path, need, environment })
 }
 
 pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationRequest, ApiError> {
@@ -119,6 +142,7 @@ pub(super) fn evaluation(spec: Option<EvaluationSpec>) -> Result<EvaluationReque
         failure_score: spec.failure_score,
         environment: settings(spec.environment),
         environment_names: spec.environment_names,
+        shipped: spec.shipped.map(shipped).transpose()?,
     })
 }
 
@@ -162,6 +186,13 @@ pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u
         execution_us: micros(timing.execution),
         startup_us: micros(timing.startup),
         directory: spec.directory.clone(),
+        environment: spec.shipped.as_ref().map(|shipped| shipped.environment.clone()).unwrap_or_default(),
+        bundle: spec
+            .shipped
+            .as_ref()
+            .and_then(|shipped| shipped.bundle)
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
     }
 }
 

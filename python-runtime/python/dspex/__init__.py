@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dspex.imported import watch
+
 if TYPE_CHECKING:
     from dspex.connected import Client, connect
     from dspex.errors import DspexError, ExampleError, RemoteError
@@ -93,6 +95,9 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
+
+
+watch()
 
 
 def __dir__() -> list[str]:

@@ -70,6 +70,8 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             "error" raises. By default threads on the embedded node, error on a cluster.
         address: of a node; by default DSPEX_ADDRESS, else the embedded node.
         detach: the run goes on when this process ends.
+        environment: of a cluster's node, the environment to execute in, whatever it has; by default one that agrees
+            with this process's Python.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         fallback: str | None = None,
         address: str | None = None,
         detach: bool = False,
+        environment: str | None = None,
         **dspys: Any,
     ) -> None:
         super().__init__(**dspys)
@@ -96,6 +99,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         self.fallback = fallback
         self.address = address
         self.detach = detach
+        self.environment = environment
         self._options()  # Refuses what cannot be sent.
 
     def __call__(
@@ -143,6 +147,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             fallback=self.fallback,
             address=None if self.address is None else arguments.text("address", self.address, ADDRESS),
             detach=arguments.flag("detach", self.detach),
+            environment=None if self.environment is None else arguments.text("environment", self.environment, "a name"),
             failure_score=arguments.score("failure_score", self.failure_score),
         )
 
@@ -174,7 +179,8 @@ class _Batch:
             return by_threads()
         try:
             # The node may have ended since it was last needed.
-            uploaded = clients.ask(self._options.address, None, lambda client: upload(client, shipment))
+            environment = self._options.environment
+            uploaded = clients.ask(self._options.address, None, lambda client: upload(client, shipment, environment))
         except DspexError as error:
             if not self._goes_without_node(error):
                 raise

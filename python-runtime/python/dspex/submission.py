@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dspex import trace_context
 from dspex.client import Client, caller
-from dspex.shipping import Shipment
+from dspex.shipping import Shipment, code, secrets
 
 _MAX_ERRORS = 2**32 - 1
 _MAX_THREADS = 4096
@@ -26,6 +25,7 @@ class Options:
     fallback: str | None = None
     address: str | None = None
     detach: bool = False
+    environment: str | None = None
     failure_score: float = 0.0
 
 
@@ -38,11 +38,24 @@ class Uploaded:
     # Their digests.
     payload: str
     rows: str
+    # Code and environment, for a node that is not the embedded one.
+    shipped: dict[str, Any] | None
 
 
-def upload(client: Client, shipment: Shipment) -> Uploaded:
+def upload(client: Client, shipment: Shipment, environment: str | None = None) -> Uploaded:
     """What is there already does no harm, so this may be repeated."""
-    return Uploaded(client, shipment, client.put(shipment.payload), client.put(shipment.rows))
+    shipped = None if client.embedded else _shipped(client, shipment, environment)
+    return Uploaded(client, shipment, client.put(shipment.payload), client.put(shipment.rows), shipped)
+
+
+def _shipped(client: Client, shipment: Shipment, environment: str | None) -> dict[str, Any]:
+    """The project is packed, searched for secrets and sent by the client process, unless the node has it."""
+    needed = code.of(shipment.modules)
+    bundle = ""
+    if needed.root is not None:
+        body = {"root": needed.root, "files": needed.files, "secrets": secrets.of_environment()}
+        bundle = client.call("bundles.put", body)["digest"]
+    return code.as_sent(needed, bundle, environment)
 
 
 def submit(uploaded: Uploaded, executor: Any, examples: int, options: Options) -> dict[str, Any]:
@@ -63,9 +76,10 @@ def submit(uploaded: Uploaded, executor: Any, examples: int, options: Options) -
         "retries": options.retries,
         "max_errors": max_errors_of(executor),
         "failure_score": options.failure_score,
+        "shipped": uploaded.shipped,
     }
     body = {
-        "caller": _caller(uploaded.shipment.secrets),
+        "caller": _caller(uploaded),
         "evaluation": evaluation,
         "detach": options.detach,
         "traceparent": trace_context.current(),
@@ -83,6 +97,9 @@ def max_errors_of(executor: Any) -> int:
     return number
 
 
-def _caller(secrets: Mapping[str, str]) -> dict[str, Any]:
+def _caller(uploaded: Uploaded) -> dict[str, Any]:
     own = caller.caller()
-    return {**own, "environment": {**own["environment"], **secrets}}
+    if uploaded.shipped is not None:
+        # That node gives its workers an environment of its own, so this one stays here, with its secrets.
+        return {**own, "environment": {}}
+    return {**own, "environment": {**own["environment"], **uploaded.shipment.secrets}}

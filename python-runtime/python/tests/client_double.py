@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
+import shutil
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -51,6 +53,16 @@ class Run:
         self._shares = [threads // workers + (number < threads % workers) for number in range(workers)]
         self._score: float | None = None
         self._done: set[int] = set()
+        self._place: dict[str, Any] = {}
+
+    def place(self, root: str | None, shipped: dict[str, Any]) -> None:
+        """As a node that shares nothing with the driver: its own environment, and the project where it was unpacked."""
+        assert self.caller["environment"] == {}
+        self.caller = {**self.caller, "environment": dict(os.environ), "directory": root or "/"}
+        path = [os.path.join(root, entry) for entry in shipped["path"]] if root else []
+        self._place = {"root": root, "path": path}
+        if root:
+            self.caller["directory"] = os.path.join(root, shipped["directory"])
 
     def start(self) -> None:
         """Check the program in the first worker, as a node does; LoadError when it does not load."""
@@ -64,7 +76,7 @@ class Run:
         self._workers[worker.name] = worker
         worker.connection.socket.settimeout(None)
         order = {"payload": self._payload, "metric": self.spec["metric"], "failure_score": self.spec["failure_score"]}
-        kind, body = worker.try_load(self.spec["program"], threads=threads, **order)
+        kind, body = worker.try_load(self.spec["program"], threads=threads, **order, **self._place)
         if kind != 17:
             raise LoadError(body)
         return worker
@@ -218,6 +230,8 @@ class Double:
         self._connection.socket.settimeout(None)
         self._sending = threading.Lock()
         self._forking = threading.Lock()
+        # What was sent of projects: {digest: where it lies now}.
+        self._bundles: dict[str, str] = {}
         self._blobs: dict[str, bytes] = {}
         self._runs: dict[str, Run] = {}
         self._uploads: dict[int, bytearray] = {}
@@ -275,9 +289,24 @@ class Double:
             raise OSError("no such host")
         return {"address": body["address"] or "unix:double", "version": "double", "embedded": body["address"] is None}
 
+    def _bundles_put(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
+        """A copy elsewhere stands for an archive that is unpacked on another machine."""
+        for secret in body["secrets"].values():
+            for file in Path(body["root"]).rglob("*.py"):
+                assert secret not in file.read_text(), f"{file} holds a secret"
+        place = tempfile.mkdtemp(prefix="dspex-bundle-")
+        root = os.path.join(place, "root")
+        shutil.copytree(body["root"], root, ignore=shutil.ignore_patterns("__pycache__", ".git"))
+        assert all(os.path.isfile(os.path.join(root, file)) for file in body["files"])
+        digest = hashlib.sha256(place.encode()).hexdigest()
+        self._bundles[digest] = root
+        return {"digest": digest, "bytes": 1, "files": len(body["files"]), "was_there": False}
+
     def _runs_submit(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         assert self._zygote is not None
         run = Run(body, self._blobs, self._zygote, self._forking)
+        if (shipped := body["evaluation"].get("shipped")) is not None:
+            run.place(self._bundles.get(shipped["bundle"]), shipped)
         run.start()
         self._runs[run.id] = run
         return {"run": run.describe(), "notes": [f"interpreter {body['caller']['interpreter']}"], "resumed": False}

@@ -34,6 +34,12 @@ pub struct Load {
     pub failure_score: Number,
     /// What a driver has shipped: then `program` and `metric` are names for people.
     pub payload: Option<Bytes>,
+    /// Of a run whose code was sent along: where its project was unpacked. Its files are told from there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// The same: whole paths of what is imported from besides the environment's own, and nothing of the driver's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Vec<String>>,
     /// This side's version, [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION): a load is the first frame that a worker sees.
     pub protocol: u32,
 }
@@ -69,7 +75,7 @@ pub struct Loaded {
     pub max_errors: i64,
     /// `dspy.settings.num_threads` after loading.
     pub num_threads: i64,
-    /// Sha256 of each file of the user's that was loaded, by absolute path.
+    /// Sha256 of each file of the user's that was loaded, by absolute path; in a project that was sent along from its root.
     pub sources: BTreeMap<String, String>,
 }
 

@@ -61,6 +61,8 @@ fn a_load_is_golden() {
         text_cells: true,
         failure_score: Number::Float(0.0),
         payload: None,
+        root: None,
+        path: None,
         protocol: 1,
     };
     check_encoded(
@@ -68,6 +70,35 @@ fn a_load_is_golden() {
         "92018ea77468726561647302a770726f6772616da6612e70793a70a66d6574726963a16da26c6dc0ab6c6d5f73657474696e6773\
          9192ab74656d7065726174757265a3302e35a57374617465c0a6696e7075747391a171a7636f6c756d6e73c0a764617461736574\
          c0a56c696d697405aa746578745f63656c6c73c3ad6661696c7572655f73636f7265cb0000000000000000a77061796c6f6164c0a870726f746f636f6c01",
+    );
+}
+
+/// What an older worker would not know is not there where it is not needed.
+#[test]
+fn a_load_of_code_that_was_sent_along_is_golden() {
+    let load = Load {
+        threads: 1,
+        program: "p".to_owned(),
+        metric: None,
+        lm: None,
+        lm_settings: Vec::new(),
+        state: None,
+        inputs: None,
+        columns: None,
+        dataset: None,
+        limit: None,
+        text_cells: false,
+        failure_score: Number::Float(0.0),
+        payload: None,
+        root: Some("/b".to_owned()),
+        path: Some(vec!["/b/src".to_owned()]),
+        protocol: 1,
+    };
+    check_encoded(
+        ToWorker::Load(Box::new(load)).encode(),
+        "9201de0010a77468726561647301a770726f6772616da170a66d6574726963c0a26c6dc0ab6c6d5f73657474696e677390a57374617465c0a6696e70757473c0\
+         a7636f6c756d6e73c0a764617461736574c0a56c696d6974c0aa746578745f63656c6c73c2ad6661696c7572655f73636f7265cb0000000000000000\
+         a77061796c6f6164c0a4726f6f74a22f62a47061746891a62f622f737263a870726f746f636f6c01",
     );
 }
 

@@ -83,6 +83,8 @@ pub fn load(program: &str) -> Load {
         text_cells: false,
         failure_score: Number::Float(0.0),
         payload: None,
+        root: None,
+        path: None,
         protocol: PROTOCOL_VERSION,
     }
 }

@@ -10,8 +10,8 @@ mod story;
 use self::story::Story;
 use crate::{
     Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome, Proposal, RUN_RETENTION_MS,
-    RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind, State, SumRule,
-    UsageEntry,
+    RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind, Shipped, State,
+    SumRule, UsageEntry,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -53,6 +53,7 @@ pub(crate) fn spec(examples: u32, max_errors: u32) -> RunSpec {
         sum_rule: SumRule::Plain,
         sources: Digest::of(b"sources"),
         specification: Digest::of(b"specification"),
+        shipped: None,
     }
 }
 
@@ -102,6 +103,29 @@ impl Story {
 
 fn recorded(recorded: u32, duplicates: u32, status: RunStatus) -> Outcome {
     Outcome::ResultsRecorded { recorded, duplicates, status }
+}
+
+#[test]
+fn what_was_shipped_is_kept_with_the_run_and_its_bundle_is_one_of_its_blobs() {
+    let mut story = Story::default();
+    let bundle = Digest::of(b"bundle");
+    let shipped = Shipped { bundle: Some(bundle), directory: "sub".into(), ..Shipped::default() };
+    let spec = RunSpec { shipped: Some(Box::new(shipped)), ..spec(1, 10) };
+    let submission = RunSubmission { run: RUN, owner: NODE, detached: false, spec: spec.clone() };
+    let command = Command::from(submission);
+    assert!(matches!(command, Command::SubmitShippedRun { .. }));
+    let proposal = Proposal::internal(command);
+    let stored = Proposal::decode(&proposal.encode().expect("encodes")).expect("decodes");
+    let (outcome, _) = story.apply(stored.command);
+    assert_eq!(outcome, Outcome::RunSubmitted { run: RUN, epoch: 1 });
+    let run = story.state.run(RUN).expect("the run exists");
+    assert_eq!(run.spec, spec);
+    assert!(run.blobs().any(|blob| blob == bundle));
+    let mut replayed = State::new();
+    for (key, value) in story.state.records() {
+        replayed.replay(&key, Some(&value)).expect("readable");
+    }
+    assert_eq!(replayed.run(RUN), Some(run));
 }
 
 #[test]

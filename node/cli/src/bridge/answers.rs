@@ -15,6 +15,7 @@ pub(super) enum Body {
     Nothing(Nothing),
     Connected { address: String, version: String, embedded: bool, home: String },
     Stored { digest: String, bytes: u64 },
+    StoredBundle { digest: String, bytes: u64, files: usize, was_there: bool },
     Submitted { run: Box<Run>, notes: Vec<String>, resumed: bool },
     Run(Box<Run>),
     Event(Box<Event>),

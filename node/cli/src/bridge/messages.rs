@@ -42,8 +42,10 @@ pub(super) enum Method {
     Connect(Connect),
     #[serde(rename = "blobs.put")]
     PutBlob(Empty),
+    #[serde(rename = "bundles.put")]
+    PutBundle(PutBundle),
     #[serde(rename = "runs.submit")]
-    Submit(Submit),
+    Submit(Box<Submit>),
     #[serde(rename = "runs.get")]
     GetRun(OfRun),
     #[serde(rename = "runs.cancel")]
@@ -64,6 +66,18 @@ pub(super) enum Method {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Empty {}
+
+/// A project that is to be packed and sent.
+#[derive(Debug, Deserialize)]
+pub(super) struct PutBundle {
+    pub root: String,
+    /// What the program imports of it, from the root.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Variables of the program that are named like secrets, and which of them are none.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+}
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Connect {
@@ -132,6 +146,22 @@ pub(super) struct Evaluation {
     pub retries: Option<u32>,
     pub max_errors: Option<u32>,
     pub failure_score: Option<f64>,
+    pub shipped: Option<Shipped>,
+}
+
+/// Code that was sent along, and the environment that it needs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Shipped {
+    #[serde(default)]
+    pub bundle: String,
+    #[serde(default)]
+    pub directory: String,
+    #[serde(default)]
+    pub path: Vec<String>,
+    #[serde(default)]
+    pub environment: String,
+    pub python: String,
+    pub distributions: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,14 +1,15 @@
 //! What is done for each request of the program.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use dspex_api::v1::{
-    self, CancelRunRequest, DriverAnswer, EvaluationSpec, FileDataset, OpenPoolRequest, RunResultsRequest,
-    SubmitRunRequest, WatchRunRequest, evaluation_spec,
+    self, CancelRunRequest, Distribution, DriverAnswer, EvaluationSpec, FileDataset, Fingerprint, OpenPoolRequest,
+    RunResultsRequest, ShippedCode, SubmitRunRequest, WatchRunRequest, evaluation_spec,
 };
 use dspex_api::{ApiError, Client, reason};
+use dspex_bundle::Secrets;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
@@ -16,12 +17,16 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::answers::{Body, Event, Nothing};
 use super::frames::{Outgoing, read};
-use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, Request};
+use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, PutBundle, Request, Shipped};
 use super::{PARTS, calls, sessions};
 use crate::arguments::Global;
 use crate::error::CommandError;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
+use crate::project::{Limit, Stored, Wanted, pack_project, send};
+
+/// The most that the files of a project may take together.
+const BUNDLE_LIMIT: &str = "DSPEX_BUNDLE_LIMIT";
 
 /// Which node, where the program does not say.
 pub(super) struct NodeOptions {
@@ -64,7 +69,9 @@ impl Bridge {
         match request.method {
             Method::Connect(connect) => self.connect(connect).await,
             Method::PutBlob(_) => self.put_blob(parts).await,
+            Method::PutBundle(put) => self.put_bundle(put).await,
             Method::Submit(submit) => {
+                let submit = *submit;
                 let request = SubmitRunRequest {
                     request_id: Some(new_request_id()),
                     caller: Some(caller(submit.caller)),
@@ -182,6 +189,23 @@ impl Bridge {
         Ok(Body::Stored { digest: stored.digest, bytes: stored.bytes })
     }
 
+    /// Packs on a thread of its own: answers to other requests do not wait for the disk.
+    async fn put_bundle(&self, put: PutBundle) -> Result<Body, Failure> {
+        let bytes_max = std::env::var(BUNDLE_LIMIT).ok().map_or(Ok(Limit::default()), |text| text.parse());
+        let Limit(bytes_max) = bytes_max.map_err(|why| CommandError::usage(format!("{BUNDLE_LIMIT}: {why}")))?;
+        let packing = move || {
+            let needed: Vec<&str> = put.files.iter().map(String::as_str).collect();
+            let secrets = Secrets::of(&put.secrets);
+            let root = Path::new(&put.root);
+            pack_project(&Wanted { root, bytes_max, secrets: &secrets, needed: &needed, added: &[] })
+        };
+        let packed =
+            tokio::task::spawn_blocking(packing).await.map_err(|error| ApiError::internal(error.to_string()))??;
+        let stored = send(self.client()?, packed).await?;
+        let Stored { digest, bytes, files, was_there } = stored;
+        Ok(Body::StoredBundle { digest, bytes, files, was_there })
+    }
+
     async fn serve(&self, id: u64, run_id: String, mut parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
         let (sender, receiver) = mpsc::channel(PARTS);
         let first = DriverAnswer { run_id, ..DriverAnswer::default() };
@@ -254,6 +278,14 @@ fn evaluation(evaluation: Evaluation) -> EvaluationSpec {
         retries: evaluation.retries,
         max_errors: evaluation.max_errors,
         failure_score: evaluation.failure_score,
+        shipped: evaluation.shipped.map(shipped),
         ..EvaluationSpec::default()
     }
+}
+
+fn shipped(shipped: Shipped) -> ShippedCode {
+    let Shipped { bundle, directory, path, environment, python, distributions } = shipped;
+    let distribution = |(name, version)| Distribution { name, version };
+    let distributions = distributions.into_iter().map(distribution).collect();
+    ShippedCode { bundle, directory, path, environment, fingerprint: Some(Fingerprint { python, distributions }) }
 }

@@ -44,7 +44,7 @@ pub fn own(invocation: &Invocation, python: Option<&str>, command: &str) -> Resu
     // A file's own .venv counts, as for the PROGRAM of an evaluation.
     let interpreter = interpreter::of_this_process(python, command)?;
     show_passed_over(invocation, &interpreter);
-    Ok(Some(caller(&interpreter, &std::env::current_dir()?)))
+    Ok(Some(caller(Some(&interpreter), &std::env::current_dir()?)))
 }
 
 /// The arguments of a call: JSON, from the command line or from stdin.

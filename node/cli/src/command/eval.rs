@@ -5,6 +5,9 @@ mod specification;
 
 pub use options::Options;
 
+use options::Checked;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +16,7 @@ use dspex_api::v1::{Caller, Run, SubmitRunRequest, SubmitRunResponse};
 use serde_json::Value;
 
 use crate::command::run::resume;
+use crate::dataset::Source;
 use crate::environment;
 use crate::error::CommandError;
 use crate::exit;
@@ -21,6 +25,7 @@ use crate::interpreter::{self, Interpreter};
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
+use crate::project::{self, Asked, Sent};
 use crate::result::{self, Target};
 
 /// How long an answer to a submission is still waited for after Ctrl-C.
@@ -40,17 +45,42 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
             detach: options.detach,
             python: options.python.as_deref(),
             program: options.program(),
+            state: options.load.as_deref(),
+            bytes_max: options.bundle_limit.0,
         };
         return resume::resume(invocation, target, &wanted).await;
     }
     let checked = options.check()?;
-    let interpreter = interpreter::of_this_process(options.python.as_deref(), &checked.program)?;
-    show_passed_over(invocation, &interpreter);
+    let ships = invocation.node_has_environment() && !options.in_place;
+    if options.environment.is_some() && !ships {
+        return Err(CommandError::usage(
+            "--environment names an environment of a `dspex node`, and there is none here",
+        )
+        .hint("choose the Python of an embedded node's run with --python"));
+    }
+    let interpreter = match interpreter::of_this_process(options.python.as_deref(), &checked.program) {
+        // A node's environment needs none of the caller's.
+        Err(_) if options.environment.is_some() => None,
+        chosen => Some(chosen?),
+    };
+    if let Some(interpreter) = &interpreter {
+        show_passed_over(invocation, interpreter);
+    }
     let client = invocation.node().await?;
-    let evaluation = specification::of(&client, &options, checked).await?;
+    let sent = match ships {
+        true => Some(project::ship(&client, &asked(&options, &checked, interpreter.as_ref())).await?),
+        false => None,
+    };
+    if let Some(note) = sent.as_ref().and_then(Sent::note) {
+        invocation.console.note(&note);
+    }
+    let evaluation = specification::of(&client, &options, checked, sent).await?;
     let request = SubmitRunRequest {
         request_id: Some(new_request_id()),
-        caller: Some(caller(&interpreter, &std::env::current_dir()?)),
+        caller: Some(match ships {
+            true => caller_elsewhere(interpreter.as_ref(), &std::env::current_dir()?),
+            false => caller(interpreter.as_ref(), &std::env::current_dir()?),
+        }),
         evaluation: Some(evaluation),
         detach: options.detach,
         resume: options.resume.is_some(),
@@ -89,14 +119,36 @@ async fn submit(
     }
 }
 
-/// What only this process can hand over.
-pub fn caller(interpreter: &Interpreter, directory: &Path) -> Caller {
+fn asked<'a>(options: &'a Options, checked: &'a Checked, interpreter: Option<&'a Interpreter>) -> Asked<'a> {
+    Asked {
+        program: &checked.program,
+        metric: &checked.metric,
+        lm: options.lm.as_deref(),
+        state: options.load.as_deref(),
+        dataset: match &checked.source {
+            Source::Python(reference) => Some(reference),
+            Source::File(..) => None,
+        },
+        environment: options.environment.as_deref(),
+        bytes_max: options.bundle_limit.0,
+        interpreter: interpreter.map(|interpreter| interpreter.path.as_path()),
+    }
+}
+
+/// What only this process can hand over; without an interpreter where the node has one.
+pub fn caller(interpreter: Option<&Interpreter>, directory: &Path) -> Caller {
+    let path = interpreter.map(|interpreter| interpreter.path.to_string_lossy().into_owned());
     Caller {
         directory: directory.to_string_lossy().into_owned(),
         environment: environment::of_caller(),
-        interpreter: interpreter.path.to_string_lossy().into_owned(),
-        interpreter_reason: interpreter.reason.clone(),
+        interpreter: path.unwrap_or_default(),
+        interpreter_reason: interpreter.map(|interpreter| interpreter.reason.clone()).unwrap_or_default(),
     }
+}
+
+/// The same for a node that gives workers an environment of its own: this one stays here, with its secrets.
+pub fn caller_elsewhere(interpreter: Option<&Interpreter>, directory: &Path) -> Caller {
+    Caller { environment: BTreeMap::new(), ..caller(interpreter, directory) }
 }
 
 /// Tells which environments were named but have gone.

@@ -57,6 +57,8 @@ pub fn run(run: &Run) -> Value {
         "python": run.python,
         "dspy": run.dspy,
         "directory": run.directory,
+        "environment": (!run.environment.is_empty()).then_some(&run.environment),
+        "bundle": (!run.bundle.is_empty()).then_some(&run.bundle),
         "generation": run.generation,
         "epoch": run.epoch,
         "duplicates": run.duplicates,

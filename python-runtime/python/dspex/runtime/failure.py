@@ -7,6 +7,7 @@ import sysconfig
 import traceback
 from typing import Any
 
+from dspex.runtime import project
 from dspex.runtime.protocol import bounded
 
 MAX_MESSAGE = 4 * 1024
@@ -65,8 +66,8 @@ def locate(error: BaseException) -> tuple[str, str | None, int | None]:
         innermost = (own or frames)[-1]
         file, line = innermost.filename, innermost.lineno
     _keep_user_frames(told, 0)
-    text = bounded("".join(told.format()), MAX_TRACEBACK)
-    return text, bounded(file, MAX_MESSAGE) if file else None, line
+    text = bounded(project.told("".join(told.format())), MAX_TRACEBACK)
+    return text, bounded(project.from_root(file), MAX_MESSAGE) if file else None, line
 
 
 def _keep_user_frames(told: traceback.TracebackException, depth: int) -> None:

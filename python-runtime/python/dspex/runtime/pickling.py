@@ -50,6 +50,16 @@ def _is_named(value: type) -> bool:
     return found is value and module != "__main__" and not cloudpickle.list_registry_pickle_by_value()
 
 
+def note_module(modules: set[str], value: Any, kind: Any) -> None:
+    """The module of what a pickle only names: a class, a function, or a module itself."""
+    if kind is types.ModuleType:
+        modules.add(value.__name__)
+    elif issubclass(kind, type) or kind in (types.FunctionType, types.BuiltinFunctionType):
+        module = getattr(value, "__module__", None)
+        if isinstance(module, str):
+            modules.add(module)
+
+
 def is_lm(kind: type) -> bool:
     # The second is how dspy itself asks, for clients that are no BaseLM.
     return issubclass(kind, dspy.BaseLM) or getattr(kind, "supports_decision_requests", False) is True

@@ -58,6 +58,9 @@ class Load(msgspec.Struct):
     # int | float, not float: whether the score was given as an integer is part of DSPy's arithmetic.
     failure_score: Union[int, float] = 0.0
     payload: Union[bytes, None] = None
+    # Of a run whose code was sent along.
+    root: Union[str, None] = None
+    path: Union[list[str], None] = None
     protocol: int = VERSION
 
 

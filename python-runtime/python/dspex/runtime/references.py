@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dspex.runtime import failure, guard
+from dspex.runtime import failure, guard, project
 from dspex.runtime.protocol import bounded
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -36,7 +36,7 @@ class LoadFailure(Exception):
     def body(self) -> dict[str, Any]:
         return {
             "kind": self.kind,
-            "message": bounded(self.message, 4 * failure.MAX_MESSAGE),
+            "message": bounded(project.told(self.message), 4 * failure.MAX_MESSAGE),
             "traceback": self.traceback,
             "file": self.file,
             "line": self.line,

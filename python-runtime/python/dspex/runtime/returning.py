@@ -8,7 +8,7 @@ from typing import Any
 from dspex.runtime import failure, protocol
 from dspex.runtime.collecting import Collected, Event, HistoryEntry
 from dspex.runtime.payload import original
-from dspex.runtime.pickling import ProgramPickler, is_ordinary
+from dspex.runtime.pickling import ProgramPickler, is_ordinary, note_module
 
 # A frame holds 32 MiB, with the prediction's JSON beside this; where that is long, there is less room.
 MAX_BYTES = 12 * 1024 * 1024
@@ -21,13 +21,15 @@ _PLAIN = (bool, int, float)
 class Returning:
     """Makes the `returned` bytes of a run. Safe to use from several threads."""
 
-    def __init__(self, objects: Sequence[Any]) -> None:
+    def __init__(self, objects: Sequence[Any], modules: set[str] | None = None) -> None:
+        """modules: takes the names of those that have to be imported to open what is made."""
+        self._modules = modules
         # The objects stay alive with this, so that no other gets the id of one.
         self._objects = objects
         self._numbers = {id(known): number for number, known in enumerate(objects)}
 
     def dumps(self, value: Any) -> bytes:
-        pickler = _ReturnPickler(self._numbers)
+        pickler = _ReturnPickler(self._numbers, self._modules)
         pickler.dump(value)
         return pickler.pickled()
 
@@ -160,15 +162,18 @@ class _Sieve:
 
 
 class _ReturnPickler(ProgramPickler):
-    def __init__(self, numbers: dict[int, int]) -> None:
+    def __init__(self, numbers: dict[int, int], modules: set[str] | None) -> None:
         super().__init__()
         self._numbers = numbers
+        self._modules = modules
 
     def reducer_override(self, value: Any) -> Any:
         number = self._numbers.get(id(value))
         if number is not None:
             return original, (number,)
         kind: Any = type(value)
+        if self._modules is not None:
+            note_module(self._modules, value, kind)
         if is_ordinary(kind):
             return NotImplemented
         if issubclass(kind, BaseException) and kind.__module__ != "builtins":

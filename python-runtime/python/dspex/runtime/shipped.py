@@ -39,7 +39,8 @@ def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:
     _check_versions(shipment)
     if shipment.main is not None:
         sys.argv = [shipment.main]
-    _extend_path(shipment.path)
+    if order.path is None:
+        _extend_path(shipment.path)
     contents, objects = _open(shipment)
     dspy.configure(**contents["settings"])
     returns = returning.Returning(objects)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from types import ModuleType
 
+from dspex.runtime import project
 from dspex.runtime.failure import is_user_file
 
 
@@ -35,7 +36,10 @@ def _names_since(mark: str) -> Iterator[str]:
 
 
 def digest(named: list[ModuleType], mark: str, state: str | None) -> dict[str, str]:
-    """{absolute path: sha256} of the named modules, the state file, and the user's modules imported since the mark."""
+    """{path: sha256} of the named modules, the state file, and the user's modules imported since the mark.
+
+    Paths are whole, or from the root of a project that was sent along.
+    """
     files = {_file(module) for module in named}
     for module in imported_since(mark):
         file = _file(module)
@@ -47,7 +51,8 @@ def digest(named: list[ModuleType], mark: str, state: str | None) -> dict[str, s
     for file in sorted(file for file in files if file is not None):
         try:
             with open(file, "rb") as source:
-                found[os.fsencode(file).decode("utf-8", "backslashreplace")] = hashlib.sha256(source.read()).hexdigest()
+                name = os.fsencode(project.from_root(file)).decode("utf-8", "backslashreplace")
+                found[name] = hashlib.sha256(source.read()).hexdigest()
         except OSError:
             pass  # A module from a zip file or without source has no file of its own.
     return found

@@ -22,7 +22,18 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from dspex.runtime import accounting, asking, execution, loading, process, protocol, references, serving, shipped
+from dspex.runtime import (
+    accounting,
+    asking,
+    execution,
+    loading,
+    process,
+    project,
+    protocol,
+    references,
+    serving,
+    shipped,
+)
 from dspex.runtime.inbox import Inbox
 from dspex.runtime.outbox import Outbox
 
@@ -218,6 +229,7 @@ class Worker:
     def _load(self, order: protocol.Load) -> loading.Loaded | None:
         accounting.install()
         sys.argv = [order.program.rpartition(":")[0]]
+        project.enter(order.root, order.path)
         try:
             loaded = loading.load(order) if order.payload is None else shipped.load(order, self._questions)
             for rows in loaded.rows:

@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 from dspex.runtime.payload import SECRET_PREFIX, secret
-from dspex.runtime.pickling import ProgramPickler, is_known
+from dspex.runtime.pickling import ProgramPickler, is_known, note_module
 
 
 class Unshippable(Exception):
@@ -53,6 +53,8 @@ class ShippingPickler(ProgramPickler):
         # {environment variable of the worker: secret}
         self.secrets: dict[str, str] = {}
         self._variables: dict[str, str] = {}
+        # What a worker has to import.
+        self.modules: set[str] = set()
 
     def reducer_override(self, value: Any) -> Any:
         kind: Any = type(value)
@@ -60,6 +62,8 @@ class ShippingPickler(ProgramPickler):
             # Pickles of iterators exist, and each worker would count from where the driver is.
             raise Stateful("an iterator, which would start anew in each worker")
         reduced = super().reducer_override(value)
+        if reduced is NotImplemented:
+            note_module(self.modules, value, kind)
         if is_known(kind):
             self.objects.append(value)
         elif isinstance(reduced, tuple) and (issubclass(kind, type) or kind is types.FunctionType):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from dspex.runtime.failure import message_of
 from dspex.runtime.payload import MAX_BYTES, Collect, Payload, encode
 from dspex.runtime.references import LoadFailure
 from dspex.runtime.returning import Returning
-from dspex.shipping import secrets, settings
+from dspex.shipping import changes, secrets, settings
 from dspex.shipping.locating import unshippable
 from dspex.shipping.pickling import ShippingPickler, TooLarge, Unshippable
 
@@ -39,6 +39,8 @@ class Shipment:
     objects: Sequence[Any]
     # Environment variables for the workers only.
     secrets: Mapping[str, str]
+    # What has to be imported to open it.
+    modules: Set[str]
     collect: Collect
 
 
@@ -55,7 +57,8 @@ def ship(
     pickler = _pickled(contents)
     environment = secrets.of_environment()
     _refuse_secrets(pickler.pickled(), contents, environment)
-    rows = _rows(devset, pickler.objects)
+    rows = _rows(devset, pickler.objects, pickler.modules)
+    changes.refuse(pickler.modules)
     secrets.refuse_in_rows(rows, environment)
     collect = Collect(
         history=not dspy.settings.disable_history,
@@ -85,6 +88,7 @@ def ship(
         metric_name=shipment.metric_name,
         objects=pickler.objects,
         secrets=pickler.secrets,
+        modules=pickler.modules,
         collect=collect,
     )
 
@@ -141,8 +145,8 @@ def _unshippable_with(contents: dict[str, Any], name: str, value: str) -> DspexE
     return None
 
 
-def _rows(devset: Sequence[Any], objects: Sequence[Any]) -> list[bytes]:
-    pickled = Returning(objects).dumps
+def _rows(devset: Sequence[Any], objects: Sequence[Any], modules: set[str]) -> list[bytes]:
+    pickled = Returning(objects, modules).dumps
     rows = []
     total = 0
     for index, example in enumerate(devset):

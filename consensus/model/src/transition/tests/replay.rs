@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::story::Story;
 use crate::{
-    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId,
-    RunSubmission, SessionChange, SessionId, State, TokenId,
+    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId, RunSpec,
+    RunSubmission, SessionChange, SessionId, Shipped, State, TokenId,
 };
 
 fn session() -> impl Strategy<Value = SessionId> {
@@ -56,6 +56,11 @@ fn command() -> impl Strategy<Value = Command> {
         1 => run().prop_map(|run| Command::SubmitRun(Box::new(RunSubmission {
             run, owner: NodeId(1), detached: true, spec: super::spec(2, 10),
         }))),
+        1 => run().prop_map(|run| {
+            let shipped = Some(Box::new(Shipped { bundle: Some(Digest::of(b"bundle")), ..Shipped::default() }));
+            let spec = RunSpec { shipped, ..super::spec(2, 10) };
+            Command::from(RunSubmission { run, owner: NodeId(1), detached: true, spec })
+        }),
         1 => run().prop_map(|run| Command::CancelRun { run, reason: String::new() }),
         1 => run().prop_map(|run| Command::ResumeRun { run, owner: NodeId(1), detached: true }),
         1 => run().prop_map(|run| Command::DeleteRun { run }),

@@ -10,6 +10,7 @@ use crate::dataset::Source;
 use crate::environment::{self, Variable};
 use crate::error::CommandError;
 use crate::gate::Gate;
+use crate::project::Limit;
 use crate::setting;
 
 /// The node refuses more, but only after it has imported the program.
@@ -20,7 +21,7 @@ const WORKERS_MAX: i64 = 64;
 /// The arguments of `dspex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --resume\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --resume\n  dspex --address node-1.example:7400 eval qa.py:qa --devset dev.jsonl --metric exact     the project is sent along\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
 )]
 pub struct Options {
     /// path.py:name or module:name: a dspy.Module, a Module class, or a function that returns one
@@ -74,6 +75,15 @@ pub struct Options {
     /// The interpreter [default: DSPEX_PYTHON, VIRTUAL_ENV, CONDA_PREFIX, .venv above PROGRAM, the one beside dspex]
     #[arg(long, value_name = "PATH")]
     pub(super) python: Option<String>,
+    /// The environment of the node to execute in, whatever it has [default: one that agrees with your Python; dspex env list]
+    #[arg(long, value_name = "NAME", conflicts_with = "in_place")]
+    pub(super) environment: Option<String>,
+    /// The node sees this file system: send nothing, execute in this directory with this interpreter
+    #[arg(long)]
+    pub(super) in_place: bool,
+    /// The most that the files of the project may take together when they are sent
+    #[arg(long, value_name = "SIZE", env = "DSPEX_BUNDLE_LIMIT", default_value_t = Limit::default())]
+    pub(super) bundle_limit: Limit,
     /// Execute on this machine (the default)
     // Accepted so that scripts can say what they mean; there is nowhere else to execute yet.
     #[arg(long)]
@@ -125,6 +135,7 @@ impl Options {
             ("--max-errors", self.max_errors.is_some()),
             ("--failure-score", self.failure_score.is_some()),
             ("--env", !self.env.is_empty()),
+            ("--environment", self.environment.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(option, _)| option).collect()
     }
@@ -196,7 +207,8 @@ mod tests {
         let options = parse(
             "qa.py:qa --devset d.jsonl --metric qa.py:m --lm openai/x --lm-set temperature=0 --lm-set a=b --inputs a,b \
              --load s.json --limit 5 --num-threads 64 --workers 2 --timeout 1.5 --retries 0 --max-errors 3 \
-             --failure-score -1 --fail-under 80% --env A=1 --python p --local --save r.csv --resume",
+             --failure-score -1 --fail-under 80% --env A=1 --python p --local --save r.csv --environment nlp \
+             --bundle-limit 128MiB --resume",
         )
         .expect("valid");
         assert_eq!(options.inputs, ["a", "b"]);
@@ -221,6 +233,9 @@ mod tests {
             "a:b --lm-set temperature=1",
             "a:b --detach --save r.csv",
             "a:b --distributed",
+            "a:b --bundle-limit 0",
+            "a:b --bundle-limit lots",
+            "a:b --environment nlp --in-place",
         ] {
             assert_eq!(parse(line).expect_err(line).exit_code(), 2, "{line}");
         }

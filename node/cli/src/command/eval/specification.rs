@@ -8,9 +8,15 @@ use dspex_api::{Client, reason};
 use super::options::{Checked, Options};
 use crate::dataset::{self, Source};
 use crate::error::CommandError;
+use crate::project::Sent;
 
 /// Builds the specification. A file's `--limit` is applied here: what is uploaded is what is evaluated.
-pub async fn of(client: &Client, options: &Options, checked: Checked) -> Result<EvaluationSpec, CommandError> {
+pub async fn of(
+    client: &Client,
+    options: &Options,
+    checked: Checked,
+    sent: Option<Sent>,
+) -> Result<EvaluationSpec, CommandError> {
     if let Some(state) = &options.load
         && !Path::new(state).is_file()
     {
@@ -23,7 +29,7 @@ pub async fn of(client: &Client, options: &Options, checked: Checked) -> Result<
         }
         Source::Python(name) => (evaluation_spec::Dataset::PythonDataset(name), options.limit),
     };
-    Ok(EvaluationSpec {
+    let spec = EvaluationSpec {
         program: checked.program,
         metric: checked.metric,
         lm: options.lm.clone(),
@@ -41,5 +47,24 @@ pub async fn of(client: &Client, options: &Options, checked: Checked) -> Result<
         failure_score: options.failure_score,
         environment: checked.environment,
         environment_names: checked.environment_names,
+        shipped: None,
+    };
+    Ok(match sent {
+        Some(sent) => there(spec, sent),
+        None => spec,
     })
+}
+
+/// As it is meant on a node that does not share this machine's file system.
+fn there(spec: EvaluationSpec, sent: Sent) -> EvaluationSpec {
+    let Sent { shipped, program, metric, lm, state, dataset, .. } = sent;
+    EvaluationSpec {
+        program,
+        metric,
+        lm,
+        state,
+        dataset: dataset.map(evaluation_spec::Dataset::PythonDataset).or(spec.dataset),
+        shipped: Some(shipped),
+        ..spec
+    }
 }

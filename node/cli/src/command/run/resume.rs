@@ -3,22 +3,24 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dspex_api::v1::{ResumeRunRequest, Run};
+use dspex_api::Client;
+use dspex_api::v1::{Caller, ResumeRunRequest, Run};
 
-use crate::command::eval::{caller, detached, show_notes, show_passed_over};
+use crate::command::eval::{caller, caller_elsewhere, detached, show_notes, show_passed_over};
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::{Role, Wanted, conclude, follow, new_request_id};
 use crate::interpreter::{self, Interpreter};
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
+use crate::project::{self, Asked, Limit};
 use crate::result;
 use crate::run_id;
 
 /// The arguments of `dspex run resume`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The run goes on in its own directory, with the interpreter it had and with your present environment.\nOutput and exit code are those of dspex eval."
+    after_help = "The run goes on in its own directory, with the interpreter it had and with your present environment.\nOf a run that was sent to a node, its project and environment are there: it goes on with them, whatever has changed here.\nOutput and exit code are those of dspex eval."
 )]
 pub struct Options {
     /// The run's id, or its beginning
@@ -44,12 +46,23 @@ pub struct Target<'a> {
     pub python: Option<&'a str>,
     /// What `dspex eval` was told to evaluate; it must be the run's.
     pub program: Option<&'a str>,
+    /// `--load`: it was sent with the project.
+    pub state: Option<&'a str>,
+    /// `--bundle-limit`.
+    pub bytes_max: u64,
 }
 
 /// Continues the run and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
     let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
-    let target = Target { id: &options.run, detach: options.detach, python: options.python.as_deref(), program: None };
+    let target = Target {
+        id: &options.run,
+        detach: options.detach,
+        python: options.python.as_deref(),
+        program: None,
+        state: None,
+        bytes_max: Limit::default().0,
+    };
     resume(invocation, target, &wanted).await
 }
 
@@ -58,19 +71,22 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
     let client = invocation.node().await?;
     let id = run_id::resolve(&client, target.id).await?;
     let run = client.run(&id).await?;
-    if let Some(program) = target.program
+    let Present { caller, program, bundle } = match run.environment.is_empty() {
+        true => here(invocation, &run, &target)?,
+        false => there(&client, &run, &target).await?,
+    };
+    if let Some(program) = program
         && program != run.program
     {
         return Err(CommandError::usage(format!("run {id} evaluates {}, not {program}", run.program)));
     }
-    let interpreter = interpreter_of(&run, target.python)?;
-    show_passed_over(invocation, &interpreter);
     let request = ResumeRunRequest {
         request_id: Some(new_request_id()),
         run_id: id,
-        caller: Some(caller(&interpreter, &directory_of(&run)?)),
+        caller: Some(caller),
         detach: target.detach,
         traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
+        bundle,
     };
     let interrupts = Interrupts::listen()?;
     let resumed = tokio::select! {
@@ -87,6 +103,43 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
     let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, wanted).await
+}
+
+/// What a resume hands over, and what it must not differ in.
+struct Present {
+    caller: Caller,
+    program: Option<String>,
+    /// The project as it is now; empty: nobody asked.
+    bundle: String,
+}
+
+/// A run that lies in a directory of its node's machine, which is this one.
+fn here(invocation: &Invocation, run: &Run, target: &Target<'_>) -> Result<Present, CommandError> {
+    let interpreter = interpreter_of(run, target.python)?;
+    show_passed_over(invocation, &interpreter);
+    let caller = caller(Some(&interpreter), &directory_of(run)?);
+    Ok(Present { caller, program: target.program.map(str::to_owned), bundle: String::new() })
+}
+
+/// A run that was sent to its node. Who names the program means the one that lies here now: it must be what was sent.
+async fn there(client: &Client, run: &Run, target: &Target<'_>) -> Result<Present, CommandError> {
+    let caller = caller_elsewhere(None, &std::env::current_dir()?);
+    let Some(program) = target.program.filter(|_| !run.bundle.is_empty()) else {
+        return Ok(Present { caller, program: target.program.map(str::to_owned), bundle: String::new() });
+    };
+    let asked = Asked {
+        program,
+        metric: "",
+        lm: None,
+        state: target.state,
+        dataset: None,
+        // It is the run's: nothing has to be found out about this machine's Python.
+        environment: Some(&run.environment),
+        bytes_max: target.bytes_max,
+        interpreter: None,
+    };
+    let sent = project::ship(client, &asked).await?;
+    Ok(Present { caller, program: Some(sent.program), bundle: sent.shipped.bundle })
 }
 
 /// The run's own interpreter comes before what happens to be active in this shell: another one may answer differently.
