@@ -96,13 +96,12 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     };
     let peer_service = peers.as_ref().map(|peers| peers.service.clone());
     let consensus = Consensus::start(&data, ConsensusOptions::default(), peers).await?;
-    let tree = start_tree(home, &data, &consensus, setup.pools).await?;
-    if let Some(service) = peer_service {
-        service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
-    }
     let bundles = Bundles::open(&home.join("bundles"), setup.bundles);
     let shipped = Shipped { environments: setup.environments, bundles: Arc::new(bundles) };
     let tree = start_tree(home, &data, &consensus, setup.pools, shipped).await?;
+    if let Some(service) = peer_service {
+        service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
+    }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
     let node = Node {

@@ -56,7 +56,7 @@ fn a_command_that_is_typed_in_a_subdirectory_means_the_same_files() {
     let (node, project) = (Node::start(), project(2));
     project.file("pyproject.toml", "").file("sub/words.txt", "words of sub").file("sub/data.jsonl", "{\"n\": 2}\n");
     let words = ["eval", "../program.py:program", "--devset", "data.jsonl", "--metric", "../program.py:metric", "-o", "json"];
-    let result = node.dspex(&words).directory(project.path("sub")).run().expect(0).object();
+    let result = node.dspex(&words).directory(&project.path("sub")).run().expect(0).object();
     let run = result["run_id"].as_str().expect("an id");
     assert_eq!(predicted(&node, run, "data"), "words of sub");
     assert!(predicted(&node, run, "start").ends_with("/sub"));
