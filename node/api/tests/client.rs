@@ -8,9 +8,9 @@ use dspex_api::v1::admin_server::{Admin, AdminServer};
 use dspex_api::v1::blobs_server::{Blobs, BlobsServer};
 use dspex_api::v1::{
     AuditRequest, AuditResponse, BlobChunk, CreateTokenRequest, CreateTokenResponse, Freshness, GetBlobRequest,
-    ListTokensRequest, ListTokensResponse, PutBlobResponse, RevokeTokenRequest, RevokeTokenResponse,
-    SaveSnapshotRequest, SnapshotChunk, SnapshotFacts, StatusRequest, StatusResponse, StopRequest, StopResponse,
-    WorkersRequest, WorkersResponse,
+    KeepBlobRequest, KeepBlobResponse, ListTokensRequest, ListTokensResponse, PutBlobResponse, RevokeTokenRequest,
+    RevokeTokenResponse, SaveSnapshotRequest, SnapshotChunk, SnapshotFacts, StatusRequest, StatusResponse, StopRequest,
+    StopResponse, WorkersRequest, WorkersResponse,
 };
 use dspex_api::{
     ApiError, Bytes, Client, Code, METADATA_LIMIT_BYTES, Part, SocketPath, TimeLimits, Token, key, reason,
@@ -48,6 +48,10 @@ impl Blobs for Node {
     async fn get(&self, _: Request<GetBlobRequest>) -> Result<Response<Self::GetStream>, Status> {
         let chunks = ["a", "b"].map(|data| Ok(BlobChunk { data: data.into(), end: data == "b" }));
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn keep(&self, request: Request<KeepBlobRequest>) -> Result<Response<KeepBlobResponse>, Status> {
+        Ok(Response::new(KeepBlobResponse { present: request.into_inner().digest == "d" }))
     }
 }
 
@@ -132,6 +136,7 @@ async fn blobs_travel_in_chunks() {
     assert_eq!(client.put_blob_stream(receiver).await.expect("stored").bytes, 5_000_000);
     assert_eq!(uploads.recv().await, Some(Some(5_000_000)));
     assert_eq!(client.get_blob("d").await.expect("there"), b"ab");
+    assert!(client.keep_blob("d").await.expect("answered") && !client.keep_blob("e").await.expect("answered"));
 }
 
 #[tokio::test]

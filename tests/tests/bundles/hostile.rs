@@ -9,7 +9,8 @@ use dspex_api::{ApiError, Bytes, CHUNK_LIMIT_BYTES, Client, Part, reason};
 use crate::archive::{Kind, bundle};
 use crate::subject::Node;
 
-const PROGRAM: &[u8] = b"import dspy\nclass P(dspy.Module):\n    def forward(self, n):\n        return dspy.Prediction(n=n)\n\
+const PROGRAM: &[u8] =
+    b"import dspy\nclass P(dspy.Module):\n    def forward(self, n):\n        return dspy.Prediction(n=n)\n\
 program = P()\ndef metric(e, p):\n    return 1\n";
 
 async fn put(client: &Client, bytes: Vec<u8>) -> Result<String, ApiError> {
@@ -153,7 +154,10 @@ fn paths_beside_the_bundle_are_judged_as_well() {
     assert_eq!(unsaid.reason, reason::REQUEST_INVALID);
     let unknown = with(&|code| ShippedCode { environment: "../default".to_owned(), ..code }).expect_err("no such name");
     assert_eq!(unknown.reason, reason::ENVIRONMENT_NOT_FOUND);
-    assert!(with(&|code| ShippedCode { directory: String::new(), path: vec!["a".to_owned(), String::new()], ..code }).is_ok());
+    assert!(
+        with(&|code| ShippedCode { directory: String::new(), path: vec!["a".to_owned(), String::new()], ..code })
+            .is_ok()
+    );
 }
 
 #[test]

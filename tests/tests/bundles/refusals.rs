@@ -24,7 +24,9 @@ fn a_secret_in_a_file_is_refused_with_its_place_and_without_its_value() {
 #[test]
 fn what_is_left_out_is_not_on_the_node() {
     let (node, project) = (Node::start(), project(1));
-    for left_out in [".env", "tls.pem", "id.key", ".git/config", "venv/pyvenv.cfg", "venv/bin/x", "a/__pycache__/b.pyc", "build/x"] {
+    for left_out in
+        [".env", "tls.pem", "id.key", ".git/config", "venv/pyvenv.cfg", "venv/bin/x", "a/__pycache__/b.pyc", "build/x"]
+    {
         project.file(left_out, "not to be sent");
     }
     project.file(".gitignore", "/build\n").file("a/kept.py", "");

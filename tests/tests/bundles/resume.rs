@@ -40,7 +40,8 @@ fn by_its_id_it_goes_on_with_what_was_sent_whatever_lies_here_now() {
     let refused = node.dspex(&["eval", "program.py:program", "--resume", &run]).directory(project.directory()).run();
     refused.expect(2).says("SOURCES_CHANGED").says("dspex run resume");
     let elsewhere = tempfile::tempdir().expect("a directory");
-    let resumed = node.dspex(&["run", "resume", &run, "-o", "json"]).directory(elsewhere.path()).run().expect(0).object();
+    let resumed =
+        node.dspex(&["run", "resume", &run, "-o", "json"]).directory(elsewhere.path()).run().expect(0).object();
     assert_eq!((&resumed["score"], &resumed["failed"]), (&json!(100.0), &json!(0)), "{resumed}");
 }
 

@@ -55,7 +55,8 @@ fn an_unchanged_project_is_neither_sent_nor_unpacked_again() {
 fn a_command_that_is_typed_in_a_subdirectory_means_the_same_files() {
     let (node, project) = (Node::start(), project(2));
     project.file("pyproject.toml", "").file("sub/words.txt", "words of sub").file("sub/data.jsonl", "{\"n\": 2}\n");
-    let words = ["eval", "../program.py:program", "--devset", "data.jsonl", "--metric", "../program.py:metric", "-o", "json"];
+    let words =
+        ["eval", "../program.py:program", "--devset", "data.jsonl", "--metric", "../program.py:metric", "-o", "json"];
     let result = node.dspex(&words).directory(&project.path("sub")).run().expect(0).object();
     let run = result["run_id"].as_str().expect("an id");
     assert_eq!(predicted(&node, run, "data"), "words of sub");
@@ -83,8 +84,16 @@ fn a_package_below_src_a_python_dataset_and_a_saved_state_come_along() {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let saved = elsewhere.path().join("state.json");
     std::fs::write(&saved, SAVED).expect("written");
-    let words =
-        ["eval", "mine.parts:program", "--devset", "mine.parts:devset", "--metric", "mine.parts:exact", "--lm", "lm.py:lm"];
+    let words = [
+        "eval",
+        "mine.parts:program",
+        "--devset",
+        "mine.parts:devset",
+        "--metric",
+        "mine.parts:exact",
+        "--lm",
+        "lm.py:lm",
+    ];
     let eval = node.dspex(&words).args(["-o", "json", "--load"]).arg(&saved);
     let result = eval.directory(project.directory()).env("PYTHONPATH", project.path("src")).run().expect(0).object();
     assert_eq!(result["score"], json!(100.0), "{result}");

@@ -26,16 +26,8 @@ def metric(example, prediction):
 "#;
 
 /// What a command takes that sends the project.
-pub const EVAL: [&str; 8] = [
-    "eval",
-    "program.py:program",
-    "--devset",
-    "data.jsonl",
-    "--metric",
-    "program.py:metric",
-    "-o",
-    "json",
-];
+pub const EVAL: [&str; 8] =
+    ["eval", "program.py:program", "--devset", "data.jsonl", "--metric", "program.py:metric", "-o", "json"];
 
 pub struct Node {
     pub home: Home,
