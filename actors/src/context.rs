@@ -11,6 +11,7 @@ use ractor::ActorRef;
 use tokio::sync::Semaphore;
 
 use crate::board::Boards;
+use crate::executions::{Executions, Recorder};
 use crate::freeing::Freeing;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
@@ -47,6 +48,7 @@ pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
     pub(crate) freeing: Freeing,
+    pub(crate) executions: Executions,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -56,15 +58,19 @@ pub struct NodeContext {
 }
 
 impl NodeContext {
-    pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
-        Arc::new(Self {
+    /// With what takes the records of its executions.
+    pub(crate) fn new(parts: NodeParts) -> (Arc<Self>, Recorder) {
+        let (executions, recorder) = Executions::new();
+        let context = Self {
             parts,
             boards: Boards::default(),
             freeing: Freeing::default(),
+            executions,
             starting: Arc::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
-        })
+        };
+        (Arc::new(context), recorder)
     }
 
     pub(crate) fn view(&self, change: impl FnOnce(&mut Views)) {

@@ -10,6 +10,7 @@ mod context;
 mod error;
 mod evaluation;
 mod evaluations;
+mod executions;
 mod freeing;
 mod metering;
 mod payload;
@@ -29,7 +30,10 @@ pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
+pub use executions::{ExecutionRecord, Executions, Place};
+pub use pool::{
+    CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats, RecordedCalls,
+};
 pub use pools::{Pools, PoolsSettings};
 pub use proposing::By;
 pub use sessions::{AtHomeError, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};

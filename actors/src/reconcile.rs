@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_consensus::{EffectEvent, Effects, ReadError};
+use dspex_consensus::{EffectEvent, Effects, ExecutionsError, ReadError};
 use dspex_model::Effect;
 use ractor::ActorRef;
 use tracing::debug;
@@ -50,7 +50,7 @@ pub(crate) async fn sweep(context: Arc<NodeContext>) {
     let NodeParts { consensus, blobs, .. } = &context.parts;
     tokio::time::sleep(blobs.all_pinned_for()).await;
     while let Err(error) = context.freeing.sweep(blobs, consensus).await {
-        if matches!(error, ReadError::Stopped { .. }) {
+        if matches!(error, ExecutionsError::Read(ReadError::Stopped { .. })) {
             return;
         }
         debug!(%error, "blobs are freed when there is a quorum");
@@ -66,7 +66,7 @@ fn perform(context: &Arc<NodeContext>, evaluations: &ActorRef<EvaluationsMessage
     let message = match effect {
         Effect::OwnRun { owner, run, epoch } if owner == context.parts.node => EvaluationsMessage::Own { run, epoch },
         Effect::OwnRun { .. } => return Ok(()),
-        Effect::FreeBlobs { .. } => {
+        Effect::FreeBlobs { .. } | Effect::FreeExecutions { .. } => {
             tokio::spawn(sweep(Arc::clone(context)));
             return Ok(());
         }

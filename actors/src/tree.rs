@@ -13,6 +13,7 @@
 //!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
+//!    ├─ executions        a task: executions of pools and sessions -> blobs and log
 //!    └─ reconcile         a task: effects of the log -> evaluations
 //! ```
 //!
@@ -34,6 +35,7 @@ use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
+use crate::executions::{Executions, record_all};
 use crate::freeing::PIN_FOR;
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
@@ -87,7 +89,7 @@ impl Tree {
     /// When an actor does not start.
     pub fn start(parts: NodeParts) -> BoxFuture<'static, Result<Self, Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            let context = NodeContext::new(parts);
+            let (context, recorder) = NodeContext::new(parts);
             let node = context.parts.node;
             let consensus = context.parts.consensus.clone();
             // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
@@ -109,6 +111,7 @@ impl Tree {
                 reconciling.await;
             });
             tokio::spawn(sweep(Arc::clone(&context)));
+            tokio::spawn(record_all(Arc::clone(&context), recorder));
             Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions })
         })
     }
@@ -200,6 +203,11 @@ impl Tree {
     /// Executing in sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// The recorder of this node's executions.
+    pub fn executions(&self) -> &Executions {
+        &self.context.executions
     }
 
     /// The Python processes of this node.

@@ -30,6 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For calls of pools that are under way.
 const CALLS_GRACE: Duration = Duration::from_secs(5);
+/// For the records of executions that have ended.
+const RECORDS_GRACE: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
 const FAILURE_GRACE: Duration = Duration::from_secs(2);
 /// How soon a failed write is noticed, and how long commands have to hear of it.
@@ -135,6 +137,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     drop(end);
     hand_over(&consensus).await;
     tokio::join!(tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
+    tree.executions().settle(RECORDS_GRACE).await;
     tree.stop().await;
     // One that ended by itself was heard above.
     if !serving.is_terminated()

@@ -26,6 +26,17 @@ pub struct CallRequest {
     pub session: Option<CallSession>,
 }
 
+/// Where a call was and how long, whether or not it has an answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallTiming {
+    /// The last worker that had it; empty: none.
+    pub(crate) worker: String,
+    /// How long it waited for that.
+    pub(crate) queued: Duration,
+    /// How long it took there.
+    pub(crate) executed: Duration,
+}
+
 /// The answer to a call.
 #[derive(Clone, Debug)]
 pub struct CallReply {

@@ -36,9 +36,11 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         Command::RevokeToken { token } => ("token revoke", uuid::Uuid::from_u128(token.0).to_string()),
         Command::ForgetNode { node } => ("member forget", node.to_string()),
         Command::DeleteSession { session, .. } => ("session delete", session.to_string()),
+        Command::ClearExecutions => ("execution clear", "all".to_owned()),
         Command::Audit { action, subject } => (action.as_str(), subject.clone()),
         Command::Tick
         | Command::RecordResults { .. }
+        | Command::RecordExecutions { .. }
         | Command::FailRun { .. }
         | Command::InterruptRuns { .. }
         | Command::NameCluster { .. }

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId};
+use crate::{
+    Digest, Execution, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, TokenId,
+};
 
 /// An intent; becomes an entry of the log as part of a [`crate::Proposal`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +128,13 @@ pub enum Command {
     },
     /// What an execution at a session's home made of the session, with its result.
     WriteExecuted(Box<ExecutedWrite>),
+    /// Executions that have ended. One that was reported before counts once.
+    RecordExecutions {
+        /// In the order of their numbers.
+        executions: Vec<Execution>,
+    },
+    /// Removes all executions that are kept.
+    ClearExecutions,
 }
 
 /// The outcome of an execution that changed its session.

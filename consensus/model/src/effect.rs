@@ -28,4 +28,9 @@ pub enum Effect {
         /// The deleted run.
         run: RunId,
     },
+    /// Every node may drop blobs that only executions before this number referred to: they are not kept any more.
+    FreeExecutions {
+        /// The first number that is kept.
+        before: u64,
+    },
 }

@@ -7,6 +7,7 @@
 //! Proposal --decode--> State::apply --> Outcome   to the caller
 //!                                   --> Effects   hints: who has to act now
 //!                                   --> Changes   (key, value) records for the disk; replaying them gives the state
+//!                                                 but for those of executions, which only the disk holds
 //! ```
 
 mod access;
@@ -15,6 +16,8 @@ mod codec;
 mod command;
 mod digest;
 mod effect;
+mod execution;
+mod executions;
 mod id;
 mod member;
 mod outcome;
@@ -41,6 +44,14 @@ pub use codec::CodecError;
 pub use command::{Command, ExecutedWrite, NewToken, NewTtl, RunSubmission};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
+pub use execution::{
+    EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionId, ExecutionStatus, ExecutionValue,
+    ParseExecutionIdError, RecordedExecution,
+};
+pub use executions::{
+    COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
+};
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};
 pub use outcome::{Outcome, Rejection};

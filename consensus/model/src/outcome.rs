@@ -47,6 +47,15 @@ pub enum Outcome {
     },
     /// Where a session is executed for, whether or not this command has changed it.
     SessionHoused(SessionHome),
+    /// Executions were recorded.
+    ExecutionsRecorded {
+        /// The number of the first one; the others follow it.
+        first: u64,
+        /// How many counted.
+        recorded: u32,
+        /// How many had been recorded before.
+        duplicates: u32,
+    },
 }
 
 /// Why a command was refused.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::codec::CodecError;
 use crate::record::{Key, Record};
-use crate::{ClusterInfo, Digest};
+use crate::{ClusterInfo, Digest, executions};
 
 /// Gathered so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Outline {
     pub log_time_ms: u64,
     /// The cluster, if the log knows it.
     pub cluster: Option<ClusterInfo>,
-    /// Every blob that a run refers to.
+    /// Every blob that a run or an execution refers to.
     pub blobs: BTreeSet<Digest>,
 }
 
@@ -23,6 +23,10 @@ impl Outline {
     /// # Errors
     /// When it cannot be read.
     pub fn add(&mut self, key: &[u8], value: &[u8]) -> Result<(), CodecError> {
+        if executions::is_cold(key) {
+            self.blobs.extend(executions::blob(key).map(|(_, digest)| digest));
+            return Ok(());
+        }
         let key = Key::decode(key)?;
         // The others are many, and say nothing that is asked for here.
         if !matches!(key, Key::LogTime | Key::Cluster | Key::RunSpec(_) | Key::RunResult(..)) {

@@ -1,18 +1,52 @@
-//! The state as records of a key-value store. Tags are enumerated here and never reused.
+//! The state as records of a key-value store. Tags are enumerated here and never reused; 0x50 to 0x57 are those of records that
+//! stay on the disk (`executions/keys.rs`).
+
+use std::collections::BTreeMap;
 
 use crate::codec::{self, CodecError, damaged};
+use crate::executions::{ExecutionSegment, ExecutionsHead};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, NodeId, NodeRecord, Outcome, RecordedExecution, RequestId,
+    RunId, RunProgress, RunSpec, SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
 };
 
-/// A record that was written (`Some`) or removed (`None`).
+/// What applying a command does to the records. Keys order as the things they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The record's key; keys order as the things they name.
-    pub key: Vec<u8>,
-    /// Its new value.
-    pub value: Option<Vec<u8>>,
+pub enum Change {
+    /// A record is written.
+    Put {
+        /// Its key.
+        key: Vec<u8>,
+        /// Its new value.
+        value: Vec<u8>,
+    },
+    /// A record is removed.
+    Remove {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Every record from one key up to another is removed, that one excluded. Only of records that no state holds in memory.
+    RemoveRange {
+        /// The first key.
+        from: Vec<u8>,
+        /// The key behind the last.
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    /// Does to ordered records what it does to those of a disk.
+    pub fn carry_out(&self, records: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        match self {
+            Self::Put { key, value } => {
+                records.insert(key.clone(), value.clone());
+            }
+            Self::Remove { key } => {
+                records.remove(key);
+            }
+            Self::RemoveRange { from, to } => records.retain(|key, _| !(from..to).contains(&key)),
+        }
+    }
 }
 
 const TAG_LOG_TIME: u8 = 0x01;
@@ -28,6 +62,9 @@ const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
 const TAG_SESSION_HOME: u8 = 0x32;
 const TAG_EXECUTED: u8 = 0x33;
+const TAG_EXECUTIONS_HEAD: u8 = 0x58;
+const TAG_EXECUTION_SEGMENT: u8 = 0x59;
+const TAG_RECENT_EXECUTIONS: u8 = 0x5a;
 
 const VERSION: u8 = 1;
 
@@ -47,6 +84,9 @@ pub(crate) enum Key {
     SessionVersion(SessionId, u64),
     SessionHome(SessionId),
     Executed(RequestId),
+    ExecutionsHead,
+    ExecutionSegment(u64),
+    RecentExecutions(u64),
 }
 
 impl Key {
@@ -68,6 +108,9 @@ impl Key {
             }
             Self::SessionHome(id) => joined(TAG_SESSION_HOME, &[id.as_str().as_bytes()]),
             Self::Executed(id) => joined(TAG_EXECUTED, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
+            Self::ExecutionsHead => vec![TAG_EXECUTIONS_HEAD],
+            Self::ExecutionSegment(first) => joined(TAG_EXECUTION_SEGMENT, &[&first.to_be_bytes()]),
+            Self::RecentExecutions(first) => joined(TAG_RECENT_EXECUTIONS, &[&first.to_be_bytes()]),
         }
     }
 
@@ -95,6 +138,9 @@ impl Key {
             }
             (TAG_SESSION_HOME, _) => Self::SessionHome(session_id(body).ok_or_else(unknown)?),
             (TAG_EXECUTED, 32) => Self::Executed(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
+            (TAG_EXECUTIONS_HEAD, 0) => Self::ExecutionsHead,
+            (TAG_EXECUTION_SEGMENT, 8) => Self::ExecutionSegment(u64_at(body, 0)),
+            (TAG_RECENT_EXECUTIONS, 8) => Self::RecentExecutions(u64_at(body, 0)),
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -135,6 +181,9 @@ pub(crate) enum Record {
     SessionVersion(SessionId, u64, SessionVersion),
     SessionHome(SessionId, SessionHome),
     Executed(RequestId, Vec<u8>),
+    ExecutionsHead(ExecutionsHead),
+    ExecutionSegment(u64, ExecutionSegment),
+    RecentExecutions(u64, Vec<ExecutionId>),
 }
 
 impl Record {
@@ -153,6 +202,9 @@ impl Record {
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
             Self::SessionHome(id, _) => Key::SessionHome(id.clone()),
             Self::Executed(id, _) => Key::Executed(*id),
+            Self::ExecutionsHead(_) => Key::ExecutionsHead,
+            Self::ExecutionSegment(first, _) => Key::ExecutionSegment(*first),
+            Self::RecentExecutions(first, _) => Key::RecentExecutions(*first),
         }
     }
 
@@ -172,6 +224,9 @@ impl Record {
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
             Self::SessionHome(_, home) => codec::encode("a session's home", VERSION, home),
             Self::Executed(_, result) => codec::encode("a request's result", VERSION, result),
+            Self::ExecutionsHead(head) => codec::encode("what is known of all executions", VERSION, head),
+            Self::ExecutionSegment(_, segment) => codec::encode("a segment of executions", VERSION, segment),
+            Self::RecentExecutions(_, ids) => codec::encode("the ids of recent executions", VERSION, ids),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -193,6 +248,25 @@ impl Record {
             }
             Key::SessionHome(id) => Self::SessionHome(id, codec::decode("a session's home", VERSION, bytes)?),
             Key::Executed(id) => Self::Executed(id, codec::decode("a request's result", VERSION, bytes)?),
+            Key::ExecutionsHead => {
+                Self::ExecutionsHead(codec::decode("what is known of all executions", VERSION, bytes)?)
+            }
+            Key::ExecutionSegment(first) => {
+                Self::ExecutionSegment(first, codec::decode("a segment of executions", VERSION, bytes)?)
+            }
+            Key::RecentExecutions(first) => {
+                Self::RecentExecutions(first, codec::decode("the ids of recent executions", VERSION, bytes)?)
+            }
         })
+    }
+
+    /// The bytes of an execution, which no state holds.
+    pub(crate) fn encode_execution(execution: &RecordedExecution) -> Vec<u8> {
+        let encoded = codec::encode("an execution", VERSION, execution);
+        encoded.expect("plain data is encoded into memory, which cannot fail")
+    }
+
+    pub(crate) fn decode_execution(bytes: &[u8]) -> Result<RecordedExecution, CodecError> {
+        codec::decode("an execution", VERSION, bytes)
     }
 }

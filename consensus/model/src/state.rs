@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
+use crate::executions::{Executions, is_cold};
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
 use crate::sessions::Sessions;
@@ -32,6 +33,7 @@ pub struct State {
     tokens: Tokens,
     sessions: Sessions,
     audit: VecDeque<(u64, AuditEntry)>,
+    executions: Executions,
 }
 
 /// What applying a proposal gave.
@@ -54,11 +56,20 @@ pub(crate) struct Decision {
     pub(crate) removed_before: Vec<Key>,
     pub(crate) written: Vec<Record>,
     pub(crate) removed: Vec<Key>,
+    /// What changes on the disk alone.
+    pub(crate) cold: Vec<Change>,
 }
 
 impl Decision {
     pub(crate) fn new(outcome: Outcome) -> Self {
-        Self { outcome, effects: Vec::new(), removed_before: Vec::new(), written: Vec::new(), removed: Vec::new() }
+        Self {
+            outcome,
+            effects: Vec::new(),
+            removed_before: Vec::new(),
+            written: Vec::new(),
+            removed: Vec::new(),
+            cold: Vec::new(),
+        }
     }
 
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
@@ -91,6 +102,9 @@ impl State {
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
+        if let Some(decision) = transition::expire_executions(self) {
+            effects.extend(self.carry_out(decision, &mut changes).1);
+        }
         let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
         self.expire_sessions(at_once, &mut changes);
         Applied { outcome, effects, changes }
@@ -121,6 +135,7 @@ impl State {
         for key in decision.removed {
             self.remove(key, changes);
         }
+        changes.extend(decision.cold);
         (decision.outcome, decision.effects)
     }
 
@@ -171,6 +186,8 @@ impl State {
                 transition::house_session(self, session, *node, *expected_epoch)
             }
             Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
+            Command::RecordExecutions { executions } => transition::record_executions(self, executions),
+            Command::ClearExecutions => transition::clear_executions(self),
         }
     }
 
@@ -186,8 +203,11 @@ impl State {
         }
     }
 
-    /// Takes a stored record up again; `None` means that it was removed.
+    /// Takes a stored record up again; `None` means that it was removed. One that stays on the disk is passed over.
     pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CodecError> {
+        if is_cold(key) {
+            return Ok(());
+        }
         let key = Key::decode(key)?;
         match value {
             Some(value) => self.absorb(Record::decode(key, value)?),
@@ -196,7 +216,7 @@ impl State {
         Ok(())
     }
 
-    /// Every record of the state, in the order of their keys.
+    /// Every record that the state holds, in the order of their keys: all but those of [`COLD_RECORDS`](crate::COLD_RECORDS).
     pub fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
         let cluster = self.cluster.clone().map(Record::Cluster);
@@ -217,6 +237,9 @@ impl State {
         let homes =
             self.sessions.iter().filter_map(|(id, session)| Some(Record::SessionHome(id.clone(), session.home?)));
         let executed = self.executed.iter().map(|(&id, result)| Record::Executed(id, result.clone()));
+        let head = self.executions.head().map(Record::ExecutionsHead);
+        let segments = self.executions.segments().map(|(first, segment)| Record::ExecutionSegment(first, segment));
+        let recent = self.executions.recent().map(|(first, ids)| Record::RecentExecutions(first, ids.clone()));
         time.into_iter()
             .chain(cluster)
             .chain(nodes)
@@ -230,10 +253,13 @@ impl State {
             .chain(versions)
             .chain(homes)
             .chain(executed)
+            .chain(head)
+            .chain(segments)
+            .chain(recent)
             .map(|record| (record.key().encode(), record.encode()))
     }
 
-    /// A digest of all records: equal on every node at an equal index.
+    /// A digest of all records: equal on every node at an equal index. Those that stay on the disk are in it by their chain.
     pub fn digest(&self) -> Digest {
         Digest::of_parts(self.records().flat_map(|(key, value)| {
             let lengths = [key.len(), value.len()].map(|length| (length as u64).to_be_bytes().to_vec());
@@ -332,6 +358,25 @@ impl State {
         self.audit.iter().rev().map(|(number, entry)| (*number, entry))
     }
 
+    /// How many executions are kept, in the order of [`ExecutionStatus::ALL`](crate::ExecutionStatus::ALL).
+    pub fn execution_counts(&self) -> [u64; 5] {
+        self.executions.counts()
+    }
+
+    /// The first number of an execution that is kept.
+    pub fn oldest_execution(&self) -> u64 {
+        self.executions.oldest()
+    }
+
+    pub(crate) fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limit_executions(&mut self, limits: crate::executions::Limits) {
+        self.executions.limit(limits);
+    }
+
     /// The log time at which something ends by itself, if anything does: a tick is wanted then.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.sessions.next_expiry_ms()
@@ -348,12 +393,12 @@ impl State {
     }
 
     fn write(&mut self, record: Record, changes: &mut Vec<Change>) {
-        changes.push(Change { key: record.key().encode(), value: Some(record.encode()) });
+        changes.push(Change::Put { key: record.key().encode(), value: record.encode() });
         self.absorb(record);
     }
 
     fn remove(&mut self, key: Key, changes: &mut Vec<Change>) {
-        changes.push(Change { key: key.encode(), value: None });
+        changes.push(Change::Remove { key: key.encode() });
         self.forget(key);
     }
 
@@ -433,6 +478,9 @@ impl State {
             Record::Executed(id, result) => {
                 self.executed.insert(id, result);
             }
+            Record::ExecutionsHead(head) => self.executions.set_head(head),
+            Record::ExecutionSegment(first, segment) => self.executions.set_segment(first, segment),
+            Record::RecentExecutions(first, ids) => self.executions.remember(first, ids),
         }
     }
 
@@ -469,6 +517,10 @@ impl State {
             Key::Executed(id) => {
                 self.executed.remove(&id);
             }
+            // It is written only.
+            Key::ExecutionsHead => {}
+            Key::ExecutionSegment(first) => self.executions.remove_segment(first),
+            Key::RecentExecutions(first) => self.executions.forget(first),
         }
     }
 }

@@ -2,15 +2,18 @@
 
 mod admit_node;
 mod cancel_run;
+mod clear_executions;
 mod create_session;
 mod create_token;
 mod delete_run;
 mod delete_session;
+mod expire_executions;
 mod fail_run;
 mod forget_node;
 mod house_session;
 mod interrupt_runs;
 mod name_cluster;
+mod record_executions;
 mod record_results;
 mod restore;
 mod resume_run;
@@ -21,15 +24,18 @@ mod write_executed;
 
 pub(crate) use admit_node::admit_node;
 pub(crate) use cancel_run::cancel_run;
+pub(crate) use clear_executions::clear_executions;
 pub(crate) use create_session::create_session;
 pub(crate) use create_token::create_token;
 pub(crate) use delete_run::delete_run;
 pub(crate) use delete_session::delete_session;
+pub(crate) use expire_executions::expire_executions;
 pub(crate) use fail_run::fail_run;
 pub(crate) use forget_node::forget_node;
 pub(crate) use house_session::house_session;
 pub(crate) use interrupt_runs::interrupt_runs;
 pub(crate) use name_cluster::name_cluster;
+pub(crate) use record_executions::record_executions;
 pub(crate) use record_results::record_results;
 pub(crate) use restore::restore;
 pub(crate) use resume_run::resume_run;

@@ -1,4 +1,4 @@
-//! Keeps on this node what the state refers to: what it lacks, because it was away or came later, it fetches.
+//! Keeps on this node what runs and executions refer to: what it lacks, because it was away or came later, it fetches.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +13,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// Blobs asked for at once.
 const FETCHED_AT_ONCE: usize = 256;
+
+/// Blobs of executions that nobody has at the moment; behind these it is not looked any further.
+const MISSING_MAX: usize = 10_000;
 
 /// How complete this node is: what it lacked when its state was at an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +36,11 @@ pub(crate) async fn run(consensus: Consensus, told: watch::Sender<Lacking>) {
     let mut progress = consensus.watch();
     let mut looked = Looked::default();
     loop {
-        progress.mark_unchanged();
-        let (index, wanted) = consensus.read_applied(|index, state| (index, looked.news(state)));
-        let lacking = look(&consensus, &mut looked, wanted).await;
+        // The disk has all that is told here; the state may have more.
+        let index = *progress.borrow_and_update();
+        let (wanted, oldest) = consensus.read_applied(|_, state| (looked.news(state), state.oldest_execution()));
+        let of_runs = look(&consensus, &mut looked, wanted).await;
+        let lacking = of_runs + looked.executions.look(&consensus, oldest).await;
         told.send_replace(Lacking { index, blobs: lacking });
         tokio::time::sleep(PAUSE).await;
         let stopped = if lacking > 0 { progress.has_changed().is_err() } else { progress.changed().await.is_err() };
@@ -82,6 +87,65 @@ struct Wanted {
 #[derive(Debug, Default)]
 struct Looked {
     complete: BTreeMap<RunId, Seen>,
+    executions: LookedExecutions,
+}
+
+/// The executions whose blobs were looked for already.
+#[derive(Debug, Default)]
+struct LookedExecutions {
+    /// The first one that was not.
+    next: u64,
+    /// Blobs that were not here, each with an execution that refers to it.
+    missing: BTreeMap<Digest, u64>,
+}
+
+impl LookedExecutions {
+    /// Fetches what was missing and what is referred to since. Returns how many blobs are still not here.
+    async fn look(&mut self, consensus: &Consensus, oldest: u64) -> u64 {
+        self.missing.retain(|_, execution| *execution >= oldest);
+        let missing: Vec<Digest> = self.missing.keys().copied().collect();
+        for chunk in missing.chunks(FETCHED_AT_ONCE) {
+            let still = obtain(consensus, chunk).await;
+            for digest in chunk.iter().filter(|digest| !still.contains(digest)) {
+                self.missing.remove(digest);
+            }
+        }
+        while self.missing.len() < MISSING_MAX {
+            let named = match consensus.named_by_executions(self.next.max(oldest)).await {
+                Ok(named) => named,
+                Err(error) => {
+                    tracing::warn!(%error, "what executions refer to cannot be looked up");
+                    return self.missing.len() as u64 + 1;
+                }
+            };
+            let Some((last, _)) = named.last() else { return self.missing.len() as u64 };
+            self.next = last + 1;
+            for chunk in named.chunks(FETCHED_AT_ONCE) {
+                let digests: Vec<Digest> = chunk.iter().map(|(_, digest)| *digest).collect();
+                let still = obtain(consensus, &digests).await;
+                let missing = chunk.iter().filter(|(_, digest)| still.contains(digest));
+                self.missing.extend(missing.map(|(execution, digest)| (*digest, *execution)));
+            }
+        }
+        // Nobody knows what comes behind them.
+        self.missing.len() as u64 + 1
+    }
+}
+
+/// Fetches blobs. Gives those that are still not here.
+async fn obtain(consensus: &Consensus, digests: &[Digest]) -> Vec<Digest> {
+    if consensus.obtain(digests.iter().copied()).await.is_ok() {
+        return Vec::new();
+    }
+    // One that nobody has must not keep the others away.
+    let mut missing = Vec::new();
+    for digest in digests {
+        if let Err(error) = consensus.obtain([*digest]).await {
+            tracing::debug!(%error, "a blob of an execution is still missing here");
+            missing.push(*digest);
+        }
+    }
+    missing
 }
 
 impl Looked {

@@ -8,6 +8,7 @@ mod client;
 mod client_admin;
 mod client_blobs;
 mod client_cluster;
+mod client_executions;
 mod client_pools;
 mod client_runs;
 mod client_sessions;

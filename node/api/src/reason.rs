@@ -98,6 +98,8 @@ reasons! {
     TLS_REFUSED;
     /// No session has this id, or its time was over.
     SESSION_NOT_FOUND;
+    /// The execution is not recorded, or not kept any more.
+    EXECUTION_NOT_FOUND;
     /// The session's version is not kept any more, or not there yet.
     SESSION_VERSION_NOT_FOUND;
     /// A session with this id exists (metadata: current, its version).

@@ -6,6 +6,7 @@
 
 mod answers;
 mod calls;
+mod executions;
 mod frames;
 mod messages;
 mod requests;

@@ -8,6 +8,7 @@ pub mod completion;
 pub mod config;
 pub mod doctor;
 pub mod eval;
+pub mod execution;
 pub mod local;
 pub mod member;
 pub mod pool;

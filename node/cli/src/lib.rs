@@ -23,6 +23,7 @@ pub mod interpreter;
 mod interrupt;
 mod invocation;
 mod listing;
+mod moment;
 pub mod output;
 mod process;
 mod repeat;

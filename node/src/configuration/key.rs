@@ -163,6 +163,11 @@ pub(crate) const KEYS: &[Key] = &[
     of_pool("memory_limit", Kind::Size, "of one worker with what it started"),
     of_pool("idle_timeout_s", Kind::Seconds { zero: true }, "without a call for so long the workers end; 0: never"),
     of_pool("eager", Kind::Switch, "start the workers with the node; only of a `dspex node`"),
+    of_pool(
+        "record",
+        Kind::Choice(&["none", "programs", "all"]),
+        "which calls `dspex execution list` shows later: those of `execute_program`, or all but `ping`",
+    ),
     of_pool("python", Kind::Beside, "the interpreter; without it the caller's, of a `dspex node` that of `[python]`"),
     of_pool("directory", Kind::Beside, "where workers start; without it as for `python`"),
 ];

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     /// Bytes.
     Size,
     Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
 }
 
 impl Kind {
@@ -56,6 +58,7 @@ impl Kind {
             }
             Self::Size => value.clone().try_into::<WrittenSize>().is_ok_and(|size| Size::try_from(size).is_ok()),
             Self::Switch => value.is_bool(),
+            Self::Choice(words) => value.as_str().is_some_and(|text| words.contains(&text)),
         }
     }
 
@@ -74,6 +77,7 @@ impl Kind {
             Self::Seconds { zero: false } => "a number of seconds, more than 0".to_owned(),
             Self::Size => "a size, like \"512MiB\" or \"2GiB\", or a number of bytes".to_owned(),
             Self::Switch => "true or false".to_owned(),
+            Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
         }
     }
 
@@ -101,6 +105,7 @@ impl Kind {
                 { "type": "string", "pattern": r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)?\s*$" },
             ] }),
             Self::Switch => json!({ "type": "boolean" }),
+            Self::Choice(words) => json!({ "enum": words }),
         }
     }
 
@@ -115,7 +120,7 @@ impl Kind {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
             }),
-            Self::Text | Self::Beside | Self::Address | Self::HostPort => {
+            Self::Text | Self::Beside | Self::Address | Self::HostPort | Self::Choice(_) => {
                 written.filter(Value::is_str).unwrap_or_else(own)
             }
         }
@@ -160,6 +165,7 @@ mod tests {
             (or_never, vec!["0", "0.0", "3"], vec!["-1"]),
             (Kind::Size, vec!["1", "\"512MiB\""], vec!["0", "\"lots\"", "-1", "true"]),
             (Kind::Switch, vec!["true"], vec!["1", "\"true\""]),
+            (Kind::Choice(&["a", "b"]), vec!["\"a\"", "\"b\""], vec!["\"c\"", "\"\"", "true"]),
         ] {
             for text in good {
                 assert!(accepts(kind, text), "{kind:?} takes {text}");

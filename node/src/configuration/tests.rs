@@ -56,6 +56,10 @@ fn an_error_names_the_line_the_key_the_value_and_what_is_allowed() {
         ("colour = 1", &["dspex.toml:1", "colour", "data_dir"][..]),
         ("[pools.general]\nworker = 1", &["dspex.toml:2: pools.general.worker", "workers"]),
         ("[pools.genral]\nworkers = 1", &["dspex.toml:1: pools.genral", "general, optimizer, inference"]),
+        (
+            "[pools.general]\nrecord = \"some\"",
+            &["pools.general.record = \"some\"", "one of \"none\", \"programs\", \"all\""],
+        ),
         ("\n[pools.general]\nworkers = 0", &["dspex.toml:3: pools.general.workers = 0", "between 1 and 64"]),
         ("[pools.general]\nqueue_timeout_s = -1", &["pools.general.queue_timeout_s = -1", "more than 0"]),
         ("[pools.general]\nmemory_limit = \"lots\"", &["pools.general.memory_limit = \"lots\"", "512MiB"]),
@@ -241,6 +245,7 @@ fn the_parser_takes_what_the_table_allows() {
             Kind::Seconds { .. } => "1".to_owned(),
             Kind::Size => "\"1MiB\"".to_owned(),
             Kind::Switch => "true".to_owned(),
+            Kind::Choice(words) => format!("\"{}\"", words[0]),
         };
         valid(&format!("{} = {written}", full.name));
     }

@@ -63,10 +63,11 @@ impl Pools for PoolsService {
 
     async fn call(&self, request: Request<CallPoolRequest>) -> Result<Response<CallPoolResponse>, Status> {
         let _call = self.node.activity.enter();
-        let request = request.into_inner();
+        let (actor, request) = translate::actor(request);
         let pool = self.node.pool(&request.pool_id).await?;
         let id = request.id;
-        let reply = pool.call(call_request(request)).await.map_err(refusal)?;
+        let called = pool.begin_recorded(call_request(request), actor).await;
+        let reply = called.await.map_err(refusal)?;
         Ok(Response::new(answer(id, reply)))
     }
 
@@ -74,7 +75,8 @@ impl Pools for PoolsService {
 
     async fn calls(&self, request: Request<Streaming<CallPoolRequest>>) -> Result<Response<Self::CallsStream>, Status> {
         let (sender, receiver) = mpsc::channel(STREAM_CALLS_MAX);
-        tokio::spawn(execute_all(Arc::clone(&self.node), request.into_inner(), sender));
+        let (actor, requests) = translate::actor(request);
+        tokio::spawn(execute_all(Arc::clone(&self.node), actor, requests, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -108,6 +110,7 @@ impl Pools for PoolsService {
 /// Executes the calls of a stream side by side, and answers each as it is ready.
 async fn execute_all(
     node: Arc<Node>,
+    actor: Option<String>,
     mut requests: Streaming<CallPoolRequest>,
     answers: mpsc::Sender<Result<CallPoolResponse, Status>>,
 ) {
@@ -135,7 +138,7 @@ async fn execute_all(
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
                 // In the order of the stream: only the wait is a task of its own.
-                let called = pool.begin(call_request(request));
+                let called = pool.begin_recorded(call_request(request), actor.clone()).await;
                 tokio::spawn(async move {
                     let reply = called.await;
                     place.send(Ok(match reply {

@@ -125,10 +125,17 @@ impl Node {
             let naming = state.runs().filter(|(_, run)| run.blobs().any(|blob| blob == *digest));
             naming.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
         });
-        let who = if runs.is_empty() { "a run that was deleted meanwhile".to_owned() } else { runs.join(", ") };
-        let message =
-            format!("{error}. It is named by {who}: when it is lost for good, delete the run, then save again");
-        ApiError::new(Code::Unavailable, reason::BLOB_NOT_FOUND, message).into()
+        let advice = match runs.is_empty() {
+            true => {
+                "No run names it, but an execution, or a run that was deleted meanwhile: when it is lost for good, \
+                     `dspex execution clear` forgets all executions, then save again"
+                    .to_owned()
+            }
+            false => {
+                format!("It is named by {}: when it is lost for good, delete the run, then save again", runs.join(", "))
+            }
+        };
+        ApiError::new(Code::Unavailable, reason::BLOB_NOT_FOUND, format!("{error}. {advice}")).into()
     }
 
     /// Who saves a snapshot has all that the cluster knows. A note that is lost is logged, not an error.

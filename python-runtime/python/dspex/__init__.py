@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from dspex.connected import Client, connect
     from dspex.errors import DspexError, ExampleError, RemoteError
     from dspex.evaluate import Evaluate, EvaluationResult
+    from dspex.executions import Execution, ExecutionError, Executions
     from dspex.pool import Pool
     from dspex.pool_command import command
     from dspex.pool_errors import (
@@ -35,6 +36,9 @@ __all__ = [
     "Evaluate",
     "EvaluationResult",
     "ExampleError",
+    "Execution",
+    "ExecutionError",
+    "Executions",
     "NotDefined",
     "OutcomeUnknown",
     "Pool",
@@ -64,6 +68,9 @@ _HOMES = {
     "Evaluate": "dspex.evaluate",
     "EvaluationResult": "dspex.evaluate",
     "ExampleError": "dspex.errors",
+    "Execution": "dspex.executions",
+    "ExecutionError": "dspex.executions",
+    "Executions": "dspex.executions",
     "NotDefined": "dspex.pool_errors",
     "OutcomeUnknown": "dspex.session_errors",
     "Pool": "dspex.pool",

@@ -11,6 +11,7 @@ from dspex.arguments import ADDRESS, text
 from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
+from dspex.executions import Executions
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
 from dspex.session import Session, SessionState
@@ -83,6 +84,10 @@ class Client:
     def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
         """All sessions whose ids begin like this, in the order of their ids, without their data."""
         return session.listed(self._session, text("the beginning of ids", prefix, '"user-"'), bool(stale))
+    @property
+    def executions(self) -> Executions:
+        """What the programs and commands of the cluster were given and gave."""
+        return Executions(self._ask)
 
     def close(self) -> None:
         """Calls under way end with an error."""

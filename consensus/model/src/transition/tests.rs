@@ -2,6 +2,8 @@
 
 mod access;
 mod homes;
+mod execution_pages;
+mod executions;
 mod replay;
 mod restore;
 mod sessions;

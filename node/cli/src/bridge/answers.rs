@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::v1;
 use serde::Serialize;
 
+use super::executions::Execution;
 use crate::result;
 
 /// The body of an answer or an item.
@@ -23,6 +24,9 @@ pub(super) enum Body {
     Answers { answers: Vec<super::calls::Answer> },
     PoolStats { items: Vec<PoolStats> },
     Sessions(super::sessions::Answer),
+    Blob { data: Bytes },
+    Execution(Box<Execution>),
+    Executions { items: Vec<Execution>, next: u64, counts: BTreeMap<String, u64> },
 }
 
 /// An empty map.

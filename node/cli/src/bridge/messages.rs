@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::{ApiError, Code};
 use serde::{Deserialize, Serialize};
 
+use super::executions;
 use crate::error::CommandError;
 use crate::exit;
 
@@ -60,6 +61,14 @@ pub(super) enum Method {
     PoolStats(PoolStats),
     #[serde(rename = "sessions")]
     Sessions(super::sessions::Order),
+    #[serde(rename = "blobs.get")]
+    GetBlob(executions::OfBlob),
+    #[serde(rename = "executions.list")]
+    ListExecutions(executions::List),
+    #[serde(rename = "executions.get")]
+    GetExecution(executions::OfExecution),
+    #[serde(rename = "executions.clear")]
+    ClearExecutions(Empty),
 }
 
 #[derive(Debug, Deserialize)]

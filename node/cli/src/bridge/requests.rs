@@ -17,7 +17,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::answers::{Body, Event, Nothing};
 use super::frames::{Outgoing, read};
 use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, Request};
-use super::{PARTS, calls, sessions};
+use super::{PARTS, calls, executions, sessions};
 use crate::arguments::Global;
 use crate::error::CommandError;
 use crate::follow::new_request_id;
@@ -125,6 +125,10 @@ impl Bridge {
                 Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
             }
             Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(self.client()?, order).await?)),
+            Method::GetBlob(of) => executions::blob(self.client()?, of).await,
+            Method::ListExecutions(wanted) => executions::list(self.client()?, wanted).await,
+            Method::GetExecution(of) => executions::get(self.client()?, of).await,
+            Method::ClearExecutions(_) => executions::clear(self.client()?).await,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::execution_pages::executed;
 use super::story::Story;
 use crate::{
     Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId,
@@ -59,6 +60,8 @@ fn command() -> impl Strategy<Value = Command> {
         1 => run().prop_map(|run| Command::CancelRun { run, reason: String::new() }),
         1 => run().prop_map(|run| Command::ResumeRun { run, owner: NodeId(1), detached: true }),
         1 => run().prop_map(|run| Command::DeleteRun { run }),
+        1 => Just(Command::ClearExecutions),
+        3 => prop::collection::vec(executed(), 0..4).prop_map(|executions| Command::RecordExecutions { executions }),
     ]
 }
 
