@@ -25,6 +25,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 pub(crate) use self::calls::CallUnderWay;
+pub use self::calls::CalledBy;
 pub(crate) use self::recording::{Recorder, record_all};
 
 /// Records on their way, with those whose executions are under way.

@@ -30,7 +30,7 @@ pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use executions::{ExecutionRecord, Executions, Place};
+pub use executions::{CalledBy, ExecutionRecord, Executions, Place};
 pub use pool::{
     CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats, RecordedCalls,
 };

@@ -22,7 +22,7 @@ use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::context::NodeContext;
-use crate::executions::{CallUnderWay, Executions};
+use crate::executions::{CallUnderWay, CalledBy, Executions};
 use crate::submission::Caller;
 use crate::worker::{EndedBy, WorkerEnd, WorkerReport};
 
@@ -161,11 +161,11 @@ impl Pool {
     }
 
     /// The same, and the execution is recorded where the pool's settings say so. It waits for a place for the record first; nobody
-    /// waits for the record. `actor`: who calls.
+    /// waits for the record. `by`: on whose account.
     pub async fn begin_recorded(
         &self,
         request: CallRequest,
-        actor: Option<String>,
+        by: CalledBy,
     ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
         let place = match self.settings.record.covers(&request.command) {
             true => self.executions.reserve().await,
@@ -174,7 +174,7 @@ impl Pool {
         match place {
             None => Either::Left(self.begin(request)),
             Some(place) => {
-                let (under_way, timing) = CallUnderWay::new(place, &request, actor);
+                let (under_way, timing) = CallUnderWay::new(place, &request, by);
                 Either::Right(under_way.follow(self.begin_timed(request, Some(timing))))
             }
         }

@@ -1,11 +1,11 @@
-//! The executions that a pool's calls are.
+//! The executions that a pool's calls are, and those of sessions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use dspex_model::ExecutionStatus;
+use dspex_model::{ExecutionStatus, SessionId};
 use serde_json::value::RawValue;
 
 use super::{ExecutionRecord, Place, Told};
@@ -23,8 +23,18 @@ pub(crate) struct CallTold {
     status: ExecutionStatus,
     error: Option<(String, String)>,
     timing: CallTiming,
+    session: Option<SessionId>,
     actor: Option<String>,
     traceparent: Option<String>,
+}
+
+/// On whose account something is called.
+#[derive(Clone, Debug, Default)]
+pub struct CalledBy {
+    /// The name of a token, or of the local user.
+    pub actor: Option<String>,
+    /// The session that it is executed in.
+    pub session: Option<SessionId>,
 }
 
 /// A call under way that is to be recorded when it has ended, or when its caller goes away before.
@@ -36,13 +46,18 @@ pub(crate) struct CallUnderWay {
     command: String,
     arguments: Bytes,
     timing: Arc<OnceLock<CallTiming>>,
+    session: Option<SessionId>,
     actor: Option<String>,
     traceparent: Option<String>,
 }
 
 impl CallUnderWay {
     /// A call that is about to begin, and what is to be told of it.
-    pub(crate) fn new(place: Place, request: &CallRequest, actor: Option<String>) -> (Self, Arc<OnceLock<CallTiming>>) {
+    pub(crate) fn new(
+        place: Place,
+        request: &CallRequest,
+        CalledBy { actor, session }: CalledBy,
+    ) -> (Self, Arc<OnceLock<CallTiming>>) {
         let timing = Arc::<OnceLock<CallTiming>>::default();
         let under_way = Self {
             place: Some(place),
@@ -50,6 +65,7 @@ impl CallUnderWay {
             command: request.command.clone(),
             arguments: request.arguments.clone(),
             timing: Arc::clone(&timing),
+            session,
             actor,
             traceparent: request.traceparent.clone(),
         };
@@ -89,6 +105,7 @@ impl CallUnderWay {
             status,
             error,
             timing: timing.unwrap_or_else(since_begin),
+            session: self.session.take(),
             actor: self.actor.take(),
             traceparent: self.traceparent.take(),
         })));
@@ -138,6 +155,7 @@ impl CallTold {
             duration: executed,
             queued,
             worker,
+            session: self.session,
             actor: self.actor,
             traceparent: self.traceparent,
             ..ExecutionRecord::new(program, self.status)
@@ -194,6 +212,7 @@ mod tests {
             status: ExecutionStatus::Succeeded,
             error: None,
             timing: CallTiming { worker: "w".to_owned(), queued: Duration::ZERO, executed: Duration::from_millis(3) },
+            session: None,
             actor: None,
             traceparent: None,
         }

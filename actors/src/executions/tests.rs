@@ -78,19 +78,35 @@ mod calls {
     use std::sync::{Arc, OnceLock};
 
     use super::*;
-    use crate::executions::CallUnderWay;
+    use crate::executions::{CallUnderWay, CalledBy};
     use crate::pool::{CallError, CallReply, CallRequest, CallTiming};
 
     fn request() -> CallRequest {
         CallRequest { command: "execute_program".to_owned(), ..CallRequest::default() }
     }
 
-    fn statuses(recorder: &mut Recorder) -> Vec<(ExecutionStatus, String)> {
-        let record = |queued: Queued| match queued.told {
+    #[tokio::test]
+    async fn a_call_in_a_session_is_recorded_with_it() {
+        let (executions, mut recorder) = Executions::new();
+        let session = SessionId::new("user-1").expect("an id");
+        let by = CalledBy { actor: Some("ada".to_owned()), session: Some(session.clone()) };
+        let place = executions.reserve().await.expect("a place");
+        let (under_way, _) = CallUnderWay::new(place, &request(), by);
+        drop(under_way);
+        let recorded: Vec<_> = recorder.take().into_iter().map(recorded).collect();
+        assert_eq!(recorded.len(), 1);
+        assert_eq!((recorded[0].session.as_ref(), recorded[0].actor.as_deref()), (Some(&session), Some("ada")));
+    }
+
+    fn recorded(queued: Queued) -> ExecutionRecord {
+        match queued.told {
             Told::Call(call) => call.into_record(),
             Told::Record(record) => *record,
-        };
-        recorder.take().into_iter().map(record).map(|record| (record.status, record.worker)).collect()
+        }
+    }
+
+    fn statuses(recorder: &mut Recorder) -> Vec<(ExecutionStatus, String)> {
+        recorder.take().into_iter().map(recorded).map(|record| (record.status, record.worker)).collect()
     }
 
     async fn answer(
@@ -110,18 +126,19 @@ mod calls {
             queued: Duration::ZERO,
             executed: Duration::ZERO,
             attempt: 1,
+            changes: None,
         };
         let lost = CallError::WorkerLost { message: "killed".to_owned(), output: String::new() };
         let (succeeded, was_lost) = (ExecutionStatus::Succeeded, ExecutionStatus::Lost);
         for (given, status) in [(Ok(reply), succeeded), (Err(lost), was_lost)] {
             let place = executions.reserve().await.expect("a place");
-            let (under_way, timing) = CallUnderWay::new(place, &request(), None);
+            let (under_way, timing) = CallUnderWay::new(place, &request(), CalledBy::default());
             let ended = under_way.follow(answer(timing, given)).await;
             assert_eq!(ended.is_ok(), status == ExecutionStatus::Succeeded);
             assert_eq!(statuses(&mut recorder), [(status, "w".to_owned())]);
         }
         let place = executions.reserve().await.expect("a place");
-        let (under_way, _) = CallUnderWay::new(place, &request(), None);
+        let (under_way, _) = CallUnderWay::new(place, &request(), CalledBy::default());
         let never = under_way.follow(std::future::pending());
         assert_eq!(statuses(&mut recorder), []);
         drop(never);
@@ -133,7 +150,7 @@ mod calls {
     async fn a_call_that_was_refused_gives_its_place_back() {
         let (executions, mut recorder) = Executions::new();
         let place = executions.reserve().await.expect("a place");
-        let (under_way, timing) = CallUnderWay::new(place, &request(), None);
+        let (under_way, timing) = CallUnderWay::new(place, &request(), CalledBy::default());
         let refused = under_way.follow(answer(timing, Err(CallError::Stopping))).await;
         assert!(refused.is_err());
         assert_eq!((statuses(&mut recorder), available(&executions)), (Vec::new(), PLACES));

@@ -11,6 +11,7 @@ use dspex_python::protocol::{CallSession, SessionChanges};
 
 use super::{AtHome, ExecuteError, ExecuteRequest, Executed};
 use crate::context::NodeContext;
+use crate::executions::CalledBy;
 use crate::pool::{CallReply, Pool};
 use crate::proposing::{By, propose};
 
@@ -79,7 +80,9 @@ pub(super) async fn execute(
     let version = session.version;
     let mut call = request.call.clone();
     call.session = Some(session);
-    let reply = match pool.call(call).await {
+    // What is executed is recorded as it went, also where the log refuses what it has changed.
+    let by = CalledBy { actor: request.actor.clone(), session: Some(request.session.clone()) };
+    let reply = match pool.begin_recorded(call, by).await.await {
         Ok(reply) => reply,
         Err(error) => return failed(ExecuteError::Call(error)),
     };

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{CallError, CallReply, CallRequest, Pool, PoolClass};
+use dspex_actors::{CallError, CallReply, CallRequest, CalledBy, Pool, PoolClass};
 use dspex_api::v1::pools_server::Pools;
 use dspex_api::v1::{
     self, CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse,
@@ -66,7 +66,7 @@ impl Pools for PoolsService {
         let (actor, request) = translate::actor(request);
         let pool = self.node.pool(&request.pool_id).await?;
         let id = request.id;
-        let called = pool.begin_recorded(call_request(request), actor).await;
+        let called = pool.begin_recorded(call_request(request), CalledBy { actor, session: None }).await;
         let reply = called.await.map_err(refusal)?;
         Ok(Response::new(answer(id, reply)))
     }
@@ -76,7 +76,7 @@ impl Pools for PoolsService {
     async fn calls(&self, request: Request<Streaming<CallPoolRequest>>) -> Result<Response<Self::CallsStream>, Status> {
         let (sender, receiver) = mpsc::channel(STREAM_CALLS_MAX);
         let (actor, requests) = translate::actor(request);
-        tokio::spawn(execute_all(Arc::clone(&self.node), actor, requests, sender));
+        tokio::spawn(execute_all(Arc::clone(&self.node), CalledBy { actor, session: None }, requests, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -110,7 +110,7 @@ impl Pools for PoolsService {
 /// Executes the calls of a stream side by side, and answers each as it is ready.
 async fn execute_all(
     node: Arc<Node>,
-    actor: Option<String>,
+    by: CalledBy,
     mut requests: Streaming<CallPoolRequest>,
     answers: mpsc::Sender<Result<CallPoolResponse, Status>>,
 ) {
@@ -138,7 +138,7 @@ async fn execute_all(
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
                 // In the order of the stream: only the wait is a task of its own.
-                let called = pool.begin_recorded(call_request(request), actor.clone()).await;
+                let called = pool.begin_recorded(call_request(request), by.clone()).await;
                 tokio::spawn(async move {
                     let reply = called.await;
                     place.send(Ok(match reply {

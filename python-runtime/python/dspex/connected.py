@@ -84,6 +84,7 @@ class Client:
     def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
         """All sessions whose ids begin like this, in the order of their ids, without their data."""
         return session.listed(self._session, text("the beginning of ids", prefix, '"user-"'), bool(stale))
+
     @property
     def executions(self) -> Executions:
         """What the programs and commands of the cluster were given and gave."""

@@ -119,6 +119,33 @@ fn every_node_shows_the_same_executions_whichever_were_killed_meanwhile() {
 }
 
 #[test]
+fn a_call_in_a_session_is_recorded_at_its_home_and_found_by_its_session_on_every_node() {
+    let subject = Subject::new();
+    subject.cluster.dspex(0, &["session", "create", "s"]).run().expect(0);
+    let execute = |position: usize, name: &str, arguments: &str| {
+        subject.cluster.dspex(position, &["session", "execute", "s", &subject.command(name), arguments]).run()
+    };
+    execute(0, "double", "21").expect(0);
+    // Whoever is asked, it is executed at home.
+    execute(1, "fails", r#"{"text": "no such thing"}"#).expect(1);
+    subject.call(2, "double", &numbers(0, 3));
+    subject.agree(&[0, 1, 2], 5);
+    for position in 0..3 {
+        let list = |more: &[&str]| {
+            let list = ["execution", "list", "--session", "s", "--values", "-o", "json"];
+            items(&subject.cluster.dspex(position, &list).args(more).run().expect(0).object())
+        };
+        let listed = list(&[]);
+        assert_eq!(field(&listed, "status"), ["failed", "succeeded"], "asked at node {position}");
+        assert_eq!(field(&listed, "actor"), ["node token", "node token"]);
+        assert_eq!((&listed[1]["session"], &listed[1]["output"]), (&Value::from("s"), &Value::from(42)));
+        assert_eq!(listed[0]["node_id"], listed[1]["node_id"]);
+        assert_eq!(list(&["--status", "failed"]), listed[..1]);
+        assert_eq!(list(&["--program", &subject.command("double")]), listed[1..]);
+    }
+}
+
+#[test]
 fn without_a_quorum_calls_are_answered_as_before_and_recorded_when_there_is_one_again() {
     let mut subject = Subject::new();
     let leader = subject.cluster.leader();

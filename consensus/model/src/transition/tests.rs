@@ -1,9 +1,9 @@
 //! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
 mod access;
-mod homes;
 mod execution_pages;
 mod executions;
+mod homes;
 mod replay;
 mod restore;
 mod sessions;
