@@ -24,7 +24,7 @@ const TAG_BY_SESSION: u8 = 0x54;
 const TAG_BY_ID: u8 = 0x55;
 const TAG_BLOB: u8 = 0x56;
 
-/// Every tag that is in use, and those that the future may use.
+/// Every tag that is in use.
 const TAGS: [u8; 7] =
     [TAG_EXECUTION, TAG_BY_PROGRAM, TAG_BY_PROGRAM_AND_STATUS, TAG_BY_STATUS, TAG_BY_SESSION, TAG_BY_ID, TAG_BLOB];
 
