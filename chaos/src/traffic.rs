@@ -37,8 +37,6 @@ pub struct Traffic {
     pub attempt: Duration,
     /// How long an operation may take, with all its sendings; what is not known then is unknown.
     pub operation: Duration,
-    /// False: a control, whose reads are stale ones and are written down as if they were linearizable.
-    pub linearizable: bool,
 }
 
 /// Clients at work.
@@ -73,7 +71,6 @@ impl Traffic {
             operations_per_key: 100,
             attempt: Duration::from_secs(2),
             operation: Duration::from_secs(6),
-            linearizable: true,
         }
     }
 

@@ -154,7 +154,7 @@ impl Client {
             // Nothing has been sent.
             Err(error) => return Said::NotExecuted(error.to_string()),
         };
-        match ask(&client, key, action, request, self.shared.traffic.linearizable).await {
+        match ask(&client, key, action, request).await {
             Ok(outcome) => Said::Answer(outcome),
             Err(error) => {
                 let said = judge(action, &error);
@@ -178,18 +178,11 @@ impl Client {
     }
 }
 
-async fn ask(
-    client: &dspex_api::Client,
-    key: &str,
-    action: &Action,
-    request: &RequestId,
-    linearizable: bool,
-) -> Result<Outcome, ApiError> {
+async fn ask(client: &dspex_api::Client, key: &str, action: &Action, request: &RequestId) -> Result<Outcome, ApiError> {
     let (request_id, session_id) = (Some(request.clone()), key.to_owned());
     match action {
         Action::Get => {
-            let freshness = if linearizable { Freshness::Linearizable } else { Freshness::Stale };
-            let get = GetSessionRequest { session_id, freshness: freshness.into(), version: None };
+            let get = GetSessionRequest { session_id, freshness: Freshness::Linearizable.into(), version: None };
             client.session(get).await.map(|session| found(&session))
         }
         Action::Create { value } => {
