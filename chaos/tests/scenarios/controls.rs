@@ -10,6 +10,7 @@ use dspex_chaos::scenario::{self, Options, SETTLE_LIMIT, Scenario, play};
 use dspex_chaos::schedule::Fault;
 use dspex_chaos::stage::OwnCluster;
 use dspex_chaos::{Action, History, Operation, Outcome, Stopwatch, invariant, linearizability};
+use uuid::Uuid;
 
 use crate::places::{program, seed};
 use crate::skip::is_available;
@@ -107,7 +108,7 @@ impl Recorder {
 /// Makes the session with the value 1, or gives it another one.
 fn write(cluster: &Cluster, node: usize, value: Option<&str>) -> Outcome {
     let data = |value: &str| [("value".to_owned(), format!("\"{value}\""))].into();
-    let request_id = Some(RequestId { client: "control".to_owned(), request: format!("{value:?}") });
+    let request_id = Some(RequestId { client: Uuid::new_v4().to_string(), request: Uuid::now_v7().to_string() });
     let session_id = KEY.to_owned();
     let written = cluster.target().ask(node, async |client| match value {
         None => {
