@@ -141,7 +141,8 @@ fn until_found(cluster: &Cluster, node: usize) -> Outcome {
     }
 }
 
-fn every_mutant_is_found(history: &History, healed_ns: u64) {
+/// In a right history.
+pub fn every_mutant_is_found(history: &History, healed_ns: u64) {
     let mut chance = Chance::new(seed());
     let mut planted = 0;
     for mutant in Mutant::ALL {
