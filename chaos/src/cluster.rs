@@ -112,7 +112,7 @@ impl Cluster {
     }
 
     /// A command that puts its argument `value` into the data of the session it is called in.
-    pub fn command(&self) -> String {
+    pub fn put_command(&self) -> String {
         format!("{}:put", self.directory.path().join(COMMANDS).display())
     }
 

@@ -156,7 +156,7 @@ impl Stage for OwnCluster<'_> {
     }
 
     fn command(&self) -> Option<String> {
-        Some(self.cluster.command())
+        Some(self.cluster.put_command())
     }
 
     fn own(&mut self) -> Option<&mut Cluster> {

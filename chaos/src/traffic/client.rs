@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use dspex_api::ApiError;
 use dspex_api::v1::{
-    CreateSessionRequest, DeleteSessionRequest, Freshness, GetSessionRequest, RequestId, Session, UpdateSessionRequest,
+    CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, Freshness, GetSessionRequest, RequestId,
+    Session, UpdateSessionRequest,
 };
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -29,6 +30,14 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Every so manyth key, from the second on, has sessions that code is called in.
 const CALLING: usize = 4;
+
+/// How an operation is sent, each time the same.
+enum Way {
+    /// By a request of the store.
+    Plain { request: RequestId, ttl_ms: Option<u64> },
+    /// By code that is called in the session.
+    Call(ExecuteSessionRequest),
+}
 
 /// A client with its connections and what it knows.
 pub(super) struct Client {
@@ -129,21 +138,19 @@ impl Client {
         ttl_ms: Option<u64>,
     ) -> (Operation, Option<Option<u64>>) {
         let end = Instant::now() + self.shared.traffic.operation;
-        let request = self.request();
-        let way = async |client: dspex_api::Client| ask(&client, &key, &action, &request, ttl_ms).await;
+        let way = Way::Plain { request: self.request(), ttl_ms };
         let invoked_ns = self.shared.stopwatch.now_ns();
-        let outcome = self.until_known(&action, end, way).await;
+        let outcome = self.until_known(&key, &action, end, &way).await;
         self.done(key, action, invoked_ns, outcome)
     }
 
     async fn perform_by_call(&mut self, key: String, value: String) -> (Operation, Option<Option<u64>>) {
         let end = Instant::now() + call::LIMIT;
-        let (request, command) = (self.request(), self.shared.traffic.command.clone().unwrap_or_default());
-        let call = call::request(&request, &key, &command, &value);
+        let command = self.shared.traffic.command.clone().unwrap_or_default();
+        let way = Way::Call(call::request(self.request(), &key, &command, &value));
         let action = Action::Update { expected_version: None, value };
-        let way = async |client: dspex_api::Client| call::execute(&client, call.clone()).await;
         let invoked_ns = self.shared.stopwatch.now_ns();
-        let outcome = self.until_known(&action, end, way).await;
+        let outcome = self.until_known(&key, &action, end, &way).await;
         if matches!(outcome, Outcome::Written { .. }) {
             self.shared.calls.fetch_add(1, Ordering::Relaxed);
         }
@@ -165,15 +172,10 @@ impl Client {
     }
 
     /// Sends it one way until that is answered, or its time is over.
-    async fn until_known(
-        &mut self,
-        action: &Action,
-        end: Instant,
-        way: impl AsyncFn(dspex_api::Client) -> Result<Outcome, ApiError>,
-    ) -> Outcome {
+    async fn until_known(&mut self, key: &str, action: &Action, end: Instant, way: &Way) -> Outcome {
         let mut may_be_executed = false;
         loop {
-            let told = match self.send(action, &way).await {
+            let told = match self.send(key, action, way).await {
                 Said::Answer(outcome) => return outcome,
                 Said::Refused(told) => return ended(may_be_executed, told),
                 Said::NotExecuted(told) => told,
@@ -194,18 +196,18 @@ impl Client {
         self.node = (self.node + 1) % self.connections.len();
     }
 
-    async fn send(
-        &mut self,
-        action: &Action,
-        way: &impl AsyncFn(dspex_api::Client) -> Result<Outcome, ApiError>,
-    ) -> Said {
+    async fn send(&mut self, key: &str, action: &Action, way: &Way) -> Said {
         let node = self.node;
         let client = match self.connection(node).await {
             Ok(client) => client,
             // Nothing has been sent.
             Err(error) => return Said::NotExecuted(error.to_string()),
         };
-        match way(client).await {
+        let answer = match way {
+            Way::Plain { request, ttl_ms } => ask(&client, key, action, request, *ttl_ms).await,
+            Way::Call(call) => call::execute(&client, call.clone()).await,
+        };
+        match answer {
             Ok(outcome) => Said::Answer(outcome),
             Err(error) => {
                 let said = judge(action, &error);
