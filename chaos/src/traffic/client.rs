@@ -36,7 +36,7 @@ enum Way {
     /// By a request of the store.
     Plain { request: RequestId, ttl_ms: Option<u64> },
     /// By code that is called in the session.
-    Call(ExecuteSessionRequest),
+    Call(Box<ExecuteSessionRequest>),
 }
 
 /// A client with its connections and what it knows.
@@ -147,7 +147,7 @@ impl Client {
     async fn perform_by_call(&mut self, key: String, value: String) -> (Operation, Option<Option<u64>>) {
         let end = Instant::now() + call::LIMIT;
         let command = self.shared.traffic.command.clone().unwrap_or_default();
-        let way = Way::Call(call::request(self.request(), &key, &command, &value));
+        let way = Way::Call(Box::new(call::request(self.request(), &key, &command, &value)));
         let action = Action::Update { expected_version: None, value };
         let invoked_ns = self.shared.stopwatch.now_ns();
         let outcome = self.until_known(&key, &action, end, &way).await;
@@ -205,7 +205,7 @@ impl Client {
         };
         let answer = match way {
             Way::Plain { request, ttl_ms } => ask(&client, key, action, request, *ttl_ms).await,
-            Way::Call(call) => call::execute(&client, call.clone()).await,
+            Way::Call(call) => call::execute(&client, call.as_ref().clone()).await,
         };
         match answer {
             Ok(outcome) => Said::Answer(outcome),
