@@ -29,7 +29,7 @@ pub enum Verb {
     /// The scenarios, and which of them this machine cannot play
     List,
     /// Play a scenario, at a cluster that is made for it or at one of yours
-    Run(Run),
+    Run(Box<Run>),
     /// Play all scenarios in rounds, until 200 kills, 100 power cuts and 200,000 operations are done or the time is over
     Soak(Soak),
     /// Check a history that was kept, with the promises that a history alone shows

@@ -25,6 +25,7 @@ const ALL_LOSE_POWER: Scenario = Scenario {
     says: "the power of all nodes fails at once",
     needs: &[Need::Disks],
     least: 1,
+    calls: false,
     draw: |_, nodes| Fault::CutPower((0..nodes).collect()),
 };
 
