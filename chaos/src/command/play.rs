@@ -34,6 +34,12 @@ fn at_our_own(run: &Run, scenario: &Scenario) -> Result<bool, String> {
 
 fn at_an_operators(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     let token_file = run.token_file.clone().ok_or("--token-file is missing")?;
+    if scenario.calls && run.call.is_none() {
+        return Err(format!(
+            "{} calls code in sessions: name what your nodes can be called for with --call",
+            scenario.name
+        ));
+    }
     let door = |text: &String| {
         let address: dspex_api::Address = text.parse()?;
         let name = text.trim_start_matches("https://").trim_start_matches("http://");
