@@ -1,4 +1,4 @@
-//! Freeing the blobs of a deleted run: those that nothing else refers to, and nobody is about to refer to.
+//! Freeing the blobs of what was deleted: those that nothing else refers to, and nobody is about to refer to.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -51,20 +51,25 @@ impl Freeing {
         consensus: &Consensus,
     ) -> Result<(), ReadError> {
         let _alone = self.gate.write().await;
-        let kept = consensus.read(referenced).await?;
-        let free: Vec<Digest> = candidates.into_iter().filter(|digest| !kept.contains(digest)).collect();
+        let free = consensus.read(move |state| unreferenced(state, candidates)).await?;
         let blobs = blobs.clone();
         let freed = tokio::task::spawn_blocking(move || blobs.delete_many(&free));
         match freed.await {
             Ok(Ok(count)) => debug!(count, "freed blobs"),
-            Ok(Err(error)) => warn!(%error, "blobs of a deleted run were not freed"),
+            Ok(Err(error)) => warn!(%error, "blobs of what was deleted were not freed"),
             Err(error) => warn!(%error, "freeing blobs failed"),
         }
         Ok(())
     }
 }
 
-/// Every blob that a run of the state refers to.
-fn referenced(state: &State) -> HashSet<Digest> {
-    state.runs().flat_map(|(_, run)| run.blobs()).collect()
+/// Those that nothing of the state refers to.
+fn unreferenced(state: &State, mut candidates: HashSet<Digest>) -> Vec<Digest> {
+    for digest in state.blobs() {
+        if candidates.is_empty() {
+            break;
+        }
+        candidates.remove(&digest);
+    }
+    candidates.into_iter().collect()
 }

@@ -192,6 +192,11 @@ impl Tree {
         self.context.parts.blobs.pin(digest, PIN_FOR);
     }
 
+    /// The proposal that an upload was for has come.
+    pub fn unpin(&self, digest: &Digest) {
+        self.context.parts.blobs.unpin(digest);
+    }
+
     /// The pools of this node.
     pub fn pools(&self) -> &Pools {
         &self.pools

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["runs", "blobs", "admin", "pools", "sessions", "cluster"].map(|name| format!("proto/dspex/v1/{name}.proto"));
+    let files = ["runs", "blobs", "admin", "pools", "sessions", "programs", "cluster"]
+        .map(|name| format!("proto/dspex/v1/{name}.proto"));
     let out = std::env::var("OUT_DIR")?;
     // What reflection shows: nothing that is for nodes only.
     let public = protox::compile(&files, ["proto"])?;

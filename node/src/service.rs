@@ -5,7 +5,9 @@ mod blobs;
 mod cluster;
 mod errors;
 mod executing;
+mod pages;
 mod pools;
+mod programs;
 mod results;
 mod runs;
 mod serve;
@@ -13,6 +15,7 @@ mod sessions;
 mod snapshots;
 mod tokens;
 mod translate;
+mod variables;
 mod watch;
 mod workers;
 mod write;
@@ -32,8 +35,10 @@ pub(crate) use blobs::BlobsService;
 pub(crate) use cluster::ClusterService;
 pub(crate) use executing::{Homes, Inference};
 pub(crate) use pools::PoolsService;
+pub(crate) use programs::ProgramsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;
+pub(crate) use variables::VariablesService;
 
 use crate::activity::Activity;
 

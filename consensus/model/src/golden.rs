@@ -1,5 +1,7 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
+mod programs;
+
 use crate::record::{Key, Record};
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome,

@@ -2,8 +2,9 @@
 
 use crate::codec::{self, CodecError, damaged};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, Name, NodeId, NodeRecord, Optimization, Outcome, ProgramId, ProgramInfo,
+    ProgramVersion, RequestId, RunId, RunProgress, RunSpec, SessionHome, SessionId, SessionInfo, SessionVersion, Token,
+    TokenId, VariableInfo, VariableVersion,
 };
 
 /// A record that was written (`Some`) or removed (`None`).
@@ -28,6 +29,11 @@ const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
 const TAG_SESSION_HOME: u8 = 0x32;
 const TAG_EXECUTED: u8 = 0x33;
+const TAG_PROGRAM: u8 = 0x40;
+const TAG_PROGRAM_VERSION: u8 = 0x41;
+const TAG_OPTIMIZATION: u8 = 0x42;
+const TAG_VARIABLE: u8 = 0x43;
+const TAG_VARIABLE_VERSION: u8 = 0x44;
 
 const VERSION: u8 = 1;
 
@@ -47,6 +53,11 @@ pub(crate) enum Key {
     SessionVersion(SessionId, u64),
     SessionHome(SessionId),
     Executed(RequestId),
+    Program(ProgramId),
+    ProgramVersion(ProgramId, u64),
+    Optimization(ProgramId, u64),
+    Variable(Name),
+    VariableVersion(Name, u64),
 }
 
 impl Key {
@@ -68,6 +79,14 @@ impl Key {
             }
             Self::SessionHome(id) => joined(TAG_SESSION_HOME, &[id.as_str().as_bytes()]),
             Self::Executed(id) => joined(TAG_EXECUTED, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
+            Self::Program(id) => joined(TAG_PROGRAM, &[&id.0.to_be_bytes()]),
+            Self::ProgramVersion(id, version) => numbered(TAG_PROGRAM_VERSION, *id, *version),
+            Self::Optimization(id, number) => numbered(TAG_OPTIMIZATION, *id, *number),
+            Self::Variable(name) => joined(TAG_VARIABLE, &[name.as_str().as_bytes()]),
+            // As the versions of sessions.
+            Self::VariableVersion(name, version) => {
+                joined(TAG_VARIABLE_VERSION, &[name.as_str().as_bytes(), &[0], &version.to_be_bytes()])
+            }
         }
     }
 
@@ -95,6 +114,15 @@ impl Key {
             }
             (TAG_SESSION_HOME, _) => Self::SessionHome(session_id(body).ok_or_else(unknown)?),
             (TAG_EXECUTED, 32) => Self::Executed(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
+            (TAG_PROGRAM, 16) => Self::Program(ProgramId(u128_at(body, 0))),
+            (TAG_PROGRAM_VERSION, 24) => Self::ProgramVersion(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_OPTIMIZATION, 24) => Self::Optimization(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_VARIABLE, 1..) => Self::Variable(name(body).ok_or_else(unknown)?),
+            (TAG_VARIABLE_VERSION, length @ 10..) => {
+                let (text, version) = body.split_at(length - 8);
+                let name = text.strip_suffix(&[0]).and_then(name).ok_or_else(unknown)?;
+                Self::VariableVersion(name, u64_at(version, 0))
+            }
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -103,6 +131,14 @@ impl Key {
 
 fn session_id(bytes: &[u8]) -> Option<SessionId> {
     SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn name(bytes: &[u8]) -> Option<Name> {
+    std::str::from_utf8(bytes).ok().map(Name::stored)
+}
+
+fn numbered(tag: u8, program: ProgramId, number: u64) -> Vec<u8> {
+    joined(tag, &[&program.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 fn u64_at(bytes: &[u8], start: usize) -> u64 {
@@ -135,6 +171,11 @@ pub(crate) enum Record {
     SessionVersion(SessionId, u64, SessionVersion),
     SessionHome(SessionId, SessionHome),
     Executed(RequestId, Vec<u8>),
+    Program(ProgramId, Box<ProgramInfo>),
+    ProgramVersion(ProgramId, u64, Box<ProgramVersion>),
+    Optimization(ProgramId, u64, Box<Optimization>),
+    Variable(Name, VariableInfo),
+    VariableVersion(Name, u64, VariableVersion),
 }
 
 impl Record {
@@ -153,6 +194,11 @@ impl Record {
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
             Self::SessionHome(id, _) => Key::SessionHome(id.clone()),
             Self::Executed(id, _) => Key::Executed(*id),
+            Self::Program(id, _) => Key::Program(*id),
+            Self::ProgramVersion(id, version, _) => Key::ProgramVersion(*id, *version),
+            Self::Optimization(id, number, _) => Key::Optimization(*id, *number),
+            Self::Variable(name, _) => Key::Variable(name.clone()),
+            Self::VariableVersion(name, version, _) => Key::VariableVersion(name.clone(), *version),
         }
     }
 
@@ -172,6 +218,11 @@ impl Record {
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
             Self::SessionHome(_, home) => codec::encode("a session's home", VERSION, home),
             Self::Executed(_, result) => codec::encode("a request's result", VERSION, result),
+            Self::Program(_, info) => codec::encode("a program", VERSION, info),
+            Self::ProgramVersion(_, _, version) => codec::encode("a program's version", VERSION, version),
+            Self::Optimization(_, _, optimization) => codec::encode("an optimization", VERSION, optimization),
+            Self::Variable(_, info) => codec::encode("a variable", VERSION, info),
+            Self::VariableVersion(_, _, version) => codec::encode("a variable's version", VERSION, version),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -193,6 +244,17 @@ impl Record {
             }
             Key::SessionHome(id) => Self::SessionHome(id, codec::decode("a session's home", VERSION, bytes)?),
             Key::Executed(id) => Self::Executed(id, codec::decode("a request's result", VERSION, bytes)?),
+            Key::Program(id) => Self::Program(id, codec::decode("a program", VERSION, bytes)?),
+            Key::ProgramVersion(id, version) => {
+                Self::ProgramVersion(id, version, codec::decode("a program's version", VERSION, bytes)?)
+            }
+            Key::Optimization(id, number) => {
+                Self::Optimization(id, number, codec::decode("an optimization", VERSION, bytes)?)
+            }
+            Key::Variable(name) => Self::Variable(name, codec::decode("a variable", VERSION, bytes)?),
+            Key::VariableVersion(name, version) => {
+                Self::VariableVersion(name, version, codec::decode("a variable's version", VERSION, bytes)?)
+            }
         })
     }
 }

@@ -185,7 +185,14 @@ pub(crate) fn session_of(command: &Command) -> Option<&SessionId> {
 }
 
 fn is_about_blobs(command: &Command) -> bool {
-    matches!(command, Command::SubmitRun(_) | Command::RecordResults { .. } | Command::DeleteRun { .. })
+    matches!(
+        command,
+        Command::SubmitRun(_)
+            | Command::RecordResults { .. }
+            | Command::DeleteRun { .. }
+            | Command::PutProgram(_)
+            | Command::DeleteProgram { .. }
+    )
 }
 
 /// Equal for equal entries.

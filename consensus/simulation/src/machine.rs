@@ -98,7 +98,9 @@ impl Machine {
         }
         self.stands();
         self.progress.send_replace(applied.index);
-        let frees = |batch: &EffectBatch| batch.effects.iter().any(|effect| matches!(effect, Effect::FreeBlobs { .. }));
+        let frees = |batch: &EffectBatch| {
+            batch.effects.iter().any(|effect| matches!(effect, Effect::FreeBlobs { .. } | Effect::FreeBlob { .. }))
+        };
         if finished.effects.iter().any(frees) {
             self.freed.send_replace(applied.index);
         }

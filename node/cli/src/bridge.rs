@@ -8,8 +8,11 @@ mod answers;
 mod calls;
 mod frames;
 mod messages;
+mod programs;
 mod requests;
 mod sessions;
+mod stored;
+mod variables;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

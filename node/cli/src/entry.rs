@@ -12,7 +12,9 @@ use crate::command::cert::CertCommand;
 use crate::command::config::ConfigCommand;
 use crate::command::doctor::DoctorCommand;
 use crate::command::snapshot::SnapshotCommand;
-use crate::command::{audit, cluster, completion, eval, local, member, pool, run, session, snapshot, token, worker};
+use crate::command::{
+    audit, cluster, completion, eval, local, member, pool, program, run, session, snapshot, token, variable, worker,
+};
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
@@ -136,6 +138,8 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Pool(options) => pool::execute(invocation, options).await,
         Command::Worker(options) => worker::execute(invocation, options).await,
         Command::Session(options) => session::execute(invocation, options).await,
+        Command::Program(options) => program::execute(invocation, options).await,
+        Command::Variable(options) => variable::execute(invocation, options).await,
         Command::Cluster(options) => cluster::execute(invocation, options).await,
         Command::Member(options) => member::execute(invocation, options).await,
         Command::Token(options) => token::execute(invocation, options).await,

@@ -121,13 +121,14 @@ impl Node {
 
     fn lacking(&self, error: &BlobError) -> Status {
         let BlobError::NotFound { digest, .. } = error else { return storage(&io::Error::other(error.to_string())) };
-        let runs = self.consensus.read_stale(|state| {
-            let naming = state.runs().filter(|(_, run)| run.blobs().any(|blob| blob == *digest));
-            naming.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
+        let naming = self.consensus.read_stale(|state| {
+            let runs = state.runs().filter(|(_, run)| run.blobs().any(|blob| blob == *digest));
+            let programs = state.programs().filter(|(_, program)| program.blobs().any(|blob| blob == *digest));
+            let runs = runs.map(|(id, _)| format!("run {id}"));
+            runs.chain(programs.map(|(_, program)| format!("program {}", program.info.key))).collect::<Vec<_>>()
         });
-        let who = if runs.is_empty() { "a run that was deleted meanwhile".to_owned() } else { runs.join(", ") };
-        let message =
-            format!("{error}. It is named by {who}: when it is lost for good, delete the run, then save again");
+        let who = if naming.is_empty() { "what was deleted meanwhile".to_owned() } else { naming.join(", ") };
+        let message = format!("{error}. It is named by {who}: when it is lost for good, delete that, then save again");
         ApiError::new(Code::Unavailable, reason::BLOB_NOT_FOUND, message).into()
     }
 

@@ -37,7 +37,7 @@ fn read_on(archive: ArchiveReader, mut take: impl FnMut(&BlobPiece<'_>) -> io::R
     if says != (position.term, position.index, state.log_time_ms(), cluster) {
         return Err(damaged("its header is not that of its state"));
     }
-    let mut wanted: HashSet<Digest> = state.runs().flat_map(|(_, run)| run.blobs()).collect();
+    let mut wanted: HashSet<Digest> = state.blobs().collect();
     let end = archive.read(|piece| {
         wanted.remove(&piece.digest);
         take(piece)

@@ -23,6 +23,8 @@ pub(super) fn inspect(file: &Path) -> Result<Value, CommandError> {
         "confirmed": header.is_confirmed,
         "log_time_unix_ms": header.log_time_ms,
         "sessions": state.sessions_after(None).count(),
+        "programs": state.programs().count(),
+        "variables": state.variables_held(),
         "runs": state.runs().count(),
         "tokens": state.tokens().count(),
         "members": state.nodes().count(),

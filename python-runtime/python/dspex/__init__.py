@@ -20,9 +20,13 @@ if TYPE_CHECKING:
         WorkerLost,
     )
     from dspex.pool_stats import PoolStats
+    from dspex.program_records import Optimization, Program, ProgramVersion, ProgramWritten, Signature, SignatureField
+    from dspex.programs import Programs
     from dspex.runtime.sessions import current_session
     from dspex.session import Session, SessionState, SessionVersion
     from dspex.session_errors import OutcomeUnknown, SessionExists, SessionNotFound, VersionConflict
+    from dspex.stored_errors import DefinitionInvalid, NameInvalid, ProgramNotFound, TooLarge, VariableNotFound
+    from dspex.variables import Variable, Variables
 
 __version__ = "0.1.0"
 
@@ -31,15 +35,23 @@ __all__ = [
     "CallTimedOut",
     "Client",
     "ConnectionLost",
+    "DefinitionInvalid",
     "DspexError",
     "Evaluate",
     "EvaluationResult",
     "ExampleError",
+    "NameInvalid",
     "NotDefined",
+    "Optimization",
     "OutcomeUnknown",
     "Pool",
     "PoolFull",
     "PoolStats",
+    "Program",
+    "ProgramNotFound",
+    "ProgramVersion",
+    "ProgramWritten",
+    "Programs",
     "QueueTimeout",
     "RemoteError",
     "Session",
@@ -47,6 +59,12 @@ __all__ = [
     "SessionNotFound",
     "SessionState",
     "SessionVersion",
+    "Signature",
+    "SignatureField",
+    "TooLarge",
+    "Variable",
+    "VariableNotFound",
+    "Variables",
     "VersionConflict",
     "WorkerLost",
     "command",
@@ -60,15 +78,23 @@ _HOMES = {
     "CallTimedOut": "dspex.pool_errors",
     "Client": "dspex.connected",
     "ConnectionLost": "dspex.pool_errors",
+    "DefinitionInvalid": "dspex.stored_errors",
     "DspexError": "dspex.errors",
     "Evaluate": "dspex.evaluate",
     "EvaluationResult": "dspex.evaluate",
     "ExampleError": "dspex.errors",
+    "NameInvalid": "dspex.stored_errors",
     "NotDefined": "dspex.pool_errors",
+    "Optimization": "dspex.program_records",
     "OutcomeUnknown": "dspex.session_errors",
     "Pool": "dspex.pool",
     "PoolFull": "dspex.pool_errors",
     "PoolStats": "dspex.pool_stats",
+    "Program": "dspex.program_records",
+    "ProgramNotFound": "dspex.stored_errors",
+    "ProgramVersion": "dspex.program_records",
+    "ProgramWritten": "dspex.program_records",
+    "Programs": "dspex.programs",
     "QueueTimeout": "dspex.pool_errors",
     "RemoteError": "dspex.errors",
     "Session": "dspex.session",
@@ -76,6 +102,12 @@ _HOMES = {
     "SessionNotFound": "dspex.session_errors",
     "SessionState": "dspex.session",
     "SessionVersion": "dspex.session",
+    "Signature": "dspex.program_records",
+    "SignatureField": "dspex.program_records",
+    "TooLarge": "dspex.stored_errors",
+    "Variable": "dspex.variables",
+    "VariableNotFound": "dspex.stored_errors",
+    "Variables": "dspex.variables",
     "VersionConflict": "dspex.session_errors",
     "WorkerLost": "dspex.pool_errors",
     "command": "dspex.pool_command",

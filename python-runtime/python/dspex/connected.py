@@ -14,6 +14,8 @@ from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
 from dspex.session import Session, SessionState
+from dspex.programs import Programs
+from dspex.variables import Variables
 
 
 class Client:
@@ -30,6 +32,8 @@ class Client:
         self._pools: dict[str, Pool] = {}
         self._callers: dict[str, dict[str, Any]] = {}
         self._is_closed = False
+        self._programs = Programs(self._ask)
+        self._variables = Variables(self._ask)
         self._connection()
 
     def __enter__(self) -> Client:
@@ -54,6 +58,16 @@ class Client:
         self._check_open()
         name = text("the name of a pool", name, '"general", "optimizer" or "inference"')
         return self._pools.setdefault(name, Pool(name, self._open_stream, self._stats_of))
+
+    @property
+    def programs(self) -> Programs:
+        """Programs that are stored on the cluster."""
+        return self._programs
+
+    @property
+    def variables(self) -> Variables:
+        """Variables of the cluster."""
+        return self._variables
 
     def pools(self) -> list[PoolStats]:
         """All pools of the node that have been called, whoever called them."""

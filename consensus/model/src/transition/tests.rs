@@ -2,10 +2,12 @@
 
 mod access;
 mod homes;
+mod programs;
 mod replay;
 mod restore;
 mod sessions;
 mod story;
+mod variables;
 
 use self::story::Story;
 use crate::{

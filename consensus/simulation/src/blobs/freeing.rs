@@ -52,7 +52,7 @@ async fn sweep(handle: &Handle) -> Result<(), crate::handle::Failure> {
     Ok(())
 }
 
-/// Every blob that a run of the state refers to.
+/// Every blob that the state refers to.
 pub(crate) fn referenced(state: &State) -> BTreeSet<Digest> {
-    state.runs().flat_map(|(_, run)| run.blobs()).collect()
+    state.blobs().collect()
 }

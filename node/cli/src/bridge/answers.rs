@@ -13,16 +13,41 @@ use crate::result;
 #[serde(untagged)]
 pub(super) enum Body {
     Nothing(Nothing),
-    Connected { address: String, version: String, embedded: bool, home: String },
-    Stored { digest: String, bytes: u64 },
-    Submitted { run: Box<Run>, notes: Vec<String>, resumed: bool },
+    Connected {
+        address: String,
+        version: String,
+        embedded: bool,
+        home: String,
+    },
+    Stored {
+        digest: String,
+        bytes: u64,
+    },
+    Submitted {
+        run: Box<Run>,
+        notes: Vec<String>,
+        resumed: bool,
+    },
     Run(Box<Run>),
     Event(Box<Event>),
-    Results { results: Vec<ExampleResult> },
-    Question { worker: String, id: u64, index: u32, body: Bytes },
-    Answers { answers: Vec<super::calls::Answer> },
-    PoolStats { items: Vec<PoolStats> },
+    Results {
+        results: Vec<ExampleResult>,
+    },
+    Question {
+        worker: String,
+        id: u64,
+        index: u32,
+        body: Bytes,
+    },
+    Answers {
+        answers: Vec<super::calls::Answer>,
+    },
+    PoolStats {
+        items: Vec<PoolStats>,
+    },
     Sessions(super::sessions::Answer),
+    /// A map of texts and numbers, made where its request is.
+    Plain(serde_json::Value),
 }
 
 /// An empty map.
