@@ -21,6 +21,7 @@ mod reconcile;
 mod recorder;
 mod run_workers;
 mod sessions;
+mod stored;
 mod submission;
 mod tree;
 mod worker;
@@ -29,7 +30,9 @@ pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
+pub use pool::{
+    CallError, CallProgram, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
+};
 pub use pools::{Pools, PoolsSettings};
 pub use proposing::By;
 pub use sessions::{AtHomeError, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};

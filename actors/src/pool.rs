@@ -24,7 +24,7 @@ use crate::context::NodeContext;
 use crate::submission::Caller;
 use crate::worker::{EndedBy, WorkerEnd, WorkerReport};
 
-pub use call::{CallError, CallReply, CallRequest};
+pub use call::{CallError, CallProgram, CallReply, CallRequest};
 pub use settings::{PoolClass, PoolSettings};
 pub use window::{Health, HealthStatus};
 

@@ -35,6 +35,7 @@ use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::freeing::PIN_FOR;
+use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
 use crate::proposing::{By, propose};
@@ -42,6 +43,7 @@ use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
 use crate::sessions::{Sessions, SessionsActor, SessionsMessage};
+use crate::stored;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 
@@ -195,6 +197,19 @@ impl Tree {
     /// The proposal that an upload was for has come.
     pub fn unpin(&self, digest: &Digest) {
         self.context.parts.blobs.unpin(digest);
+    }
+
+    /// Calls a command of a pool; where it names a program of the store, with that.
+    ///
+    /// # Errors
+    /// As [`Pool::call`], and where the inputs do not fit the program.
+    pub async fn call(&self, pool: &Pool, request: CallRequest) -> Result<CallReply, CallError> {
+        stored::call(&self.context, pool, request).await
+    }
+
+    /// Whether [`Tree::call`] does more with it than [`Pool::call`].
+    pub fn may_be_stored(request: &CallRequest) -> bool {
+        stored::may_be_named(request)
     }
 
     /// The pools of this node.

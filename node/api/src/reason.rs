@@ -114,6 +114,8 @@ reasons! {
     DEFINITION_INVALID;
     /// Names or types of inputs and outputs are wrong; the message names the field.
     SIGNATURE_INVALID;
+    /// The inputs of a call do not fit the signature of the stored program; the message names the fields.
+    PROGRAM_INPUTS_INVALID;
     /// A name is empty, too long, holds what is not printed, or could be taken for another one or for a path.
     NAME_INVALID;
     /// No variable has this name.

@@ -57,6 +57,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::DEFINITION_INVALID
         | reason::SIGNATURE_INVALID
         | reason::NAME_INVALID
+        | reason::PROGRAM_INPUTS_INVALID
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,

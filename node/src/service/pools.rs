@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{CallError, CallReply, CallRequest, Pool, PoolClass};
+use dspex_actors::{CallError, CallReply, CallRequest, Pool, PoolClass, Tree};
 use dspex_api::v1::pools_server::Pools;
 use dspex_api::v1::{
     self, CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse,
@@ -66,7 +66,7 @@ impl Pools for PoolsService {
         let request = request.into_inner();
         let pool = self.node.pool(&request.pool_id).await?;
         let id = request.id;
-        let reply = pool.call(call_request(request)).await.map_err(refusal)?;
+        let reply = self.node.tree.call(&pool, call_request(request)).await.map_err(refusal)?;
         Ok(Response::new(answer(id, reply)))
     }
 
@@ -134,15 +134,15 @@ async fn execute_all(
             }
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
-                // In the order of the stream: only the wait is a task of its own.
-                let called = pool.begin(call_request(request));
-                tokio::spawn(async move {
-                    let reply = called.await;
-                    place.send(Ok(match reply {
-                        Ok(reply) => answer(id, reply),
-                        Err(error) => failed(id, refusal(error)),
-                    }));
-                });
+                let request = call_request(request);
+                if Tree::may_be_stored(&request) {
+                    let node = Arc::clone(&node);
+                    tokio::spawn(async move { place.send(Ok(told(id, node.tree.call(&pool, request).await))) });
+                } else {
+                    // In the order of the stream: only the wait is a task of its own.
+                    let called = pool.begin(request);
+                    tokio::spawn(async move { place.send(Ok(told(id, called.await))) });
+                }
             }
         }
     }
@@ -161,6 +161,14 @@ fn call_request(request: CallPoolRequest) -> CallRequest {
         retries: request.retries,
         traceparent: (!request.traceparent.is_empty()).then_some(request.traceparent),
         session: None,
+        program: None,
+    }
+}
+
+fn told(id: u64, reply: Result<CallReply, CallError>) -> CallPoolResponse {
+    match reply {
+        Ok(reply) => answer(id, reply),
+        Err(error) => failed(id, refusal(error)),
     }
 }
 
@@ -196,6 +204,9 @@ pub(super) fn refusal(error: CallError) -> ApiError {
         CallError::QueueTimeout { .. } => (Code::DeadlineExceeded, reason::QUEUE_TIMEOUT),
         CallError::TimedOut { .. } => (Code::DeadlineExceeded, reason::CALL_TIMED_OUT),
         CallError::NotDefined(_) | CallError::UnknownCommand(_) => (Code::NotFound, reason::NOT_DEFINED),
+        CallError::Inputs { .. } => (Code::InvalidArgument, reason::PROGRAM_INPUTS_INVALID),
+        CallError::ProgramMissing { .. } => (Code::Unavailable, reason::BLOB_NOT_FOUND),
+        CallError::Read(error) => return errors::read(&error),
         CallError::TooLong(_) => (Code::ResourceExhausted, reason::TOO_LARGE),
         CallError::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
         CallError::WorkerLost { output, .. } => {

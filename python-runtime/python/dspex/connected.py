@@ -13,8 +13,8 @@ from dspex.client import caller, connection
 from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
-from dspex.session import Session, SessionState
 from dspex.programs import Programs
+from dspex.session import Session, SessionState
 from dspex.variables import Variables
 
 
@@ -87,12 +87,12 @@ class Client:
         timeout: seconds for which the request is sent again while its outcome is not known.
         Raises `SessionExists` where the id is taken.
         """
-        return session.create(self._session, session_id, data, ttl, timeout)
+        return self.session(session.create(self._session, session_id, data, ttl, timeout))
 
     def session(self, session_id: str) -> Session:
         """A session by its id. Nothing is asked yet: the first method that is called finds out whether it exists."""
         self._check_open()
-        return Session(session_id, self._session)
+        return Session(session_id, self._session, self._programs)
 
     def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
         """All sessions whose ids begin like this, in the order of their ids, without their data."""

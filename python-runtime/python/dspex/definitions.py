@@ -67,8 +67,8 @@ def _type_text(name: str, annotation: Any) -> str:
             return f"dspy.{annotation.__name__}" if exported else f"{annotation.__module__}.{annotation.__qualname__}"
         found = f"{annotation.__module__}.{annotation.__qualname__}"
         raise _refused(
-            f"the field {name!r} has the type {found}, which other processes do not find by its name: store the program "
-            'as a reference to its code ("path.py:name")'
+            f"the field {name!r} has the type {found}, which other processes do not find by its name: store the "
+            'program as a reference to its code ("path.py:name")'
         )
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is None:

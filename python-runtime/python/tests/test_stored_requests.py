@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import dspex
 from dspex.programs import Programs
+from dspex.request_ids import new_request_id
 from dspex.stored_requests import Requests, from_json, to_json
 from dspex.variables import Variables
 

@@ -115,22 +115,22 @@ fn records_of_programs_are_pinned() {
 fn outcomes_of_programs_are_pinned() {
     let (bytes, limit) = (3, 2);
     let outcomes = [
-        (Outcome::ProgramWritten { program: ProgramId(9), version: 2 }, "01060902"),
-        (Outcome::OptimizationRecorded { number: 2 }, "010702"),
-        (Outcome::VariableWritten { version: 2 }, "010802"),
-        (Outcome::Rejected(Rejection::ProgramNotFound), "010413"),
-        (Outcome::Rejected(Rejection::ProgramConflict { current: 2 }), "01041402"),
-        (Outcome::Rejected(Rejection::ProgramIdTaken), "010415"),
-        (Outcome::Rejected(Rejection::ProgramTooLarge { bytes, limit }), "0104160302"),
-        (Outcome::Rejected(Rejection::ProgramsFull { bytes, limit }), "0104170302"),
-        (Outcome::Rejected(Rejection::TooManyPrograms { limit }), "01041802"),
-        (Outcome::Rejected(Rejection::ProgramVersionNotFound { version: 3, current: 2 }), "0104190302"),
-        (Outcome::Rejected(Rejection::OptimizationExists), "01041a"),
-        (Outcome::Rejected(Rejection::OptimizationTooLarge { bytes, limit }), "01041b0302"),
-        (Outcome::Rejected(Rejection::VariableNotFound), "01041c"),
-        (Outcome::Rejected(Rejection::VariableConflict { current: 2 }), "01041d02"),
-        (Outcome::Rejected(Rejection::VariableTooLarge { bytes, limit }), "01041e0302"),
-        (Outcome::Rejected(Rejection::VariablesFull { bytes, limit }), "01041f0302"),
+        (Outcome::ProgramWritten { program: ProgramId(9), version: 2 }, "01070902"),
+        (Outcome::OptimizationRecorded { number: 2 }, "010802"),
+        (Outcome::VariableWritten { version: 2 }, "010902"),
+        (Outcome::Rejected(Rejection::ProgramNotFound), "010414"),
+        (Outcome::Rejected(Rejection::ProgramConflict { current: 2 }), "01041502"),
+        (Outcome::Rejected(Rejection::ProgramIdTaken), "010416"),
+        (Outcome::Rejected(Rejection::ProgramTooLarge { bytes, limit }), "0104170302"),
+        (Outcome::Rejected(Rejection::ProgramsFull { bytes, limit }), "0104180302"),
+        (Outcome::Rejected(Rejection::TooManyPrograms { limit }), "01041902"),
+        (Outcome::Rejected(Rejection::ProgramVersionNotFound { version: 3, current: 2 }), "01041a0302"),
+        (Outcome::Rejected(Rejection::OptimizationExists), "01041b"),
+        (Outcome::Rejected(Rejection::OptimizationTooLarge { bytes, limit }), "01041c0302"),
+        (Outcome::Rejected(Rejection::VariableNotFound), "01041d"),
+        (Outcome::Rejected(Rejection::VariableConflict { current: 2 }), "01041e02"),
+        (Outcome::Rejected(Rejection::VariableTooLarge { bytes, limit }), "01041f0302"),
+        (Outcome::Rejected(Rejection::VariablesFull { bytes, limit }), "0104200302"),
     ];
     for (outcome, expected) in outcomes {
         let bytes = outcome.encode().expect("encodes");
