@@ -1,5 +1,4 @@
-//! Freeing the blobs of deleted runs and of executions that are not kept any more: those that nothing else refers to, and nobody
-//! is about to refer to.
+//! Freeing the blobs of what was deleted, or is not kept any more: those that nothing else refers to, and nobody is about to refer to.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -55,9 +54,9 @@ impl Freeing {
         // meanwhile is looked at when nothing more can come.
         let (candidates, looked) = consensus.unnamed(candidates, 0).await?;
         let _alone = self.gate.write().await;
-        let kept = consensus.read(of_runs).await?;
-        let (candidates, _) = consensus.unnamed(candidates, looked).await?;
-        let free: Vec<Digest> = candidates.into_iter().filter(|digest| !kept.contains(digest)).collect();
+        let candidates = consensus.read(move |state| unreferenced(state, candidates)).await?;
+        let (free, _) = consensus.unnamed(candidates, looked).await?;
+        let free: Vec<Digest> = free.into_iter().collect();
         let blobs = blobs.clone();
         let freed = tokio::task::spawn_blocking(move || blobs.delete_many(&free));
         match freed.await {
@@ -69,7 +68,13 @@ impl Freeing {
     }
 }
 
-/// Every blob that a run of the state refers to.
-fn of_runs(state: &State) -> HashSet<Digest> {
-    state.runs().flat_map(|(_, run)| run.blobs()).collect()
+/// Those that nothing of the state refers to.
+fn unreferenced(state: &State, mut candidates: HashSet<Digest>) -> HashSet<Digest> {
+    for digest in state.blobs() {
+        if candidates.is_empty() {
+            break;
+        }
+        candidates.remove(&digest);
+    }
+    candidates
 }

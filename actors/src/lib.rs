@@ -22,6 +22,7 @@ mod reconcile;
 mod recorder;
 mod run_workers;
 mod sessions;
+mod stored;
 mod submission;
 mod tree;
 mod worker;
@@ -32,7 +33,8 @@ pub use context::{NodeContext, NodeParts};
 pub use error::{SubmitError, SubmitErrorKind};
 pub use executions::{CalledBy, ExecutionRecord, Executions, Place};
 pub use pool::{
-    CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats, RecordedCalls,
+    CallError, CallProgram, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
+    RecordedCalls,
 };
 pub use pools::{Pools, PoolsSettings};
 pub use proposing::By;

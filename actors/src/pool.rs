@@ -26,7 +26,7 @@ use crate::executions::{CallUnderWay, CalledBy, Executions};
 use crate::submission::Caller;
 use crate::worker::{EndedBy, WorkerEnd, WorkerReport};
 
-pub use call::{CallError, CallReply, CallRequest};
+pub use call::{CallError, CallProgram, CallReply, CallRequest};
 pub use settings::{PoolClass, PoolSettings, RecordedCalls};
 pub use window::{Health, HealthStatus};
 

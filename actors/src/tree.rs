@@ -37,6 +37,7 @@ use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::executions::{Executions, record_all};
 use crate::freeing::PIN_FOR;
+use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
 use crate::proposing::{By, propose};
@@ -44,6 +45,7 @@ use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
 use crate::sessions::{Sessions, SessionsActor, SessionsMessage};
+use crate::stored;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 
@@ -193,6 +195,24 @@ impl Tree {
     /// An uploaded blob is kept for the proposal that will name it.
     pub fn pin(&self, digest: Digest) {
         self.context.parts.blobs.pin(digest, PIN_FOR);
+    }
+
+    /// The proposal that an upload was for has come.
+    pub fn unpin(&self, digest: &Digest) {
+        self.context.parts.blobs.unpin(digest);
+    }
+
+    /// Calls a command of a pool; where it names a program of the store, with that.
+    ///
+    /// # Errors
+    /// As [`Pool::call`], and where the inputs do not fit the program.
+    pub async fn call(&self, pool: &Pool, request: CallRequest, by: CalledBy) -> Result<CallReply, CallError> {
+        stored::call(&self.context, pool, request, by).await
+    }
+
+    /// Whether [`Tree::call`] does more with it than [`Pool::call`].
+    pub fn may_be_stored(request: &CallRequest) -> bool {
+        stored::may_be_named(request)
     }
 
     /// The pools of this node.

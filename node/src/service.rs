@@ -6,7 +6,9 @@ mod cluster;
 mod errors;
 mod executing;
 mod executions;
+mod pages;
 mod pools;
+mod programs;
 mod results;
 mod runs;
 mod serve;
@@ -14,6 +16,7 @@ mod sessions;
 mod snapshots;
 mod tokens;
 mod translate;
+mod variables;
 mod watch;
 mod workers;
 mod write;
@@ -34,8 +37,10 @@ pub(crate) use cluster::ClusterService;
 pub(crate) use executing::{Homes, Inference};
 pub(crate) use executions::ExecutionsService;
 pub(crate) use pools::PoolsService;
+pub(crate) use programs::ProgramsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;
+pub(crate) use variables::VariablesService;
 
 use crate::activity::Activity;
 

@@ -53,6 +53,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["dspex-transport", "dspex-tests"]),
     ("tokio-rustls", &["dspex-transport", "dspex-tests"]),
     ("rcgen", &["dspex-transport", "dspex-tests"]),
+    // Unicode's tables, for names.
+    ("icu_normalizer", &["dspex-model"]),
+    ("icu_properties", &["dspex-model"]),
     ("parquet", &["dspex-cli"]),
     ("clap", &["dspex-cli", "dspex", "dspex-chaos"]),
     // The tests' example `consensus_load`, the client of the benchmarks, speaks to etcd, too; a test stands for a browser.

@@ -244,14 +244,17 @@ impl Service {
         if !self.plan.is_held(key, id) {
             return None;
         }
-        let Some(body) = self.definitions.get(name) else { return Some(CallError::NotDefined(name.to_owned())) };
         let held = self.calls.get_mut(&id)?;
+        let own = held.pending.request.program.as_ref().filter(|program| program.name == name);
+        let Some(body) = own.map(|program| &program.body).or_else(|| self.definitions.get(name)) else {
+            return Some(CallError::NotDefined(name.to_owned()));
+        };
+        let define = Define { name: name.to_owned(), body: Some(body.clone()) };
         held.needs += 1;
         if held.needs > NEEDS_MAX {
             return Some(CallError::NotDefined(name.to_owned()));
         }
         let call = held.order(id);
-        let define = Define { name: name.to_owned(), body: Some(body.clone()) };
         self.send(key, WorkerMessage::Define(define));
         self.send(key, WorkerMessage::Calls(vec![call]));
         None

@@ -14,15 +14,20 @@ mod access;
 mod audit;
 mod codec;
 mod command;
+mod definition;
 mod digest;
 mod effect;
 mod execution;
 mod executions;
 mod id;
 mod member;
+mod name;
+mod optimization;
 mod outcome;
 mod outline;
 mod payload;
+mod program;
+mod programs;
 mod proposal;
 mod record;
 mod request;
@@ -31,9 +36,12 @@ mod run_digest;
 mod score;
 mod session;
 mod sessions;
+mod signature;
 mod state;
 mod tokens;
 mod transition;
+mod variable;
+mod variables;
 
 #[cfg(test)]
 mod golden;
@@ -41,7 +49,8 @@ mod golden;
 pub use access::{Role, Token, TokenId};
 pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry};
 pub use codec::CodecError;
-pub use command::{Command, ExecutedWrite, NewToken, NewTtl, RunSubmission};
+pub use command::{Command, ExecutedWrite, NewOptimization, NewProgramVersion, NewToken, NewTtl, RunSubmission};
+pub use definition::{DEFINITION_BYTES_MAX, DEFINITION_INLINE_BYTES_MAX, DefinitionError, check_definition};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
 pub use execution::{
@@ -54,9 +63,19 @@ pub use executions::{
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};
+pub use name::{InvalidName, NAME_BYTES_MAX, Name};
+pub use optimization::{
+    OPTIMIZATION_BYTES_MAX, OPTIMIZATIONS_MAX, OPTIMIZER_TYPE_BYTES_MAX, Optimization, OptimizationId,
+    ParseOptimizationIdError,
+};
 pub use outcome::{Outcome, Rejection};
 pub use outline::Outline;
 pub use payload::payload_of;
+pub use program::{
+    PROGRAM_BYTES_MAX, PROGRAM_NOTE_BYTES_MAX, PROGRAM_VERSIONS_MAX, PROGRAMS_PER_SESSION_MAX,
+    PROGRAMS_TOTAL_BYTES_MAX, ParseProgramIdError, Program, ProgramDefinition, ProgramId, ProgramInfo, ProgramKey,
+    ProgramStatus, ProgramVersion,
+};
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
@@ -70,5 +89,12 @@ pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
+pub use signature::{
+    InputsError, SIGNATURE_BYTES_MAX, SIGNATURE_FIELDS_MAX, Signature, SignatureError, SignatureField, TypeNames,
+    check_inputs,
+};
 pub use state::{Applied, State};
 pub use transition::EXECUTED_BYTES_MAX;
+pub use variable::{
+    VARIABLE_BYTES_MAX, VARIABLE_VERSIONS_MAX, VARIABLES_TOTAL_BYTES_MAX, Variable, VariableInfo, VariableVersion,
+};

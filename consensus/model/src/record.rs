@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use crate::codec::{self, CodecError, damaged};
 use crate::executions::{ExecutionSegment, ExecutionsHead};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, NodeId, NodeRecord, Outcome, RecordedExecution, RequestId,
-    RunId, RunProgress, RunSpec, SessionHome, SessionId, SessionInfo, SessionVersion, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, Name, NodeId, NodeRecord, Optimization, Outcome, ProgramId,
+    ProgramInfo, ProgramVersion, RecordedExecution, RequestId, RunId, RunProgress, RunSpec, SessionHome, SessionId,
+    SessionInfo, SessionVersion, Token, TokenId, VariableInfo, VariableVersion,
 };
 
 /// What applying a command does to the records. Keys order as the things they name.
@@ -65,6 +66,11 @@ const TAG_EXECUTED: u8 = 0x33;
 const TAG_EXECUTIONS_HEAD: u8 = 0x58;
 const TAG_EXECUTION_SEGMENT: u8 = 0x59;
 const TAG_RECENT_EXECUTIONS: u8 = 0x5a;
+const TAG_PROGRAM: u8 = 0x40;
+const TAG_PROGRAM_VERSION: u8 = 0x41;
+const TAG_OPTIMIZATION: u8 = 0x42;
+const TAG_VARIABLE: u8 = 0x43;
+const TAG_VARIABLE_VERSION: u8 = 0x44;
 
 const VERSION: u8 = 1;
 
@@ -87,6 +93,11 @@ pub(crate) enum Key {
     ExecutionsHead,
     ExecutionSegment(u64),
     RecentExecutions(u64),
+    Program(ProgramId),
+    ProgramVersion(ProgramId, u64),
+    Optimization(ProgramId, u64),
+    Variable(Name),
+    VariableVersion(Name, u64),
 }
 
 impl Key {
@@ -111,6 +122,14 @@ impl Key {
             Self::ExecutionsHead => vec![TAG_EXECUTIONS_HEAD],
             Self::ExecutionSegment(first) => joined(TAG_EXECUTION_SEGMENT, &[&first.to_be_bytes()]),
             Self::RecentExecutions(first) => joined(TAG_RECENT_EXECUTIONS, &[&first.to_be_bytes()]),
+            Self::Program(id) => joined(TAG_PROGRAM, &[&id.0.to_be_bytes()]),
+            Self::ProgramVersion(id, version) => numbered(TAG_PROGRAM_VERSION, *id, *version),
+            Self::Optimization(id, number) => numbered(TAG_OPTIMIZATION, *id, *number),
+            Self::Variable(name) => joined(TAG_VARIABLE, &[name.as_str().as_bytes()]),
+            // As the versions of sessions.
+            Self::VariableVersion(name, version) => {
+                joined(TAG_VARIABLE_VERSION, &[name.as_str().as_bytes(), &[0], &version.to_be_bytes()])
+            }
         }
     }
 
@@ -141,6 +160,15 @@ impl Key {
             (TAG_EXECUTIONS_HEAD, 0) => Self::ExecutionsHead,
             (TAG_EXECUTION_SEGMENT, 8) => Self::ExecutionSegment(u64_at(body, 0)),
             (TAG_RECENT_EXECUTIONS, 8) => Self::RecentExecutions(u64_at(body, 0)),
+            (TAG_PROGRAM, 16) => Self::Program(ProgramId(u128_at(body, 0))),
+            (TAG_PROGRAM_VERSION, 24) => Self::ProgramVersion(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_OPTIMIZATION, 24) => Self::Optimization(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_VARIABLE, 1..) => Self::Variable(name(body).ok_or_else(unknown)?),
+            (TAG_VARIABLE_VERSION, length @ 10..) => {
+                let (text, version) = body.split_at(length - 8);
+                let name = text.strip_suffix(&[0]).and_then(name).ok_or_else(unknown)?;
+                Self::VariableVersion(name, u64_at(version, 0))
+            }
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -149,6 +177,14 @@ impl Key {
 
 fn session_id(bytes: &[u8]) -> Option<SessionId> {
     SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn name(bytes: &[u8]) -> Option<Name> {
+    std::str::from_utf8(bytes).ok().map(Name::stored)
+}
+
+fn numbered(tag: u8, program: ProgramId, number: u64) -> Vec<u8> {
+    joined(tag, &[&program.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 fn u64_at(bytes: &[u8], start: usize) -> u64 {
@@ -184,6 +220,11 @@ pub(crate) enum Record {
     ExecutionsHead(ExecutionsHead),
     ExecutionSegment(u64, ExecutionSegment),
     RecentExecutions(u64, Vec<ExecutionId>),
+    Program(ProgramId, Box<ProgramInfo>),
+    ProgramVersion(ProgramId, u64, Box<ProgramVersion>),
+    Optimization(ProgramId, u64, Box<Optimization>),
+    Variable(Name, VariableInfo),
+    VariableVersion(Name, u64, VariableVersion),
 }
 
 impl Record {
@@ -205,6 +246,11 @@ impl Record {
             Self::ExecutionsHead(_) => Key::ExecutionsHead,
             Self::ExecutionSegment(first, _) => Key::ExecutionSegment(*first),
             Self::RecentExecutions(first, _) => Key::RecentExecutions(*first),
+            Self::Program(id, _) => Key::Program(*id),
+            Self::ProgramVersion(id, version, _) => Key::ProgramVersion(*id, *version),
+            Self::Optimization(id, number, _) => Key::Optimization(*id, *number),
+            Self::Variable(name, _) => Key::Variable(name.clone()),
+            Self::VariableVersion(name, version, _) => Key::VariableVersion(name.clone(), *version),
         }
     }
 
@@ -227,6 +273,11 @@ impl Record {
             Self::ExecutionsHead(head) => codec::encode("what is known of all executions", VERSION, head),
             Self::ExecutionSegment(_, segment) => codec::encode("a segment of executions", VERSION, segment),
             Self::RecentExecutions(_, ids) => codec::encode("the ids of recent executions", VERSION, ids),
+            Self::Program(_, info) => codec::encode("a program", VERSION, info),
+            Self::ProgramVersion(_, _, version) => codec::encode("a program's version", VERSION, version),
+            Self::Optimization(_, _, optimization) => codec::encode("an optimization", VERSION, optimization),
+            Self::Variable(_, info) => codec::encode("a variable", VERSION, info),
+            Self::VariableVersion(_, _, version) => codec::encode("a variable's version", VERSION, version),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -256,6 +307,17 @@ impl Record {
             }
             Key::RecentExecutions(first) => {
                 Self::RecentExecutions(first, codec::decode("the ids of recent executions", VERSION, bytes)?)
+            }
+            Key::Program(id) => Self::Program(id, codec::decode("a program", VERSION, bytes)?),
+            Key::ProgramVersion(id, version) => {
+                Self::ProgramVersion(id, version, codec::decode("a program's version", VERSION, bytes)?)
+            }
+            Key::Optimization(id, number) => {
+                Self::Optimization(id, number, codec::decode("an optimization", VERSION, bytes)?)
+            }
+            Key::Variable(name) => Self::Variable(name, codec::decode("a variable", VERSION, bytes)?),
+            Key::VariableVersion(name, version) => {
+                Self::VariableVersion(name, version, codec::decode("a variable's version", VERSION, bytes)?)
             }
         })
     }

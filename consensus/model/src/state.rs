@@ -1,14 +1,18 @@
 //! The replicated state, and the one way in which it changes while there is a log.
 
+mod programs;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
 use crate::executions::{Executions, is_cold};
+use crate::programs::Programs;
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
+use crate::variables::Variables;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, Rejection, RequestId, Run,
     RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
@@ -19,6 +23,9 @@ const EXPIRED_PER_APPLY: usize = 4;
 
 /// A tick has nothing else to do.
 const EXPIRED_PER_TICK: usize = 1000;
+
+/// Records for each of these sessions: one with many programs leaves alone.
+const RECORDS_PER_SESSION: usize = 101;
 
 /// What every node holds equal at an equal log index. Kept in memory; its records lie in the state store.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +39,8 @@ pub struct State {
     nodes: BTreeMap<NodeId, NodeRecord>,
     tokens: Tokens,
     sessions: Sessions,
+    programs: Programs,
+    variables: Variables,
     audit: VecDeque<(u64, AuditEntry)>,
     executions: Executions,
 }
@@ -106,12 +115,12 @@ impl State {
             effects.extend(self.carry_out(decision, &mut changes).1);
         }
         let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
-        self.expire_sessions(at_once, &mut changes);
+        effects.extend(self.expire_sessions(at_once, &mut changes));
         Applied { outcome, effects, changes }
     }
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
-        let decision = self.decide(&proposal.command, proposal.request, before_ms);
+        let decision = self.decide(proposal, before_ms);
         let (outcome, effects) = self.carry_out(decision, changes);
         // Where a session has moved, the same request is executed once more by its new home.
         if let Some(id) = proposal.request
@@ -155,8 +164,9 @@ impl State {
         self
     }
 
-    fn decide(&self, command: &Command, request: Option<RequestId>, before_ms: u64) -> Decision {
-        match command {
+    fn decide(&self, proposal: &Proposal, before_ms: u64) -> Decision {
+        let by = proposal.actor.as_deref();
+        match &proposal.command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
             Command::RecordResults { run, generation, names, results } => {
@@ -188,6 +198,20 @@ impl State {
             Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
             Command::RecordExecutions { executions } => transition::record_executions(self, executions),
             Command::ClearExecutions => transition::clear_executions(self),
+            Command::PutProgram(put) => transition::put_program(self, put, by),
+            Command::SetProgramStatus { key, expected_version, status } => {
+                transition::set_program_status(self, key, *expected_version, *status)
+            }
+            Command::DeleteProgram { key, expected_version } => {
+                transition::delete_program(self, key, *expected_version)
+            }
+            Command::RecordOptimization(new) => transition::record_optimization(self, new, by),
+            Command::SetVariable { name, expected_version, value } => {
+                transition::set_variable(self, name, *expected_version, value, by)
+            }
+            Command::DeleteVariable { name, expected_version } => {
+                transition::delete_variable(self, name, *expected_version)
+            }
         }
     }
 
@@ -256,6 +280,8 @@ impl State {
             .chain(head)
             .chain(segments)
             .chain(recent)
+            .chain(self.programs.records())
+            .chain(self.variables.records())
             .map(|record| (record.key().encode(), record.encode()))
     }
 
@@ -281,6 +307,11 @@ impl State {
     /// Log time in Unix milliseconds: every expiry is judged by it.
     pub fn log_time_ms(&self) -> u64 {
         self.log_time_ms
+    }
+
+    /// Every blob that the state refers to; one may come more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> {
+        self.runs.values().flat_map(Run::blobs).chain(self.programs.blobs())
     }
 
     /// A run.
@@ -434,13 +465,21 @@ impl State {
     }
 
     /// Removes sessions whose time is over, some at a time: reads do not see them any more in any case.
-    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) {
+    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) -> Vec<Effect> {
         let expired: Vec<SessionId> = self.sessions.expired(self.log_time_ms).take(at_once).cloned().collect();
+        let (mut effects, mut removed) = (Vec::new(), 0);
         for id in expired {
-            for key in transition::session_keys(self, &id) {
+            if removed >= at_once * RECORDS_PER_SESSION {
+                break;
+            }
+            let decision = transition::without_session(self, &id);
+            removed += decision.removed.len();
+            for key in decision.removed {
                 self.remove(key, changes);
             }
+            effects.extend(decision.effects);
         }
+        effects
     }
 
     fn absorb(&mut self, record: Record) {
@@ -481,6 +520,14 @@ impl State {
             Record::ExecutionsHead(head) => self.executions.set_head(head),
             Record::ExecutionSegment(first, segment) => self.executions.set_segment(first, segment),
             Record::RecentExecutions(first, ids) => self.executions.remember(first, ids),
+            Record::Program(id, info) => self.programs.set_info(id, *info),
+            // These come after their program, in the order of their numbers.
+            Record::ProgramVersion(id, _, version) => self.programs.push_version(id, *version),
+            Record::Optimization(id, number, optimization) => {
+                self.programs.push_optimization(id, number, *optimization);
+            }
+            Record::Variable(name, info) => self.variables.set_info(name, info),
+            Record::VariableVersion(name, _, version) => self.variables.push_version(&name, version),
         }
     }
 
@@ -521,6 +568,11 @@ impl State {
             Key::ExecutionsHead => {}
             Key::ExecutionSegment(first) => self.executions.remove_segment(first),
             Key::RecentExecutions(first) => self.executions.forget(first),
+            Key::Program(id) => self.programs.remove(id),
+            Key::ProgramVersion(id, _) => self.programs.forget_oldest_version(id),
+            Key::Optimization(id, _) => self.programs.forget_oldest_optimization(id),
+            Key::Variable(name) => self.variables.remove(&name),
+            Key::VariableVersion(name, _) => self.variables.forget_oldest_version(&name),
         }
     }
 }

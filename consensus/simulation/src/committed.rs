@@ -191,6 +191,8 @@ fn is_about_blobs(command: &Command) -> bool {
             | Command::RecordResults { .. }
             | Command::DeleteRun { .. }
             | Command::RecordExecutions { .. }
+            | Command::PutProgram(_)
+            | Command::DeleteProgram { .. }
     )
 }
 

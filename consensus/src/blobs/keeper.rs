@@ -1,6 +1,6 @@
-//! Keeps on this node what runs and executions refer to: what it lacks, because it was away or came later, it fetches.
+//! Keeps on this node what runs, programs and executions refer to: what it lacks, because it was away or came later, it fetches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dspex_model::{Digest, RunId, State};
@@ -51,22 +51,32 @@ pub(crate) async fn run(consensus: Consensus, told: watch::Sender<Lacking>) {
 }
 
 /// Fetches what is wanted. Returns how many blobs are still not here.
-async fn look(consensus: &Consensus, looked: &mut Looked, wanted: BTreeMap<RunId, Wanted>) -> u64 {
+async fn look(consensus: &Consensus, looked: &mut Looked, wanted: Wanted) -> u64 {
     let mut lacking = 0;
-    for (run, Wanted { seen, blobs }) in wanted {
-        let mut lacks = 0;
-        for chunk in blobs.chunks(FETCHED_AT_ONCE) {
-            if let Err(error) = consensus.obtain(chunk.iter().copied()).await {
-                tracing::debug!(%run, %error, "a blob is still missing here");
-                lacks += still_missing(consensus, chunk).await;
-            }
-        }
+    for (run, (seen, blobs)) in wanted.of_runs {
+        let lacks = fetch(consensus, &blobs).await;
         if lacks == 0 {
             looked.complete.insert(run, seen);
         }
         lacking += lacks;
     }
-    lacking
+    let lacks = fetch(consensus, &wanted.of_programs).await;
+    if lacks == 0 {
+        looked.of_programs.extend(wanted.of_programs);
+    }
+    lacking + lacks
+}
+
+/// Returns how many of these blobs are still not here.
+async fn fetch(consensus: &Consensus, blobs: &[Digest]) -> u64 {
+    let mut lacks = 0;
+    for chunk in blobs.chunks(FETCHED_AT_ONCE) {
+        if let Err(error) = consensus.obtain(chunk.iter().copied()).await {
+            tracing::debug!(%error, "a blob is still missing here");
+            lacks += still_missing(consensus, chunk).await;
+        }
+    }
+    lacks
 }
 
 async fn still_missing(consensus: &Consensus, digests: &[Digest]) -> u64 {
@@ -78,16 +88,18 @@ async fn still_missing(consensus: &Consensus, digests: &[Digest]) -> u64 {
 /// What distinguishes a run whose blobs are all here from one that has got others since.
 type Seen = (u64, u32);
 
+/// Blobs that may not be here.
 struct Wanted {
-    seen: Seen,
-    blobs: Vec<Digest>,
+    of_runs: BTreeMap<RunId, (Seen, Vec<Digest>)>,
+    of_programs: Vec<Digest>,
 }
 
-/// The runs whose blobs were all here at an earlier look: a run is looked at again when it has got results.
+/// What was all here at an earlier look: a run is looked at again when it has got results, and a program's blob is one.
 #[derive(Debug, Default)]
 struct Looked {
     complete: BTreeMap<RunId, Seen>,
     executions: LookedExecutions,
+    of_programs: BTreeSet<Digest>,
 }
 
 /// The executions whose blobs were looked for already.
@@ -149,14 +161,16 @@ async fn obtain(consensus: &Consensus, digests: &[Digest]) -> Vec<Digest> {
 }
 
 impl Looked {
-    /// The blobs of runs that have changed since they were complete.
-    fn news(&mut self, state: &State) -> BTreeMap<RunId, Wanted> {
+    /// The blobs of runs that have changed since they were complete, and those of programs that were not there yet.
+    fn news(&mut self, state: &State) -> Wanted {
         self.complete.retain(|run, _| state.run(*run).is_some());
+        self.of_programs.retain(|digest| state.program_names_blob(digest));
         let changed = state.runs().filter_map(|(id, run)| {
             let seen = (run.progress.generation, run.progress.done);
             let known = self.complete.get(&id) == Some(&seen);
-            (!known).then(|| (id, Wanted { seen, blobs: run.blobs().collect() }))
+            (!known).then(|| (id, (seen, run.blobs().collect())))
         });
-        changed.collect()
+        let of_programs = state.program_blobs().filter(|digest| !self.of_programs.contains(digest)).collect();
+        Wanted { of_runs: changed.collect(), of_programs }
     }
 }

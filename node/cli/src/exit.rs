@@ -54,11 +54,19 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::SOURCES_CHANGED
         | reason::PAYLOAD_MISSING
         | reason::DATA_DIRECTORY_NOT_EMPTY
+        | reason::DEFINITION_INVALID
+        | reason::SIGNATURE_INVALID
+        | reason::NAME_INVALID
+        | reason::PROGRAM_INPUTS_INVALID
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
         reason::SESSION_NOT_FOUND
         | reason::SESSION_VERSION_NOT_FOUND
+        | reason::PROGRAM_UNKNOWN
+        | reason::PROGRAM_VERSION_NOT_FOUND
+        | reason::VARIABLE_NOT_FOUND
+        | reason::VARIABLE_VERSION_NOT_FOUND
         | reason::MEMBER_NOT_FOUND
         | reason::MEMBER_AMBIGUOUS
         | reason::TOKEN_NOT_FOUND
@@ -118,6 +126,8 @@ mod tests {
             (reason::DATASET_EMPTY, USAGE),
             (reason::PYTHON_MISSING, USAGE),
             (reason::RUN_AMBIGUOUS, NOT_FOUND),
+            (reason::PROGRAM_UNKNOWN, NOT_FOUND),
+            (reason::SIGNATURE_INVALID, USAGE),
             (reason::NO_RUN_TO_RESUME, NOT_FOUND),
             (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
             (reason::POOL_FULL, LIMIT),

@@ -2,6 +2,7 @@
 //! workspace: whatever the CLI can do, another program can do over gRPC.
 
 mod arguments;
+mod assignment;
 mod bridge;
 mod ca;
 mod command;

@@ -37,6 +37,8 @@ pub(super) fn inspect(file: &Path) -> Result<Value, CommandError> {
         "confirmed": header.is_confirmed,
         "log_time_unix_ms": header.log_time_ms,
         "sessions": state.sessions_after(None).count(),
+        "programs": state.programs().count(),
+        "variables": state.variables_held(),
         "runs": state.runs().count(),
         "executions": state.execution_counts().iter().sum::<u64>(),
         "tokens": state.tokens().count(),

@@ -149,6 +149,8 @@ fn make(file: &Path, target: &Target, is_new: bool) -> Result<Restored, CommandE
         "confirmed": header.is_confirmed,
         "saved_unix_ms": header.saved_ms,
         "sessions": state.sessions_after(None).count(),
+        "programs": state.programs().count(),
+        "variables": state.variables_held(),
         "runs": state.runs().count(),
         "interrupted_runs": interrupted,
         "executions": state.execution_counts().iter().sum::<u64>(),

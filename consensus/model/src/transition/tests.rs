@@ -4,10 +4,12 @@ mod access;
 mod execution_pages;
 mod executions;
 mod homes;
+mod programs;
 mod replay;
 mod restore;
 mod sessions;
 mod story;
+mod variables;
 
 use self::story::Story;
 use crate::{

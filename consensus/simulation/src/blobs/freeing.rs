@@ -45,7 +45,7 @@ pub(crate) async fn run(handle: Handle) {
 async fn sweep(handle: &Handle) -> Result<(), crate::handle::Failure> {
     let (unnamed, looked) = handle.unnamed(handle.blobs().digests().into_iter().collect(), 0);
     let _alone = handle.freeing.gate.write().await;
-    let kept = handle.read(Freshness::Linearizable, |_, state| of_runs(state).collect::<BTreeSet<_>>()).await?;
+    let kept = handle.read(Freshness::Linearizable, |_, state| state.blobs().collect::<BTreeSet<_>>()).await?;
     let (unnamed, _) = handle.unnamed(unnamed, looked);
     let free: Vec<Digest> = unnamed.into_iter().filter(|digest| !kept.contains(digest)).collect();
     let count = handle.blobs().delete_many(&free).await as u64;
@@ -53,18 +53,14 @@ async fn sweep(handle: &Handle) -> Result<(), crate::handle::Failure> {
     Ok(())
 }
 
-fn of_runs(state: &State) -> impl Iterator<Item = Digest> {
-    state.runs().flat_map(|(_, run)| run.blobs())
-}
-
 /// Blobs that executions from a number on refer to, with the number.
 fn of_executions(records: &BTreeMap<Vec<u8>, Vec<u8>>, from: u64) -> Vec<(u64, Digest)> {
     execution_blobs(records, from, usize::MAX).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Every blob that a run or an execution refers to.
+/// Every blob that the state or an execution refers to.
 pub(crate) fn referenced(state: &State, records: &BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeSet<Digest> {
-    of_runs(state).chain(of_executions(records, 0).into_iter().map(|(_, digest)| digest)).collect()
+    state.blobs().chain(of_executions(records, 0).into_iter().map(|(_, digest)| digest)).collect()
 }
 
 impl Handle {
