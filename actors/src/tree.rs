@@ -35,7 +35,7 @@ use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
-use crate::executions::{Executions, record_all};
+use crate::executions::{CalledBy, Executions, record_all};
 use crate::freeing::PIN_FOR;
 use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};

@@ -195,7 +195,7 @@ impl State {
             Command::HouseSession { session, node, expected_epoch } => {
                 transition::house_session(self, session, *node, *expected_epoch)
             }
-            Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
+            Command::WriteExecuted(executed) => transition::write_executed(self, executed, proposal.request),
             Command::RecordExecutions { executions } => transition::record_executions(self, executions),
             Command::ClearExecutions => transition::clear_executions(self),
             Command::PutProgram(put) => transition::put_program(self, put, by),
