@@ -277,11 +277,11 @@ impl State {
             .chain(versions)
             .chain(homes)
             .chain(executed)
+            .chain(self.programs.records())
+            .chain(self.variables.records())
             .chain(head)
             .chain(segments)
             .chain(recent)
-            .chain(self.programs.records())
-            .chain(self.variables.records())
             .map(|record| (record.key().encode(), record.encode()))
     }
 

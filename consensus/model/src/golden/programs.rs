@@ -115,9 +115,9 @@ fn records_of_programs_are_pinned() {
 fn outcomes_of_programs_are_pinned() {
     let (bytes, limit) = (3, 2);
     let outcomes = [
-        (Outcome::ProgramWritten { program: ProgramId(9), version: 2 }, "01070902"),
-        (Outcome::OptimizationRecorded { number: 2 }, "010802"),
-        (Outcome::VariableWritten { version: 2 }, "010902"),
+        (Outcome::ProgramWritten { program: ProgramId(9), version: 2 }, "01080902"),
+        (Outcome::OptimizationRecorded { number: 2 }, "010902"),
+        (Outcome::VariableWritten { version: 2 }, "010a02"),
         (Outcome::Rejected(Rejection::ProgramNotFound), "010414"),
         (Outcome::Rejected(Rejection::ProgramConflict { current: 2 }), "01041502"),
         (Outcome::Rejected(Rejection::ProgramIdTaken), "010416"),
