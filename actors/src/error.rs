@@ -18,6 +18,8 @@ pub enum SubmitErrorKind {
     PythonBroken,
     /// The machine gave no Python process, or not in time: the program is not at fault.
     PythonUnavailable,
+    /// Workers are to be sandboxed, and the machine cannot do that.
+    SandboxUnavailable,
     /// The worker ended while it loaded the program.
     WorkerEnded,
     /// A file dataset has rows without an input, or none at all.
@@ -96,6 +98,8 @@ impl From<StartError> for SubmitError {
             StartError::Refused { kind, .. } => SubmitErrorKind::Python(*kind),
             StartError::Failed { .. } => SubmitErrorKind::PythonBroken,
             StartError::TimedOut { .. } => SubmitErrorKind::PythonUnavailable,
+            StartError::NoSandbox(_) => SubmitErrorKind::SandboxUnavailable,
+            StartError::NotOurs(_) => SubmitErrorKind::Argument,
             StartError::Stopping => SubmitErrorKind::Stopping,
             StartError::TooMany(_) => SubmitErrorKind::PoolFull,
         };
@@ -109,6 +113,7 @@ impl From<ForkError> for SubmitError {
             ForkError::Refused(_) | ForkError::ZygoteEnded(_) | ForkError::NoHello { .. } | ForkError::Io(_) => {
                 SubmitErrorKind::PythonUnavailable
             }
+            ForkError::NotConfined(_) => SubmitErrorKind::SandboxUnavailable,
             ForkError::Directory(_) => SubmitErrorKind::Argument,
             ForkError::Taken(_) | ForkError::Version(_) => SubmitErrorKind::Internal,
         };
@@ -185,6 +190,13 @@ mod tests {
         let late = StartError::TimedOut { interpreter: "python".to_owned(), limit, output: String::new() };
         assert_eq!(kind(late), SubmitErrorKind::PythonUnavailable);
         assert_eq!(kind(StartError::Stopping), SubmitErrorKind::Stopping);
+    }
+
+    #[test]
+    fn a_machine_that_cannot_confine_is_not_a_busy_one() {
+        assert_eq!(kind(StartError::NoSandbox(String::new())), SubmitErrorKind::SandboxUnavailable);
+        assert_eq!(kind(ForkError::NotConfined(String::new())), SubmitErrorKind::SandboxUnavailable);
+        assert_eq!(kind(StartError::NotOurs(String::new())), SubmitErrorKind::Argument);
     }
 
     #[test]

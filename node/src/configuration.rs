@@ -14,6 +14,7 @@ mod network;
 mod page;
 mod pools;
 mod problem;
+mod sandbox;
 mod schema;
 mod show;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub(crate) use listeners::ListenerSetup;
 use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
 use pools::PoolSection;
+use sandbox::SandboxSection;
 pub(crate) use problem::{Problem, Problems};
 
 /// The settings of a node.
@@ -53,6 +55,7 @@ pub(crate) struct Configuration {
     api: ApiSection,
     http: HttpSection,
     pub python: PythonSection,
+    sandbox: SandboxSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
     #[serde(skip)]

@@ -6,5 +6,7 @@ mod ends;
 mod evaluation;
 mod orphans;
 mod output;
+mod sandbox;
+mod scratch;
 mod starting;
 mod support;
