@@ -18,7 +18,7 @@ pub enum SubmitErrorKind {
     PythonBroken,
     /// The machine gave no Python process, or not in time: the program is not at fault.
     PythonUnavailable,
-    /// Workers are to be sandboxed, and the machine cannot do that.
+    /// A worker was to be sandboxed, and is not.
     SandboxUnavailable,
     /// The worker ended while it loaded the program.
     WorkerEnded,
@@ -98,7 +98,6 @@ impl From<StartError> for SubmitError {
             StartError::Refused { kind, .. } => SubmitErrorKind::Python(*kind),
             StartError::Failed { .. } => SubmitErrorKind::PythonBroken,
             StartError::TimedOut { .. } => SubmitErrorKind::PythonUnavailable,
-            StartError::NoSandbox(_) => SubmitErrorKind::SandboxUnavailable,
             StartError::NotOurs(_) => SubmitErrorKind::Argument,
             StartError::Stopping => SubmitErrorKind::Stopping,
             StartError::TooMany(_) => SubmitErrorKind::PoolFull,
@@ -193,8 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_cannot_confine_is_not_a_busy_one() {
-        assert_eq!(kind(StartError::NoSandbox(String::new())), SubmitErrorKind::SandboxUnavailable);
+    fn a_worker_out_of_its_sandbox_is_not_a_busy_machine() {
         assert_eq!(kind(ForkError::NotConfined(String::new())), SubmitErrorKind::SandboxUnavailable);
         assert_eq!(kind(StartError::NotOurs(String::new())), SubmitErrorKind::Argument);
     }

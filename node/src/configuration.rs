@@ -40,8 +40,8 @@ pub(crate) use listeners::ListenerSetup;
 use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
 use pools::PoolSection;
-use sandbox::SandboxSection;
 pub(crate) use problem::{Problem, Problems};
+use sandbox::SandboxSection;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]

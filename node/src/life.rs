@@ -8,7 +8,8 @@ use dspex_actors::{NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
 use dspex_python::{
-    Limits, Package, Registry, Sandbox, SandboxSetup, Zygotes, clean_up_orphans, probe_process_cgroup, remove_left_groups,
+    Limits, Package, Registry, Sandbox, SandboxSetup, Zygotes, clean_up_orphans, probe_process_cgroup,
+    remove_left_groups,
 };
 use dspex_sandbox::Kernel;
 use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
@@ -17,7 +18,7 @@ use futures::FutureExt;
 use futures::future::FusedFuture;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::activity::Activity;
@@ -241,17 +242,13 @@ async fn start_tree(
     Tree::start(parts).await.map_err(Failure::other)
 }
 
-/// A node whose machine lacks something goes on without workers: its part of the cluster needs none.
+/// A machine that lacks something was refused before anything was opened.
 fn start_sandbox(setup: SandboxSetup) -> Result<Arc<Sandbox>, Failure> {
-    let kernel = Kernel::gather();
-    for missing in kernel.missing() {
-        error!("no worker will start, because this machine cannot sandbox it: it lacks {missing}");
-    }
     if let (Err(why), true) = (probe_process_cgroup(), rustix::process::geteuid().is_root()) {
         warn!(%why, "nothing holds workers to sandbox.processes: no cgroup can be made, and root has no other limit");
     }
     let directories = setup.directories.clone();
-    Sandbox::start(setup, kernel).map_err(|error| {
+    Sandbox::start(setup, Kernel::gather()).map_err(|error| {
         Failure::other(format!("the directory for workers, {}, cannot be made: {error}", directories.display()))
     })
 }

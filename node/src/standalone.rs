@@ -11,7 +11,7 @@ use dspex_actors::Caller;
 use dspex_cli::{Home, token};
 use dspex_model::NodeInfo;
 use dspex_python::SandboxSetup;
-use dspex_sandbox::Endpoints;
+use dspex_sandbox::{Endpoints, Kernel};
 use dspex_transport::ServerTls;
 
 use crate::configuration::{self, Configuration, ListenerSetup, Problem, Problems};
@@ -50,6 +50,10 @@ fn read(file: &Path) -> Result<Configuration, Problems> {
 }
 
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
+    let missing = if configuration.is_sandboxed() { Kernel::gather().missing() } else { Vec::new() };
+    if !missing.is_empty() {
+        return Err(Failure::sandbox(&missing));
+    }
     let ListenerSetup { api, http, certificate } = configuration.listeners().map_err(Failure::configuration)?;
     let tls = certificate.map(|files| ServerTls::new(&files.certificate, &files.key)).transpose();
     let tls = tls.map_err(Failure::configuration)?;

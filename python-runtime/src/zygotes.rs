@@ -71,11 +71,6 @@ impl Zygotes {
         Self { shared: Arc::new(Shared { package, registry, limits, sandbox, slots: Mutex::default() }) }
     }
 
-    /// Whether workers are sandboxed.
-    pub fn are_sandboxed(&self) -> bool {
-        self.shared.sandbox.is_some()
-    }
-
     /// The zygote for an interpreter and a caller's whole environment: the running one, or a new one. Callers who ask for the
     /// same one at once share one start and its outcome. After a crash or a failed start the next start waits a little,
     /// longer each time.
@@ -83,9 +78,6 @@ impl Zygotes {
         let environment = match &self.shared.sandbox {
             None => startup_environment(environment),
             Some(sandbox) => {
-                if let Some(why) = sandbox.refusal() {
-                    return Err(StartError::NoSandbox(why));
-                }
                 if let Some(why) = sandbox.refuses_interpreter(interpreter) {
                     return Err(StartError::NotOurs(why));
                 }

@@ -20,9 +20,6 @@ const END_LIMIT: Duration = Duration::from_secs(30);
 /// Of a node in the foreground: longer than any test.
 const NODE_LIMIT: Duration = Duration::from_secs(3600);
 
-/// Projects of these suites lie anywhere, and some programs write into theirs. The suite `sandbox` is about the rest.
-const UNCONFINED: &str = "[sandbox]\nmode = \"off\"\n";
-
 /// Some nodes that know each other, or are about to.
 #[derive(Debug)]
 pub struct Cluster {
@@ -138,8 +135,10 @@ impl Cluster {
         let (api, http) = (free_port(), free_port());
         let file = format!(
             "data_dir = \"data\"\n[node]\nname = \"node-{position}\"\n{section}[peers]\nlisten = \"127.0.0.1:{peers}\"\nplaintext = true\n\
-             [api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\ninterpreter = \"{}\"\n{UNCONFINED}",
-            places::interpreter().display()
+             [api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\ninterpreter = \"{}\"\n\
+             [sandbox]\nwritable = [\"{}\"]\n",
+            places::interpreter().display(),
+            places::projects().display()
         );
         std::fs::write(directory.join("dspex.toml"), file).expect("written");
         self.nodes.push(ClusterNode { position, api, http, peers, directory, ca: None, running: None });

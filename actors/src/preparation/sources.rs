@@ -41,8 +41,9 @@ pub(super) async fn unchanged(context: &NodeContext, spec: &RunSpec) -> Result<(
     let digest = spec.sources;
     let compared = tokio::task::spawn_blocking(move || {
         let sources = stored(&blobs, &digest)?;
-        let differs =
-            |(path, known): &(String, String)| read(path).map_or(true, |bytes| Digest::of(&bytes).to_string() != *known);
+        let differs = |(path, known): &(String, String)| {
+            read(path).map_or(true, |bytes| Digest::of(&bytes).to_string() != *known)
+        };
         Ok::<Vec<String>, io::Error>(sources.into_iter().filter(differs).map(|(path, _)| path).collect())
     });
     let changed = compared.await.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))??;

@@ -55,6 +55,8 @@ impl Configuration {
             directories: self.sandbox.directory.clone().unwrap_or_else(|| self.data_dir.join("workers")),
             hidden: self.hidden().into_iter().chain([home.to_owned()]).collect(),
             programs: self.programs().into_iter().map(|(_, path)| path).collect(),
+            // Where the node unpacks projects that were sent to it.
+            shipped: Some(self.data_dir.join("bundles")),
             interpreters: self.interpreters(),
             ..SandboxSetup::default()
         })
@@ -106,8 +108,7 @@ impl Configuration {
     }
 
     fn interpreters(&self) -> Vec<PathBuf> {
-        let of_pools =
-            PoolClass::ALL.into_iter().filter_map(|class| self.pools.get(class.name())?.paths().0.cloned());
+        let of_pools = PoolClass::ALL.into_iter().filter_map(|class| self.pools.get(class.name())?.paths().0.cloned());
         self.python.interpreter.clone().into_iter().chain(of_pools).collect()
     }
 
@@ -117,11 +118,7 @@ impl Configuration {
             return Some("it is the whole machine: name the directory of your programs".to_owned());
         }
         let hidden = self.hidden().into_iter().find(|hidden| asked.starts_with(real(hidden)))?;
-        Some(format!(
-            "{} lies in {}, which no program may read: put it elsewhere",
-            path.display(),
-            hidden.display()
-        ))
+        Some(format!("{} lies in {}, which no program may read: put it elsewhere", path.display(), hidden.display()))
     }
 
     fn unwritable(&self, path: &Path) -> Option<String> {
@@ -131,10 +128,7 @@ impl Configuration {
             asked.starts_with(&hidden) || hidden.starts_with(&asked)
         };
         let hidden = self.hidden().into_iter().find(meets)?;
-        Some(format!(
-            "a program could change {}, which is the node's: name a directory without it",
-            hidden.display()
-        ))
+        Some(format!("a program could change {}, which is the node's: name a directory without it", hidden.display()))
     }
 }
 

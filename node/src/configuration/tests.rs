@@ -190,7 +190,8 @@ fn a_sandbox_that_would_give_the_node_away_is_refused() {
     std::fs::create_dir_all(directory.path().join("data/inner")).expect("made");
     std::fs::create_dir(directory.path().join("app")).expect("made");
     let said = |sandbox: &str| {
-        let configuration = valid(&format!("data_dir = \"{root}/data\"\n{}", sandbox.replace("ROOT", &root.to_string())));
+        let configuration =
+            valid(&format!("data_dir = \"{root}/data\"\n{}", sandbox.replace("ROOT", &root.to_string())));
         configuration.wrong_in_sandbox().iter().map(|problem| format!("{problem}\n")).collect::<String>()
     };
     for fine in [

@@ -40,7 +40,10 @@ pub(super) fn check(facts: &SandboxFacts) -> Vec<Finding> {
         let says = if missing.is_empty() {
             format!("the embedded node's workers are your own and have none; a `dspex node` would have {offers}")
         } else {
-            format!("the embedded node's workers are your own and have none; a `dspex node` would lack {}", missing.join("; and "))
+            format!(
+                "the embedded node's workers are your own and have none; a `dspex node` would lack {}",
+                missing.join("; and ")
+            )
         };
         return vec![Finding::ok(CHECK, says)];
     };
@@ -49,16 +52,20 @@ pub(super) fn check(facts: &SandboxFacts) -> Vec<Finding> {
         return vec![Finding::warning(CHECK, says, "take mode = \"off\" out of [sandbox]")];
     }
     if !missing.is_empty() {
-        let off = "mend it; or, for a node whose callers you trust with all that its user may, mode = \"off\" in [sandbox]";
+        let off =
+            "mend it; or, for a node whose callers you trust with all that its user may, mode = \"off\" in [sandbox]";
         return missing
             .into_iter()
-            .map(|missing| Finding::failure(CHECK, format!("no worker will start: this machine lacks {missing}"), off))
+            .map(|missing| {
+                Finding::failure(CHECK, format!("the node will not start: this machine lacks {missing}"), off)
+            })
             .collect();
     }
     let mut findings = vec![Finding::ok(CHECK, format!("workers are sandboxed, by {offers}"))];
     findings.extend(processes(facts));
     findings.extend(facts.beside_data.iter().map(|directory| {
-        let says = format!("the node's data lies in {directory}, where programs start: they see the names of its files");
+        let says =
+            format!("the node's data lies in {directory}, where programs start: they see the names of its files");
         Finding::warning(CHECK, says, "put data_dir elsewhere; no program reads what is in the files")
     }));
     findings
@@ -67,11 +74,15 @@ pub(super) fn check(facts: &SandboxFacts) -> Vec<Finding> {
 fn processes(facts: &SandboxFacts) -> Option<Finding> {
     let why = facts.no_cgroup.as_ref()?;
     if facts.is_root {
-        let says = format!("nothing holds workers to sandbox.processes: no cgroup can be made ({why}), and root has no other limit");
+        let says = format!(
+            "nothing holds workers to sandbox.processes: no cgroup can be made ({why}), and root has no other limit"
+        );
         let advice = "let the node make cgroups (systemd: Delegate=pids memory), or run it as a user of its own";
         return Some(Finding::warning(CHECK, says, advice));
     }
-    let says = format!("no cgroup can be made ({why}): the user's limit holds workers to sandbox.processes, all of them together");
+    let says = format!(
+        "no cgroup can be made ({why}): the user's limit holds workers to sandbox.processes, all of them together"
+    );
     Some(Finding::ok(CHECK, says))
 }
 

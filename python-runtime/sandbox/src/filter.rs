@@ -151,24 +151,12 @@ const UNSUPPORTED: &[Syscall] = &[
 ];
 
 /// Put before the node, which does them in the worker's place or refuses.
-const SUPERVISED: &[Syscall] = &[
-    Syscall::CONNECT,
-    Syscall::CHMOD,
-    Syscall::FCHMOD,
-    Syscall::FCHMODAT,
-    Syscall::FCHMODAT2,
-    Syscall::UTIMENSAT,
-];
+const SUPERVISED: &[Syscall] =
+    &[Syscall::CONNECT, Syscall::CHMOD, Syscall::FCHMOD, Syscall::FCHMODAT, Syscall::FCHMODAT2, Syscall::UTIMENSAT];
 
-/// Put before the node where Landlock does not keep signals within the worker.
-const SIGNALS: &[Syscall] = &[
-    Syscall::KILL,
-    Syscall::TKILL,
-    Syscall::TGKILL,
-    Syscall::RT_SIGQUEUEINFO,
-    Syscall::RT_TGSIGQUEUEINFO,
-    Syscall::PIDFD_SEND_SIGNAL,
-];
+/// Put before the node where Landlock does not keep signals within the worker. They name a process by its number.
+const SIGNALS: &[Syscall] =
+    &[Syscall::KILL, Syscall::TKILL, Syscall::TGKILL, Syscall::RT_SIGQUEUEINFO, Syscall::RT_TGSIGQUEUEINFO];
 
 /// The program, as the kernel reads it.
 pub(crate) fn program(architecture: Architecture, network: Network, landlock: u32) -> Vec<u8> {
@@ -185,12 +173,14 @@ fn rows(network: Network, landlock: u32) -> Vec<Row> {
     rows.extend(always(UNSUPPORTED, Action::Error(EOPNOTSUPP)));
     if landlock < 6 {
         rows.extend(always(SIGNALS, Action::Ask));
+        // What a descriptor stands for could change between the node's look and the signal.
+        rows.extend(always(&[Syscall::PIDFD_SEND_SIGNAL], Action::Error(ENOSYS)));
     }
     if landlock < 3 {
         rows.extend(truncation());
     }
     rows.extend(sockets(network));
-    rows.extend(sending(network));
+    rows.extend(sending());
     rows.extend(other_processes());
     let allowed_unless = |call, conditions: Vec<Condition>| Row {
         call,
@@ -246,20 +236,18 @@ fn sockets(network: Network) -> Vec<Row> {
     ]
 }
 
-/// Datagrams that name their receiver. Nothing connects by what it sends.
-fn sending(network: Network) -> Vec<Row> {
-    // Without a network there are no sockets that have one to name.
-    let named = if network == Network::All { Action::Ask } else { Action::Allow };
-    let fast_open = |flags| Clause {
-        conditions: vec![Condition::AnyBit(flags, MSG_FASTOPEN)],
-        action: Action::Error(EOPNOTSUPP),
+/// Nothing connects by what it sends. Whom a datagram is for lies in memory and is not judged: neither a node nor a metadata
+/// service listens to any.
+fn sending() -> Vec<Row> {
+    let fast_open = |call, flags| Row {
+        call,
+        clauses: vec![Clause {
+            conditions: vec![Condition::AnyBit(flags, MSG_FASTOPEN)],
+            action: Action::Error(EOPNOTSUPP),
+        }],
+        otherwise: Action::Allow,
     };
-    let with_receiver = Clause { conditions: vec![Condition::NotZero(4)], action: named };
-    vec![
-        Row { call: Syscall::SENDTO, clauses: vec![fast_open(3), with_receiver], otherwise: Action::Allow },
-        Row { call: Syscall::SENDMSG, clauses: vec![fast_open(2)], otherwise: named },
-        Row { call: Syscall::SENDMMSG, clauses: vec![fast_open(3)], otherwise: named },
-    ]
+    vec![fast_open(Syscall::SENDTO, 3), fast_open(Syscall::SENDMSG, 2), fast_open(Syscall::SENDMMSG, 3)]
 }
 
 /// Limits and priorities of others of the same user.
@@ -277,10 +265,7 @@ fn other_processes() -> Vec<Row> {
     rows.push(own_only(Syscall::PRLIMIT64, vec![Condition::NotZero(0), Condition::NotZero(2)]));
     let process_only = |call, which| Row {
         call,
-        clauses: vec![Clause {
-            conditions: vec![Condition::Is(0, which), Condition::Is(1, 0)],
-            action: Action::Allow,
-        }],
+        clauses: vec![Clause { conditions: vec![Condition::Is(0, which), Condition::Is(1, 0)], action: Action::Allow }],
         otherwise: Action::Error(EPERM),
     };
     rows.push(process_only(Syscall::SETPRIORITY, 0));

@@ -90,7 +90,10 @@ mod tests {
         let refused = || "Operation not permitted".to_owned();
         for (kernel, name) in [
             (Kernel { landlock: Err(refused()), ..whole() }, "Landlock (Operation not permitted)"),
-            (Kernel { notifies: Err(refused()), ..whole() }, "seccomp with user notifications (Operation not permitted)"),
+            (
+                Kernel { notifies: Err(refused()), ..whole() },
+                "seccomp with user notifications (Operation not permitted)",
+            ),
             (Kernel { fetches: Err(refused()), ..whole() }, "pidfd_getfd (Operation not permitted)"),
             (Kernel { architecture: None, ..whole() }, "arm64"),
         ] {

@@ -97,7 +97,10 @@ mod tests {
         assert_eq!(order.limits, Limits { open_files: 1024, file_bytes: 1 << 30, processes: 612 });
         assert!(order.landlock.rules.iter().any(|(path, _)| path == "/srv/app"), "{order:?}");
         assert_eq!((order.own.as_str(), order.network, order.filter.is_empty()), ("/own", true, false));
-        assert_eq!((order.readable, order.writable), (vec!["/srv/app".to_owned(), "/own".to_owned()], vec!["/own".to_owned()]));
+        assert_eq!(
+            (order.readable, order.writable),
+            (vec!["/srv/app".to_owned(), "/own".to_owned()], vec!["/own".to_owned()])
+        );
     }
 
     #[test]

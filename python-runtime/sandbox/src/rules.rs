@@ -64,9 +64,8 @@ fn rules(places: &Places, entries: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<Rule> 
     for path in &places.readable {
         grant(path, &places.hidden, entries, &mut rules);
     }
-    let meets_hidden = |path: &&PathBuf| {
-        !places.hidden.iter().any(|hidden| path.starts_with(hidden) || hidden.starts_with(path))
-    };
+    let meets_hidden =
+        |path: &&PathBuf| !places.hidden.iter().any(|hidden| path.starts_with(hidden) || hidden.starts_with(path));
     let writable = places.writable.iter().filter(meets_hidden).chain([&places.own]);
     rules.extend(writable.map(|path| Rule { path: path.clone(), access: Access::Write }));
     rules
@@ -108,9 +107,13 @@ mod tests {
     /// A directory with a program, the node's file and its data.
     fn entries(path: &Path) -> Vec<PathBuf> {
         match path.to_str() {
-            Some("/srv/app") => {
-                paths(&["/srv/app/data", "/srv/app/dspex.toml", "/srv/app/program.py", "/srv/app/lib", "/srv/app/certs"])
-            }
+            Some("/srv/app") => paths(&[
+                "/srv/app/data",
+                "/srv/app/dspex.toml",
+                "/srv/app/program.py",
+                "/srv/app/lib",
+                "/srv/app/certs",
+            ]),
             Some("/srv/app/certs") => paths(&["/srv/app/certs/node.key", "/srv/app/certs/ca.pem"]),
             other => panic!("{other:?} holds nothing hidden, so nobody lists it"),
         }
@@ -154,9 +157,9 @@ mod tests {
             let places = Places { readable: paths(&readable), writable: paths(&writable), ..places() };
             for Rule { path, access } in rules(&places, &entries) {
                 let is_own = path == places.own || places.environment.contains(&path);
-                let meets = hidden.iter().any(|hidden| {
-                    path.starts_with(hidden) || (access != Access::List && hidden.starts_with(&path))
-                });
+                let meets = hidden
+                    .iter()
+                    .any(|hidden| path.starts_with(hidden) || (access != Access::List && hidden.starts_with(&path)));
                 assert!(!meets || is_own, "{path:?} {access:?} of {readable:?} and {writable:?}");
             }
         }
@@ -165,7 +168,9 @@ mod tests {
     #[test]
     fn the_machines_secrets_are_not_among_what_every_program_needs() {
         let rules = rules(&Places { own: "/own".into(), ..Places::default() }, &|_| Vec::new());
-        for secret in ["/etc/passwd", "/etc/shadow", "/root/.ssh/id", "/home/u/x", "/proc/1/environ", "/tmp/x", "/dev/sda"] {
+        for secret in
+            ["/etc/passwd", "/etc/shadow", "/root/.ssh/id", "/home/u/x", "/proc/1/environ", "/tmp/x", "/dev/sda"]
+        {
             let granted = rules.iter().find(|rule| Path::new(secret).starts_with(&rule.path));
             assert_eq!(granted, None, "{secret}");
         }

@@ -3,8 +3,7 @@
 //!
 //! The arguments of such a call lie in the worker's memory, which its other threads may change at any time. So the node copies
 //! them, judges the copy, and acts on the copy: it takes the worker's socket to itself and connects it, or changes the mode of the
-//! file that it has opened. Calls whose arguments are numbers, and datagrams, go on in the kernel.
-//! What is left to a race is a datagram to an address that is refused: neither a node nor a metadata service listens to them.
+//! file that it has opened. Only calls whose arguments are numbers go on in the kernel, so that no race is left.
 
 mod caller;
 mod connecting;
@@ -171,13 +170,7 @@ impl Supervised {
             if is(Syscall::CONNECT) {
                 return connecting::connect(self, &caller, notification);
             }
-            Ok(Done::Now(if is(Syscall::PIDFD_SEND_SIGNAL) {
-                signals::judge_opened(&caller, notification, self.worker)?
-            } else if is(Syscall::SENDTO) || is(Syscall::SENDMSG) || is(Syscall::SENDMMSG) {
-                connecting::send(self, &caller, notification)?
-            } else {
-                files::change(self, &caller, notification)?
-            }))
+            files::change(self, &caller, notification).map(Done::Now)
         });
         answered.unwrap_or_else(|errno| Done::Now(Answer::Error(errno.raw_os_error())))
     }

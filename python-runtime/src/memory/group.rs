@@ -216,7 +216,8 @@ mod tests {
         let own = "12:pids:/a\n4:memory:/a\n0::/a\n";
         for controller in [Controller::Memory, Controller::Processes] {
             // Whether it is mounted is the machine's business.
-            let found = parent(own, controller).map(|(directory, is_unified)| (directory.starts_with("/sys/fs/cgroup"), is_unified));
+            let found = parent(own, controller)
+                .map(|(directory, is_unified)| (directory.starts_with("/sys/fs/cgroup"), is_unified));
             assert!(found.is_none_or(|found| found == (true, false)), "{found:?}");
         }
     }

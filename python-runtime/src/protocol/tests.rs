@@ -168,7 +168,10 @@ fn the_python_suites_golden_frames_are_read() {
     let frame = |golden: &str| FromWorker::decode(&bytes(golden)[4..]).expect("decodes");
     let (applied, listener) = (Vec::new(), None);
     let hello = Hello { protocol: 1, worker: "w1".to_owned(), pid: 42, applied, listener };
-    assert_eq!(frame("1c000000921083a870726f746f636f6c01a6776f726b6572a27731a37069642a"), FromWorker::Hello(hello.clone()));
+    assert_eq!(
+        frame("1c000000921083a870726f746f636f6c01a6776f726b6572a27731a37069642a"),
+        FromWorker::Hello(hello.clone())
+    );
     let confined = Hello { applied: vec!["limits".to_owned()], listener: Some(5), ..hello };
     let golden = "36000000921085a870726f746f636f6c01a6776f726b6572a27731a37069642aa76170706c69656491a66c696d697473a86c697374656e657205";
     assert_eq!(frame(golden), FromWorker::Hello(confined));

@@ -60,7 +60,8 @@ impl Confinement {
     /// Makes sure that the worker that said hello has applied all of it, and answers for the kernel from here on.
     pub(crate) fn begin(self, worker: &str, hello: &Hello, control: Weak<Control>) -> Result<Confined, String> {
         let listener = accept(hello, &status(hello.pid))?;
-        let listener = Listener::take(hello.pid, listener).map_err(|error| format!("its calls cannot be judged: {error}"))?;
+        let listener =
+            Listener::take(hello.pid, listener).map_err(|error| format!("its calls cannot be judged: {error}"))?;
         let supervising = supervise(listener, self.judge, hello.pid);
         let (name, lost) = (worker.to_owned(), control.clone());
         tokio::spawn(async move {

@@ -89,7 +89,8 @@ mod tests {
             ("/srv/app/data/bundles", None, None),
         ] {
             let place = choose(Path::new(asked), &setup());
-            let readable: Vec<PathBuf> = [Some("/models"), also_readable].into_iter().flatten().map(PathBuf::from).collect();
+            let readable: Vec<PathBuf> =
+                [Some("/models"), also_readable].into_iter().flatten().map(PathBuf::from).collect();
             let is_refused = directory.is_none() && !asked.starts_with("/srv/app/data");
             let refused = if is_refused { asked.to_owned() } else { String::new() };
             let expected = Place { directory: directory.map(PathBuf::from), readable, refused, shipped: None };

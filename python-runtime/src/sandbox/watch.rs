@@ -164,7 +164,8 @@ mod tests {
     #[test]
     fn a_mapping_without_a_file_counts_where_it_was_the_workers() {
         let own = Path::new("/data/workers/w1");
-        let line = "7f0000000000-7f0000100000 rw-s 00000000 fe:01 4711                       /data/workers/w1/tmp/x (deleted)";
+        let line =
+            "7f0000000000-7f0000100000 rw-s 00000000 fe:01 4711                       /data/workers/w1/tmp/x (deleted)";
         assert_eq!(mapped(line, own), Some((4711, 1 << 20)));
         assert_eq!(mapped(&line.replace(" (deleted)", ""), own), None);
         assert_eq!(mapped(&line.replace("w1", "w2"), own), None);

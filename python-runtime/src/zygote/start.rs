@@ -80,9 +80,6 @@ pub enum StartError {
     /// Nobody starts it any more.
     #[error("the node is stopping")]
     Stopping,
-    /// Its workers are to be sandboxed, and the machine cannot do that; the message says what is missing.
-    #[error("{0}")]
-    NoSandbox(String),
     /// It is not among those that the node starts; the message names them.
     #[error("{0}")]
     NotOurs(String),

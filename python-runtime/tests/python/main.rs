@@ -7,6 +7,5 @@ mod evaluation;
 mod orphans;
 mod output;
 mod sandbox;
-mod scratch;
 mod starting;
 mod support;

@@ -239,30 +239,6 @@ def reach_metadata(host: str) -> str:
 
 
 @dspex.command
-def send_datagram(host: str, port: int) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        try:
-            datagrams.sendto(b"x", (host, port))
-        except PermissionError:
-            raise
-        except OSError as error:
-            return f"tried: {error}"
-        return "sent"
-
-
-@dspex.command
-def send_message(host: str, port: int) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        try:
-            datagrams.sendmsg([b"x"], [], 0, (host, port))
-        except PermissionError:
-            raise
-        except OSError as error:
-            return f"tried: {error}"
-        return "sent"
-
-
-@dspex.command
 def connect_unix(path: str) -> str:
     return connect_to(socket.AF_UNIX, path)
 
@@ -333,12 +309,17 @@ def read_memory_of_parent() -> int:
 
 @dspex.command
 def call_into_parent() -> int:
+    return call_into(os.getppid())
+
+
+@dspex.command
+def call_into(pid: int) -> int:
     """process_vm_readv of an address that is nobody's: refused for it, or for the call itself."""
     buffer = ctypes.create_string_buffer(16)
     local = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 16)
     remote = (ctypes.c_size_t * 2)(ctypes.addressof(buffer), 16)
     try:
-        return syscall(310, 270, os.getppid(), local, 1, remote, 1, 0)
+        return syscall(310, 270, pid, local, 1, remote, 1, 0)
     except OSError as error:
         if error.errno == errno.EFAULT:
             return 0
@@ -566,3 +547,19 @@ def fill_memory(megabytes: int) -> int:
 @dspex.command
 def pid() -> int:
     return os.getpid()
+
+
+# Sessions.
+
+
+@dspex.command
+def remember(text: str) -> dict[str, object]:
+    """What a session keeps, everywhere it can: in its data, in a file, in its worker's memory and environment."""
+    dspex.current_session().data["kept"] = text
+    os.environ["KEPT"] = text
+    return {"file": keep(text), "pid": os.getpid(), "home": os.path.expanduser("~")}
+
+
+@dspex.command
+def data() -> dict[str, object]:
+    return dict(dspex.current_session().data)

@@ -115,8 +115,6 @@ fn connections(node: &Node, other: &Other) -> Vec<Attempt> {
         attempt("reach_metadata", json!({"host": "::ffff:169.254.169.254"}), NOT_REACHED),
         attempt("reach_metadata", json!({"host": "fd00:ec2::254"}), NOT_REACHED),
         attempt("reach_metadata", json!({"host": "100.100.100.200"}), NOT_REACHED),
-        attempt("send_datagram", to("169.254.169.254", 80), NOT_REACHED),
-        attempt("send_message", to("169.254.169.254", 80), NOT_REACHED),
         attempt("connect_unix", json!({"path": node.path("elsewhere/stream")}), NOT_REACHED),
         attempt("connect_abstract", json!({"name": node.abstract_name}), NOT_REACHED),
         attempt("send_unix_datagram", json!({"path": node.path("elsewhere/datagrams")}), DENIED),

@@ -2,6 +2,7 @@
 //! without it, and ordinary programs do what they did.
 
 mod attempts;
+mod lacking;
 mod ordinary;
 mod sessions;
 mod settings;

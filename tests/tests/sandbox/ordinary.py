@@ -60,6 +60,34 @@ def compute() -> float:
 
 
 @dspex.command
+def tabulate() -> int:
+    import pandas
+
+    place = os.path.join(tempfile.mkdtemp(), "table.csv")
+    pandas.DataFrame({"n": [1, 2, 3]}).to_csv(place)
+    return int(pandas.read_csv(place)["n"].sum())
+
+
+@dspex.command
+def ask_model(base: str) -> str:
+    """By litellm, and its cache on the disk."""
+    with dspy.context(lm=dspy.LM("openai/m", api_base=base, api_key="none", cache=True)):
+        return str(program(question="2 + 2?").answer)
+
+
+@dspex.command
+def use_processes() -> int:
+    import multiprocessing
+
+    here, there = multiprocessing.Pipe()
+    other = multiprocessing.get_context("fork").Process(target=lambda: there.send(6 * 7))
+    other.start()
+    answer = int(here.recv())
+    other.join()
+    return answer
+
+
+@dspex.command
 def read_beside_program(name: str) -> str:
     return Path(name).read_text() + (Path(__file__).parent / name).read_text()
 

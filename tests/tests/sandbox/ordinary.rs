@@ -8,15 +8,28 @@ use serde_json::json;
 
 use crate::subject::{Node, ON};
 
-/// A web server of Python's own, with and without TLS.
+/// A web server of Python's own, with and without TLS, which answers as a language model where it is asked as one.
 const SERVER: &str = r#"
-import http.server, ssl, sys, threading
+import http.server, json, ssl, sys, threading
+
+ANSWER = {"id": "1", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
+    "message": {"role": "assistant", "content": "[[ ## answer ## ]]\nFour\n\n[[ ## completed ## ]]"}}],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
 
 class Page(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(b"a page")
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        told = json.dumps(ANSWER).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(told)))
+        self.end_headers()
+        self.wfile.write(told)
 
 plain = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
 secret = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
@@ -75,6 +88,9 @@ fn ordinary_programs_do_what_they_did() {
         (format!("http://127.0.0.1:{}/", server.plain), format!("https://127.0.0.1:{}/", server.secret));
     for (command, arguments, expected) in [
         ("predict", json!({"question": "2 + 2?"}), json!("Four")),
+        ("ask_model", json!({"base": format!("{plain}v1")}), json!("Four")),
+        ("tabulate", json!({}), json!(6)),
+        ("use_processes", json!({}), json!(42)),
         ("read_beside_program", json!({"name": "data.txt"}), json!("of the programof the program")),
         ("use_temporary_files", json!({}), json!(true)),
         ("use_git", json!({}), json!("first")),
@@ -113,9 +129,20 @@ fn an_evaluation_runs_in_the_sandbox_as_well() {
     );
     node.project.file("app/data.jsonl", (0..8).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
     let eval = |program: &str, directory: &str| {
-        node.dspex(&["eval", program, "--devset", "data.jsonl", "--metric", "program.py:metric", "--inputs", "n", "-o", "json"])
-            .directory(&node.project.path(directory))
-            .run()
+        node.dspex(&[
+            "eval",
+            program,
+            "--devset",
+            "data.jsonl",
+            "--metric",
+            "program.py:metric",
+            "--inputs",
+            "n",
+            "-o",
+            "json",
+        ])
+        .directory(&node.project.path(directory))
+        .run()
     };
     assert_eq!(eval("program.py:program", "app").expect(0).object()["score"], json!(100.0));
     let failed = eval("program.py:reads", "app");
@@ -129,7 +156,16 @@ fn an_evaluation_runs_in_the_sandbox_as_well() {
     elsewhere.says("program.py").says("does not let programs read").says("`readable` in [sandbox]");
     // The node starts no interpreter that a caller brings.
     let brought = node
-        .dspex(&["eval", "program.py:program", "--devset", "data.jsonl", "--metric", "program.py:metric", "--python", "/bin/false"])
+        .dspex(&[
+            "eval",
+            "program.py:program",
+            "--devset",
+            "data.jsonl",
+            "--metric",
+            "program.py:metric",
+            "--python",
+            "/bin/false",
+        ])
         .directory(&node.project.path("app"))
         .run();
     brought.expect(2).says("/bin/false is not an interpreter of this node");

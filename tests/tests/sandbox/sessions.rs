@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use dspex_tests::{holds_within, process};
+use dspex_tests::{holds_within, process, skip};
 use serde_json::{Value, json};
 
 use crate::subject::{Node, OFF, ON};
@@ -33,6 +33,55 @@ fn what_one_worker_keeps_another_does_not_read() {
     let node = Node::start(OFF);
     let kept = node.answer("optimizer", "keep", &json!({"text": "of one session"}));
     assert!(node.answer("general", "read", &json!({"path": kept})).as_u64() > Some(0), "the attempt proves nothing");
+}
+
+/// What a session's worker tries at another's. `kept` is what that one has told of itself.
+fn at_another_session(kept: &Value) -> Vec<(&'static str, Value)> {
+    let (pid, home) = (kept["pid"].as_u64().expect("a process"), kept["home"].as_str().expect("a path"));
+    let of_worker = |file: &str| json!({"path": format!("/proc/{pid}/{file}")});
+    vec![
+        ("read", json!({"path": kept["file"]})),
+        ("write", json!({"path": kept["file"]})),
+        ("remove", json!({"path": kept["file"]})),
+        ("list_directory", json!({"path": home})),
+        ("list_directory", of_worker("fd")),
+        ("read", of_worker("environ")),
+        ("read", of_worker("maps")),
+        ("call_into", json!({"pid": pid})),
+        ("signal_process", json!({"pid": pid})),
+    ]
+}
+
+#[test]
+fn a_sessions_worker_reads_nothing_of_another_session() {
+    for (settings, is_sandboxed) in [(ON, true), (OFF, false)] {
+        let node = Node::start(settings);
+        let execute = |session: &str, command: &str, arguments: &Value| {
+            node.dspex(&["session", "execute", session, command, &arguments.to_string(), "-o", "json"]).run()
+        };
+        for session in ["mine", "other"] {
+            node.dspex(&["session", "create", session]).run().expect(0);
+        }
+        let kept = execute("other", "remember", &json!({"text": "of the other"})).expect(0).object();
+        for (command, arguments) in at_another_session(&kept) {
+            let is_file = kept["file"] == arguments["path"] || kept["home"] == arguments["path"];
+            if !is_sandboxed && !is_file && !rustix::process::geteuid().is_root() {
+                skip(
+                    "a_sessions_worker_reads_nothing_of_another_session",
+                    &format!("{command} {arguments} takes root"),
+                );
+                continue;
+            }
+            let told = execute("mine", command, &arguments).expect(i32::from(is_sandboxed));
+            if is_sandboxed {
+                told.says("PermissionError");
+            }
+        }
+        // Data come with the call, and only those of the session that was named.
+        assert_eq!(execute("mine", "data", &json!({})).expect(0).object(), json!({}));
+        assert_eq!(execute("other", "data", &json!({})).expect(0).object(), json!({"kept": "of the other"}));
+        node.is_well();
+    }
 }
 
 #[test]

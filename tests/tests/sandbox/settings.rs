@@ -79,7 +79,8 @@ fn a_program_beside_the_nodes_data_is_read_and_the_data_is_not() {
             places::interpreter().display()
         ),
     );
-    let node = home.dspex(&["node", "--config"]).arg(project.path("dspex.toml")).limit(std::time::Duration::from_secs(300));
+    let node =
+        home.dspex(&["node", "--config"]).arg(project.path("dspex.toml")).limit(std::time::Duration::from_secs(300));
     let running = node.start();
     let call = |command: &str, path: &str| {
         let arguments = json!({"path": path}).to_string();

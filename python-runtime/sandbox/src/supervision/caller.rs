@@ -72,11 +72,6 @@ impl Caller {
         };
         fs::read_link(name).map_err(|_| Errno::BADF)
     }
-
-    /// Where an open file lies by now.
-    pub(super) fn path_of(&self, argument: u64) -> Result<PathBuf, Errno> {
-        fs::read_link(format!("/proc/{}/fd/{}", self.thread, number(argument))).map_err(|_| Errno::BADF)
-    }
 }
 
 /// An int among the registers: the kernel looks at its lower half only.

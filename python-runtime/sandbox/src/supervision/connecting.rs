@@ -1,4 +1,4 @@
-//! Connections and datagrams.
+//! Connections.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,7 +12,6 @@ use tokio::io::Interest;
 
 use super::caller::Caller;
 use super::{Done, Supervised};
-use crate::filter::Syscall;
 use crate::judge::Address;
 use crate::system::{self, Answer, Notification};
 
@@ -20,10 +19,6 @@ use crate::system::{self, Answer, Notification};
 const ADDRESS_MAX: u64 = 128;
 /// Longer than the kernel tries.
 const CONNECT_MAX: Duration = Duration::from_secs(150);
-/// `UIO_MAXIOV`: the kernel sends no more at once.
-const MESSAGES_MAX: u64 = 1024;
-/// `struct mmsghdr`, which begins with a `struct msghdr`.
-const MESSAGE_BYTES: u64 = 64;
 
 const DONE: Done = Done::Now(Answer::Value(0));
 
@@ -34,11 +29,7 @@ pub(super) struct Connecting {
 }
 
 /// connect(2): the worker's socket is connected here, to the address that was judged.
-pub(super) fn connect(
-    supervised: &Supervised,
-    caller: &Caller,
-    notification: &Notification,
-) -> Result<Done, Errno> {
+pub(super) fn connect(supervised: &Supervised, caller: &Caller, notification: &Notification) -> Result<Done, Errno> {
     let [descriptor, address, length, ..] = notification.arguments;
     let address = read(caller, address, length)?;
     let socket = caller.descriptor(descriptor)?;
@@ -107,38 +98,6 @@ impl Connecting {
     }
 }
 
-/// sendto(2), sendmsg(2), sendmmsg(2): the receivers that they name are judged. The kernel then sends.
-pub(super) fn send(
-    supervised: &Supervised,
-    caller: &Caller,
-    notification: &Notification,
-) -> Result<Answer, Errno> {
-    let [_, first, second, _, address, length] = notification.arguments;
-    let is = |call: Syscall| call.is(notification.number);
-    // Each begins with the pointer to an address and its length.
-    let named = if is(Syscall::SENDTO) {
-        vec![(address, length)]
-    } else {
-        let count = if is(Syscall::SENDMMSG) { second.min(MESSAGES_MAX) } else { 1 };
-        let of = |message: u64| {
-            let at = first.wrapping_add(message * MESSAGE_BYTES);
-            Ok((caller.word(at)?, caller.word(at.wrapping_add(8))? & u64::from(u32::MAX)))
-        };
-        (0..count).map(of).collect::<Result<Vec<_>, Errno>>()?
-    };
-    for (address, length) in named {
-        if address == 0 || length == 0 {
-            continue;
-        }
-        match read(caller, address, length)? {
-            Address::Internet(address) if !supervised.judge.allows(&address, is_local) => return Err(Errno::ACCESS),
-            // Datagrams on this machine do not exist in a sandbox: a stream names nobody.
-            _ => {}
-        }
-    }
-    Ok(Answer::Continue)
-}
-
 fn read(caller: &Caller, address: u64, length: u64) -> Result<Address, Errno> {
     let length = length & u64::from(u32::MAX);
     if length > ADDRESS_MAX {
@@ -169,7 +128,9 @@ mod tests {
 
     #[test]
     fn the_addresses_of_this_machine_are_known() {
-        for (address, expected) in [("127.0.0.1", true), ("127.9.9.9", true), ("0.0.0.0", true), ("::1", true), ("203.0.113.1", false)] {
+        for (address, expected) in
+            [("127.0.0.1", true), ("127.9.9.9", true), ("0.0.0.0", true), ("::1", true), ("203.0.113.1", false)]
+        {
             assert_eq!(is_local(address.parse().expect("an address")), expected, "{address}");
         }
     }

@@ -1,6 +1,7 @@
 //! Modes and times of files, which Landlock does not see: of a worker's own files they are changed here, of all others they are
 //! left as they are.
 
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -34,11 +35,7 @@ struct Named {
     flags: i32,
 }
 
-pub(super) fn change(
-    supervised: &Supervised,
-    caller: &Caller,
-    notification: &Notification,
-) -> Result<Answer, Errno> {
+pub(super) fn change(supervised: &Supervised, caller: &Caller, notification: &Notification) -> Result<Answer, Errno> {
     let [first, second, third, fourth, ..] = notification.arguments;
     let is = |call: Syscall| call.is(notification.number);
     if is(Syscall::UTIMENSAT) {
@@ -82,7 +79,9 @@ fn find(supervised: &Supervised, caller: &Caller, named: &Named) -> Result<Owned
             return Err(Errno::NOENT);
         }
         let file = caller.descriptor(named.directory)?;
-        return if is_own(supervised, &caller.path_of(named.directory)?) { Ok(file) } else { Err(Errno::ACCESS) };
+        // Of the very file that was taken: its number may mean another one in the worker by now.
+        let path = fs::read_link(name(&file)).map_err(|_| Errno::BADF)?;
+        return if is_own(supervised, &path) { Ok(file) } else { Err(Errno::ACCESS) };
     }
     let path = PathBuf::from(String::from_utf8(text).map_err(|_| Errno::ACCESS)?);
     let path = if path.is_absolute() { path } else { caller.directory(named.directory)?.join(path) };

@@ -5,7 +5,7 @@ use std::fs;
 
 use rustix::io::Errno;
 
-use super::caller::{Caller, number, process_of};
+use super::caller::{number, process_of};
 use crate::filter::Syscall;
 use crate::system::{Answer, Notification};
 
@@ -27,15 +27,6 @@ pub(super) fn judge(notification: &Notification, worker: u32) -> Answer {
         pid => belongs(pid.unsigned_abs(), worker),
     };
     if allowed { Answer::Continue } else { Answer::Error(Errno::PERM.raw_os_error()) }
-}
-
-/// pidfd_send_signal(2).
-pub(super) fn judge_opened(caller: &Caller, notification: &Notification, worker: u32) -> Result<Answer, Errno> {
-    let opened = caller.descriptor(notification.arguments[0])?;
-    let own = std::os::fd::AsRawFd::as_raw_fd(&opened);
-    let shown = fs::read_to_string(format!("/proc/self/fdinfo/{own}")).map_err(|_| Errno::BADF)?;
-    let pid = shown.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok()).ok_or(Errno::BADF)?;
-    Ok(if belongs(pid, worker) { Answer::Continue } else { Answer::Error(Errno::PERM.raw_os_error()) })
 }
 
 /// Whether a process is the worker or descends from it.
@@ -75,7 +66,10 @@ mod tests {
     #[test]
     fn everybody_and_other_groups_are_not_signalled() {
         let own = std::process::id();
-        let call = |target: i64| Notification { arguments: [target.cast_unsigned(), 9, 0, 0, 0, 0], ..Notification::default() };
+        let call = |target: i64| Notification {
+            arguments: [target.cast_unsigned(), 9, 0, 0, 0, 0],
+            ..Notification::default()
+        };
         assert_eq!(judge(&call(0), own), Answer::Continue);
         assert_eq!(judge(&call(i64::from(own)), own), Answer::Continue);
         for refused in [-1, 1, -1_i64 * i64::from(i32::MAX)] {
