@@ -1,5 +1,5 @@
-"""What a hostile program tries, one small command an attempt. Each returns when it has succeeded, and raises when it was
-stopped; none does harm where nothing stops it."""
+"""What a hostile program tries, one small command an attempt. Each returns when it has succeeded, and raises when it
+was stopped; none does harm where nothing stops it."""
 
 from __future__ import annotations
 
@@ -529,13 +529,13 @@ def fill_disk(megabytes: int, seconds: float) -> int:
 def fill_disk_without_names(megabytes: int, seconds: float) -> int:
     files = []
     for _ in range(megabytes):
-        file = tempfile.TemporaryFile()
-        file.write(b"x" * (1 << 20))
-        file.flush()
-        files.append(file)
+        descriptor, name = tempfile.mkstemp()
+        os.unlink(name)
+        files.append(descriptor)
+        os.write(descriptor, b"x" * (1 << 20))
     time.sleep(seconds)
-    for file in files:
-        file.close()
+    for descriptor in files:
+        os.close(descriptor)
     return megabytes
 
 

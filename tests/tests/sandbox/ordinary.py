@@ -17,9 +17,8 @@ import threading
 import urllib.request
 from pathlib import Path
 
-import dspy
-
 import dspex
+import dspy
 
 
 class Program(dspy.Module):

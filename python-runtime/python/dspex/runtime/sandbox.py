@@ -69,8 +69,8 @@ def apply(order: SandboxOrder) -> dict[str, Any]:
 
 
 def give_up_privileges() -> None:
-    """Those of root, where the node is root: it is then the owner of root's files and no more. No program that this process
-    starts has more rights than it."""
+    """Those of root, where the node is root: it is then the owner of root's files and no more. No program that this
+    process starts has more rights than it."""
     for capability in range(_CAPABILITIES_MAX):
         if _LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
             break  # The last one that the kernel knows; or this process has none to drop, and can gain none.

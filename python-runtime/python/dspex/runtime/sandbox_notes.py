@@ -41,8 +41,8 @@ def of_directory(kind: str, message: str) -> str:
     if not kind.endswith("_missing") and "ModuleNotFoundError" not in message:
         return message
     return (
-        f"{message}\nThe sandbox of this node does not let programs read {sandbox.applied.refused}, so the worker started in "
-        f"a directory of its own: `readable` {_WHERE} allows more."
+        f"{message}\nThe sandbox of this node does not let programs read {sandbox.applied.refused}, so the worker "
+        f"started in a directory of its own: `readable` {_WHERE} allows more."
     )
 
 
@@ -110,7 +110,8 @@ def _path(name: object) -> str | None:
 
 
 def _lies_in(path: str, places: list[str]) -> bool:
-    return any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in map(os.path.realpath, places))
+    real = map(os.path.realpath, places)
+    return any(path == place or path.startswith(place.rstrip(os.sep) + os.sep) for place in real)
 
 
 def _innermost(error: BaseException) -> str | None:

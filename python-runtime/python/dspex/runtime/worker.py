@@ -154,8 +154,8 @@ class Worker:
     """The worker's threads: the guard of its inbox, and the ones that execute (the main thread alone, or several)."""
 
     def __init__(self, connection: socket.socket, outbox: Outbox, listener: int | None = None) -> None:
-        # Where the node is asked what the sandbox lets pass. It has taken it by the time it says its first word; user code,
-        # which comes after, must not answer for the node.
+        # Where the node is asked what the sandbox lets pass. It has taken it by the time it says its first word; user
+        # code, which comes after, must not answer for the node.
         self._listener = listener
         self._connection = connection
         self._outbox = outbox
