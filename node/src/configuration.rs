@@ -14,6 +14,7 @@ mod network;
 mod page;
 mod pools;
 mod problem;
+mod sandbox;
 mod schema;
 mod show;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
 use pools::PoolSection;
 pub(crate) use problem::{Problem, Problems};
+use sandbox::SandboxSection;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -53,6 +55,7 @@ pub(crate) struct Configuration {
     api: ApiSection,
     http: HttpSection,
     pub python: PythonSection,
+    sandbox: SandboxSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
     #[serde(skip)]

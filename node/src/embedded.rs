@@ -24,6 +24,8 @@ pub(crate) fn run(home: &Path) -> i32 {
             home: home.to_path_buf(),
             listeners: Listeners::Socket(home.join("node.sock")),
             pools: configuration.pools(life::cpus(), None),
+            // Its workers are its callers' own.
+            sandbox: None,
             is_embedded: true,
             idle_max: Some(IDLE_MAX),
             peers: None,

@@ -7,7 +7,11 @@ use std::time::Duration;
 use dspex_actors::{NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
-use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans, remove_left_groups};
+use dspex_python::{
+    Limits, Package, Registry, Sandbox, SandboxSetup, Zygotes, clean_up_orphans, probe_process_cgroup,
+    remove_left_groups,
+};
+use dspex_sandbox::Kernel;
 use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
 use dspex_telemetry::{Settings, Telemetry};
 use futures::FutureExt;
@@ -20,7 +24,7 @@ use uuid::Uuid;
 use crate::activity::Activity;
 use crate::peers::{self, PeerSetup};
 use crate::server::{self, Listeners};
-use crate::service::{Homes, Inference, Node};
+use crate::service::{self, Homes, Inference, Node};
 use crate::start_error::Failure;
 
 /// For the API server to answer what is under way.
@@ -45,6 +49,8 @@ pub(crate) struct Setup {
     pub home: PathBuf,
     pub listeners: Listeners,
     pub pools: PoolsSettings,
+    /// Of its workers; `None`: they have none.
+    pub sandbox: Option<SandboxSetup>,
     /// Each caller brings its own environment.
     pub is_embedded: bool,
     /// Without calls and runs for so long, it ends.
@@ -93,8 +99,13 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         None => None,
     };
     let peer_service = peers.as_ref().map(|peers| peers.service.clone());
-    let consensus = Consensus::start(&data, ConsensusOptions::default(), peers).await?;
-    let tree = start_tree(home, &data, &consensus, setup.pools).await?;
+    let remark = service::sandbox(setup.is_embedded, setup.sandbox.is_some()).to_owned();
+    let options = ConsensusOptions { remark, ..ConsensusOptions::default() };
+    let consensus = Consensus::start(&data, options, peers).await?;
+    if setup.sandbox.is_none() && !setup.is_embedded {
+        warn!("the workers are not sandboxed: what a caller's program does, this node's user does (sandbox.mode)");
+    }
+    let tree = start_tree(home, &data, &consensus, setup.pools, setup.sandbox).await?;
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
     }
@@ -207,6 +218,7 @@ async fn start_tree(
     data: &DataDirectory,
     consensus: &Consensus,
     pools: PoolsSettings,
+    sandbox: Option<SandboxSetup>,
 ) -> Result<Tree, Failure> {
     let processes = home.join("processes");
     let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
@@ -220,16 +232,28 @@ async fn start_tree(
     }
     let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
     let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;
+    let sandbox = sandbox.map(start_sandbox).transpose()?;
     let parts = NodeParts {
         node: data.identity().node_id,
         consensus: consensus.clone(),
         blobs: data.blobs().clone(),
-        zygotes: Zygotes::new(package, registry, Limits::default()),
+        zygotes: Zygotes::new(package, registry, Limits::default(), sandbox),
         cpus: cpus(),
         pools,
         remote: Arc::new(Homes::new(consensus.clone())),
     };
     Tree::start(parts).await.map_err(Failure::other)
+}
+
+/// A machine that lacks something was refused before anything was opened.
+fn start_sandbox(setup: SandboxSetup) -> Result<Arc<Sandbox>, Failure> {
+    if let (Err(why), true) = (probe_process_cgroup(), rustix::process::geteuid().is_root()) {
+        warn!(%why, "nothing holds workers to sandbox.processes: no cgroup can be made, and root has no other limit");
+    }
+    let directories = setup.directories.clone();
+    Sandbox::start(setup, Kernel::gather()).map_err(|error| {
+        Failure::other(format!("the directory for workers, {}, cannot be made: {error}", directories.display()))
+    })
 }
 
 /// CPUs that may be used.

@@ -44,6 +44,15 @@ pub(crate) use variables::VariablesService;
 
 use crate::activity::Activity;
 
+/// Whether a node's workers are sandboxed, as its members show it; empty: they are its callers' own.
+pub(crate) fn sandbox(is_embedded: bool, is_sandboxed: bool) -> &'static str {
+    match (is_embedded, is_sandboxed) {
+        (true, _) => "",
+        (false, true) => "on",
+        (false, false) => "off",
+    }
+}
+
 /// What the services work with.
 pub(crate) struct Node {
     pub(crate) home: PathBuf,

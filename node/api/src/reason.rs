@@ -54,6 +54,8 @@ reasons! {
     DSPY_BROKEN;
     /// The machine gave no Python process, or not in time: try again when it has less to do.
     PYTHON_UNAVAILABLE;
+    /// A node's workers are to be sandboxed, and its machine lacks something for it: an operator mends that.
+    SANDBOX_UNAVAILABLE;
     /// No run has this id.
     RUN_NOT_FOUND;
     /// Several runs start with these characters.

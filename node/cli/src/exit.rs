@@ -81,6 +81,8 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::SNAPSHOT_DAMAGED
         | reason::SNAPSHOT_NEWER => FAILED,
         reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
+        // Not the caller's fault, and waiting does not help.
+        reason::SANDBOX_UNAVAILABLE => FAILED,
         reason::POOL_FULL
         | reason::POOL_DRAINED
         | reason::QUEUE_TIMEOUT
@@ -136,6 +138,7 @@ mod tests {
             (reason::DATA_DIRECTORY_NOT_EMPTY, USAGE),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
             (reason::TLS_REFUSED, PERMISSION),
+            (reason::SANDBOX_UNAVAILABLE, FAILED),
         ] {
             assert_eq!(of(Code::Unknown, reason), expected, "{reason}");
         }

@@ -28,6 +28,8 @@ pub(crate) enum Preset {
     Text(&'static str),
     /// Nothing; in words, what that means.
     Nothing(&'static str),
+    /// This number.
+    Number(i64),
     /// It depends; in words, and as it is here.
     Depends(&'static str, fn(&Layers) -> Option<Value>),
     /// What `PoolSettings::default_of` says.
@@ -141,8 +143,11 @@ pub(crate) const KEYS: &[Key] = &[
         "python",
         "directory",
         Kind::Beside,
-        Preset::Depends("`data_dir`", |layers| layers.effective("data_dir")),
-        "where workers start",
+        Preset::Depends("the worker's own; without a sandbox `data_dir`", |layers| {
+            let is_off = layers.effective("sandbox.mode").is_some_and(|mode| mode.as_str() == Some("off"));
+            is_off.then(|| layers.effective("data_dir")).flatten()
+        }),
+        "where workers start; their programs may read it",
     ),
     key(
         "python",
@@ -151,6 +156,51 @@ pub(crate) const KEYS: &[Key] = &[
         Preset::Nothing("none"),
         "names of the node's own variables that workers get, besides `PATH`, `HOME` and the like",
     ),
+    key(
+        "sandbox",
+        "mode",
+        Kind::Choice(&["on", "off"]),
+        Preset::Text("on"),
+        "whether a worker is kept to what is said here; `off` shows in `dspex cluster status`",
+    ),
+    key(
+        "sandbox",
+        "network",
+        Kind::Choice(&["all", "none"]),
+        Preset::Text("all"),
+        "where programs connect: everywhere but to nodes and metadata services, or nowhere",
+    ),
+    key(
+        "sandbox",
+        "readable",
+        Kind::AllBeside,
+        Preset::Nothing("nothing more"),
+        "files and directories that programs may read and execute, besides the system's, Python's and their own; relative to the file",
+    ),
+    key(
+        "sandbox",
+        "writable",
+        Kind::AllBeside,
+        Preset::Nothing("nothing more"),
+        "those that they may also write, besides the worker's own directory; all workers share them",
+    ),
+    key(
+        "sandbox",
+        "directory",
+        Kind::Beside,
+        Preset::Depends("`workers` in `data_dir`", own_directories),
+        "where workers get directories of their own: their HOME and TMPDIR, removed with them",
+    ),
+    key("sandbox", "disk", Kind::Size, Preset::Text("2GiB"), "what one worker may keep there"),
+    key("sandbox", "file_size", Kind::Size, Preset::Text("1GiB"), "the longest file that a program may write"),
+    key(
+        "sandbox",
+        "open_files",
+        count(256, 1 << 20),
+        Preset::Number(1024),
+        "files and connections that one process may have open",
+    ),
+    key("sandbox", "processes", count(16, 1 << 20), Preset::Number(512), "processes and threads of one worker"),
     of_pool("workers", count(1, WORKERS_MAX), "Python processes"),
     of_pool("threads", count(1, 4096), "calls in execution at once in each"),
     of_pool("startup_timeout_s", POSITIVE, "for a worker, from its fork until it serves"),
@@ -225,6 +275,12 @@ fn bootstrap(layers: &Layers) -> Option<Value> {
     Some(Value::Integer(i64::from(is_alone)))
 }
 
+fn own_directories(layers: &Layers) -> Option<Value> {
+    let data = layers.effective("data_dir")?;
+    let directory = std::path::Path::new(data.as_str()?).join("workers");
+    Some(Value::String(directory.to_string_lossy().into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,7 +299,8 @@ mod tests {
 
     #[test]
     fn a_section_knows_what_may_stand_in_it() {
-        assert_eq!(names_in(""), ["data_dir", "node", "cluster", "peers", "api", "http", "python", "pools"]);
+        let sections = ["node", "cluster", "peers", "api", "http", "python", "sandbox", "pools"];
+        assert_eq!(names_in(""), [&["data_dir"][..], &sections[..]].concat());
         assert_eq!(names_in("pools"), ["general", "optimizer", "inference"]);
         assert_eq!(names_in("http"), ["listen"]);
     }

@@ -133,6 +133,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::Python(kind) => (Code::InvalidArgument, python(kind)),
         SubmitErrorKind::PythonBroken => (Code::InvalidArgument, reason::DSPY_BROKEN),
         SubmitErrorKind::PythonUnavailable => (Code::Unavailable, reason::PYTHON_UNAVAILABLE),
+        SubmitErrorKind::SandboxUnavailable => (Code::FailedPrecondition, reason::SANDBOX_UNAVAILABLE),
         SubmitErrorKind::WorkerEnded => (Code::InvalidArgument, reason::PROGRAM_RAISED),
         SubmitErrorKind::InputsMissing => (Code::InvalidArgument, reason::INPUTS_MISSING),
         SubmitErrorKind::PayloadMissing => (Code::NotFound, reason::PAYLOAD_MISSING),

@@ -45,6 +45,8 @@ class Node:
             f'[api]\nlisten = "127.0.0.1:{self.api}"\n'
             'certificate = "ours/node/node.pem"\nkey = "ours/node/node.key"\n'
             f'[http]\nlisten = "127.0.0.1:{self.http}"\n[python]\ninterpreter = "{sys.executable}"\n'
+            # What is pickled refers to modules beside this one.
+            f'[sandbox]\nreadable = ["{Path(__file__).parent}"]\n'
         )
         with open(place / "log", "wb") as log:
             self.process = subprocess.Popen([PROGRAM, "node", "--config", str(place / "dspex.toml")], stderr=log)

@@ -22,7 +22,19 @@ import weakref
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from dspex.runtime import accounting, asking, execution, loading, process, protocol, references, serving, shipped
+from dspex.runtime import (
+    accounting,
+    asking,
+    execution,
+    loading,
+    process,
+    protocol,
+    references,
+    sandbox,
+    sandbox_notes,
+    serving,
+    shipped,
+)
 from dspex.runtime.inbox import Inbox
 from dspex.runtime.outbox import Outbox
 
@@ -44,8 +56,13 @@ def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoR
     """Become the worker that `order` describes. Called in the child, right after the fork."""
     connection = _become(order, descriptor, output, zygote)
     outbox = Outbox(connection)
-    outbox.send(protocol.HELLO, {"protocol": protocol.VERSION, "worker": order.worker, "pid": os.getpid()})
-    Worker(connection, outbox).run()
+    hello: dict[str, Any] = {"protocol": protocol.VERSION, "worker": order.worker, "pid": os.getpid()}
+    listener = None
+    if order.sandbox is not None:
+        hello |= sandbox.apply(order.sandbox)
+        listener = hello["listener"]
+    outbox.send(protocol.HELLO, hello)
+    Worker(connection, outbox, listener).run()
 
 
 def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> socket.socket:
@@ -136,7 +153,10 @@ def _seed() -> None:
 class Worker:
     """The worker's threads: the guard of its inbox, and the ones that execute (the main thread alone, or several)."""
 
-    def __init__(self, connection: socket.socket, outbox: Outbox) -> None:
+    def __init__(self, connection: socket.socket, outbox: Outbox, listener: int | None = None) -> None:
+        # Where the node is asked what the sandbox lets pass. It has taken it by the time it says its first word; user
+        # code, which comes after, must not answer for the node.
+        self._listener = listener
         self._connection = connection
         self._outbox = outbox
         self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
@@ -186,7 +206,7 @@ class Worker:
         except BaseException as error:
             self._outbox.leave_if_forked()
             failed = references.raised(error, f"loading the commands of the pool {order.pool}")
-            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            self._outbox.send(protocol.LOAD_FAILED, _with_place(failed.body()))
             self._loads.get()
             return
         self._serving = served
@@ -227,7 +247,7 @@ class Worker:
             # Much of what loading looks at is the user's: properties, signatures, settings.
             self._outbox.leave_if_forked()
             failed = references.raised(error, f"loading {order.program}")
-            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            self._outbox.send(protocol.LOAD_FAILED, _with_place(failed.body()))
             return None
         return loaded
 
@@ -264,6 +284,9 @@ class Worker:
         """Do what the node says next. False: it has said its last."""
         try:
             data = self._connection.recv(1 << 18)
+            if self._listener is not None:
+                os.close(self._listener)
+                self._listener = None
             for message in self._frames.feed(data):
                 if not self._obey(message):
                     self._stop(_STOP_GRACE_SECONDS)
@@ -325,6 +348,10 @@ class Worker:
             except (OSError, ValueError):
                 pass
         os._exit(0)
+
+
+def _with_place(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "message": sandbox_notes.of_directory(body["kind"], body["message"])}
 
 
 def _exit_after(grace: float) -> NoReturn:
