@@ -34,6 +34,7 @@ BENCHMARKS = (
     "leader_transfer",
     "idle_sessions",
     "session_calls",
+    "executions",
 )
 
 

@@ -8,7 +8,7 @@ source "$ROOT/scripts/setup.sh"
 set_up
 build_workspace
 # Calls from Rust, which no program makes, and the client of the clusters.
-cargo build --release --workspace --example pool_round_trips --example consensus_load "${LOCKED[@]}"
+cargo build --release --workspace --example pool_round_trips --example execution_pages --example consensus_load "${LOCKED[@]}"
 if DSPEX_BENCH_RAY_PYTHON=$(with_ray); then
     export DSPEX_BENCH_RAY_PYTHON
 else

@@ -9,5 +9,5 @@ source "$ROOT/scripts/setup.sh"
 set_up
 install_fault_packages
 build_workspace
-exec "$CARGO_TARGET_DIR/release/dspex-chaos" soak --program "$PROGRAM" --minutes "${SOAK_MINUTES:-120}" \
+exec "$CARGO_TARGET_DIR/release/dspex-chaos" soak --program "$PROGRAM" --python "$VENV/bin/python" --minutes "${SOAK_MINUTES:-120}" \
     --into "${SOAK_DIRECTORY:-$CACHE/soak}"

@@ -68,7 +68,7 @@ async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
         node: data.identity().node_id,
         consensus,
         blobs: data.blobs().clone(),
-        zygotes: Zygotes::new(package, registry, Limits::default()),
+        zygotes: Zygotes::new(package, registry, Limits::default(), None),
         cpus: 2,
         pools,
         remote: Arc::new(Alone),

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::board::Boards;
 use crate::bundles::Bundles;
 use crate::environments::{Environments, NamedEnvironment};
+use crate::executions::{Executions, Recorder};
 use crate::freeing::Freeing;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
@@ -55,6 +56,7 @@ pub struct NodeContext {
     pub(crate) freeing: Freeing,
     pub(crate) environments: Environments,
     pub(crate) bundles: Arc<Bundles>,
+    pub(crate) executions: Executions,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -64,17 +66,21 @@ pub struct NodeContext {
 }
 
 impl NodeContext {
-    pub(crate) fn new(parts: NodeParts) -> Arc<Self> {
-        Arc::new(Self {
+    /// With what takes the records of its executions.
+    pub(crate) fn new(parts: NodeParts) -> (Arc<Self>, Recorder) {
+        let (executions, recorder) = Executions::new();
+        let context = Self {
             environments: Environments::new(parts.environments.clone()),
             bundles: Arc::clone(&parts.bundles),
             parts,
             boards: Boards::default(),
             freeing: Freeing::default(),
+            executions,
             starting: Arc::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
-        })
+        };
+        (Arc::new(context), recorder)
     }
 
     pub(crate) fn view(&self, change: impl FnOnce(&mut Views)) {

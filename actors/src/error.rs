@@ -18,6 +18,8 @@ pub enum SubmitErrorKind {
     PythonBroken,
     /// The machine gave no Python process, or not in time: the program is not at fault.
     PythonUnavailable,
+    /// A worker was to be sandboxed, and is not.
+    SandboxUnavailable,
     /// The worker ended while it loaded the program.
     WorkerEnded,
     /// A file dataset has rows without an input, or none at all.
@@ -104,6 +106,7 @@ impl From<StartError> for SubmitError {
             StartError::Refused { kind, .. } => SubmitErrorKind::Python(*kind),
             StartError::Failed { .. } => SubmitErrorKind::PythonBroken,
             StartError::TimedOut { .. } => SubmitErrorKind::PythonUnavailable,
+            StartError::NotOurs(_) => SubmitErrorKind::Argument,
             StartError::Stopping => SubmitErrorKind::Stopping,
             StartError::TooMany(_) => SubmitErrorKind::PoolFull,
         };
@@ -117,6 +120,7 @@ impl From<ForkError> for SubmitError {
             ForkError::Refused(_) | ForkError::ZygoteEnded(_) | ForkError::NoHello { .. } | ForkError::Io(_) => {
                 SubmitErrorKind::PythonUnavailable
             }
+            ForkError::NotConfined(_) => SubmitErrorKind::SandboxUnavailable,
             ForkError::Directory(_) => SubmitErrorKind::Argument,
             ForkError::Taken(_) | ForkError::Version(_) => SubmitErrorKind::Internal,
         };
@@ -193,6 +197,12 @@ mod tests {
         let late = StartError::TimedOut { interpreter: "python".to_owned(), limit, output: String::new() };
         assert_eq!(kind(late), SubmitErrorKind::PythonUnavailable);
         assert_eq!(kind(StartError::Stopping), SubmitErrorKind::Stopping);
+    }
+
+    #[test]
+    fn a_worker_out_of_its_sandbox_is_not_a_busy_machine() {
+        assert_eq!(kind(ForkError::NotConfined(String::new())), SubmitErrorKind::SandboxUnavailable);
+        assert_eq!(kind(StartError::NotOurs(String::new())), SubmitErrorKind::Argument);
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Freeing the blobs of a deleted run: those that nothing else refers to, and nobody is about to refer to.
+//! Freeing the blobs of what was deleted, or is not kept any more: those that nothing else refers to, and nobody is about to refer to.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use dspex_consensus::{Consensus, ReadError};
+use dspex_consensus::{Consensus, ExecutionsError};
 use dspex_model::{Digest, State};
 use dspex_storage::BlobStore;
 use tokio::sync::{RwLock, RwLockReadGuard};
@@ -25,12 +25,12 @@ impl Freeing {
         self.gate.read().await
     }
 
-    /// Deletes every blob that `state` does not refer to and that is not pinned: what an expired run or an upload that no
-    /// run ever named left behind.
+    /// Deletes every blob that neither a run nor an execution refers to and that is not pinned: what those that expired or an
+    /// upload that nobody ever named left behind.
     ///
     /// # Errors
-    /// When no leader confirms what the state refers to: a state that is behind may miss what is referred to by now.
-    pub(crate) async fn sweep(&self, blobs: &BlobStore, consensus: &Consensus) -> Result<(), ReadError> {
+    /// When no leader confirms what is referred to: a node that is behind may miss what is referred to by now.
+    pub(crate) async fn sweep(&self, blobs: &BlobStore, consensus: &Consensus) -> Result<(), ExecutionsError> {
         let store = blobs.clone();
         match tokio::task::spawn_blocking(move || store.digests()).await {
             Ok(Ok(all)) => return self.free(blobs, all.into_iter().collect(), consensus).await,
@@ -40,7 +40,7 @@ impl Freeing {
         Ok(())
     }
 
-    /// Deletes the candidates that the state does not refer to and that are not pinned.
+    /// Deletes the candidates that neither a run nor an execution refers to and that are not pinned.
     ///
     /// # Errors
     /// As of [`sweep`](Self::sweep).
@@ -49,22 +49,32 @@ impl Freeing {
         blobs: &BlobStore,
         candidates: HashSet<Digest>,
         consensus: &Consensus,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), ExecutionsError> {
+        // What executions refer to is on the disk, and may be a million names. Nobody waits while these are read: what was recorded
+        // meanwhile is looked at when nothing more can come.
+        let (candidates, looked) = consensus.unnamed(candidates, 0).await?;
         let _alone = self.gate.write().await;
-        let kept = consensus.read(referenced).await?;
-        let free: Vec<Digest> = candidates.into_iter().filter(|digest| !kept.contains(digest)).collect();
+        let candidates = consensus.read(move |state| unreferenced(state, candidates)).await?;
+        let (free, _) = consensus.unnamed(candidates, looked).await?;
+        let free: Vec<Digest> = free.into_iter().collect();
         let blobs = blobs.clone();
         let freed = tokio::task::spawn_blocking(move || blobs.delete_many(&free));
         match freed.await {
             Ok(Ok(count)) => debug!(count, "freed blobs"),
-            Ok(Err(error)) => warn!(%error, "blobs of a deleted run were not freed"),
+            Ok(Err(error)) => warn!(%error, "blobs that nobody needs were not freed"),
             Err(error) => warn!(%error, "freeing blobs failed"),
         }
         Ok(())
     }
 }
 
-/// Every blob that a run of the state refers to.
-fn referenced(state: &State) -> HashSet<Digest> {
-    state.runs().flat_map(|(_, run)| run.blobs()).collect()
+/// Those that nothing of the state refers to.
+fn unreferenced(state: &State, mut candidates: HashSet<Digest>) -> HashSet<Digest> {
+    for digest in state.blobs() {
+        if candidates.is_empty() {
+            break;
+        }
+        candidates.remove(&digest);
+    }
+    candidates
 }

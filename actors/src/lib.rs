@@ -12,6 +12,7 @@ mod environments;
 mod error;
 mod evaluation;
 mod evaluations;
+mod executions;
 mod freeing;
 mod metering;
 mod payload;
@@ -23,6 +24,7 @@ mod reconcile;
 mod recorder;
 mod run_workers;
 mod sessions;
+mod stored;
 mod submission;
 mod tree;
 mod worker;
@@ -33,7 +35,11 @@ pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentNeed, EnvironmentView, NamedEnvironment};
 pub use error::{SubmitError, SubmitErrorKind};
-pub use pool::{CallError, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats};
+pub use executions::{CalledBy, ExecutionRecord, Executions, Place};
+pub use pool::{
+    CallError, CallProgram, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
+    RecordedCalls,
+};
 pub use pools::{Pools, PoolsSettings};
 pub use proposing::By;
 pub use sessions::{AtHomeError, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};

@@ -113,6 +113,9 @@ fn error_type(error: &CallError) -> &str {
         | CallError::TooManyPools(_)
         | CallError::QueueTimeout { .. }
         | CallError::TooLong(_)
+        | CallError::Inputs { .. }
+        | CallError::ProgramMissing { .. }
+        | CallError::Read(_)
         | CallError::Stopping => "Refused",
     }
 }

@@ -11,23 +11,26 @@ mod service;
 mod settings;
 mod window;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use dspex_telemetry::{TRACE_TARGET, set_parent, span, span_traceparent};
+use futures::future::Either;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument;
 use tracing::field::Empty;
 
 use crate::context::NodeContext;
+use crate::executions::{CallUnderWay, CalledBy, Executions};
 use crate::submission::Caller;
 use crate::worker::{EndedBy, WorkerEnd, WorkerReport};
 
-pub use call::{CallError, CallReply, CallRequest};
-pub use settings::{PoolClass, PoolSettings};
+pub use call::{CallError, CallProgram, CallReply, CallRequest};
+pub use settings::{PoolClass, PoolSettings, RecordedCalls};
 pub use window::{Health, HealthStatus};
 
+pub(crate) use call::CallTiming;
 pub(crate) use plan::WorkerKey;
 use service::Service;
 
@@ -103,6 +106,8 @@ pub(crate) struct Pending {
     pub request: CallRequest,
     pub reply: oneshot::Sender<Result<CallReply, CallError>>,
     pub since: Instant,
+    /// Told when the call has ended, if somebody wants to know.
+    pub timing: Option<Arc<OnceLock<CallTiming>>>,
     /// Its place in the queue.
     pub _place: OwnedSemaphorePermit,
 }
@@ -125,6 +130,7 @@ pub struct Pool {
     settings: Arc<PoolSettings>,
     places: Arc<Semaphore>,
     refused: Arc<std::sync::atomic::AtomicU64>,
+    executions: Executions,
 }
 
 impl Pool {
@@ -135,8 +141,9 @@ impl Pool {
         let PoolArguments { class, ref settings, ref refused, .. } = arguments;
         let places = places(settings);
         let (settings, refused) = (Arc::new(settings.clone()), Arc::clone(refused));
+        let executions = arguments.context.executions.clone();
         let (actor, _) = Actor::spawn_linked(None, PoolActor, arguments, supervisor).await?;
-        Ok(Self { actor, class, settings, places: Arc::new(Semaphore::new(places)), refused })
+        Ok(Self { actor, class, settings, places: Arc::new(Semaphore::new(places)), refused, executions })
     }
 
     /// Calls a command, waits for the answer. Dropping the future gives the call up as long as it waits in the queue.
@@ -149,7 +156,35 @@ impl Pool {
     }
 
     /// The same; the call has its place in the queue when this returns.
-    pub fn begin(&self, mut request: CallRequest) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+    pub fn begin(&self, request: CallRequest) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+        self.begin_timed(request, None)
+    }
+
+    /// The same, and the execution is recorded where the pool's settings say so. It waits for a place for the record first; nobody
+    /// waits for the record. `by`: on whose account.
+    pub async fn begin_recorded(
+        &self,
+        request: CallRequest,
+        by: CalledBy,
+    ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+        let place = match self.settings.record.covers(&request.command) {
+            true => self.executions.reserve().await,
+            false => None,
+        };
+        match place {
+            None => Either::Left(self.begin(request)),
+            Some(place) => {
+                let (under_way, timing) = CallUnderWay::new(place, &request, by);
+                Either::Right(under_way.follow(self.begin_timed(request, Some(timing))))
+            }
+        }
+    }
+
+    fn begin_timed(
+        &self,
+        mut request: CallRequest,
+        timing: Option<Arc<OnceLock<CallTiming>>>,
+    ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
         let span = span!(
             "dspex.pool.request",
             otel.kind = "server",
@@ -165,7 +200,7 @@ impl Pool {
             // What the call's own code opens hangs beneath this.
             request.traceparent = span_traceparent(&span);
         }
-        let queued = self.enqueue(request);
+        let queued = self.enqueue(request, timing);
         let told = span.clone();
         let answer = async move {
             let answer = match queued {
@@ -184,7 +219,11 @@ impl Pool {
         answer.instrument(span)
     }
 
-    fn enqueue(&self, request: CallRequest) -> Result<oneshot::Receiver<Result<CallReply, CallError>>, CallError> {
+    fn enqueue(
+        &self,
+        request: CallRequest,
+        timing: Option<Arc<OnceLock<CallTiming>>>,
+    ) -> Result<oneshot::Receiver<Result<CallReply, CallError>>, CallError> {
         if request.arguments.len() > ARGUMENTS_MAX {
             return Err(CallError::TooLong(request.arguments.len()));
         }
@@ -193,7 +232,7 @@ impl Pool {
             return Err(CallError::Full { pool: self.class.name().to_owned(), queued: self.settings.queue_max });
         };
         let (reply, answer) = oneshot::channel();
-        let pending = Pending { request, reply, since: Instant::now(), _place: place };
+        let pending = Pending { request, reply, since: Instant::now(), timing, _place: place };
         self.actor.cast(PoolMessage::Call(Box::new(pending))).map_err(|_| CallError::Stopping)?;
         Ok(answer)
     }

@@ -1,10 +1,11 @@
 //! From the log to actors: effects as they come, and all that is pending once in a while and whenever effects were missed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_consensus::{EffectEvent, Effects, ReadError};
-use dspex_model::Effect;
+use dspex_consensus::{EffectEvent, Effects, ExecutionsError, ReadError};
+use dspex_model::{Digest, Effect};
 use ractor::ActorRef;
 use tracing::debug;
 
@@ -36,6 +37,7 @@ pub(crate) async fn reconcile(
                 None => return,
             },
         };
+        free(&context, &batch);
         for effect in batch {
             if perform(&context, &evaluations, effect).is_err() {
                 return;
@@ -50,12 +52,32 @@ pub(crate) async fn sweep(context: Arc<NodeContext>) {
     let NodeParts { consensus, blobs, .. } = &context.parts;
     tokio::time::sleep(blobs.all_pinned_for()).await;
     while let Err(error) = context.freeing.sweep(blobs, consensus).await {
-        if matches!(error, ReadError::Stopped { .. }) {
+        if matches!(error, ExecutionsError::Read(ReadError::Stopped { .. })) {
             return;
         }
         debug!(%error, "blobs are freed when there is a quorum");
         tokio::time::sleep(SWEEP_PAUSE).await;
     }
+}
+
+/// What the last of its programs' versions named. What is not freed now goes with a later sweep.
+fn free(context: &Arc<NodeContext>, effects: &[Effect]) {
+    let named = effects.iter().filter_map(|effect| match effect {
+        Effect::FreeBlob { digest } => Some(*digest),
+        _ => None,
+    });
+    let candidates: HashSet<Digest> = named.collect();
+    if candidates.is_empty() {
+        return;
+    }
+    let context = Arc::clone(context);
+    tokio::spawn(async move {
+        let NodeParts { consensus, blobs, .. } = &context.parts;
+        tokio::time::sleep(blobs.all_pinned_for()).await;
+        if let Err(error) = context.freeing.free(blobs, candidates, consensus).await {
+            debug!(%error, "blobs of programs are freed later");
+        }
+    });
 }
 
 fn pending(context: &NodeContext) -> Vec<Effect> {
@@ -66,10 +88,12 @@ fn perform(context: &Arc<NodeContext>, evaluations: &ActorRef<EvaluationsMessage
     let message = match effect {
         Effect::OwnRun { owner, run, epoch } if owner == context.parts.node => EvaluationsMessage::Own { run, epoch },
         Effect::OwnRun { .. } => return Ok(()),
-        Effect::FreeBlobs { .. } => {
+        Effect::FreeBlobs { .. } | Effect::FreeExecutions { .. } => {
             tokio::spawn(sweep(Arc::clone(context)));
             return Ok(());
         }
+        // All of a batch are freed at once.
+        Effect::FreeBlob { .. } => return Ok(()),
         Effect::StopRun { run } => EvaluationsMessage::Stop(run),
     };
     evaluations.cast(message).map_err(|_| ())

@@ -13,6 +13,7 @@
 //!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
+//!    ├─ executions        a task: executions of pools and sessions -> blobs and log
 //!    └─ reconcile         a task: effects of the log -> evaluations
 //! ```
 //!
@@ -35,7 +36,9 @@ use crate::context::{NodeContext, NodeParts};
 use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
+use crate::executions::{CalledBy, Executions, record_all};
 use crate::freeing::PIN_FOR;
+use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
 use crate::proposing::{By, propose};
@@ -43,6 +46,7 @@ use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
 use crate::run_workers::RunWorkersActor;
 use crate::sessions::{Sessions, SessionsActor, SessionsMessage};
+use crate::stored;
 use crate::submission::{ResumeRequest, SubmitRequest, Submitted};
 use crate::worker::{WorkerMessage, WorkerView};
 
@@ -88,7 +92,7 @@ impl Tree {
     /// When an actor does not start.
     pub fn start(parts: NodeParts) -> BoxFuture<'static, Result<Self, Box<dyn std::error::Error + Send + Sync>>> {
         Box::pin(async move {
-            let context = NodeContext::new(parts);
+            let (context, recorder) = NodeContext::new(parts);
             let node = context.parts.node;
             let consensus = context.parts.consensus.clone();
             // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
@@ -110,6 +114,7 @@ impl Tree {
                 reconciling.await;
             });
             tokio::spawn(sweep(Arc::clone(&context)));
+            tokio::spawn(record_all(Arc::clone(&context), recorder));
             Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions })
         })
     }
@@ -193,6 +198,24 @@ impl Tree {
         self.context.parts.blobs.pin(digest, PIN_FOR);
     }
 
+    /// The proposal that an upload was for has come.
+    pub fn unpin(&self, digest: &Digest) {
+        self.context.parts.blobs.unpin(digest);
+    }
+
+    /// Calls a command of a pool; where it names a program of the store, with that.
+    ///
+    /// # Errors
+    /// As [`Pool::call`], and where the inputs do not fit the program.
+    pub async fn call(&self, pool: &Pool, request: CallRequest, by: CalledBy) -> Result<CallReply, CallError> {
+        stored::call(&self.context, pool, request, by).await
+    }
+
+    /// Whether [`Tree::call`] does more with it than [`Pool::call`].
+    pub fn may_be_stored(request: &CallRequest) -> bool {
+        stored::may_be_named(request)
+    }
+
     /// The pools of this node.
     pub fn pools(&self) -> &Pools {
         &self.pools
@@ -201,6 +224,11 @@ impl Tree {
     /// Executing in sessions.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// The recorder of this node's executions.
+    pub fn executions(&self) -> &Executions {
+        &self.context.executions
     }
 
     /// The Python processes of this node.

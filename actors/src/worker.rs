@@ -518,7 +518,9 @@ impl WorkerEnd {
         let by = match ended.reason {
             EndReason::Killed | EndReason::Unreported => EndedBy::Node,
             EndReason::ZygoteEnded(_) => EndedBy::Zygote,
-            EndReason::Exited | EndReason::ClosedSocket | EndReason::Malformed(_) => EndedBy::Itself,
+            EndReason::Exited | EndReason::ClosedSocket | EndReason::Malformed(_) | EndReason::BeyondLimit(_) => {
+                EndedBy::Itself
+            }
         };
         Self { message: ended.to_string(), output, by, refused: None }
     }

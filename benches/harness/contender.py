@@ -30,6 +30,8 @@ class Order:
     workers: int
     work: str
     options: dict[str, Any] = field(default_factory=dict)
+    # More variables of its environment, and so of a node that it starts.
+    variables: dict[str, str] = field(default_factory=dict)
 
 
 def run(order: Order) -> Any:
@@ -64,6 +66,7 @@ def _variables(order: Order, place: Path, mark: str) -> dict[str, str]:
             "DSPEX_HOME": str(place / "home"),
             "DSPEX_PROGRAM": PROGRAM,
             "DSPEX_POOLS__GENERAL__WORKERS": str(order.workers),
+            **order.variables,
         }
     elif order.system.startswith("ray"):
         # Nothing of it is to stay: not in the home directory, not in /tmp/ray, and nothing is sent to its makers.

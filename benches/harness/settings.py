@@ -27,6 +27,8 @@ RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON", "")
 _EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target") / "release/examples"
 # Calls from Rust inside a node (actors/examples).
 ROUND_TRIPS = os.environ.get("DSPEX_BENCH_ROUND_TRIPS") or str(_EXAMPLES / "pool_round_trips")
+# Pages of executions, read from Rust inside a node (consensus/examples).
+EXECUTION_PAGES = os.environ.get("DSPEX_BENCH_EXECUTION_PAGES") or str(_EXAMPLES / "execution_pages")
 # The client of the consensus benchmarks (tests/examples), and the server beside which they are measured.
 LOAD = os.environ.get("DSPEX_BENCH_CONSENSUS_LOAD") or str(_EXAMPLES / "consensus_load")
 ETCD = os.environ.get("DSPEX_BENCH_ETCD") or "etcd"

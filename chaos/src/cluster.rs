@@ -32,6 +32,15 @@ use crate::target::{Door, Target};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(50);
 
+/// What clients call in sessions.
+const COMMANDS: &str = "commands.py";
+const PUT: &str = r#"import dspex
+
+
+def put(value):
+    dspex.current_session().data["value"] = value
+"#;
+
 /// What a node needs of this process's environment.
 const INHERITED: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TMPDIR"];
 
@@ -73,6 +82,8 @@ impl Cluster {
         let network = if layout.networks { Some(Network::new(hosts)?) } else { None };
         let addresses = (0..layout.nodes).map(|position| addresses(network.as_ref(), position));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
+        let commands = directory.path().join(COMMANDS);
+        std::fs::write(&commands, PUT).map_err(ClusterError::at(&commands))?;
         let certificates = directory.path().join("certs");
         if network.is_some() {
             certify(&layout.program, &certificates, &addresses)?;
@@ -98,6 +109,11 @@ impl Cluster {
     /// How its nodes are asked.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// A command that puts its argument `value` into the data of the session it is called in.
+    pub fn put_command(&self) -> String {
+        format!("{}:put", self.directory.path().join(COMMANDS).display())
     }
 
     /// Its nodes.

@@ -17,6 +17,7 @@ mod play;
 mod power_cut;
 mod read_only;
 mod report;
+mod sessions;
 
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub needs: &'static [Need],
     /// The fewest faults that tell something.
     pub least: usize,
+    /// Its clients also call code in sessions, and let sessions end by their lifetimes.
+    pub calls: bool,
     /// Its faults.
     pub draw: Draw,
 }
@@ -54,6 +57,7 @@ pub const ALL: &[Scenario] = &[
     failing_disk::SCENARIO,
     flipped_byte::SCENARIO,
     mixed::SCENARIO,
+    sessions::SCENARIO,
 ];
 
 /// One of them by its name.

@@ -38,6 +38,9 @@ pub trait Stage {
     /// When it cannot be put back.
     fn end(&mut self, fault: &Fault) -> Result<Vec<String>, ClusterError>;
 
+    /// What its nodes can be called for in sessions, where something is.
+    fn command(&self) -> Option<String>;
+
     /// Our own cluster, where it is one: for promises that only its owner can check.
     fn own(&mut self) -> Option<&mut crate::cluster::Cluster>;
 }

@@ -2,12 +2,16 @@
 //!
 //! | File | Does |
 //! |---|---|
+//! | `call` | writes to a session by code that is called in it |
+//! | `lifetime` | makes sessions that end by themselves, and looks when they are gone |
 //! | `plan` | what a client does next (pure) |
 //! | `answer` | what an error says of a request: refused, not executed, or nobody knows (pure) |
 //! | `client` | one client: sends, sends again under the same request id, writes down |
 
 mod answer;
+mod call;
 mod client;
+mod lifetime;
 mod plan;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +19,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+
+pub use lifetime::Lifetime;
 
 use crate::stopwatch::Stopwatch;
 use crate::target::Target;
@@ -37,8 +43,9 @@ pub struct Traffic {
     pub attempt: Duration,
     /// How long an operation may take, with all its sendings; what is not known then is unknown.
     pub operation: Duration,
-    /// False: a control, whose reads are stale ones and are written down as if they were linearizable.
-    pub linearizable: bool,
+    /// What can be called in sessions: it puts its argument `value` into the session's data. With it some writes are such calls,
+    /// and some sessions end by their lifetimes.
+    pub command: Option<String>,
 }
 
 /// Clients at work.
@@ -60,6 +67,9 @@ struct Shared {
     slots: Vec<AtomicU64>,
     stopped: AtomicBool,
     operations: Mutex<Vec<Operation>>,
+    /// Calls in sessions that were answered.
+    calls: AtomicU64,
+    lifetimes: Mutex<Vec<Lifetime>>,
 }
 
 impl Traffic {
@@ -73,7 +83,7 @@ impl Traffic {
             operations_per_key: 100,
             attempt: Duration::from_secs(2),
             operation: Duration::from_secs(6),
-            linearizable: true,
+            command: None,
         }
     }
 
@@ -86,12 +96,15 @@ impl Traffic {
             slots: (0..self.keys.max(1)).map(|_| AtomicU64::new(0)).collect(),
             stopped: AtomicBool::new(false),
             operations: Mutex::new(Vec::new()),
+            calls: AtomicU64::new(0),
+            lifetimes: Mutex::new(Vec::new()),
         });
-        let start = |number| {
-            let client = client::Client::new(number, target.clone(), Arc::clone(&shared));
-            target.runtime().spawn(client.work())
-        };
-        let tasks = (0..self.clients).map(start).collect();
+        let client = |number| client::Client::new(number, target.clone(), Arc::clone(&shared));
+        let mut tasks: Vec<_> = (0..self.clients).map(|number| target.runtime().spawn(client(number).work())).collect();
+        if self.command.is_some() {
+            let watchers = self.clients + 1..=self.clients + lifetime::WATCHERS;
+            tasks.extend(watchers.map(|number| target.runtime().spawn(lifetime::watch(client(number)))));
+        }
         Clients { tasks, shared, target: target.clone() }
     }
 }
@@ -104,6 +117,7 @@ impl Clients {
 
     /// Lets each client end its operation, then reads every key once more.
     pub fn stop(self, final_reads: Duration) -> Recording {
+        let ended_ns = self.shared.stopwatch.now_ns();
         self.shared.stopped.store(true, Ordering::Relaxed);
         self.target.runtime().block_on(async {
             for task in self.tasks {
@@ -117,7 +131,9 @@ impl Clients {
         let unread = self.target.runtime().block_on(reader.read_all(keys, final_reads));
         let operations = std::mem::take(&mut *self.shared.operations.lock().unwrap_or_else(PoisonError::into_inner));
         let history = History::new(operations).expect("clients write down what can be answered");
-        Recording { history, healed_ns, unread }
+        let calls = self.shared.calls.load(Ordering::Relaxed);
+        let lifetimes = std::mem::take(&mut *self.shared.lifetimes.lock().unwrap_or_else(PoisonError::into_inner));
+        Recording { history, ended_ns, healed_ns, unread, calls, lifetimes }
     }
 }
 
@@ -126,10 +142,16 @@ impl Clients {
 pub struct Recording {
     /// All operations, the final reads among them.
     pub history: History,
+    /// When the clients were told to stop, after all faults.
+    pub ended_ns: u64,
     /// When the final reads began, after all faults and all other clients.
     pub healed_ns: u64,
     /// Keys whose final read was not answered in time.
     pub unread: Vec<String>,
+    /// How many calls in sessions were answered.
+    pub calls: u64,
+    /// Sessions that were left to end by themselves.
+    pub lifetimes: Vec<Lifetime>,
 }
 
 impl Shared {

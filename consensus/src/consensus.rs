@@ -80,6 +80,7 @@ struct Shared {
     rounds: Rounds,
     /// `None`: an embedded node.
     peers: Option<(Own, PeerService)>,
+    remark: String,
     permits: Semaphore,
     time_limit: Duration,
     background: Mutex<Vec<JoinHandle<()>>>,
@@ -115,7 +116,8 @@ impl Consensus {
             let peers = peers.map(|peers| {
                 let own = Own::new(&peers, data.identity_file().clone(), raft.clone());
                 let (copies, contradictions) = (copies.clone(), contradictions.clone());
-                let served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies, contradictions);
+                let mut served = Served::new(raft.clone(), leading.clone(), data, own.clone(), copies, contradictions);
+                served.remark.clone_from(&options.remark);
                 peers.service.set(Some(Arc::new(served)));
                 (own, peers.service)
             });
@@ -136,6 +138,7 @@ impl Consensus {
                     contradictions,
                     rounds,
                     peers,
+                    remark: options.remark,
                     permits: Semaphore::new(options.in_flight),
                     time_limit: options.time_limit,
                     background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]),
@@ -345,7 +348,8 @@ impl Consensus {
     /// Where this node stands.
     pub fn status(&self) -> Status {
         let status = Status::of(&self.shared.raft.metrics().borrow_watched());
-        Status { failure: self.shared.contradictions.found().or(status.failure), ..status }
+        let failure = self.shared.contradictions.found().or(status.failure);
+        Status { failure, remark: self.shared.remark.clone(), ..status }
     }
 
     /// Writes a snapshot now and waits for it; returns the index that it reaches.

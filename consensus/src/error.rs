@@ -127,6 +127,18 @@ pub enum ReadError {
     },
 }
 
+/// Why executions could not be looked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecutionsError {
+    /// It would not have been certain to show everything that was acknowledged.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The records cannot be read.
+    #[error("the records of executions cannot be read: {0}")]
+    Storage(#[from] std::io::Error),
+}
+
 /// Why there is no image of the state.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -9,7 +9,7 @@ mod builder;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use dspex_model::State;
+use dspex_model::{COLD_RECORDS, State};
 use dspex_storage::{DataDirectory, LogStore, SnapshotFile, Snapshots, StateStore};
 use futures::stream::{Stream, StreamExt};
 use openraft::storage::{EntryResponder, RaftStateMachine};
@@ -83,8 +83,7 @@ impl Machine {
             batch.apply(&mut held.state)
         };
         let membership = finished.membership.as_ref().map(codec::encode_stored_membership);
-        let changes = finished.changes.iter().map(|change| (&change.key[..], change.value.as_deref()));
-        self.store.write(changes, &codec::encode_position(Some(&applied)), membership.as_deref())?;
+        self.store.write(&finished.changes, &codec::encode_position(Some(&applied)), membership.as_deref())?;
         self.applied = Some(applied);
         if let Some(membership) = finished.membership {
             self.membership = membership;
@@ -117,7 +116,7 @@ fn decode_positions(
 
 fn load(store: &StateStore) -> io::Result<State> {
     let mut state = State::new();
-    store.load(|key, value| {
+    store.load(COLD_RECORDS, |key, value| {
         state
             .replay(key, Some(value))
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("a record of the state: {error}")))

@@ -22,6 +22,8 @@ pub struct ConsensusOptions {
     /// A leader counts as alive for the longer of the two after its last sign. Then a follower waits for a time between them,
     /// drawn anew each time, and stands for election. So a dead leader is missed for 1.5 to 2 times the longer one.
     pub election: (Duration, Duration),
+    /// A word about this node that its members show beside its status, as it is; empty: none.
+    pub remark: String,
 }
 
 impl Default for ConsensusOptions {
@@ -35,6 +37,7 @@ impl Default for ConsensusOptions {
             effect_backlog: 1024,
             heartbeat: Duration::from_millis(100),
             election: (Duration::from_millis(250), Duration::from_millis(500)),
+            remark: String::new(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::mpsc;
 
-use dspex_model::State;
+use dspex_model::{COLD_RECORDS, Change, State};
 use dspex_storage::{DataDirectory, Done, StateStore};
 use openraft::vote::{RaftLeaderId, RaftVote};
 
@@ -15,8 +15,56 @@ use crate::types::{LeaderId, LogId, Member, Membership, StoredMembership, Vote};
 /// Records that are written together.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
-/// Gives an empty directory a state, as the whole cluster of its node alone: the node votes, leads when it starts, and hands
-/// the state on as a snapshot to the members that come. `address` is where these reach it; empty: nobody will.
+/// Records that no state holds in memory, on their way from a snapshot into the directory of a new cluster, before
+/// [`begin_log`] makes it one.
+#[derive(Debug)]
+pub struct RecordStoring {
+    store: StateStore,
+    batch: Vec<Change>,
+    bytes: usize,
+}
+
+impl RecordStoring {
+    /// Into this directory.
+    pub fn new(data: &DataDirectory) -> Self {
+        Self { store: data.state().clone(), batch: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes a record of the snapshot; others than cold ones are passed over.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn take(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        let (from, to) = COLD_RECORDS;
+        if !(from..to).contains(&key) {
+            return Ok(());
+        }
+        self.put(key.to_vec(), value.to_vec(), &codec::encode_position(None))
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.write(&codec::encode_position(None), None)
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>, position: &[u8]) -> io::Result<()> {
+        self.bytes += key.len() + value.len();
+        self.batch.push(Change::Put { key, value });
+        if self.bytes >= BATCH_BYTES { self.write(position, None) } else { Ok(()) }
+    }
+
+    fn write(&mut self, position: &[u8], membership: Option<&[u8]>) -> io::Result<()> {
+        self.bytes = 0;
+        self.store.write(&std::mem::take(&mut self.batch), position, membership)
+    }
+}
+
+/// Gives a directory without a log a state, beside the cold records that it has, as the whole cluster of its node alone: the
+/// node votes, leads when it starts, and hands the state on as a snapshot to the members that come. `address` is where these
+/// reach it; empty: nobody will.
 ///
 /// The state stands where one more entry after `after` would, in one more term: neither goes back. The log before it is purged,
 /// as it is behind any snapshot, and the vote is the one that its leader, this node, would have.
@@ -33,7 +81,9 @@ pub fn begin_log(data: &DataDirectory, state: &State, after: LogPosition, addres
     let membership = Membership::new(vec![BTreeSet::from([node])], members).map_err(io::Error::other)?;
     let membership = codec::encode_stored_membership(&StoredMembership::new(Some(last), membership));
 
-    write(data.state(), state, &position, &membership)?;
+    let mut storing = RecordStoring::new(data);
+    state.records().try_for_each(|(key, value)| storing.put(key, value, &position))?;
+    storing.write(&position, Some(&membership))?;
     data.state().sync()?;
     data.snapshots().write(data.state().freeze()?, at.index)?;
     let vote = codec::encode_vote(&Vote::from_leader_id(leader, true));
@@ -41,26 +91,6 @@ pub fn begin_log(data: &DataDirectory, state: &State, after: LogPosition, addres
     acknowledged(|done| data.log().purge_upto(at.index, &position, done))?;
     acknowledged(|done| data.log().save_committed(&position, done))?;
     Ok(at)
-}
-
-fn write(store: &StateStore, state: &State, position: &[u8], membership: &[u8]) -> io::Result<()> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    let put = |batch: &mut Vec<(Vec<u8>, Vec<u8>)>| {
-        let changes = batch.iter().map(|(key, value)| (&key[..], Some(&value[..])));
-        store.write(changes, position, Some(membership))?;
-        batch.clear();
-        Ok::<_, io::Error>(())
-    };
-    for (key, value) in state.records() {
-        bytes += key.len() + value.len();
-        batch.push((key, value));
-        if bytes >= BATCH_BYTES {
-            put(&mut batch)?;
-            bytes = 0;
-        }
-    }
-    put(&mut batch)
 }
 
 /// Waits for the log's flusher. There is no runtime here, and nothing else to do.

@@ -47,6 +47,8 @@ pub(crate) struct Served {
     pub(crate) blobs: Incoming,
     pub(crate) copies: Copies,
     pub(crate) contradictions: Contradictions,
+    /// What is shown beside this node's status.
+    pub(crate) remark: String,
     /// The snapshot that is arriving.
     pub(crate) incoming: Arc<tokio::sync::Mutex<Option<IncomingSnapshot>>>,
 }
@@ -67,7 +69,8 @@ impl Served {
             async move { leading.read_index(ReadPolicy::ReadIndex).await }
         });
         let (snapshots, blobs) = (data.snapshots().clone(), Incoming::new(data.blobs().clone()));
-        Self { raft, leading, rounds, snapshots, own, blobs, copies, contradictions, incoming: Arc::default() }
+        let (remark, incoming) = (String::new(), Arc::default());
+        Self { raft, leading, rounds, snapshots, own, blobs, copies, contradictions, remark, incoming }
     }
 }
 

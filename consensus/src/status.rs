@@ -32,6 +32,8 @@ pub struct Status {
     pub learners: Vec<NodeId>,
     /// Why consensus has stopped on this node, if it has.
     pub failure: Option<String>,
+    /// What the node says of itself besides; empty: nothing, or it is of a version that does not.
+    pub remark: String,
 }
 
 impl Status {
@@ -50,6 +52,7 @@ impl Status {
             voters: membership.voter_ids().map(NodeId).collect(),
             learners: membership.learner_ids().map(NodeId).collect(),
             failure: metrics.running_state.as_ref().err().map(ToString::to_string),
+            remark: String::new(),
         }
     }
 }

@@ -46,7 +46,7 @@ impl Consensus {
 
     async fn ask(&self, node: u64, address: &str, limit: Duration) -> Option<Status> {
         let link = self.network().link(node, address, Channel::Consensus)?;
-        let reply = link.call(method::STATUS, bytes::Bytes::new(), limit).await.ok()?;
+        let reply = link.call(method::STATUS, bytes::Bytes::from_static(wire::WITH_REMARK), limit).await.ok()?;
         wire::decode_status(&reply).ok()
     }
 }

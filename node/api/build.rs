@@ -3,7 +3,7 @@
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files = ["runs", "blobs", "admin", "pools", "sessions", "cluster", "environments"]
+    let files = ["runs", "blobs", "admin", "pools", "sessions", "executions", "programs", "cluster", "environments"]
         .map(|name| format!("proto/dspex/v1/{name}.proto"));
     let out = std::env::var("OUT_DIR")?;
     // What reflection shows: nothing that is for nodes only.

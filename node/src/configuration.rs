@@ -15,6 +15,7 @@ mod network;
 mod page;
 mod pools;
 mod problem;
+mod sandbox;
 mod schema;
 mod show;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
 use pools::PoolSection;
 pub(crate) use problem::{Problem, Problems};
+use sandbox::SandboxSection;
 
 /// The settings of a node.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -57,6 +59,7 @@ pub(crate) struct Configuration {
     pub python: PythonSection,
     environments: BTreeMap<String, EnvironmentSection>,
     bundles: BundlesSection,
+    sandbox: SandboxSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
     #[serde(skip)]

@@ -9,6 +9,7 @@ mod machine;
 mod node;
 mod ports;
 mod python;
+mod sandbox;
 mod settings;
 
 use std::time::Duration;
@@ -54,6 +55,7 @@ fn findings(facts: &Facts) -> Vec<Finding> {
     findings.extend(python::check(&facts.python, env!("CARGO_PKG_VERSION")));
     findings.extend(facts.directories.iter().flat_map(directory::check));
     findings.extend(machine::check(&facts.machine));
+    findings.extend(sandbox::check(&facts.sandbox));
     findings.extend(certificates::check(&facts.certificates, facts.machine.now_ms / 1000));
     findings.extend(ports::check(&facts.ports));
     findings.extend(node::check(&facts.node, env!("CARGO_PKG_VERSION"), facts.machine.now_ms));

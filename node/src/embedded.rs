@@ -27,6 +27,8 @@ pub(crate) fn run(home: &Path) -> i32 {
             pools: configuration.pools(life::cpus(), None),
             environments: Vec::new(),
             bundles: BundleSettings::default(),
+            // Its workers are its callers' own.
+            sandbox: None,
             is_embedded: true,
             idle_max: Some(IDLE_MAX),
             peers: None,

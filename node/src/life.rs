@@ -7,7 +7,11 @@ use std::time::Duration;
 use dspex_actors::{BundleSettings, Bundles, NamedEnvironment, NodeParts, PoolsSettings, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
-use dspex_python::{Limits, Package, Registry, Zygotes, clean_up_orphans, remove_left_groups};
+use dspex_python::{
+    Limits, Package, Registry, Sandbox, SandboxSetup, Zygotes, clean_up_orphans, probe_process_cgroup,
+    remove_left_groups,
+};
+use dspex_sandbox::Kernel;
 use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
 use dspex_telemetry::{Settings, Telemetry};
 use futures::FutureExt;
@@ -20,7 +24,7 @@ use uuid::Uuid;
 use crate::activity::Activity;
 use crate::peers::{self, PeerSetup};
 use crate::server::{self, Listeners};
-use crate::service::{Homes, Inference, Node};
+use crate::service::{self, Homes, Inference, Node};
 use crate::start_error::Failure;
 
 /// For the API server to answer what is under way.
@@ -30,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For calls of pools that are under way.
 const CALLS_GRACE: Duration = Duration::from_secs(5);
+/// For the records of executions that have ended.
+const RECORDS_GRACE: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
 const FAILURE_GRACE: Duration = Duration::from_secs(2);
 /// How soon a failed write is noticed, and how long commands have to hear of it.
@@ -47,6 +53,8 @@ pub(crate) struct Setup {
     pub environments: Vec<NamedEnvironment>,
     /// How much room that code has.
     pub bundles: BundleSettings,
+    /// Of its workers; `None`: they have none.
+    pub sandbox: Option<SandboxSetup>,
     /// Each caller brings its own environment.
     pub is_embedded: bool,
     /// Without calls and runs for so long, it ends.
@@ -95,10 +103,15 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         None => None,
     };
     let peer_service = peers.as_ref().map(|peers| peers.service.clone());
-    let consensus = Consensus::start(&data, ConsensusOptions::default(), peers).await?;
+    let remark = service::sandbox(setup.is_embedded, setup.sandbox.is_some()).to_owned();
+    let options = ConsensusOptions { remark, ..ConsensusOptions::default() };
+    let consensus = Consensus::start(&data, options, peers).await?;
+    if setup.sandbox.is_none() && !setup.is_embedded {
+        warn!("the workers are not sandboxed: what a caller's program does, this node's user does (sandbox.mode)");
+    }
     let bundles = Bundles::open(&home.join("bundles"), setup.bundles);
     let shipped = Shipped { environments: setup.environments, bundles: Arc::new(bundles) };
-    let tree = start_tree(home, &data, &consensus, setup.pools, shipped).await?;
+    let tree = start_tree(home, &data, &consensus, setup.pools, shipped, setup.sandbox).await?;
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
     }
@@ -141,6 +154,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     drop(end);
     hand_over(&consensus).await;
     tokio::join!(tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
+    tree.executions().settle(RECORDS_GRACE).await;
     tree.stop().await;
     // One that ended by itself was heard above.
     if !serving.is_terminated()
@@ -217,6 +231,7 @@ async fn start_tree(
     consensus: &Consensus,
     pools: PoolsSettings,
     shipped: Shipped,
+    sandbox: Option<SandboxSetup>,
 ) -> Result<Tree, Failure> {
     let processes = home.join("processes");
     let cleanup = clean_up_orphans(&processes).map_err(Failure::other)?;
@@ -230,11 +245,12 @@ async fn start_tree(
     }
     let registry = Registry::open(&processes, &Uuid::now_v7().to_string()).map_err(Failure::other)?;
     let package = Package::unpack(&home.join("runtime")).map_err(Failure::other)?;
+    let sandbox = sandbox.map(start_sandbox).transpose()?;
     let parts = NodeParts {
         node: data.identity().node_id,
         consensus: consensus.clone(),
         blobs: data.blobs().clone(),
-        zygotes: Zygotes::new(package, registry, Limits::default()),
+        zygotes: Zygotes::new(package, registry, Limits::default(), sandbox),
         cpus: cpus(),
         pools,
         remote: Arc::new(Homes::new(consensus.clone())),
@@ -242,6 +258,17 @@ async fn start_tree(
         bundles: shipped.bundles,
     };
     Tree::start(parts).await.map_err(Failure::other)
+}
+
+/// A machine that lacks something was refused before anything was opened.
+fn start_sandbox(setup: SandboxSetup) -> Result<Arc<Sandbox>, Failure> {
+    if let (Err(why), true) = (probe_process_cgroup(), rustix::process::geteuid().is_root()) {
+        warn!(%why, "nothing holds workers to sandbox.processes: no cgroup can be made, and root has no other limit");
+    }
+    let directories = setup.directories.clone();
+    Sandbox::start(setup, Kernel::gather()).map_err(|error| {
+        Failure::other(format!("the directory for workers, {}, cannot be made: {error}", directories.display()))
+    })
 }
 
 /// CPUs that may be used.

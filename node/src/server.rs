@@ -19,9 +19,12 @@ use dspex_api::v1::admin_server::AdminServer;
 use dspex_api::v1::blobs_server::BlobsServer;
 use dspex_api::v1::cluster_server::ClusterServer;
 use dspex_api::v1::environments_server::EnvironmentsServer;
+use dspex_api::v1::executions_server::ExecutionsServer;
 use dspex_api::v1::pools_server::PoolsServer;
+use dspex_api::v1::programs_server::ProgramsServer;
 use dspex_api::v1::runs_server::RunsServer;
 use dspex_api::v1::sessions_server::SessionsServer;
+use dspex_api::v1::variables_server::VariablesServer;
 use dspex_api::{FILE_DESCRIPTOR_SET, SocketPath};
 use dspex_model::Role;
 use dspex_transport::ServerTls;
@@ -34,7 +37,8 @@ use tonic::transport::Server;
 use tracing::warn;
 
 use crate::service::{
-    AdminService, BlobsService, ClusterService, EnvironmentsService, Node, PoolsService, RunsService, SessionsService,
+    AdminService, BlobsService, ClusterService, EnvironmentsService, ExecutionsService, Node, PoolsService,
+    ProgramsService, RunsService, SessionsService, VariablesService,
 };
 use access::Access;
 use incoming::{Door, Language};
@@ -167,6 +171,9 @@ async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
     health.set_serving::<RunsServer<RunsService>>().await;
     health.set_serving::<PoolsServer<PoolsService>>().await;
     health.set_serving::<SessionsServer<SessionsService>>().await;
+    health.set_serving::<ExecutionsServer<ExecutionsService>>().await;
+    health.set_serving::<ProgramsServer<ProgramsService>>().await;
+    health.set_serving::<VariablesServer<VariablesService>>().await;
     health.set_serving::<ClusterServer<ClusterService>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
@@ -177,13 +184,21 @@ async fn grpc(node: Arc<Node>) -> anyhow::Result<Routes> {
     let pools = PoolsServer::new(PoolsService::new(Arc::clone(&node)))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let executions =
+        ExecutionsServer::new(ExecutionsService::new(Arc::clone(&node))).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let programs = ProgramsServer::new(ProgramsService::new(Arc::clone(&node)))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let blobs = BlobsServer::new(BlobsService::new(Arc::clone(&node))).max_decoding_message_size(MESSAGE_BYTES_MAX);
     Ok(Routes::new(health_service)
         .add_service(reflection)
         .add_service(runs)
         .add_service(pools)
         .add_service(blobs)
+        .add_service(executions)
         .add_service(SessionsServer::new(SessionsService::new(Arc::clone(&node))))
+        .add_service(programs)
+        .add_service(VariablesServer::new(VariablesService::new(Arc::clone(&node))))
         .add_service(ClusterServer::new(ClusterService::new(Arc::clone(&node))))
         .add_service(EnvironmentsServer::new(EnvironmentsService::new(Arc::clone(&node))))
         .add_service(AdminServer::new(AdminService::new(node))))

@@ -6,7 +6,10 @@ mod cluster;
 mod environments;
 mod errors;
 mod executing;
+mod executions;
+mod pages;
 mod pools;
+mod programs;
 mod results;
 mod runs;
 mod serve;
@@ -14,6 +17,7 @@ mod sessions;
 mod snapshots;
 mod tokens;
 mod translate;
+mod variables;
 mod watch;
 mod workers;
 mod write;
@@ -33,11 +37,23 @@ pub(crate) use blobs::BlobsService;
 pub(crate) use cluster::ClusterService;
 pub(crate) use environments::EnvironmentsService;
 pub(crate) use executing::{Homes, Inference};
+pub(crate) use executions::ExecutionsService;
 pub(crate) use pools::PoolsService;
+pub(crate) use programs::ProgramsService;
 pub(crate) use runs::RunsService;
 pub(crate) use sessions::SessionsService;
+pub(crate) use variables::VariablesService;
 
 use crate::activity::Activity;
+
+/// Whether a node's workers are sandboxed, as its members show it; empty: they are its callers' own.
+pub(crate) fn sandbox(is_embedded: bool, is_sandboxed: bool) -> &'static str {
+    match (is_embedded, is_sandboxed) {
+        (true, _) => "",
+        (false, true) => "on",
+        (false, false) => "off",
+    }
+}
 
 /// What the services work with.
 pub(crate) struct Node {

@@ -10,10 +10,13 @@ use std::sync::Arc;
 use dspex_actors::Caller;
 use dspex_cli::{Home, token};
 use dspex_model::NodeInfo;
+use dspex_python::SandboxSetup;
+use dspex_sandbox::{Endpoints, Kernel};
 use dspex_transport::ServerTls;
 
 use crate::configuration::{self, Configuration, ListenerSetup, Problem, Problems};
 use crate::life::{self, Setup};
+use crate::peers::PeerSetup;
 use crate::private_files;
 use crate::secret;
 use crate::server::{Listeners, OwnToken, Port, Tcp};
@@ -47,16 +50,22 @@ fn read(file: &Path) -> Result<Configuration, Problems> {
 }
 
 fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
+    let missing = if configuration.is_sandboxed() { Kernel::gather().missing() } else { Vec::new() };
+    if !missing.is_empty() {
+        return Err(Failure::sandbox(&missing));
+    }
     let ListenerSetup { api, http, certificate } = configuration.listeners().map_err(Failure::configuration)?;
     let tls = certificate.map(|files| ServerTls::new(&files.certificate, &files.key)).transpose();
     let tls = tls.map_err(Failure::configuration)?;
     let own = Arc::new(own_caller(configuration).map_err(Failure::configuration)?);
-    let pools = configuration.pools(life::cpus(), Some(own));
+    let pools = configuration.pools(life::cpus(), Some(Arc::clone(&own)));
     let peers = configuration.peers().map_err(Failure::configuration)?;
     // Nothing is taken before the settings are known to be right.
     let busy = |error| Failure::other(format!("{error}; give the node a port that is free (api.listen, http.listen)"));
     let (api, http) = (Port::take(api).map_err(busy)?, Port::take(http).map_err(busy)?);
     let address = api.address().map_err(Failure::other)?;
+    let ports = [Ok(address), http.address()].into_iter().collect::<io::Result<Vec<_>>>().map_err(Failure::other)?;
+    let sandbox = sandbox(configuration, &own, &ports, peers.as_ref())?;
     let token = own_token(&configuration.data_dir, reachable(address, None)).map_err(Failure::other)?;
     let info = NodeInfo {
         name: configuration.node_name(),
@@ -71,11 +80,31 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
         pools,
         environments: configuration.environments().map_err(Failure::configuration)?,
         bundles: configuration.bundles(),
+        sandbox,
         is_embedded: false,
         idle_max: None,
         peers,
         info,
     })
+}
+
+/// The sandbox of the workers, who reach neither these ports nor those of the peers.
+fn sandbox(
+    configuration: &Configuration,
+    own: &Caller,
+    ports: &[SocketAddr],
+    peers: Option<&PeerSetup>,
+) -> Result<Option<SandboxSetup>, Failure> {
+    let home = Home::of_this_process().map_err(Failure::other)?;
+    let Some(setup) = configuration.sandbox(home.path()) else { return Ok(None) };
+    let port_of = |address: &String| address.rsplit_once(':')?.1.parse().ok();
+    let of_peers = peers.into_iter().flat_map(|peers| {
+        let named = peers.formation.join.iter().chain([&peers.advertise]).filter_map(port_of);
+        named.chain([peers.listen.port()]).collect::<Vec<u16>>()
+    });
+    let endpoints =
+        Endpoints { of_callers: ports.iter().map(SocketAddr::port).collect(), of_peers: of_peers.collect() };
+    Ok(Some(SandboxSetup { environment: own.environment.clone(), endpoints, ..setup }))
 }
 
 /// How callers reach a listener: one on all addresses by the name under which peers reach the node, else on this machine.

@@ -9,6 +9,8 @@ use dspex_storage::OpenError;
 
 /// Unreachable; `exit::UNREACHABLE` of the CLI.
 const UNREACHABLE: u8 = 6;
+/// The work failed.
+const FAILED: u8 = 1;
 /// Wrong usage.
 const USAGE: u8 = 2;
 /// A limit was reached.
@@ -30,6 +32,16 @@ impl Failure {
     /// The settings are wrong.
     pub(crate) fn configuration(error: impl std::fmt::Display) -> Self {
         Self { reason: reason::REQUEST_INVALID, exit_code: USAGE, message: error.to_string() }
+    }
+
+    /// Workers are to be sandboxed, and the machine lacks something for it.
+    pub(crate) fn sandbox(missing: &[String]) -> Self {
+        let message = format!(
+            "this node's workers are to be sandboxed, and its machine lacks {}. `dspex doctor` shows what there is; to do without, \
+             for callers whom you trust with all that this user may, write mode = \"off\" in [sandbox] of the node's file",
+            missing.join("; and ")
+        );
+        Self { reason: reason::SANDBOX_UNAVAILABLE, exit_code: FAILED, message }
     }
 
     /// The node can never be a member, or consensus ended while it waited to be.
@@ -95,6 +107,15 @@ mod tests {
     fn told(error: ConsensusError) -> (&'static str, u8) {
         let failure = Failure::from(error);
         (failure.reason, failure.exit_code)
+    }
+
+    #[test]
+    fn a_machine_without_a_sandbox_is_told_all_that_it_lacks_and_the_way_without() {
+        let failure = Failure::sandbox(&["Landlock (Function not implemented)".to_owned(), "seccomp".to_owned()]);
+        assert_eq!((failure.reason, failure.exit_code), (reason::SANDBOX_UNAVAILABLE, FAILED));
+        for phrase in ["lacks Landlock (Function not implemented); and seccomp", "dspex doctor", "mode = \"off\""] {
+            assert!(failure.message.contains(phrase), "{phrase}: {}", failure.message);
+        }
     }
 
     #[test]

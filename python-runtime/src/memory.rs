@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::fs;
 
 pub use group::remove_left_groups;
-pub use limit::{MemoryLimit, beyond_limit, probe_cgroup};
+pub(crate) use group::{Controller, Group};
+pub use limit::{MemoryLimit, beyond_limit, probe_cgroup, probe_process_cgroup};
 
 use crate::process::{parent_of, processes};
 

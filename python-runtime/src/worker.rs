@@ -13,6 +13,7 @@ use std::fmt;
 
 use tokio::sync::mpsc;
 
+pub(crate) use control::Control;
 pub use control::{SendError, WorkerHandle};
 pub use fork::ForkError;
 
@@ -65,13 +66,23 @@ pub enum EndReason {
     ZygoteEnded(String),
     /// It was killed, but its end was never reported: the kernel holds it (a hung disk), or the zygote does not answer.
     Unreported,
+    /// It took more than its sandbox allows; it was killed.
+    BeyondLimit(String),
 }
+
+/// What the filter of a sandbox ends a process with.
+const SIGSYS: i32 = 31;
 
 impl fmt::Display for Ended {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             EndReason::Exited => match (self.code, self.signal) {
                 (Some(code), _) => write!(formatter, "the worker exited with code {code}"),
+                (None, Some(SIGSYS)) => write!(
+                    formatter,
+                    "the worker was ended by the kernel for a system call of another kind of machine (32-bit or x32), which its \
+                     sandbox does not judge"
+                ),
                 (None, Some(signal)) => write!(formatter, "the worker was ended by signal {signal}"),
                 (None, None) => write!(formatter, "the worker ended"),
             },
@@ -79,6 +90,7 @@ impl fmt::Display for Ended {
             EndReason::ClosedSocket => write!(formatter, "the program closed the worker's connection to its node"),
             EndReason::Malformed(problem) => write!(formatter, "the worker broke the protocol: {problem}"),
             EndReason::ZygoteEnded(reason) => write!(formatter, "{reason}"),
+            EndReason::BeyondLimit(why) => write!(formatter, "{why}"),
             EndReason::Unreported => write!(formatter, "the worker was killed, but its end was not reported"),
         }
     }

@@ -29,6 +29,7 @@ pub(crate) use table::{NotEntered, Notice, Table};
 use crate::output::OutputTail;
 use crate::process::{Fingerprint, kill_opened};
 use crate::protocol::{Ready, ToZygote};
+use crate::sandbox::Sandbox;
 
 /// A running zygote. Clones are the same one; it is stopped when the last clone and the last of its workers are gone.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ struct Shared {
     orders: mpsc::Sender<Order>,
     table: Arc<Table>,
     output: OutputTail,
+    /// Of its workers.
+    sandbox: Option<Arc<Sandbox>>,
     ended: watch::Receiver<bool>,
 }
 
@@ -96,6 +99,10 @@ impl Zygote {
 
     pub(crate) fn orders(&self) -> &mpsc::Sender<Order> {
         &self.shared.orders
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<&Arc<Sandbox>> {
+        self.shared.sandbox.as_ref()
     }
 
     pub(crate) fn table(&self) -> &Arc<Table> {

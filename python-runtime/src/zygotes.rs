@@ -13,6 +13,7 @@ use crate::environment::{Environment, digest, startup_environment};
 use crate::facts::{self, Facts};
 use crate::package::Package;
 use crate::registry::Registry;
+use crate::sandbox::Sandbox;
 use crate::zygote::{Launch, StartError, Zygote, start};
 use backoff::Backoff;
 
@@ -42,6 +43,7 @@ struct Shared {
     package: Package,
     registry: Registry,
     limits: Limits,
+    sandbox: Option<Arc<Sandbox>>,
     slots: Mutex<HashMap<Key, Slot>>,
 }
 
@@ -65,16 +67,25 @@ enum State {
 }
 
 impl Zygotes {
-    /// Without any zygote yet.
-    pub fn new(package: Package, registry: Registry, limits: Limits) -> Self {
-        Self { shared: Arc::new(Shared { package, registry, limits, slots: Mutex::default() }) }
+    /// Without any zygote yet. With a sandbox no worker runs outside of it.
+    pub fn new(package: Package, registry: Registry, limits: Limits, sandbox: Option<Arc<Sandbox>>) -> Self {
+        Self { shared: Arc::new(Shared { package, registry, limits, sandbox, slots: Mutex::default() }) }
     }
 
     /// The zygote for an interpreter and a caller's whole environment: the running one, or a new one. Callers who ask for the
     /// same one at once share one start and its outcome. After a crash or a failed start the next start waits a little,
     /// longer each time.
     pub async fn zygote(&self, interpreter: &Path, environment: &Environment) -> Result<Zygote, StartError> {
-        let environment = startup_environment(environment);
+        let environment = match &self.shared.sandbox {
+            None => startup_environment(environment),
+            Some(sandbox) => {
+                if let Some(why) = sandbox.refuses_interpreter(interpreter) {
+                    return Err(StartError::NotOurs(why));
+                }
+                // What a caller sets reaches the worker, after the fork.
+                startup_environment(sandbox.environment())
+            }
+        };
         let key = (interpreter.to_path_buf(), digest(&environment));
         let mut outcome = match self.claim(key, environment)? {
             Claim::Running(zygote) => return Ok(zygote),
@@ -156,6 +167,7 @@ impl Zygotes {
             package: &self.shared.package,
             registry: &self.shared.registry,
             limit: self.shared.limits.start,
+            sandbox: self.shared.sandbox.as_ref(),
         };
         let outcome = start(launch).await;
         if let Some(slot) = self.slots().get_mut(&key) {

@@ -28,6 +28,7 @@ mod restoration;
 mod snapshot_file;
 mod snapshots;
 mod state_store;
+mod state_view;
 
 pub use archive::{ARCHIVE_VERSION, ArchiveBlobs, ArchiveEnd, ArchiveHeader, ArchivePieces, ArchiveReader, BlobPiece};
 pub use blob_hold::BlobHold;
@@ -45,3 +46,4 @@ pub use restoration::Restoration;
 pub use snapshot_file::{SnapshotFile, SnapshotHeader};
 pub use snapshots::Snapshots;
 pub use state_store::StateStore;
+pub use state_view::StateView;

@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rocksdb::{DB, DBRecoveryMode, Direction, IteratorMode, WriteBatch};
+use dspex_model::Change;
+use rocksdb::{DB, DBRecoveryMode, IteratorMode, ReadOptions, WriteBatch};
 
 use crate::database::{self, Creation, MIB};
 use crate::durable_file;
@@ -66,15 +67,18 @@ impl StateStore {
     /// When the database refuses the write.
     pub fn write<'a>(
         &self,
-        changes: impl IntoIterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+        changes: impl IntoIterator<Item = &'a Change>,
         applied: &[u8],
         membership: Option<&[u8]>,
     ) -> io::Result<()> {
         let mut batch = WriteBatch::default();
-        for (key, value) in changes {
-            match value {
-                Some(value) => batch.put(data_key(key), value),
-                None => batch.delete(data_key(key)),
+        for change in changes {
+            match change {
+                Change::Put { key, value } => batch.put(data_key(key), value),
+                Change::Remove { key } => batch.delete(data_key(key)),
+                // Backwards the database would take it for damage.
+                Change::RemoveRange { from, to } if from < to => batch.delete_range(data_key(from), data_key(to)),
+                Change::RemoveRange { .. } => {}
             }
         }
         batch.put(APPLIED, applied);
@@ -92,17 +96,24 @@ impl StateStore {
         self.db().flush_wal(true).map_err(from_rocksdb)
     }
 
-    /// Hands every pair to `visit`, in key order.
+    /// Hands every pair to `visit`, in key order, but for those from one key up to another: however many these are, they take
+    /// no time.
     ///
     /// # Errors
     /// When a pair cannot be read, or `visit` fails.
-    pub fn load(&self, mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub fn load(
+        &self,
+        (from, to): (&[u8], &[u8]),
+        mut visit: impl FnMut(&[u8], &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let db = self.db();
-        for item in db.iterator(IteratorMode::From(&[DATA_PREFIX], Direction::Forward)) {
-            let (key, value) = item.map_err(from_rocksdb)?;
-            match key.split_first() {
-                Some((&DATA_PREFIX, key)) => visit(key, &value)?,
-                _ => break,
+        for (from, to) in [(vec![DATA_PREFIX], data_key(from)), (data_key(to), vec![DATA_PREFIX + 1])] {
+            let mut options = ReadOptions::default();
+            options.set_iterate_lower_bound(from);
+            options.set_iterate_upper_bound(to);
+            for item in db.iterator_opt(IteratorMode::Start, options) {
+                let (key, value) = item.map_err(from_rocksdb)?;
+                visit(&key[1..], &value)?;
             }
         }
         Ok(())
@@ -159,7 +170,7 @@ impl StateStore {
         Ok(())
     }
 
-    fn db(&self) -> Arc<DB> {
+    pub(crate) fn db(&self) -> Arc<DB> {
         Arc::clone(&self.shared.db.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -195,7 +206,7 @@ fn fill(path: &Path, snapshot: &SnapshotFile) -> io::Result<DB> {
     Ok(db)
 }
 
-fn data_key(key: &[u8]) -> Vec<u8> {
+pub(crate) fn data_key(key: &[u8]) -> Vec<u8> {
     let mut stored = Vec::with_capacity(key.len() + 1);
     stored.push(DATA_PREFIX);
     stored.extend_from_slice(key);

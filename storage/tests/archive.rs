@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-use dspex_model::{Digest, NodeId};
+use dspex_model::{Change, Digest, NodeId};
 use dspex_storage::{
     ArchiveEnd, ArchiveHeader, ArchivePieces, ArchiveReader, DataDirectory, Options, SnapshotFile, SnapshotHeader,
 };
@@ -38,8 +38,9 @@ fn header() -> ArchiveHeader {
 fn archive(pairs: &Pairs, blobs: &[Vec<u8>]) -> Vec<u8> {
     let directory = tempfile::tempdir().expect("a directory");
     let data = DataDirectory::open(directory.path(), &Options::embedded()).expect("the directory opens");
-    let changes = pairs.iter().map(|(key, value)| (&key[..], Some(&value[..])));
-    data.state().write(changes, b"position", Some(b"members")).expect("written");
+    let put = |(key, value): (&Vec<u8>, &Vec<u8>)| Change::Put { key: key.clone(), value: value.clone() };
+    let changes: Vec<Change> = pairs.iter().map(put).collect();
+    data.state().write(&changes, b"position", Some(b"members")).expect("written");
     let part = data.snapshots().part();
     data.state().freeze().expect("frozen").write_to(&part).expect("written");
     let state = SnapshotFile::open(&part).expect("opened");

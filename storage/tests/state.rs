@@ -1,9 +1,14 @@
 //! The state, its snapshots and their installation.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
+use dspex_model::Change;
 use dspex_storage::{DataDirectory, Options, SnapshotFile, SnapshotHeader, StateStore};
+
+/// Nothing is left out.
+const ALL: (&[u8], &[u8]) = (&[], &[]);
 
 fn open(path: &Path) -> DataDirectory {
     DataDirectory::open(path, &Options::embedded()).expect("the directory opens")
@@ -15,15 +20,22 @@ fn pairs(state: &StateStore) -> BTreeMap<Vec<u8>, Vec<u8>> {
         pairs.insert(key.to_vec(), value.to_vec());
         Ok(())
     };
-    state.load(&mut insert).expect("the state is readable");
+    state.load(ALL, &mut insert).expect("the state is readable");
     pairs
+}
+
+fn put(key: &[u8], value: &[u8]) -> Change {
+    Change::Put { key: key.to_vec(), value: value.to_vec() }
+}
+
+fn remove_range(from: &[u8], to: &[u8]) -> Change {
+    Change::RemoveRange { from: from.to_vec(), to: to.to_vec() }
 }
 
 fn fill(state: &StateStore, from: u32, to: u32) {
     for number in from..to {
-        let (key, value) = (format!("key {number:05}"), vec![number as u8; 100]);
-        let change = (key.as_bytes(), Some(&value[..]));
-        state.write([change], &number.to_le_bytes(), Some(b"members")).expect("the write succeeds");
+        let change = put(format!("key {number:05}").as_bytes(), &[number as u8; 100]);
+        state.write([&change], &number.to_le_bytes(), Some(b"members")).expect("the write succeeds");
     }
 }
 
@@ -31,10 +43,8 @@ fn fill(state: &StateStore, from: u32, to: u32) {
 fn changes_and_the_applied_position_are_there_after_reopening() {
     let directory = tempfile::tempdir().expect("a directory");
     let data = open(directory.path());
-    data.state()
-        .write([(&b"a"[..], Some(&b"1"[..])), (b"b", Some(&b"2"[..]))], b"at 1", Some(b"members"))
-        .expect("written");
-    data.state().write([(&b"a"[..], None), (b"c", Some(&b""[..]))], b"at 2", None).expect("written");
+    data.state().write(&[put(b"a", b"1"), put(b"b", b"2")], b"at 1", Some(b"members")).expect("written");
+    data.state().write(&[Change::Remove { key: b"a".to_vec() }, put(b"c", b"")], b"at 2", None).expect("written");
     drop(data);
 
     let data = open(directory.path());
@@ -79,7 +89,7 @@ fn an_installed_snapshot_replaces_the_state_and_survives_reopening() {
     to.state().install(&snapshot).expect("installed");
     to.snapshots().adopt(&snapshot, 999).expect("adopted");
     assert_eq!(pairs(to.state()), pairs(from.state()));
-    to.state().write([(&b"later"[..], Some(&b"x"[..]))], b"later", None).expect("written");
+    to.state().write([&put(b"later", b"x")], b"later", None).expect("written");
     drop(to);
 
     let to = open(target.path());
@@ -140,4 +150,110 @@ fn only_the_newest_snapshot_is_kept_and_unfinished_ones_go() {
     assert_eq!(files, 1);
     let current = data.snapshots().current().expect("readable").expect("there is a snapshot");
     assert!(current.path().ends_with("00000000000000000027.snapshot"));
+}
+
+fn keys(state: &StateStore) -> Vec<String> {
+    pairs(state).into_keys().map(|key| String::from_utf8(key).expect("text")).collect()
+}
+
+/// The keys of a view's range, the last one first where it is asked for.
+fn found(state: &StateStore, from: &str, to: &str, backwards: bool, most: usize) -> Vec<String> {
+    let mut found = Vec::new();
+    let visit = |key: &[u8], _: &[u8]| {
+        found.push(String::from_utf8(key.to_vec()).expect("text"));
+        if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    state
+        .view(|view| match backwards {
+            true => view.backwards(from.as_bytes(), to.as_bytes(), visit),
+            false => view.forwards(from.as_bytes(), to.as_bytes(), visit),
+        })
+        .expect("readable");
+    found
+}
+
+#[test]
+fn a_range_goes_with_the_batch_that_removes_it_and_what_comes_later_stays() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = open(directory.path());
+    fill(data.state(), 0, 100);
+    let frozen = data.state().freeze().expect("frozen");
+    let batch = [
+        put(b"key 00005 before", b"x"),
+        remove_range(b"key 00003", b"key 00098"),
+        put(b"key 00006", b"after it"),
+        remove_range(b"key 00099", b"key 00001"),
+    ];
+    data.state().write(&batch, b"removed", None).expect("written");
+    let left = ["key 00000", "key 00001", "key 00002", "key 00006", "key 00098", "key 00099"];
+    assert_eq!(keys(data.state()), left);
+    assert_eq!(data.state().view(|view| view.get(b"key 00050")).expect("readable"), None);
+    assert_eq!(found(data.state(), "key", "kez", true, 3), ["key 00099", "key 00098", "key 00006"]);
+
+    // What was frozen before has all of it, what is frozen now has what is left.
+    let count = |snapshot: &SnapshotFile| {
+        let mut count = 0;
+        let header = snapshot.read(|_, _| {
+            count += 1;
+            Ok(())
+        });
+        (count, header.expect("whole").applied.expect("applied"))
+    };
+    let before = data.snapshots().write(frozen, 99).expect("written");
+    assert_eq!(count(&before), (100, 99_u32.to_le_bytes().to_vec()));
+    let after = data.snapshots().write(data.state().freeze().expect("frozen"), 100).expect("written");
+    assert_eq!(count(&after), (6, b"removed".to_vec()));
+
+    data.state().sync().expect("synced");
+    drop(data);
+    let data = open(directory.path());
+    assert_eq!(keys(data.state()), left);
+    data.state().install(&after).expect("installed");
+    assert_eq!(keys(data.state()), left);
+}
+
+#[test]
+fn a_view_shows_a_range_from_either_end_and_nothing_that_comes_later() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = open(directory.path());
+    fill(data.state(), 0, 10);
+    let state = data.state();
+    assert_eq!(found(state, "key 00002", "key 00005", false, 9), ["key 00002", "key 00003", "key 00004"]);
+    assert_eq!(found(state, "key 00002", "key 00005", true, 2), ["key 00004", "key 00003"]);
+    assert_eq!(found(state, "key 000021", "key 000029", true, 9), [""; 0], "between two keys");
+    assert_eq!(found(state, "key 00005", "key 00002", true, 9), [""; 0], "no range");
+    assert_eq!(found(state, "", "zzz", true, 1), ["key 00009"], "nothing but the state's pairs");
+    state.view(|view| {
+        fill(state, 10, 12);
+        state.write(&[remove_range(b"key 00000", b"key 00005")], b"later", None).expect("written");
+        assert_eq!(view.get(b"key 00003").expect("readable"), Some(vec![3; 100]));
+        assert_eq!(view.get(b"key 00011").expect("readable"), None);
+        let mut count = 0;
+        let visit = |_: &[u8], _: &[u8]| {
+            count += 1;
+            ControlFlow::Continue(())
+        };
+        view.forwards(b"", b"zzz", visit).expect("readable");
+        assert_eq!(count, 10);
+    });
+    assert_eq!(keys(state).len(), 7);
+}
+
+#[test]
+fn loading_leaves_a_range_out() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = open(directory.path());
+    fill(data.state(), 0, 10);
+    let loaded = |from: &str, to: &str| {
+        let mut loaded = Vec::new();
+        let visit = |key: &[u8], _: &[u8]| {
+            loaded.push(key[8] - b'0');
+            Ok(())
+        };
+        data.state().load((from.as_bytes(), to.as_bytes()), visit).expect("readable");
+        loaded
+    };
+    assert_eq!(loaded("key 00002", "key 00008"), [0, 1, 8, 9]);
+    assert_eq!(loaded("a", "b"), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(loaded("a", "z"), [0; 0]);
 }

@@ -135,8 +135,10 @@ impl Cluster {
         let (api, http) = (free_port(), free_port());
         let file = format!(
             "data_dir = \"data\"\n[node]\nname = \"node-{position}\"\n{section}[peers]\nlisten = \"127.0.0.1:{peers}\"\nplaintext = true\n\
-             [api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\ninterpreter = \"{}\"\n",
-            places::interpreter().display()
+             [api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\ninterpreter = \"{}\"\n\
+             [sandbox]\nwritable = [\"{}\"]\n",
+            places::interpreter().display(),
+            places::projects().display()
         );
         std::fs::write(directory.join("dspex.toml"), file).expect("written");
         self.nodes.push(ClusterNode { position, api, http, peers, directory, ca: None, running: None });

@@ -42,6 +42,16 @@ pub fn checkout() -> &'static Path {
     &CHECKOUT
 }
 
+/// Where the projects of all suites lie. Programs of a cluster may write there: some count how often they are executed.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn projects() -> PathBuf {
+    let path = env::temp_dir().join(format!("dspex-projects-{}", rustix::process::geteuid().as_raw()));
+    std::fs::create_dir_all(&path).expect("a directory");
+    path
+}
+
 /// This process is `TARGET/release/deps/SUITE-HASH`.
 fn built_program() -> PathBuf {
     let own = env::current_exe().unwrap_or_default();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::executions::Executions;
+use crate::places;
 
 /// The file in which programs of these suites count their executions.
 const EXECUTIONS_FILE: &str = "executions.log";
@@ -34,7 +35,8 @@ impl Project {
     /// # Panics
     /// When no directory can be made.
     pub fn empty() -> Self {
-        Self { directory: tempfile::Builder::new().prefix("dspex-project-").tempdir().expect("a temporary directory") }
+        let directory = tempfile::Builder::new().prefix("dspex-project-").tempdir_in(places::projects());
+        Self { directory: directory.expect("a temporary directory") }
     }
 
     /// One with `program.py`: the text given, after imports and `count(n)`.

@@ -17,7 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Tests of consensus: they know what lies beneath it, and nobody knows them.
     ("dspex-simulation", &["dspex-model", "dspex-simulation-runtime"]),
     ("dspex-simulation-runtime", &[]),
-    ("dspex-python", &["dspex-model", "dspex-telemetry"]),
+    ("dspex-python", &["dspex-model", "dspex-sandbox", "dspex-telemetry"]),
+    ("dspex-sandbox", &[]),
     (
         "dspex-actors",
         &["dspex-bundle", "dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"],
@@ -34,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "dspex-storage",
             "dspex-consensus",
             "dspex-python",
+            "dspex-sandbox",
             "dspex-actors",
             "dspex-api",
             "dspex-cli",
@@ -57,6 +59,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("rustls", &["dspex-transport", "dspex-tests"]),
     ("tokio-rustls", &["dspex-transport", "dspex-tests"]),
     ("rcgen", &["dspex-transport", "dspex-tests"]),
+    // Unicode's tables, for names.
+    ("icu_normalizer", &["dspex-model"]),
+    ("icu_properties", &["dspex-model"]),
     ("parquet", &["dspex-cli"]),
     ("ignore", &["dspex-cli"]),
     ("memchr", &["dspex-bundle"]),
@@ -73,6 +78,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["dspex-telemetry"]),
     ("axum", &["dspex"]),
     ("toml", &["dspex"]),
+    // The only room with unsafe code calls the kernel by it.
+    ("libc", &["dspex-sandbox"]),
     ("metrics", &["dspex-telemetry"]),
     ("metrics-exporter-prometheus", &["dspex-telemetry"]),
 ];

@@ -24,6 +24,28 @@ pub struct CallRequest {
     pub traceparent: Option<String>,
     /// The session that it is executed in.
     pub session: Option<CallSession>,
+    /// A program of the store that its arguments name.
+    pub program: Option<CallProgram>,
+}
+
+/// What a worker is told when it asks for this name.
+#[derive(Clone, Debug)]
+pub struct CallProgram {
+    /// Never of two programs, nor of two versions.
+    pub name: String,
+    /// What it is made of, JSON text.
+    pub body: Bytes,
+}
+
+/// Where a call was and how long, whether or not it has an answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallTiming {
+    /// The last worker that had it; empty: none.
+    pub(crate) worker: String,
+    /// How long it waited for that.
+    pub(crate) queued: Duration,
+    /// How long it took there.
+    pub(crate) executed: Duration,
 }
 
 /// The answer to a call.
@@ -102,8 +124,27 @@ pub enum CallError {
     #[error("{0}")]
     UnknownCommand(String),
     /// It names something that nobody defined.
-    #[error("there is no {0} in this pool: create it first (create_program)")]
+    #[error("there is no {0} in this pool, and none is stored: create it first (create_program, `dspex program put`)")]
     NotDefined(String),
+    /// They do not fit the signature of a program of the store.
+    #[error("the program {program:?} is called {why}")]
+    Inputs {
+        /// Its name.
+        program: String,
+        /// All that is wrong.
+        why: String,
+    },
+    /// What a program of the store is made of cannot be had now.
+    #[error("the program {program:?} cannot be executed now: {why}")]
+    ProgramMissing {
+        /// Its name.
+        program: String,
+        /// Why.
+        why: String,
+    },
+    /// The log could not be read.
+    #[error("{0}")]
+    Read(std::sync::Arc<dspex_consensus::ReadError>),
     /// As many names as the pool holds.
     #[error("the pool holds {0} definitions, no more: use the same ids again, or restart the node to begin anew")]
     TooManyDefinitions(usize),

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use dspex_python::protocol::{Call, Define, Outcome, Reply, SessionChanges};
 use ractor::ActorRef;
 
-use super::call::{CallError, CallReply};
+use super::call::{CallError, CallReply, CallTiming};
 use super::members::Member;
 use super::plan::{Assignment, CallId, Cause, Plan, Terms, Took, Verdict, WorkerKey};
 use super::window::{Counts, Window};
@@ -53,6 +53,8 @@ type Given = (Bytes, Option<SessionChanges>);
 
 struct Held {
     pending: Pending,
+    /// The worker that has it, where somebody wants to know.
+    worker: String,
     command: u32,
     queue_limit: Duration,
     assigned: Option<Instant>,
@@ -130,7 +132,8 @@ impl Service {
         let id = self.next_call;
         self.next_call += 1;
         self.plan.enqueue(id, terms);
-        self.calls.insert(id, Held { pending, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
+        let worker = String::new();
+        self.calls.insert(id, Held { pending, worker, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
         if !self.has_staying_workers() {
             self.start_for_a_call(id).await;
         }
@@ -162,13 +165,16 @@ impl Service {
         }
         for (key, assignments) in orders {
             self.meter.checked_out(assignments.len());
-            let calls = assignments.iter().filter_map(|one| self.order(*one)).collect();
+            let calls = assignments.iter().filter_map(|one| self.order(key, *one)).collect();
             self.send(key, WorkerMessage::Calls(calls));
         }
     }
 
-    fn order(&mut self, Assignment { call, attempt }: Assignment) -> Option<Call> {
+    fn order(&mut self, key: WorkerKey, Assignment { call, attempt }: Assignment) -> Option<Call> {
         let held = self.calls.get_mut(&call)?;
+        if held.pending.timing.is_some() {
+            held.worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
+        }
         held.assigned = Some(Instant::now());
         held.attempt = attempt;
         Some(held.order(call))
@@ -238,14 +244,17 @@ impl Service {
         if !self.plan.is_held(key, id) {
             return None;
         }
-        let Some(body) = self.definitions.get(name) else { return Some(CallError::NotDefined(name.to_owned())) };
         let held = self.calls.get_mut(&id)?;
+        let own = held.pending.request.program.as_ref().filter(|program| program.name == name);
+        let Some(body) = own.map(|program| &program.body).or_else(|| self.definitions.get(name)) else {
+            return Some(CallError::NotDefined(name.to_owned()));
+        };
+        let define = Define { name: name.to_owned(), body: Some(body.clone()) };
         held.needs += 1;
         if held.needs > NEEDS_MAX {
             return Some(CallError::NotDefined(name.to_owned()));
         }
         let call = held.order(id);
-        let define = Define { name: name.to_owned(), body: Some(body.clone()) };
         self.send(key, WorkerMessage::Define(define));
         self.send(key, WorkerMessage::Calls(vec![call]));
         None
@@ -280,16 +289,16 @@ impl Service {
             attempt: held.attempt,
             changes,
         });
-        self.conclude(held, reply);
+        self.conclude(held, reply, Some(executed));
     }
 
     pub(super) fn fail(&mut self, id: CallId, error: CallError) {
         if let Some(held) = self.calls.remove(&id) {
-            self.conclude(held, Err(error));
+            self.conclude(held, Err(error), None);
         }
     }
 
-    fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>) {
+    fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>, executed: Option<Duration>) {
         let late = matches!(reply, Err(CallError::QueueTimeout { .. }));
         // A typing error says nothing about the pool.
         let mistyped = matches!(reply, Err(CallError::UnknownCommand(_)));
@@ -306,6 +315,11 @@ impl Service {
         let queued =
             held.assigned.map_or_else(|| since.elapsed(), |assigned| assigned.saturating_duration_since(since));
         self.meter.ended(reply.as_ref().err(), queued, since.elapsed());
+        if let Some(timing) = &held.pending.timing {
+            let executed = executed.or_else(|| Some(held.assigned?.elapsed())).unwrap_or_default();
+            // Nobody else sets it.
+            let _ = timing.set(CallTiming { worker: held.worker, queued, executed });
+        }
         // The caller may have gone away.
         let _ = held.pending.reply.send(reply);
     }

@@ -47,6 +47,39 @@ impl FromStr for PoolClass {
     }
 }
 
+/// Which calls are executions that the log keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedCalls {
+    /// None.
+    None,
+    /// Those of programs: of the command `execute_program`.
+    Programs,
+    /// All but `ping`.
+    All,
+}
+
+impl RecordedCalls {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::None, Self::Programs, Self::All];
+
+    /// Its name for people and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Programs => "programs",
+            Self::All => "all",
+        }
+    }
+
+    pub(super) fn covers(self, command: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::Programs => command == "execute_program",
+            Self::All => command != "ping",
+        }
+    }
+}
+
 /// What can be set for a class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
@@ -74,6 +107,8 @@ pub struct PoolSettings {
     pub idle_timeout: Option<Duration>,
     /// Start the workers with the node, not with the first call.
     pub eager: bool,
+    /// Which calls are recorded as executions.
+    pub record: RecordedCalls,
     /// Its Python, where that is not the caller's.
     pub python: Option<PathBuf>,
     /// Where its workers start, where that is not the caller's directory.
@@ -97,6 +132,7 @@ impl PoolSettings {
             memory_limit: None,
             idle_timeout: Some(Duration::from_secs(300)),
             eager: false,
+            record: RecordedCalls::Programs,
             python: None,
             directory: None,
         };
@@ -113,5 +149,20 @@ impl PoolSettings {
                 Self { workers: cpus.min(8), threads: 8, execution_timeout: Duration::from_secs(120), ..general }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_default_calls_of_programs_are_recorded() {
+        let covered = |calls: RecordedCalls| ["execute_program", "tools.py:add", "ping"].map(|name| calls.covers(name));
+        for class in PoolClass::ALL {
+            assert_eq!(covered(PoolSettings::default_of(class, 2).record), [true, false, false]);
+        }
+        assert_eq!(covered(RecordedCalls::All), [true, true, false]);
+        assert_eq!(covered(RecordedCalls::None), [false; 3]);
     }
 }

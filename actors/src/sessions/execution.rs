@@ -11,24 +11,28 @@ use dspex_python::protocol::{CallSession, SessionChanges};
 
 use super::{AtHome, ExecuteError, ExecuteRequest, Executed};
 use crate::context::NodeContext;
-use crate::pool::{CallReply, Pool};
+use crate::executions::CalledBy;
+use crate::pool::{CallReply, CallRequest, Pool};
 use crate::proposing::{By, propose};
+use crate::stored::{Named, Stored};
 
 /// A session as it stands when it is executed in.
 #[derive(Debug)]
 pub(super) struct Prepared {
     epoch: u64,
     session: CallSession,
+    program: Option<(Named, Stored)>,
 }
 
 /// Reads the session as everybody sees it. `Err`: there is nothing to execute, and this is the answer.
 pub(super) async fn prepare(context: &Arc<NodeContext>, request: &ExecuteRequest) -> Result<Prepared, AtHome> {
     let own = context.parts.node;
-    let read = context.parts.consensus.read(|state| found(state, own, request)).await;
+    let named = Named::of(&request.call).await;
+    let read = context.parts.consensus.read(|state| found(state, own, request, named)).await;
     read.unwrap_or_else(|error| Err(failed(ExecuteError::Read(error))))
 }
 
-fn found(state: &State, own: NodeId, request: &ExecuteRequest) -> Result<Prepared, AtHome> {
+fn found(state: &State, own: NodeId, request: &ExecuteRequest, named: Option<Named>) -> Result<Prepared, AtHome> {
     if let Some((outcome, result)) = state.executed(request.request) {
         return Err(repeated(own, outcome, result));
     }
@@ -39,7 +43,8 @@ fn found(state: &State, own: NodeId, request: &ExecuteRequest) -> Result<Prepare
         Some(home) if home.node == own => {
             let data = session.data().map(as_json).unwrap_or_else(|| Bytes::from_static(b"{}"));
             let session = CallSession { id: request.session.to_string(), version: session.info.version, data };
-            Ok(Prepared { epoch: home.epoch, session })
+            let program = named.and_then(|named| Some((named.clone(), named.find(state, Some(&request.session))?)));
+            Ok(Prepared { epoch: home.epoch, session, program })
         }
         Some(home) => Err(AtHome::Moved(home)),
         // Made anew under the same name: whoever asked finds it without a home.
@@ -75,11 +80,19 @@ pub(super) async fn execute(
     request: ExecuteRequest,
     prepared: Prepared,
 ) -> AtHome {
-    let Prepared { epoch, session } = prepared;
+    let Prepared { epoch, session, program } = prepared;
     let version = session.version;
-    let mut call = request.call.clone();
-    call.session = Some(session);
-    let reply = match pool.call(call).await {
+    let call = CallRequest { session: Some(session), ..request.call.clone() };
+    let call = match program {
+        None => call,
+        Some((named, stored)) => match named.complete(context, stored, call).await {
+            Ok(call) => call,
+            Err(error) => return failed(ExecuteError::Call(error)),
+        },
+    };
+    // What is executed is recorded as it went, also where the log refuses what it has changed.
+    let by = CalledBy { actor: request.actor.clone(), session: Some(request.session.clone()) };
+    let reply = match pool.begin_recorded(call, by).await.await {
         Ok(reply) => reply,
         Err(error) => return failed(ExecuteError::Call(error)),
     };

@@ -1,6 +1,7 @@
 //! What a cluster under test is made of: as much as its scenarios need, and no more than this machine can have.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::fault::{Disk, clock, network, power_cut};
 
@@ -12,7 +13,7 @@ const DISK_MEGABYTES: u32 = 256;
 pub struct Program {
     /// `dspex`.
     pub path: PathBuf,
-    /// Nodes want one named; no scenario starts it.
+    /// The nodes'. Where code is called, it is started and has to have DSPy.
     pub interpreter: PathBuf,
 }
 
@@ -56,8 +57,30 @@ impl Need {
 }
 
 impl Program {
-    /// A program, with the interpreter beside it or that of the system.
-    pub fn beside(path: &Path) -> Self {
+    /// A program with this interpreter, else with the one beside it or that of the system.
+    pub fn with(path: &Path, interpreter: Option<&Path>) -> Self {
+        match interpreter {
+            Some(interpreter) => Self { path: path.to_owned(), interpreter: interpreter.to_owned() },
+            None => Self::beside(path),
+        }
+    }
+
+    /// Why its nodes cannot be called for Python code.
+    ///
+    /// # Errors
+    /// When the interpreter cannot be started, or has no DSPy.
+    pub fn probe_calls(&self) -> Result<(), String> {
+        let shown = self.interpreter.display();
+        // Not imported: that takes seconds.
+        let look = "import importlib.util as u, sys; sys.exit(u.find_spec('dspy') is None)";
+        match Command::new(&self.interpreter).args(["-c", look]).output() {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(_) => Err(format!("{shown} has no DSPy")),
+            Err(error) => Err(format!("{shown} cannot be started: {error}")),
+        }
+    }
+
+    fn beside(path: &Path) -> Self {
         let beside = path.with_file_name("python");
         let interpreter = if beside.exists() { beside } else { PathBuf::from("/usr/bin/python3") };
         Self { path: path.to_owned(), interpreter }

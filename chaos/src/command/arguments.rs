@@ -29,7 +29,7 @@ pub enum Verb {
     /// The scenarios, and which of them this machine cannot play
     List,
     /// Play a scenario, at a cluster that is made for it or at one of yours
-    Run(Run),
+    Run(Box<Run>),
     /// Play all scenarios in rounds, until 200 kills, 100 power cuts and 200,000 operations are done or the time is over
     Soak(Soak),
     /// Check a history that was kept, with the promises that a history alone shows
@@ -65,6 +65,9 @@ pub struct Run {
     /// The program whose nodes are broken
     #[arg(long, value_name = "PATH", default_value = "dspex", conflicts_with = "against")]
     pub program: PathBuf,
+    /// The interpreter of the nodes, for scenarios that call code in sessions [default: the one beside the program]
+    #[arg(long, value_name = "PATH", conflicts_with = "against")]
+    pub python: Option<PathBuf>,
     /// How many nodes are started
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=7), conflicts_with = "against")]
     pub nodes: u64,
@@ -83,6 +86,9 @@ pub struct Run {
     /// What ends it and brings the node back
     #[arg(long, value_name = "COMMAND", requires = "against")]
     pub end: Option<String>,
+    /// What your nodes can be called for in sessions: it puts its argument `value` into the session's data as `value`
+    #[arg(long, value_name = "MODULE:NAME", requires = "against")]
+    pub call: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -90,6 +96,9 @@ pub struct Soak {
     /// The program whose nodes are broken
     #[arg(long, value_name = "PATH", default_value = "dspex")]
     pub program: PathBuf,
+    /// The interpreter of the nodes, for scenarios that call code in sessions [default: the one beside the program]
+    #[arg(long, value_name = "PATH")]
+    pub python: Option<PathBuf>,
     /// No round begins after so many minutes; the same command goes on later
     #[arg(long, default_value_t = 120)]
     pub minutes: u64,

@@ -20,7 +20,8 @@ pub fn run(run: &Run) -> Result<bool, String> {
 
 fn at_our_own(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     scenario.probe().map_err(|why| format!("{} cannot be played here: {why}", scenario.name))?;
-    let program = Program::beside(&found(&run.program)?);
+    let program = Program::with(&found(&run.program)?, run.python.as_deref());
+    can_be_called(scenario, &program)?;
     let nodes = usize::try_from(run.nodes).unwrap_or(3);
     let layout = Layout::plain(program, nodes).with(scenario.needs);
     let mut cluster = Cluster::start(layout).map_err(|error| error.to_string())?;
@@ -33,6 +34,12 @@ fn at_our_own(run: &Run, scenario: &Scenario) -> Result<bool, String> {
 
 fn at_an_operators(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     let token_file = run.token_file.clone().ok_or("--token-file is missing")?;
+    if scenario.calls && run.call.is_none() {
+        return Err(format!(
+            "{} calls code in sessions: name what your nodes can be called for with --call",
+            scenario.name
+        ));
+    }
     let door = |text: &String| {
         let address: dspex_api::Address = text.parse()?;
         let name = text.trim_start_matches("https://").trim_start_matches("http://");
@@ -40,7 +47,7 @@ fn at_an_operators(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     };
     let doors = run.against.iter().map(door).collect::<Result<Vec<_>, String>>()?;
     let target = Target::new(doors).map_err(|error| error.to_string())?;
-    let hooks = Hooks { begin: run.begin.clone(), end: run.end.clone() };
+    let hooks = Hooks { begin: run.begin.clone(), end: run.end.clone(), call: run.call.clone() };
     rounds(run, scenario, &mut OperatorsCluster::new(target, hooks))
 }
 
@@ -72,6 +79,15 @@ fn keep(run: &Run, report: &Report) -> Result<(), String> {
     report.keep_history(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     say(&format!("the history is kept in {}", path.display()));
     Ok(())
+}
+
+/// Why the nodes of a program cannot be called as a scenario does.
+pub(super) fn can_be_called(scenario: &Scenario, program: &Program) -> Result<(), String> {
+    if !scenario.calls {
+        return Ok(());
+    }
+    let why = program.probe_calls();
+    why.map_err(|why| format!("{} cannot be played: {why}; --python names another interpreter", scenario.name))
 }
 
 fn seed() -> u64 {

@@ -50,8 +50,8 @@ pub fn run(soak: &Soak) -> Result<bool, String> {
     fs::create_dir_all(&soak.into).map_err(|error| format!("{}: {error}", soak.into.display()))?;
     let file = soak.into.join("rounds.jsonl");
     let mut done = Done::read(&file)?;
-    let program = Program::beside(&single::found(&soak.program)?);
-    let possible: Vec<&Scenario> = scenario::ALL.iter().filter(|scenario| is_possible(scenario)).collect();
+    let program = Program::with(&single::found(&soak.program)?, soak.python.as_deref());
+    let possible: Vec<&Scenario> = scenario::ALL.iter().filter(|scenario| is_possible(scenario, &program)).collect();
     while !done.is_enough(&possible) && begun.elapsed() < limit {
         let number = done.0.len();
         let seed = soak.seed.wrapping_add(number as u64);
@@ -68,8 +68,8 @@ pub fn run(soak: &Soak) -> Result<bool, String> {
     Ok(done.0.iter().all(|round| round.green))
 }
 
-fn is_possible(scenario: &Scenario) -> bool {
-    let probe = scenario.probe();
+fn is_possible(scenario: &Scenario, program: &Program) -> bool {
+    let probe = scenario.probe().and_then(|()| single::can_be_called(scenario, program));
     if let Err(why) = &probe {
         say(&format!("skipped: {}: {why}", scenario.name));
     }

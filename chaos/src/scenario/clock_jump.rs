@@ -10,6 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "the wall clock of a node leaps forward or back, by seconds to an hour",
     needs: &[Need::Clocks],
     least: 3,
+    calls: false,
     draw,
 };
 

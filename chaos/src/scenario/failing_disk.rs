@@ -10,6 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "EIO at one node: it ends, says why, and the others go on",
     needs: &[Need::Disks],
     least: 1,
+    calls: false,
     draw,
 };
 

@@ -9,6 +9,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "a byte of a stored value is flipped: the node refuses to start and says why, the others go on",
     needs: &[],
     least: 1,
+    calls: false,
     draw,
 };
 

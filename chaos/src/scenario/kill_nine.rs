@@ -5,7 +5,7 @@ use crate::control::Chance;
 use crate::schedule::Fault;
 
 pub(super) const SCENARIO: Scenario =
-    Scenario { name: "kill-nine", says: "kill -9 of one, two and all nodes", needs: &[], least: 3, draw };
+    Scenario { name: "kill-nine", says: "kill -9 of one, two and all nodes", needs: &[], least: 3, calls: false, draw };
 
 fn draw(chance: &mut Chance, nodes: usize) -> Fault {
     Fault::Kill(one_two_or_all(chance, nodes))

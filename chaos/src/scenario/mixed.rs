@@ -12,6 +12,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "all of them, by chance",
     needs: &[Need::Networks, Need::Disks, Need::Clocks],
     least: 5,
+    calls: false,
     draw,
 };
 

@@ -10,6 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "halves that do not reach each other, ways that are open in one direction, a leader that is cut off",
     needs: &[Need::Networks],
     least: 4,
+    calls: false,
     draw,
 };
 

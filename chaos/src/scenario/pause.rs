@@ -9,6 +9,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "SIGSTOP of one, two and all nodes: they wake up behind, still holding what they held",
     needs: &[],
     least: 3,
+    calls: false,
     draw,
 };
 

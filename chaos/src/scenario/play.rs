@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use super::report::Report;
 use super::{SETTLE_LIMIT, Scenario};
 use crate::promise::goes_on::Span;
-use crate::promise::{answers_again, goes_on, memory_is_bounded, no_defects, of_history, states_are_equal};
+use crate::promise::{
+    answers_again, calls_are_answered, goes_on, lifetimes_hold, memory_is_bounded, no_defects, of_history,
+    states_are_equal,
+};
 use crate::schedule::{Schedule, Step};
 use crate::stage::{Landed, Stage};
 use crate::stopwatch::Stopwatch;
@@ -54,13 +57,19 @@ pub fn play(scenario: &Scenario, stage: &mut dyn Stage, options: &Options) -> Re
     let stopwatch = Stopwatch::start();
     let nodes = stage.target().doors().len();
     let schedule = Schedule::draw(options.seed, nodes, options.length, scenario.least, scenario.draw);
-    let clients = options.traffic.start(&stage.target().clone(), stopwatch);
+    let command = if scenario.calls { stage.command() } else { None };
+    let traffic = Traffic { command, ..options.traffic.clone() };
+    let clients = traffic.start(&stage.target().clone(), stopwatch);
     sleep(PEACE);
     let played = run(&schedule, stage, stopwatch);
     let mut findings = vec![answers_again::check(stage.target(), SETTLE_LIMIT)];
     sleep(PEACE);
     let recording = clients.stop(FINAL_READS);
     findings.extend(of_history(&recording));
+    if scenario.calls {
+        findings.push(calls_are_answered::check(&recording));
+        findings.push(lifetimes_hold::check(&recording.lifetimes, recording.ended_ns));
+    }
     findings.push(goes_on::check(&recording.history, &played.spans, nodes));
     findings.push(states_are_equal::check(stage.target()));
     if let Some(cluster) = stage.own() {

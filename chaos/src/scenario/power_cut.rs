@@ -10,6 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     says: "what was not synced is gone, on one, two and all nodes at once",
     needs: &[Need::Disks],
     least: 3,
+    calls: false,
     draw,
 };
 

@@ -19,6 +19,8 @@ pub struct Hooks {
     pub begin: Option<String>,
     /// Ends it, and brings the node back.
     pub end: Option<String>,
+    /// What can be called in sessions: it puts its argument `value` into the session's data.
+    pub call: Option<String>,
 }
 
 /// A cluster of an operator's.
@@ -70,6 +72,10 @@ impl Stage for OperatorsCluster {
             self.run(self.hooks.end.as_ref(), fault)?;
         }
         Ok(Vec::new())
+    }
+
+    fn command(&self) -> Option<String> {
+        self.hooks.call.clone()
     }
 
     fn own(&mut self) -> Option<&mut Cluster> {

@@ -155,6 +155,10 @@ impl Stage for OwnCluster<'_> {
         Ok(Vec::new())
     }
 
+    fn command(&self) -> Option<String> {
+        Some(self.cluster.put_command())
+    }
+
     fn own(&mut self) -> Option<&mut Cluster> {
         Some(self.cluster)
     }

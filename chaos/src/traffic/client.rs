@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use dspex_api::ApiError;
 use dspex_api::v1::{
-    CreateSessionRequest, DeleteSessionRequest, Freshness, GetSessionRequest, RequestId, Session, UpdateSessionRequest,
+    CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, Freshness, GetSessionRequest, RequestId,
+    Session, UpdateSessionRequest,
 };
 use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::answer::{Said, ended, judge};
-use super::{Shared, plan};
+use super::{Shared, call, plan};
 use crate::control::Chance;
 use crate::target::{Target, limits};
 use crate::{Action, Operation, Outcome};
@@ -27,13 +28,24 @@ const DELETING: usize = 4;
 /// Between two sendings of a request.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Every so manyth key, from the second on, has sessions that code is called in.
+const CALLING: usize = 4;
+
+/// How an operation is sent, each time the same.
+enum Way {
+    /// By a request of the store.
+    Plain { request: RequestId, ttl_ms: Option<u64> },
+    /// By code that is called in the session.
+    Call(Box<ExecuteSessionRequest>),
+}
+
 /// A client with its connections and what it knows.
 pub(super) struct Client {
     number: u64,
     id: Uuid,
     chance: Chance,
     target: Target,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// The node that it asks next.
     node: usize,
     connections: Vec<Option<dspex_api::Client>>,
@@ -43,6 +55,7 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// A client.
     pub(super) fn new(number: u64, target: Target, shared: Arc<Shared>) -> Self {
         let nodes = target.doors().len();
         let mut chance = Chance::new(shared.traffic.seed ^ (number + 1).wrapping_mul(0x9e37_79b9));
@@ -59,6 +72,10 @@ impl Client {
             known: BTreeMap::new(),
             written: 0,
         }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Works until it is told to stop.
@@ -82,7 +99,11 @@ impl Client {
         self.written += 1;
         let value = format!("{}-{}", self.number, self.written);
         let action = plan::next(&mut self.chance, known, slot % DELETING == 0, value);
-        let (operation, version) = self.perform(key, action).await;
+        let calling = self.shared.traffic.command.is_some() && slot % CALLING == 1 && self.chance.percent(50);
+        let (operation, version) = match action {
+            Action::Update { value, .. } if calling => self.perform_by_call(key, value).await,
+            action => self.perform(key, action, None).await,
+        };
         self.known.insert(slot, (number, version.unwrap_or(known)));
         self.shared.record(operation);
     }
@@ -94,7 +115,7 @@ impl Client {
         for key in keys {
             self.move_on();
             loop {
-                let (operation, version) = self.perform(key.clone(), Action::Get).await;
+                let (operation, version) = self.perform(key.clone(), Action::Get, None).await;
                 if version.is_some() {
                     self.shared.record(operation);
                     break;
@@ -109,10 +130,38 @@ impl Client {
     }
 
     /// The operation, and what it says of where the session stands, where it says something.
-    async fn perform(&mut self, key: String, action: Action) -> (Operation, Option<Option<u64>>) {
-        let request = RequestId { client: self.id.to_string(), request: Uuid::now_v7().to_string() };
+    /// `ttl_ms` is for what it creates.
+    pub(super) async fn perform(
+        &mut self,
+        key: String,
+        action: Action,
+        ttl_ms: Option<u64>,
+    ) -> (Operation, Option<Option<u64>>) {
+        let end = Instant::now() + self.shared.traffic.operation;
+        let way = Way::Plain { request: self.request(), ttl_ms };
         let invoked_ns = self.shared.stopwatch.now_ns();
-        let outcome = self.until_known(&key, &action, &request).await;
+        let outcome = self.until_known(&key, &action, end, &way).await;
+        self.done(key, action, invoked_ns, outcome)
+    }
+
+    async fn perform_by_call(&mut self, key: String, value: String) -> (Operation, Option<Option<u64>>) {
+        let end = Instant::now() + call::LIMIT;
+        let command = self.shared.traffic.command.clone().unwrap_or_default();
+        let way = Way::Call(Box::new(call::request(self.request(), &key, &command, &value)));
+        let action = Action::Update { expected_version: None, value };
+        let invoked_ns = self.shared.stopwatch.now_ns();
+        let outcome = self.until_known(&key, &action, end, &way).await;
+        if matches!(outcome, Outcome::Written { .. }) {
+            self.shared.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        self.done(key, action, invoked_ns, outcome)
+    }
+
+    fn request(&self) -> RequestId {
+        RequestId { client: self.id.to_string(), request: Uuid::now_v7().to_string() }
+    }
+
+    fn done(&self, key: String, action: Action, invoked_ns: u64, outcome: Outcome) -> (Operation, Option<Option<u64>>) {
         let completed_ns = self.shared.stopwatch.now_ns();
         let operation = Operation { client: self.number, key, action, invoked_ns, completed_ns, outcome };
         let version = match &operation.outcome {
@@ -122,11 +171,11 @@ impl Client {
         (operation, version)
     }
 
-    async fn until_known(&mut self, key: &str, action: &Action, request: &RequestId) -> Outcome {
-        let end = Instant::now() + self.shared.traffic.operation;
+    /// Sends it one way until that is answered, or its time is over.
+    async fn until_known(&mut self, key: &str, action: &Action, end: Instant, way: &Way) -> Outcome {
         let mut may_be_executed = false;
         loop {
-            let told = match self.send(key, action, request).await {
+            let told = match self.send(key, action, way).await {
                 Said::Answer(outcome) => return outcome,
                 Said::Refused(told) => return ended(may_be_executed, told),
                 Said::NotExecuted(told) => told,
@@ -143,18 +192,22 @@ impl Client {
         }
     }
 
-    fn move_on(&mut self) {
+    pub(super) fn move_on(&mut self) {
         self.node = (self.node + 1) % self.connections.len();
     }
 
-    async fn send(&mut self, key: &str, action: &Action, request: &RequestId) -> Said {
+    async fn send(&mut self, key: &str, action: &Action, way: &Way) -> Said {
         let node = self.node;
         let client = match self.connection(node).await {
             Ok(client) => client,
             // Nothing has been sent.
             Err(error) => return Said::NotExecuted(error.to_string()),
         };
-        match ask(&client, key, action, request, self.shared.traffic.linearizable).await {
+        let answer = match way {
+            Way::Plain { request, ttl_ms } => ask(&client, key, action, request, *ttl_ms).await,
+            Way::Call(call) => call::execute(&client, call.as_ref().clone()).await,
+        };
+        match answer {
             Ok(outcome) => Said::Answer(outcome),
             Err(error) => {
                 let said = judge(action, &error);
@@ -183,18 +236,17 @@ async fn ask(
     key: &str,
     action: &Action,
     request: &RequestId,
-    linearizable: bool,
+    ttl_ms: Option<u64>,
 ) -> Result<Outcome, ApiError> {
     let (request_id, session_id) = (Some(request.clone()), key.to_owned());
     match action {
         Action::Get => {
-            let freshness = if linearizable { Freshness::Linearizable } else { Freshness::Stale };
-            let get = GetSessionRequest { session_id, freshness: freshness.into(), version: None };
+            let get = GetSessionRequest { session_id, freshness: Freshness::Linearizable.into(), version: None };
             client.session(get).await.map(|session| found(&session))
         }
         Action::Create { value } => {
             let data = [(NAME.to_owned(), json(value))].into();
-            let create = CreateSessionRequest { request_id, session_id, data, ttl_ms: None };
+            let create = CreateSessionRequest { request_id, session_id, data, ttl_ms };
             client.create_session(create).await.map(|written| Outcome::Written { version: written.version })
         }
         Action::Update { expected_version, value } => {

@@ -3,5 +3,6 @@
 mod controls;
 mod every_kind;
 mod places;
+mod sessions;
 #[path = "../faults/skip.rs"]
 mod skip;

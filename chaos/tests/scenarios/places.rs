@@ -2,6 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use dspex_chaos::cluster::Program;
 
@@ -13,7 +14,18 @@ pub fn program() -> Program {
         "there is no program {}: `cargo build --release --workspace` makes it, DSPEX_TEST_PROGRAM names another",
         path.display()
     );
-    Program::beside(&path)
+    // As the other suites: what calls code needs one with DSPy.
+    let python = env::var_os("DSPEX_TEST_PYTHON").map_or_else(|| checkout().join(".venv/bin/python"), PathBuf::from);
+    Program::with(&path, python.is_file().then_some(python.as_path()))
+}
+
+/// Asked when the test runs: checkouts that share a target directory share the compiled tests.
+fn checkout() -> &'static Path {
+    static CHECKOUT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let chaos = env::var_os("CARGO_MANIFEST_DIR").expect("cargo and nextest tell a test where its package lies");
+        Path::new(&chaos).join("..").canonicalize().expect("the workspace is there")
+    });
+    &CHECKOUT
 }
 
 /// This process is `TARGET/release/deps/SUITE-HASH`.

@@ -38,9 +38,15 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         Command::RevokeToken { token } => ("token revoke", uuid::Uuid::from_u128(token.0).to_string()),
         Command::ForgetNode { node } => ("member forget", node.to_string()),
         Command::DeleteSession { session, .. } => ("session delete", session.to_string()),
+        Command::ClearExecutions => ("execution clear", "all".to_owned()),
         Command::Audit { action, subject } => (action.as_str(), subject.clone()),
+        Command::PutProgram(put) => ("program put", put.key.to_string()),
+        Command::SetProgramStatus { key, status, .. } => ("program status", format!("{key}: {}", status.name())),
+        Command::DeleteProgram { key, .. } => ("program delete", key.to_string()),
+        Command::DeleteVariable { name, .. } => ("variable delete", name.to_string()),
         Command::Tick
         | Command::RecordResults { .. }
+        | Command::RecordExecutions { .. }
         | Command::FailRun { .. }
         | Command::InterruptRuns { .. }
         | Command::NameCluster { .. }
@@ -48,7 +54,10 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         | Command::CreateSession { .. }
         | Command::UpdateSession { .. }
         | Command::HouseSession { .. }
-        | Command::WriteExecuted(_) => return None,
+        | Command::WriteExecuted(_)
+        // Who wrote them stands with them.
+        | Command::RecordOptimization(_)
+        | Command::SetVariable { .. } => return None,
     };
     let refusal = match outcome {
         Outcome::Rejected(rejection) => Some(cut(&rejection.to_string())),

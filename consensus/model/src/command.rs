@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, NodeId, NodeInfo, RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, Shipped, TokenId,
+    Digest, Execution, Name, NodeId, NodeInfo, OptimizationId, ProgramDefinition, ProgramId, ProgramKey, ProgramStatus,
+    RecordedResult, Role, RunId, RunSpec, SessionChange, SessionId, Shipped, Signature, TokenId,
 };
 
 /// An intent; becomes an entry of the log as part of a [`crate::Proposal`].
@@ -128,6 +129,49 @@ pub enum Command {
     },
     /// What an execution at a session's home made of the session, with its result.
     WriteExecuted(Box<ExecutedWrite>),
+    /// Executions that have ended. One that was reported before counts once.
+    RecordExecutions {
+        /// In the order of their numbers.
+        executions: Vec<Execution>,
+    },
+    /// Removes all executions that are kept.
+    ClearExecutions,
+    /// A program, or its next version.
+    PutProgram(Box<NewProgramVersion>),
+    /// How far a program is.
+    SetProgramStatus {
+        /// The program.
+        key: ProgramKey,
+        /// Refused when the program stands elsewhere.
+        expected_version: Option<u64>,
+        /// How far.
+        status: ProgramStatus,
+    },
+    /// Removes a program with its history.
+    DeleteProgram {
+        /// The program.
+        key: ProgramKey,
+        /// Refused when the program stands elsewhere.
+        expected_version: Option<u64>,
+    },
+    /// What an optimization of a program gave.
+    RecordOptimization(Box<NewOptimization>),
+    /// A variable of the cluster, or its next version.
+    SetVariable {
+        /// Its name.
+        name: Name,
+        /// Refused when the variable stands elsewhere; 0: when there is one.
+        expected_version: Option<u64>,
+        /// JSON.
+        value: String,
+    },
+    /// Removes a variable with its history.
+    DeleteVariable {
+        /// Its name.
+        name: Name,
+        /// Refused when the variable stands elsewhere.
+        expected_version: Option<u64>,
+    },
     /// A new run whose code was sent along.
     SubmitShippedRun {
         /// The run; without what was shipped, which has no place in its bytes.
@@ -160,6 +204,42 @@ pub struct ExecutedWrite {
     pub change: SessionChange,
     /// What the caller is told, kept as long as the request is known; `None`: it is too long for that.
     pub result: Option<Vec<u8>>,
+}
+
+/// A program's next version, or its first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewProgramVersion {
+    /// Its id if it does not exist yet.
+    pub program: ProgramId,
+    /// Under what it is found.
+    pub key: ProgramKey,
+    /// Refused when the program stands elsewhere; 0: when there is one.
+    pub expected_version: Option<u64>,
+    /// What it is made of, and its signature where that is known; `None`: as before.
+    pub definition: Option<(ProgramDefinition, Option<Signature>)>,
+    /// What becomes of its variables.
+    pub variables: SessionChange,
+    /// What its author says of it.
+    pub note: String,
+}
+
+/// The result of an optimization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewOptimization {
+    /// Its id.
+    pub id: OptimizationId,
+    /// The program.
+    pub key: ProgramKey,
+    /// The optimizer.
+    pub optimizer_type: String,
+    /// JSON of what it was given.
+    pub parameters: String,
+    /// JSON of what was measured.
+    pub performance_metrics: String,
+    /// Of the training data.
+    pub training_data: Option<Digest>,
+    /// The version that it made.
+    pub program_version: u64,
 }
 
 /// How long a session lives from now on.

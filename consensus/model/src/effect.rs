@@ -4,7 +4,7 @@
 //! alone; the others are not derived: after a lost stop results are refused, and what was not freed goes with a later sweep.
 //! So a lost effect costs time, never a result. Performing one twice is harmless.
 
-use crate::{NodeId, RunId};
+use crate::{Digest, NodeId, RunId};
 
 /// One thing to do, and who does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,5 +27,15 @@ pub enum Effect {
     FreeBlobs {
         /// The deleted run.
         run: RunId,
+    },
+    /// Every node may drop blobs that only executions before this number referred to: they are not kept any more.
+    FreeExecutions {
+        /// The first number that is kept.
+        before: u64,
+    },
+    /// Every node may drop this blob: the last version of a program that named it has gone.
+    FreeBlob {
+        /// The blob.
+        digest: Digest,
     },
 }

@@ -1,11 +1,15 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
-use crate::record::{Key, Record};
+mod programs;
+
+use crate::executions::{EXECUTION_RETENTION_MS, ExecutionSegment, ExecutionsHead, is_cold};
+use crate::record::{Change, Key, Record};
 use crate::transition::tests::spec;
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome,
-    Proposal, Rejection, RequestId, Role, RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome,
-    SessionId, SessionInfo, SessionVersion, Shipped, Token, TokenId,
+    AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, Execution, ExecutionError, ExecutionId, ExecutionStatus,
+    ExecutionValue, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal, Rejection, RequestId, Role,
+    RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
+    Shipped, State, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -58,8 +62,32 @@ fn commands() -> Vec<Command> {
             change: SessionChange { replace: false, removed: vec![text("m")], set: vec![(text("n"), text("1"))] },
             result: Some(vec![1, 2]),
         })),
+        Command::RecordExecutions { executions: vec![execution()] },
+        Command::ClearExecutions,
         Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
     ]
+}
+
+fn execution() -> Execution {
+    Execution {
+        id: ExecutionId(9),
+        program: text("qa"),
+        program_id: Some(1),
+        program_version: Some(2),
+        session: Some(session()),
+        status: ExecutionStatus::TimedOut,
+        input: ExecutionValue::Inline(text("{}")),
+        output: Some(ExecutionValue::Blob { digest: Digest::of(b"output"), bytes: 5000 }),
+        trace: None,
+        metrics: text("{}"),
+        error: Some(ExecutionError { class: text("c"), message: text("m") }),
+        duration_us: 300,
+        queued_us: 4,
+        node: NodeId(3),
+        worker: text("w"),
+        actor: Some(text("an")),
+        trace_id: Some(5),
+    }
 }
 
 fn shipped_spec() -> RunSpec {
@@ -106,6 +134,9 @@ fn records() -> Vec<Record> {
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),
         Record::SessionHome(session(), SessionHome { node: NodeId(3), epoch: 4 }),
         Record::Executed(RequestId { request: 1, client: 2 }, vec![1, 2]),
+        Record::ExecutionsHead(ExecutionsHead { next: 300, last_ms: 4, chain: Digest::of(b"chain") }),
+        Record::ExecutionSegment(257, ExecutionSegment { began_ms: 3, bytes: 300, blobs: 1, counts: [1, 2, 3, 4, 5] }),
+        Record::RecentExecutions(258, vec![ExecutionId(9), ExecutionId(10)]),
         Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
         Record::RunSpec(RunId(7), Box::new(shipped_spec())),
     ]
@@ -164,10 +195,30 @@ fn outcomes_are_pinned() {
         (Outcome::SessionWritten { version: 2, expires_ms: Some(3) }, "0105020103"),
         (Outcome::SessionHoused(SessionHome { node: NodeId(3), epoch: 4 }), "01060304"),
         (Outcome::Rejected(Rejection::SessionMoved(SessionHome { node: NodeId(3), epoch: 4 })), "0104130304"),
+        (Outcome::ExecutionsRecorded { first: 7, recorded: 2, duplicates: 1 }, "0107070201"),
     ];
     for (outcome, expected) in outcomes {
         let bytes = outcome.encode().expect("encodes");
         assert_eq!(hex(&bytes), expected, "{outcome:?}");
         assert_eq!(Outcome::decode(&bytes).expect("decodes"), outcome);
     }
+}
+
+/// What a disk gets of an execution, and what takes it away again.
+#[test]
+fn records_of_executions_are_pinned() {
+    let mut state = State::new();
+    let proposal =
+        Proposal { stamp_ms: 258, ..Proposal::internal(Command::RecordExecutions { executions: vec![execution()] }) };
+    let mut changes = state.apply(&proposal).changes;
+    let proposal = Proposal { stamp_ms: 259 + EXECUTION_RETENTION_MS, ..Proposal::internal(Command::Tick) };
+    changes.extend(state.apply(&proposal).changes);
+    let shown = changes.iter().filter_map(|change| match change {
+        Change::Put { key, value } if is_cold(key) => {
+            Some(format!("{} {}", hex(key), hex(value)).trim_end().to_owned())
+        }
+        Change::RemoveRange { from, to } => Some(format!("{}..{}", hex(from), hex(to))),
+        Change::Put { .. } | Change::Remove { .. } => None,
+    });
+    assert_eq!(shown.collect::<Vec<_>>().join("\n"), include_str!("golden/executions.txt").trim_end());
 }

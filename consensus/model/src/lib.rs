@@ -7,19 +7,27 @@
 //! Proposal --decode--> State::apply --> Outcome   to the caller
 //!                                   --> Effects   hints: who has to act now
 //!                                   --> Changes   (key, value) records for the disk; replaying them gives the state
+//!                                                 but for those of executions, which only the disk holds
 //! ```
 
 mod access;
 mod audit;
 mod codec;
 mod command;
+mod definition;
 mod digest;
 mod effect;
+mod execution;
+mod executions;
 mod id;
 mod member;
+mod name;
+mod optimization;
 mod outcome;
 mod outline;
 mod payload;
+mod program;
+mod programs;
 mod proposal;
 mod record;
 mod request;
@@ -29,9 +37,12 @@ mod score;
 mod session;
 mod sessions;
 mod shipped;
+mod signature;
 mod state;
 mod tokens;
 mod transition;
+mod variable;
+mod variables;
 
 #[cfg(test)]
 mod golden;
@@ -39,14 +50,33 @@ mod golden;
 pub use access::{Role, Token, TokenId};
 pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry};
 pub use codec::CodecError;
-pub use command::{Command, ExecutedWrite, NewToken, NewTtl, RunSubmission};
+pub use command::{Command, ExecutedWrite, NewOptimization, NewProgramVersion, NewToken, NewTtl, RunSubmission};
+pub use definition::{DEFINITION_BYTES_MAX, DEFINITION_INLINE_BYTES_MAX, DefinitionError, check_definition};
 pub use digest::{Digest, ParseDigestError};
 pub use effect::Effect;
+pub use execution::{
+    EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionId, ExecutionStatus, ExecutionValue,
+    ParseExecutionIdError, RecordedExecution,
+};
+pub use executions::{
+    COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
+};
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};
+pub use name::{InvalidName, NAME_BYTES_MAX, Name};
+pub use optimization::{
+    OPTIMIZATION_BYTES_MAX, OPTIMIZATIONS_MAX, OPTIMIZER_TYPE_BYTES_MAX, Optimization, OptimizationId,
+    ParseOptimizationIdError,
+};
 pub use outcome::{Outcome, Rejection};
 pub use outline::Outline;
 pub use payload::payload_of;
+pub use program::{
+    PROGRAM_BYTES_MAX, PROGRAM_NOTE_BYTES_MAX, PROGRAM_VERSIONS_MAX, PROGRAMS_PER_SESSION_MAX,
+    PROGRAMS_TOTAL_BYTES_MAX, ParseProgramIdError, Program, ProgramDefinition, ProgramId, ProgramInfo, ProgramKey,
+    ProgramStatus, ProgramVersion,
+};
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
@@ -61,5 +91,12 @@ pub use session::{
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
 pub use shipped::Shipped;
+pub use signature::{
+    InputsError, SIGNATURE_BYTES_MAX, SIGNATURE_FIELDS_MAX, Signature, SignatureError, SignatureField, TypeNames,
+    check_inputs,
+};
 pub use state::{Applied, State};
 pub use transition::EXECUTED_BYTES_MAX;
+pub use variable::{
+    VARIABLE_BYTES_MAX, VARIABLE_VERSIONS_MAX, VARIABLES_TOTAL_BYTES_MAX, Variable, VariableInfo, VariableVersion,
+};

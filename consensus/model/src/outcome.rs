@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, CodecError};
-use crate::{NodeId, RunId, RunStatus, SessionHome};
+use crate::{NodeId, ProgramId, RunId, RunStatus, SessionHome};
 
 const WHAT: &str = "an outcome";
 const VERSION: u8 = 1;
@@ -47,6 +47,32 @@ pub enum Outcome {
     },
     /// Where a session is executed for, whether or not this command has changed it.
     SessionHoused(SessionHome),
+    /// Executions were recorded.
+    ExecutionsRecorded {
+        /// The number of the first one; the others follow it.
+        first: u64,
+        /// How many counted.
+        recorded: u32,
+        /// How many had been recorded before.
+        duplicates: u32,
+    },
+    /// A program has a new version, or another status.
+    ProgramWritten {
+        /// Its id.
+        program: ProgramId,
+        /// The number of its newest version.
+        version: u64,
+    },
+    /// The result of an optimization was taken.
+    OptimizationRecorded {
+        /// Its number among those of its program, from 1.
+        number: u64,
+    },
+    /// A variable has a new version.
+    VariableWritten {
+        /// Its number.
+        version: u64,
+    },
 }
 
 /// Why a command was refused.
@@ -146,6 +172,86 @@ pub enum Rejection {
     /// Another node executes for the session.
     #[error("the session has moved to node {} (epoch {})", .0.node.0, .0.epoch)]
     SessionMoved(SessionHome),
+    /// No such program, or its session's time was over.
+    #[error("the program does not exist")]
+    ProgramNotFound,
+    /// Somebody else has written.
+    #[error("the program is at version {current} by now: read it again, then repeat the change")]
+    ProgramConflict {
+        /// Where it stands.
+        current: u64,
+    },
+    /// The id is another program's.
+    #[error("the id of the new program is taken: send the write under another request id")]
+    ProgramIdTaken,
+    /// Too much for the replicated state.
+    #[error("the program would hold {bytes} bytes beside its blobs, the limit is {limit}: keep large values in blobs")]
+    ProgramTooLarge {
+        /// What it would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// All programs together hold as much as they may.
+    #[error("the programs hold {bytes} bytes in all their versions, the limit is {limit}: delete some")]
+    ProgramsFull {
+        /// What they would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A session has as many programs as it may.
+    #[error("the session has {limit} programs already: delete some, or store them for all sessions")]
+    TooManyPrograms {
+        /// The limit.
+        limit: u64,
+    },
+    /// The program never had this version.
+    #[error("the program is at version {current}: it has no version {version}")]
+    ProgramVersionNotFound {
+        /// Which was named.
+        version: u64,
+        /// Where it stands.
+        current: u64,
+    },
+    /// The id is taken.
+    #[error("an optimization of this id is recorded already")]
+    OptimizationExists,
+    /// Too much for the replicated state.
+    #[error(
+        "the optimization's parameters and metrics take {bytes} bytes, the limit is {limit}: keep large values in blobs"
+    )]
+    OptimizationTooLarge {
+        /// What it would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// No such variable.
+    #[error("the variable does not exist")]
+    VariableNotFound,
+    /// Somebody else has written.
+    #[error("the variable is at version {current} by now: read it again, then repeat the change")]
+    VariableConflict {
+        /// Where it stands.
+        current: u64,
+    },
+    /// Too much for the replicated state.
+    #[error("the variable would hold {bytes} bytes, the limit is {limit}: keep large values in blobs")]
+    VariableTooLarge {
+        /// What it would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// All variables together hold as much as they may.
+    #[error("the variables hold {bytes} bytes in all their versions, the limit is {limit}: delete some")]
+    VariablesFull {
+        /// What they would hold.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
 }
 
 impl Outcome {

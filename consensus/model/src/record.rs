@@ -1,18 +1,53 @@
-//! The state as records of a key-value store. Tags are enumerated here and never reused.
+//! The state as records of a key-value store. Tags are enumerated here and never reused; 0x50 to 0x57 are those of records that
+//! stay on the disk (`executions/keys.rs`).
+
+use std::collections::BTreeMap;
 
 use crate::codec::{self, CodecError, damaged};
+use crate::executions::{ExecutionSegment, ExecutionsHead};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, NodeId, NodeRecord, Outcome, RequestId, RunId, RunProgress, RunSpec,
-    SessionHome, SessionId, SessionInfo, SessionVersion, Shipped, Token, TokenId,
+    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, Name, NodeId, NodeRecord, Optimization, Outcome, ProgramId,
+    ProgramInfo, ProgramVersion, RecordedExecution, RequestId, RunId, RunProgress, RunSpec, SessionHome, SessionId,
+    SessionInfo, SessionVersion, Shipped, Token, TokenId, VariableInfo, VariableVersion,
 };
 
-/// A record that was written (`Some`) or removed (`None`).
+/// What applying a command does to the records. Keys order as the things they name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// The record's key; keys order as the things they name.
-    pub key: Vec<u8>,
-    /// Its new value.
-    pub value: Option<Vec<u8>>,
+pub enum Change {
+    /// A record is written.
+    Put {
+        /// Its key.
+        key: Vec<u8>,
+        /// Its new value.
+        value: Vec<u8>,
+    },
+    /// A record is removed.
+    Remove {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Every record from one key up to another is removed, that one excluded. Only of records that no state holds in memory.
+    RemoveRange {
+        /// The first key.
+        from: Vec<u8>,
+        /// The key behind the last.
+        to: Vec<u8>,
+    },
+}
+
+impl Change {
+    /// Does to ordered records what it does to those of a disk.
+    pub fn carry_out(&self, records: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
+        match self {
+            Self::Put { key, value } => {
+                records.insert(key.clone(), value.clone());
+            }
+            Self::Remove { key } => {
+                records.remove(key);
+            }
+            Self::RemoveRange { from, to } => records.retain(|key, _| !(from..to).contains(&key)),
+        }
+    }
 }
 
 const TAG_LOG_TIME: u8 = 0x01;
@@ -28,6 +63,14 @@ const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
 const TAG_SESSION_HOME: u8 = 0x32;
 const TAG_EXECUTED: u8 = 0x33;
+const TAG_EXECUTIONS_HEAD: u8 = 0x58;
+const TAG_EXECUTION_SEGMENT: u8 = 0x59;
+const TAG_RECENT_EXECUTIONS: u8 = 0x5a;
+const TAG_PROGRAM: u8 = 0x40;
+const TAG_PROGRAM_VERSION: u8 = 0x41;
+const TAG_OPTIMIZATION: u8 = 0x42;
+const TAG_VARIABLE: u8 = 0x43;
+const TAG_VARIABLE_VERSION: u8 = 0x44;
 
 const VERSION: u8 = 1;
 /// Of a run's specification, with what was shipped behind it. One without is written as ever.
@@ -49,6 +92,14 @@ pub(crate) enum Key {
     SessionVersion(SessionId, u64),
     SessionHome(SessionId),
     Executed(RequestId),
+    ExecutionsHead,
+    ExecutionSegment(u64),
+    RecentExecutions(u64),
+    Program(ProgramId),
+    ProgramVersion(ProgramId, u64),
+    Optimization(ProgramId, u64),
+    Variable(Name),
+    VariableVersion(Name, u64),
 }
 
 impl Key {
@@ -70,6 +121,17 @@ impl Key {
             }
             Self::SessionHome(id) => joined(TAG_SESSION_HOME, &[id.as_str().as_bytes()]),
             Self::Executed(id) => joined(TAG_EXECUTED, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
+            Self::ExecutionsHead => vec![TAG_EXECUTIONS_HEAD],
+            Self::ExecutionSegment(first) => joined(TAG_EXECUTION_SEGMENT, &[&first.to_be_bytes()]),
+            Self::RecentExecutions(first) => joined(TAG_RECENT_EXECUTIONS, &[&first.to_be_bytes()]),
+            Self::Program(id) => joined(TAG_PROGRAM, &[&id.0.to_be_bytes()]),
+            Self::ProgramVersion(id, version) => numbered(TAG_PROGRAM_VERSION, *id, *version),
+            Self::Optimization(id, number) => numbered(TAG_OPTIMIZATION, *id, *number),
+            Self::Variable(name) => joined(TAG_VARIABLE, &[name.as_str().as_bytes()]),
+            // As the versions of sessions.
+            Self::VariableVersion(name, version) => {
+                joined(TAG_VARIABLE_VERSION, &[name.as_str().as_bytes(), &[0], &version.to_be_bytes()])
+            }
         }
     }
 
@@ -97,6 +159,18 @@ impl Key {
             }
             (TAG_SESSION_HOME, _) => Self::SessionHome(session_id(body).ok_or_else(unknown)?),
             (TAG_EXECUTED, 32) => Self::Executed(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
+            (TAG_EXECUTIONS_HEAD, 0) => Self::ExecutionsHead,
+            (TAG_EXECUTION_SEGMENT, 8) => Self::ExecutionSegment(u64_at(body, 0)),
+            (TAG_RECENT_EXECUTIONS, 8) => Self::RecentExecutions(u64_at(body, 0)),
+            (TAG_PROGRAM, 16) => Self::Program(ProgramId(u128_at(body, 0))),
+            (TAG_PROGRAM_VERSION, 24) => Self::ProgramVersion(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_OPTIMIZATION, 24) => Self::Optimization(ProgramId(u128_at(body, 0)), u64_at(body, 16)),
+            (TAG_VARIABLE, 1..) => Self::Variable(name(body).ok_or_else(unknown)?),
+            (TAG_VARIABLE_VERSION, length @ 10..) => {
+                let (text, version) = body.split_at(length - 8);
+                let name = text.strip_suffix(&[0]).and_then(name).ok_or_else(unknown)?;
+                Self::VariableVersion(name, u64_at(version, 0))
+            }
             _ => return Err(unknown()),
         };
         Ok(key)
@@ -105,6 +179,14 @@ impl Key {
 
 fn session_id(bytes: &[u8]) -> Option<SessionId> {
     SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn name(bytes: &[u8]) -> Option<Name> {
+    std::str::from_utf8(bytes).ok().map(Name::stored)
+}
+
+fn numbered(tag: u8, program: ProgramId, number: u64) -> Vec<u8> {
+    joined(tag, &[&program.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
 fn u64_at(bytes: &[u8], start: usize) -> u64 {
@@ -137,6 +219,14 @@ pub(crate) enum Record {
     SessionVersion(SessionId, u64, SessionVersion),
     SessionHome(SessionId, SessionHome),
     Executed(RequestId, Vec<u8>),
+    ExecutionsHead(ExecutionsHead),
+    ExecutionSegment(u64, ExecutionSegment),
+    RecentExecutions(u64, Vec<ExecutionId>),
+    Program(ProgramId, Box<ProgramInfo>),
+    ProgramVersion(ProgramId, u64, Box<ProgramVersion>),
+    Optimization(ProgramId, u64, Box<Optimization>),
+    Variable(Name, VariableInfo),
+    VariableVersion(Name, u64, VariableVersion),
 }
 
 impl Record {
@@ -155,6 +245,14 @@ impl Record {
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
             Self::SessionHome(id, _) => Key::SessionHome(id.clone()),
             Self::Executed(id, _) => Key::Executed(*id),
+            Self::ExecutionsHead(_) => Key::ExecutionsHead,
+            Self::ExecutionSegment(first, _) => Key::ExecutionSegment(*first),
+            Self::RecentExecutions(first, _) => Key::RecentExecutions(*first),
+            Self::Program(id, _) => Key::Program(*id),
+            Self::ProgramVersion(id, version, _) => Key::ProgramVersion(*id, *version),
+            Self::Optimization(id, number, _) => Key::Optimization(*id, *number),
+            Self::Variable(name, _) => Key::Variable(name.clone()),
+            Self::VariableVersion(name, version, _) => Key::VariableVersion(name.clone(), *version),
         }
     }
 
@@ -174,6 +272,14 @@ impl Record {
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
             Self::SessionHome(_, home) => codec::encode("a session's home", VERSION, home),
             Self::Executed(_, result) => codec::encode("a request's result", VERSION, result),
+            Self::ExecutionsHead(head) => codec::encode("what is known of all executions", VERSION, head),
+            Self::ExecutionSegment(_, segment) => codec::encode("a segment of executions", VERSION, segment),
+            Self::RecentExecutions(_, ids) => codec::encode("the ids of recent executions", VERSION, ids),
+            Self::Program(_, info) => codec::encode("a program", VERSION, info),
+            Self::ProgramVersion(_, _, version) => codec::encode("a program's version", VERSION, version),
+            Self::Optimization(_, _, optimization) => codec::encode("an optimization", VERSION, optimization),
+            Self::Variable(_, info) => codec::encode("a variable", VERSION, info),
+            Self::VariableVersion(_, _, version) => codec::encode("a variable's version", VERSION, version),
         };
         encoded.expect("plain data is encoded into memory, which cannot fail")
     }
@@ -195,7 +301,37 @@ impl Record {
             }
             Key::SessionHome(id) => Self::SessionHome(id, codec::decode("a session's home", VERSION, bytes)?),
             Key::Executed(id) => Self::Executed(id, codec::decode("a request's result", VERSION, bytes)?),
+            Key::ExecutionsHead => {
+                Self::ExecutionsHead(codec::decode("what is known of all executions", VERSION, bytes)?)
+            }
+            Key::ExecutionSegment(first) => {
+                Self::ExecutionSegment(first, codec::decode("a segment of executions", VERSION, bytes)?)
+            }
+            Key::RecentExecutions(first) => {
+                Self::RecentExecutions(first, codec::decode("the ids of recent executions", VERSION, bytes)?)
+            }
+            Key::Program(id) => Self::Program(id, codec::decode("a program", VERSION, bytes)?),
+            Key::ProgramVersion(id, version) => {
+                Self::ProgramVersion(id, version, codec::decode("a program's version", VERSION, bytes)?)
+            }
+            Key::Optimization(id, number) => {
+                Self::Optimization(id, number, codec::decode("an optimization", VERSION, bytes)?)
+            }
+            Key::Variable(name) => Self::Variable(name, codec::decode("a variable", VERSION, bytes)?),
+            Key::VariableVersion(name, version) => {
+                Self::VariableVersion(name, version, codec::decode("a variable's version", VERSION, bytes)?)
+            }
         })
+    }
+
+    /// The bytes of an execution, which no state holds.
+    pub(crate) fn encode_execution(execution: &RecordedExecution) -> Vec<u8> {
+        let encoded = codec::encode("an execution", VERSION, execution);
+        encoded.expect("plain data is encoded into memory, which cannot fail")
+    }
+
+    pub(crate) fn decode_execution(bytes: &[u8]) -> Result<RecordedExecution, CodecError> {
+        codec::decode("an execution", VERSION, bytes)
     }
 }
 

@@ -1,13 +1,18 @@
 //! The replicated state, and the one way in which it changes while there is a log.
 
+mod programs;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::codec::CodecError;
+use crate::executions::{Executions, is_cold};
+use crate::programs::Programs;
 use crate::record::{Change, Key, Record};
 use crate::request::{self, EVICTED_PER_APPLY};
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
+use crate::variables::Variables;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, Rejection, RequestId, Run,
     RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
@@ -18,6 +23,9 @@ const EXPIRED_PER_APPLY: usize = 4;
 
 /// A tick has nothing else to do.
 const EXPIRED_PER_TICK: usize = 1000;
+
+/// Records for each of these sessions: one with many programs leaves alone.
+const RECORDS_PER_SESSION: usize = 101;
 
 /// What every node holds equal at an equal log index. Kept in memory; its records lie in the state store.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -31,7 +39,10 @@ pub struct State {
     nodes: BTreeMap<NodeId, NodeRecord>,
     tokens: Tokens,
     sessions: Sessions,
+    programs: Programs,
+    variables: Variables,
     audit: VecDeque<(u64, AuditEntry)>,
+    executions: Executions,
 }
 
 /// What applying a proposal gave.
@@ -54,11 +65,20 @@ pub(crate) struct Decision {
     pub(crate) removed_before: Vec<Key>,
     pub(crate) written: Vec<Record>,
     pub(crate) removed: Vec<Key>,
+    /// What changes on the disk alone.
+    pub(crate) cold: Vec<Change>,
 }
 
 impl Decision {
     pub(crate) fn new(outcome: Outcome) -> Self {
-        Self { outcome, effects: Vec::new(), removed_before: Vec::new(), written: Vec::new(), removed: Vec::new() }
+        Self {
+            outcome,
+            effects: Vec::new(),
+            removed_before: Vec::new(),
+            written: Vec::new(),
+            removed: Vec::new(),
+            cold: Vec::new(),
+        }
     }
 
     pub(crate) fn effect(mut self, effect: Effect) -> Self {
@@ -91,13 +111,16 @@ impl State {
         };
         self.evict_requests(&mut changes);
         effects.extend(self.expire_run(&mut changes));
+        if let Some(decision) = transition::expire_executions(self) {
+            effects.extend(self.carry_out(decision, &mut changes).1);
+        }
         let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
-        self.expire_sessions(at_once, &mut changes);
+        effects.extend(self.expire_sessions(at_once, &mut changes));
         Applied { outcome, effects, changes }
     }
 
     fn execute(&mut self, proposal: &Proposal, before_ms: u64, changes: &mut Vec<Change>) -> (Outcome, Vec<Effect>) {
-        let decision = self.decide(&proposal.command, proposal.request, before_ms);
+        let decision = self.decide(proposal, before_ms);
         let (outcome, effects) = self.carry_out(decision, changes);
         // Where a session has moved, the same request is executed once more by its new home.
         if let Some(id) = proposal.request
@@ -121,6 +144,7 @@ impl State {
         for key in decision.removed {
             self.remove(key, changes);
         }
+        changes.extend(decision.cold);
         (decision.outcome, decision.effects)
     }
 
@@ -140,8 +164,9 @@ impl State {
         self
     }
 
-    fn decide(&self, command: &Command, request: Option<RequestId>, before_ms: u64) -> Decision {
-        match command {
+    fn decide(&self, proposal: &Proposal, before_ms: u64) -> Decision {
+        let by = proposal.actor.as_deref();
+        match &proposal.command {
             Command::Tick => Decision::new(Outcome::Done),
             Command::SubmitRun(submission) => transition::submit_run(self, submission),
             Command::RecordResults { run, generation, names, results } => {
@@ -170,7 +195,23 @@ impl State {
             Command::HouseSession { session, node, expected_epoch } => {
                 transition::house_session(self, session, *node, *expected_epoch)
             }
-            Command::WriteExecuted(executed) => transition::write_executed(self, executed, request),
+            Command::WriteExecuted(executed) => transition::write_executed(self, executed, proposal.request),
+            Command::RecordExecutions { executions } => transition::record_executions(self, executions),
+            Command::ClearExecutions => transition::clear_executions(self),
+            Command::PutProgram(put) => transition::put_program(self, put, by),
+            Command::SetProgramStatus { key, expected_version, status } => {
+                transition::set_program_status(self, key, *expected_version, *status)
+            }
+            Command::DeleteProgram { key, expected_version } => {
+                transition::delete_program(self, key, *expected_version)
+            }
+            Command::RecordOptimization(new) => transition::record_optimization(self, new, by),
+            Command::SetVariable { name, expected_version, value } => {
+                transition::set_variable(self, name, *expected_version, value, by)
+            }
+            Command::DeleteVariable { name, expected_version } => {
+                transition::delete_variable(self, name, *expected_version)
+            }
             Command::SubmitShippedRun { submission, shipped } => {
                 transition::submit_shipped_run(self, submission, shipped)
             }
@@ -189,8 +230,11 @@ impl State {
         }
     }
 
-    /// Takes a stored record up again; `None` means that it was removed.
+    /// Takes a stored record up again; `None` means that it was removed. One that stays on the disk is passed over.
     pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), CodecError> {
+        if is_cold(key) {
+            return Ok(());
+        }
         let key = Key::decode(key)?;
         match value {
             Some(value) => self.absorb(Record::decode(key, value)?),
@@ -199,7 +243,7 @@ impl State {
         Ok(())
     }
 
-    /// Every record of the state, in the order of their keys.
+    /// Every record that the state holds, in the order of their keys: all but those of [`COLD_RECORDS`](crate::COLD_RECORDS).
     pub fn records(&self) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
         let cluster = self.cluster.clone().map(Record::Cluster);
@@ -220,6 +264,9 @@ impl State {
         let homes =
             self.sessions.iter().filter_map(|(id, session)| Some(Record::SessionHome(id.clone(), session.home?)));
         let executed = self.executed.iter().map(|(&id, result)| Record::Executed(id, result.clone()));
+        let head = self.executions.head().map(Record::ExecutionsHead);
+        let segments = self.executions.segments().map(|(first, segment)| Record::ExecutionSegment(first, segment));
+        let recent = self.executions.recent().map(|(first, ids)| Record::RecentExecutions(first, ids.clone()));
         time.into_iter()
             .chain(cluster)
             .chain(nodes)
@@ -233,10 +280,15 @@ impl State {
             .chain(versions)
             .chain(homes)
             .chain(executed)
+            .chain(self.programs.records())
+            .chain(self.variables.records())
+            .chain(head)
+            .chain(segments)
+            .chain(recent)
             .map(|record| (record.key().encode(), record.encode()))
     }
 
-    /// A digest of all records: equal on every node at an equal index.
+    /// A digest of all records: equal on every node at an equal index. Those that stay on the disk are in it by their chain.
     pub fn digest(&self) -> Digest {
         Digest::of_parts(self.records().flat_map(|(key, value)| {
             let lengths = [key.len(), value.len()].map(|length| (length as u64).to_be_bytes().to_vec());
@@ -258,6 +310,11 @@ impl State {
     /// Log time in Unix milliseconds: every expiry is judged by it.
     pub fn log_time_ms(&self) -> u64 {
         self.log_time_ms
+    }
+
+    /// Every blob that the state refers to; one may come more than once.
+    pub fn blobs(&self) -> impl Iterator<Item = Digest> {
+        self.runs.values().flat_map(Run::blobs).chain(self.programs.blobs())
     }
 
     /// A run.
@@ -335,6 +392,25 @@ impl State {
         self.audit.iter().rev().map(|(number, entry)| (*number, entry))
     }
 
+    /// How many executions are kept, in the order of [`ExecutionStatus::ALL`](crate::ExecutionStatus::ALL).
+    pub fn execution_counts(&self) -> [u64; 5] {
+        self.executions.counts()
+    }
+
+    /// The first number of an execution that is kept.
+    pub fn oldest_execution(&self) -> u64 {
+        self.executions.oldest()
+    }
+
+    pub(crate) fn executions(&self) -> &Executions {
+        &self.executions
+    }
+
+    #[cfg(test)]
+    pub(crate) fn limit_executions(&mut self, limits: crate::executions::Limits) {
+        self.executions.limit(limits);
+    }
+
     /// The log time at which something ends by itself, if anything does: a tick is wanted then.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.sessions.next_expiry_ms()
@@ -351,12 +427,12 @@ impl State {
     }
 
     fn write(&mut self, record: Record, changes: &mut Vec<Change>) {
-        changes.push(Change { key: record.key().encode(), value: Some(record.encode()) });
+        changes.push(Change::Put { key: record.key().encode(), value: record.encode() });
         self.absorb(record);
     }
 
     fn remove(&mut self, key: Key, changes: &mut Vec<Change>) {
-        changes.push(Change { key: key.encode(), value: None });
+        changes.push(Change::Remove { key: key.encode() });
         self.forget(key);
     }
 
@@ -392,13 +468,21 @@ impl State {
     }
 
     /// Removes sessions whose time is over, some at a time: reads do not see them any more in any case.
-    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) {
+    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) -> Vec<Effect> {
         let expired: Vec<SessionId> = self.sessions.expired(self.log_time_ms).take(at_once).cloned().collect();
+        let (mut effects, mut removed) = (Vec::new(), 0);
         for id in expired {
-            for key in transition::session_keys(self, &id) {
+            if removed >= at_once * RECORDS_PER_SESSION {
+                break;
+            }
+            let decision = transition::without_session(self, &id);
+            removed += decision.removed.len();
+            for key in decision.removed {
                 self.remove(key, changes);
             }
+            effects.extend(decision.effects);
         }
+        effects
     }
 
     fn absorb(&mut self, record: Record) {
@@ -436,6 +520,17 @@ impl State {
             Record::Executed(id, result) => {
                 self.executed.insert(id, result);
             }
+            Record::ExecutionsHead(head) => self.executions.set_head(head),
+            Record::ExecutionSegment(first, segment) => self.executions.set_segment(first, segment),
+            Record::RecentExecutions(first, ids) => self.executions.remember(first, ids),
+            Record::Program(id, info) => self.programs.set_info(id, *info),
+            // These come after their program, in the order of their numbers.
+            Record::ProgramVersion(id, _, version) => self.programs.push_version(id, *version),
+            Record::Optimization(id, number, optimization) => {
+                self.programs.push_optimization(id, number, *optimization);
+            }
+            Record::Variable(name, info) => self.variables.set_info(name, info),
+            Record::VariableVersion(name, _, version) => self.variables.push_version(&name, version),
         }
     }
 
@@ -472,6 +567,15 @@ impl State {
             Key::Executed(id) => {
                 self.executed.remove(&id);
             }
+            // It is written only.
+            Key::ExecutionsHead => {}
+            Key::ExecutionSegment(first) => self.executions.remove_segment(first),
+            Key::RecentExecutions(first) => self.executions.forget(first),
+            Key::Program(id) => self.programs.remove(id),
+            Key::ProgramVersion(id, _) => self.programs.forget_oldest_version(id),
+            Key::Optimization(id, _) => self.programs.forget_oldest_optimization(id),
+            Key::Variable(name) => self.variables.remove(&name),
+            Key::VariableVersion(name, _) => self.variables.forget_oldest_version(&name),
         }
     }
 }

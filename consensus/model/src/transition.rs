@@ -2,19 +2,28 @@
 
 mod admit_node;
 mod cancel_run;
+mod clear_executions;
 mod create_session;
 mod create_token;
+mod delete_program;
 mod delete_run;
 mod delete_session;
+mod delete_variable;
+mod expire_executions;
 mod fail_run;
 mod forget_node;
 mod house_session;
 mod interrupt_runs;
 mod name_cluster;
+mod put_program;
+mod record_executions;
+mod record_optimization;
 mod record_results;
 mod restore;
 mod resume_run;
 mod revoke_token;
+mod set_program_status;
+mod set_variable;
 mod submit_run;
 mod submit_shipped_run;
 mod update_session;
@@ -22,34 +31,48 @@ mod write_executed;
 
 pub(crate) use admit_node::admit_node;
 pub(crate) use cancel_run::cancel_run;
+pub(crate) use clear_executions::clear_executions;
 pub(crate) use create_session::create_session;
 pub(crate) use create_token::create_token;
+pub(crate) use delete_program::delete_program;
 pub(crate) use delete_run::delete_run;
 pub(crate) use delete_session::delete_session;
+pub(crate) use delete_variable::delete_variable;
+pub(crate) use expire_executions::expire_executions;
 pub(crate) use fail_run::fail_run;
 pub(crate) use forget_node::forget_node;
 pub(crate) use house_session::house_session;
 pub(crate) use interrupt_runs::interrupt_runs;
 pub(crate) use name_cluster::name_cluster;
+pub(crate) use put_program::put_program;
+pub(crate) use record_executions::record_executions;
+pub(crate) use record_optimization::record_optimization;
 pub(crate) use record_results::record_results;
 pub(crate) use restore::restore;
 pub(crate) use resume_run::resume_run;
 pub(crate) use revoke_token::revoke_token;
+pub(crate) use set_program_status::set_program_status;
+pub(crate) use set_variable::set_variable;
 pub(crate) use submit_run::submit_run;
 pub(crate) use submit_shipped_run::submit_shipped_run;
 pub(crate) use update_session::update_session;
 pub use write_executed::EXECUTED_BYTES_MAX;
 pub(crate) use write_executed::write_executed;
 
+use std::collections::BTreeMap;
+
 use crate::record::Key;
 use crate::state::Decision;
 use crate::{
-    Outcome, Rejection, Run, RunId, RunProgress, RunStatus, SESSION_BYTES_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
-    SessionId, SessionVersion, State,
+    Digest, Effect, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
+    SESSION_BYTES_MAX, SESSIONS_TOTAL_BYTES_MAX, Session, SessionId, SessionVersion, State,
 };
 
 /// Longer reasons are cut: they live in the replicated state.
 const REASON_BYTES_MAX: usize = 1024;
+
+/// The same of names of tokens.
+const ACTOR_BYTES_MAX: usize = 256;
 
 fn rejected(rejection: Rejection) -> Decision {
     Decision::new(Outcome::Rejected(rejection))
@@ -101,11 +124,53 @@ fn session_fits(state: &State, version: &SessionVersion) -> Result<(), Rejection
 }
 
 /// Every record of a session, whether or not its time is over.
-pub(crate) fn session_keys(state: &State, id: &SessionId) -> Vec<Key> {
+fn session_keys(state: &State, id: &SessionId) -> Vec<Key> {
     let Some(session) = state.held_session(id) else { return Vec::new() };
     let versions = session.versions().map(|(number, _)| Key::SessionVersion(id.clone(), number));
     let home = session.home.map(|_| Key::SessionHome(id.clone()));
     versions.chain(home).chain([Key::Session(id.clone())]).collect()
+}
+
+/// A session leaves with its programs, whether or not its time is over.
+pub(crate) fn without_session(state: &State, id: &SessionId) -> Decision {
+    let programs: Vec<ProgramId> = state.held_programs(id).map(|(program, _)| program).collect();
+    let mut decision = without_programs(state, &programs);
+    decision.removed.extend(session_keys(state, id));
+    decision
+}
+
+/// Programs leave with all that is kept of them, and blobs that nothing but they named may go.
+fn without_programs(state: &State, programs: &[ProgramId]) -> Decision {
+    let mut decision = Decision::new(Outcome::Done);
+    let mut named: BTreeMap<Digest, u32> = BTreeMap::new();
+    for id in programs {
+        decision.removed.extend(state.program_keys(*id));
+        let blobs = state.held_program(*id).into_iter().flat_map(Program::blobs);
+        blobs.for_each(|digest| *named.entry(digest).or_default() += 1);
+    }
+    let free = named.into_iter().filter(|(digest, count)| state.programs_naming(digest) == *count);
+    decision.effects.extend(free.map(|(digest, _)| Effect::FreeBlob { digest }));
+    decision
+}
+
+/// The program, where it stands at the version that the caller saw.
+fn program_at<'a>(
+    state: &'a State,
+    key: &ProgramKey,
+    expected: Option<u64>,
+) -> Result<(ProgramId, &'a Program), Rejection> {
+    let (id, program) = state.program(key).ok_or(Rejection::ProgramNotFound)?;
+    let current = program.info.version;
+    match expected {
+        Some(expected) if expected != current => Err(Rejection::ProgramConflict { current }),
+        _ => Ok((id, program)),
+    }
+}
+
+/// Who writes, as it is kept beside what was written. Nobody is asked for by the cluster itself.
+fn actor(by: Option<&str>) -> String {
+    let by = by.unwrap_or_default();
+    by[..by.floor_char_boundary(ACTOR_BYTES_MAX)].to_owned()
 }
 
 fn cut(text: &str) -> &str {

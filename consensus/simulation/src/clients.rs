@@ -13,7 +13,7 @@ use crate::cluster::Cluster;
 use crate::committed::{View, WRITER, view};
 use crate::handle::{Failure, Freshness};
 use crate::observer::Seen;
-use crate::runs::CurrentRun;
+use crate::runs::{CurrentRun, execution};
 use crate::settings::LEASE;
 
 /// How often a write is sent at the most.
@@ -87,8 +87,11 @@ impl Client {
                     self.read(session, if lease { Freshness::Lease } else { Freshness::Linearizable }).await;
                 }
                 9 => {
-                    let new = RunId(self.request().request);
-                    let (command, blobs) = self.run.next(&self.token(), new, self.random.per_mille(500));
+                    let new = self.request().request;
+                    let (command, blobs) = match self.random.per_mille(250) {
+                        true => execution(&self.token(), new),
+                        false => self.run.next(&self.token(), RunId(new), self.random.per_mille(500)),
+                    };
                     self.write(command, blobs).await;
                 }
                 kind => {

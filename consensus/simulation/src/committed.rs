@@ -50,7 +50,7 @@ pub(crate) struct Committed {
     image: StateImage,
     /// Where each token comes first.
     tokens: BTreeMap<String, u64>,
-    /// The blobs that runs name, and the entries that have named them first.
+    /// The blobs that runs and executions name, and the entries that have named them first.
     named: BTreeMap<Digest, u64>,
     /// Each session's views with the index that they begin at.
     views: BTreeMap<SessionId, Vec<(u64, Option<View>)>>,
@@ -83,7 +83,7 @@ impl Committed {
         let outcome = proposal.as_ref().map(|proposal| self.apply(index, proposal));
         let names_blobs = proposal.as_ref().is_some_and(|proposal| is_about_blobs(&proposal.command));
         if names_blobs {
-            let (named, before) = (referenced(&self.state), std::mem::take(&mut self.named));
+            let (named, before) = (referenced(&self.state, &self.image.records), std::mem::take(&mut self.named));
             let since = |digest: &Digest| before.get(digest).copied().unwrap_or(index);
             self.named = named.into_iter().map(|digest| (digest, since(&digest))).collect();
         }
@@ -156,7 +156,7 @@ impl Committed {
         views[..views.partition_point(|(begins, _)| *begins <= index)].last()?.1.as_ref()
     }
 
-    /// The blobs that runs name after the last entry, and the entries that have named them first.
+    /// The blobs that runs and executions name after the last entry, and the entries that have named them first.
     pub(crate) fn named(&self) -> &BTreeMap<Digest, u64> {
         &self.named
     }
@@ -185,7 +185,15 @@ pub(crate) fn session_of(command: &Command) -> Option<&SessionId> {
 }
 
 fn is_about_blobs(command: &Command) -> bool {
-    matches!(command, Command::SubmitRun(_) | Command::RecordResults { .. } | Command::DeleteRun { .. })
+    matches!(
+        command,
+        Command::SubmitRun(_)
+            | Command::RecordResults { .. }
+            | Command::DeleteRun { .. }
+            | Command::RecordExecutions { .. }
+            | Command::PutProgram(_)
+            | Command::DeleteProgram { .. }
+    )
 }
 
 /// Equal for equal entries.

@@ -98,7 +98,10 @@ impl Machine {
         }
         self.stands();
         self.progress.send_replace(applied.index);
-        let frees = |batch: &EffectBatch| batch.effects.iter().any(|effect| matches!(effect, Effect::FreeBlobs { .. }));
+        let is_freeing = |effect: &Effect| {
+            matches!(effect, Effect::FreeBlobs { .. } | Effect::FreeBlob { .. } | Effect::FreeExecutions { .. })
+        };
+        let frees = |batch: &EffectBatch| batch.effects.iter().any(is_freeing);
         if finished.effects.iter().any(frees) {
             self.freed.send_replace(applied.index);
         }

@@ -1,10 +1,11 @@
-//! What clients know of their runs: a run is submitted with its blobs, gets results that name further ones, and goes again.
+//! What clients know of their runs: a run is submitted with its blobs, gets results that name further ones, and goes again. And
+//! executions, which are told once they have ended.
 
 use std::sync::Arc;
 
 use dspex_model::{
-    Command, Dataset, Digest, ExampleResult, NodeId, Outcome, RecordedResult, RunId, RunSpec, RunSubmission, Score,
-    ScoreKind, SumRule,
+    Command, Dataset, Digest, ExampleResult, Execution, ExecutionId, ExecutionStatus, ExecutionValue, NodeId, Outcome,
+    RecordedResult, RunId, RunSpec, RunSubmission, Score, ScoreKind, SumRule,
 };
 
 /// Examples of each run.
@@ -41,9 +42,35 @@ impl CurrentRun {
         self.run = match (self.run, outcome) {
             (_, Outcome::RunSubmitted { run, .. }) => Some((*run, 0)),
             (Some((run, done)), Outcome::ResultsRecorded { .. }) => Some((run, done + 1)),
+            (known, Outcome::ExecutionsRecorded { .. }) => known,
             _ => None,
         };
     }
+}
+
+/// An execution with the blob that it names. `token` makes it no other's.
+pub(crate) fn execution(token: &str, id: u128) -> (Command, Vec<Arc<[u8]>>) {
+    let blob: Arc<[u8]> = format!("output of {token}").into_bytes().into();
+    let execution = Execution {
+        id: ExecutionId(id),
+        program: "qa".to_owned(),
+        program_id: None,
+        program_version: None,
+        session: None,
+        status: ExecutionStatus::Succeeded,
+        input: ExecutionValue::Inline("{}".to_owned()),
+        output: Some(ExecutionValue::Blob { digest: Digest::of(&blob), bytes: blob.len() as u64 }),
+        trace: None,
+        metrics: String::new(),
+        error: None,
+        duration_us: 1_000,
+        queued_us: 10,
+        node: NodeId(1),
+        worker: "w".to_owned(),
+        actor: None,
+        trace_id: None,
+    };
+    (Command::RecordExecutions { executions: vec![execution] }, vec![blob])
 }
 
 fn score(value: f64) -> Score {

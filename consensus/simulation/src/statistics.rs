@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use dspex_model::Outcome;
+
 use crate::handle::Freshness;
 use crate::observer::Seen;
 use crate::types::LeaderId;
@@ -46,6 +48,8 @@ pub struct Statistics {
     pub failed_changes: u64,
     /// Simulations with a change of the voters.
     pub with_changes: u64,
+    /// Executions that were recorded.
+    pub executions: u64,
     /// Blobs that acknowledged writes have named.
     pub blobs_promised: u64,
     /// Blobs that a node lacked and had from another.
@@ -80,7 +84,12 @@ impl Statistics {
                 self.lease_reads += u64::from(*freshness == Freshness::Lease);
                 self.stale_lease_reads += u64::from(applied < visible);
             }
-            Seen::Acknowledged { .. } => self.acknowledged_in_all += 1,
+            Seen::Acknowledged { outcome, .. } => {
+                self.acknowledged_in_all += 1;
+                if let Outcome::ExecutionsRecorded { recorded, .. } = outcome {
+                    self.executions += u64::from(*recorded);
+                }
+            }
             _ => {}
         }
     }
@@ -105,7 +114,7 @@ impl Statistics {
         }
     }
 
-    fn counts_mut(&mut self) -> [&mut u64; 26] {
+    fn counts_mut(&mut self) -> [&mut u64; 27] {
         [
             &mut self.simulations,
             &mut self.committed_something,
@@ -125,6 +134,7 @@ impl Statistics {
             &mut self.changes,
             &mut self.failed_changes,
             &mut self.with_changes,
+            &mut self.executions,
             &mut self.blobs_promised,
             &mut self.blobs_fetched,
             &mut self.blobs_freed,
@@ -168,8 +178,8 @@ impl fmt::Display for Statistics {
         )?;
         writeln!(
             f,
-            "{} blobs promised, {} fetched by nodes that lacked them, {} freed",
-            self.blobs_promised, self.blobs_fetched, self.blobs_freed
+            "{} executions recorded, {} blobs promised, {} fetched by nodes that lacked them, {} freed",
+            self.executions, self.blobs_promised, self.blobs_fetched, self.blobs_freed
         )?;
         write!(
             f,

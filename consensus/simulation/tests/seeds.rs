@@ -30,6 +30,7 @@ fn no_seed_breaks_an_invariant_and_all_of_them_together_have_lived() {
     assert!(all.with_changes * 4 > seeds && all.changes > seeds, "members came and went: {all}");
     assert!(all.with_installs * 4 > seeds, "nodes that lagged behind have installed snapshots: {all}");
     assert!(all.blobs_promised > 5 * seeds && all.blobs_freed > 0, "the log has named blobs: {all}");
+    assert!(all.executions > seeds, "executions were recorded: {all}");
     assert!(all.blobs_fetched > seeds, "nodes that lagged behind have fetched blobs: {all}");
     assert!(all.crashes > 3 * seeds && all.caught > 0 && all.faults > 3 * seeds, "things went wrong: {all}");
 }

@@ -109,6 +109,10 @@ impl<'a> Reader<'a> {
         bytes.try_into().map(u64::from_le_bytes).map_err(|_| damaged(self.what, "cut short"))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     pub(super) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.bytes)
     }

@@ -22,6 +22,7 @@
 //! 48 join              cluster
 //! 49 status            node u64 | term u64 | leader? | leads u8 | last? | committed? | applied? | snapshot? | purged?
 //!                      | voters u32, node u64 ... | learners u32, node u64 ... | failure?
+//!                      | remark, where it was asked for (the request's body is [1]; a node that asks without reads none)
 //!
 //! vote = term u64 | node u64 | granted by a quorum u8          ? = present u8, then the value
 //! ```
@@ -395,7 +396,10 @@ pub(crate) fn decode_join(bytes: &[u8]) -> io::Result<String> {
     Ok(cluster)
 }
 
-pub(crate) fn encode_status(status: &Status) -> Bytes {
+/// The body of a request for a status with its remark.
+pub(crate) const WITH_REMARK: &[u8] = &[1];
+
+pub(crate) fn encode_status(status: &Status, asked: &[u8]) -> Bytes {
     let mut writer = Writer::new(STATUS, 256);
     writer.u64(status.node_id.0);
     writer.u64(status.term);
@@ -411,6 +415,9 @@ pub(crate) fn encode_status(status: &Status) -> Bytes {
     writer.u8(u8::from(status.failure.is_some()));
     if let Some(failure) = &status.failure {
         writer.text(failure);
+    }
+    if asked == WITH_REMARK {
+        writer.text(&status.remark);
     }
     writer.finish().into()
 }
@@ -430,6 +437,7 @@ pub(crate) fn decode_status(bytes: &[u8]) -> io::Result<Status> {
         voters: read_nodes(&mut reader)?,
         learners: read_nodes(&mut reader)?,
         failure: if reader.flag()? { Some(reader.text()?) } else { None },
+        remark: if reader.is_empty() { String::new() } else { reader.text()? },
     };
     reader.end()?;
     Ok(status)

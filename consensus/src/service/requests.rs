@@ -116,7 +116,10 @@ async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::
             tracing::info!(cluster, "this node belongs to a cluster now");
             Bytes::new()
         }
-        method::STATUS => wire::encode_status(&Status::of(&served.raft.metrics().borrow_watched())),
+        method::STATUS => {
+            let status = Status::of(&served.raft.metrics().borrow_watched());
+            wire::encode_status(&Status { remark: served.remark.clone(), ..status }, body)
+        }
         other => return Err(io::Error::other(format!("method {other} is unknown here: start a newer dspex"))),
     })
 }

@@ -28,7 +28,7 @@ pub mod key {
     pub const LINE: &str = "line";
     /// What to do about it, a sentence.
     pub const HINT: &str = "hint";
-    /// The version that a session stands at.
+    /// The version that a session, program or variable stands at.
     pub const CURRENT: &str = "current";
 }
 

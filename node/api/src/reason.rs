@@ -54,6 +54,8 @@ reasons! {
     DSPY_BROKEN;
     /// The machine gave no Python process, or not in time: try again when it has less to do.
     PYTHON_UNAVAILABLE;
+    /// A node's workers are to be sandboxed, and its machine lacks something for it: an operator mends that.
+    SANDBOX_UNAVAILABLE;
     /// No run has this id.
     RUN_NOT_FOUND;
     /// Several runs start with these characters.
@@ -98,14 +100,32 @@ reasons! {
     TLS_REFUSED;
     /// No session has this id, or its time was over.
     SESSION_NOT_FOUND;
+    /// The execution is not recorded, or not kept any more.
+    EXECUTION_NOT_FOUND;
     /// The session's version is not kept any more, or not there yet.
     SESSION_VERSION_NOT_FOUND;
     /// A session with this id exists (metadata: current, its version).
     SESSION_EXISTS;
-    /// The session is at another version (metadata: current): read it again, then repeat the change.
+    /// The session, program or variable is at another version (metadata: current): read it again, then repeat the change.
     VERSION_CONFLICT;
     /// The session's home has changed and changed again: nothing of the call counts, try again.
     SESSION_MOVED;
+    /// No program of this name is stored there.
+    PROGRAM_UNKNOWN;
+    /// The program's version is not kept any more, or not there yet.
+    PROGRAM_VERSION_NOT_FOUND;
+    /// No worker could build what is to be stored as a program, or it holds a secret.
+    DEFINITION_INVALID;
+    /// Names or types of inputs and outputs are wrong; the message names the field.
+    SIGNATURE_INVALID;
+    /// The inputs of a call do not fit the signature of the stored program; the message names the fields.
+    PROGRAM_INPUTS_INVALID;
+    /// A name is empty, too long, holds what is not printed, or could be taken for another one or for a path.
+    NAME_INVALID;
+    /// No variable has this name.
+    VARIABLE_NOT_FOUND;
+    /// The variable's version is not kept any more, or not there yet.
+    VARIABLE_VERSION_NOT_FOUND;
     /// The request id is older than 15 minutes: whether it was executed cannot be said any more.
     REQUEST_TOO_OLD;
     /// No quorum has a leader: nothing was executed, try again.

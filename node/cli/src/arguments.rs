@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    audit, cert, cluster, completion, config, doctor, env, eval, local, member, pool, run, session, snapshot, token,
-    worker,
+    audit, cert, cluster, completion, config, doctor, env, eval, execution, local, member, pool, program, run, session,
+    snapshot, token, variable, worker,
 };
 use crate::output::Format;
 use crate::{demo, dev};
@@ -91,6 +91,12 @@ pub enum Command {
     Env(env::Options),
     /// Create, show, change and delete replicated sessions
     Session(session::Options),
+    /// Show what programs and commands were given and gave
+    Execution(execution::Options),
+    /// Store, show and delete programs with their versions and optimizations
+    Program(program::Options),
+    /// Set, show and delete variables of the cluster
+    Variable(variable::Options),
     /// Show the cluster: its members, its health, a digest of its state
     Cluster(cluster::Options),
     /// Add, promote, demote and remove members, and hand over the leadership

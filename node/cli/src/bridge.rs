@@ -6,10 +6,14 @@
 
 mod answers;
 mod calls;
+mod executions;
 mod frames;
 mod messages;
+mod programs;
 mod requests;
 mod sessions;
+mod stored;
+mod variables;
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;

@@ -13,7 +13,8 @@ use crate::command::config::ConfigCommand;
 use crate::command::doctor::DoctorCommand;
 use crate::command::snapshot::SnapshotCommand;
 use crate::command::{
-    audit, cluster, completion, env, eval, local, member, pool, run, session, snapshot, token, worker,
+    audit, cluster, completion, env, eval, execution, local, member, pool, program, run, session, snapshot, token,
+    variable, worker,
 };
 use crate::console::Console;
 use crate::error::CommandError;
@@ -139,6 +140,9 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Worker(options) => worker::execute(invocation, options).await,
         Command::Env(options) => env::execute(invocation, options).await,
         Command::Session(options) => session::execute(invocation, options).await,
+        Command::Execution(options) => execution::execute(invocation, options).await,
+        Command::Program(options) => program::execute(invocation, options).await,
+        Command::Variable(options) => variable::execute(invocation, options).await,
         Command::Cluster(options) => cluster::execute(invocation, options).await,
         Command::Member(options) => member::execute(invocation, options).await,
         Command::Token(options) => token::execute(invocation, options).await,

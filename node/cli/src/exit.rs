@@ -59,12 +59,20 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::SECRET_FOUND
         | reason::ENVIRONMENT_MISMATCH
         | reason::DATA_DIRECTORY_NOT_EMPTY
+        | reason::DEFINITION_INVALID
+        | reason::SIGNATURE_INVALID
+        | reason::NAME_INVALID
+        | reason::PROGRAM_INPUTS_INVALID
         | reason::REQUEST_INVALID => USAGE,
         reason::RUN_NOT_FOUND | reason::RUN_AMBIGUOUS | reason::NO_RUN_TO_RESUME | reason::BLOB_NOT_FOUND => NOT_FOUND,
         reason::POOL_NOT_FOUND | reason::WORKER_NOT_FOUND | reason::NOT_DEFINED => NOT_FOUND,
         reason::ENVIRONMENT_NOT_FOUND
         | reason::SESSION_NOT_FOUND
         | reason::SESSION_VERSION_NOT_FOUND
+        | reason::PROGRAM_UNKNOWN
+        | reason::PROGRAM_VERSION_NOT_FOUND
+        | reason::VARIABLE_NOT_FOUND
+        | reason::VARIABLE_VERSION_NOT_FOUND
         | reason::MEMBER_NOT_FOUND
         | reason::MEMBER_AMBIGUOUS
         | reason::TOKEN_NOT_FOUND
@@ -79,6 +87,8 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::SNAPSHOT_DAMAGED
         | reason::SNAPSHOT_NEWER => FAILED,
         reason::CALL_FAILED | reason::CALL_TIMED_OUT | reason::WORKER_LOST => FAILED,
+        // Not the caller's fault, and waiting does not help.
+        reason::SANDBOX_UNAVAILABLE => FAILED,
         reason::POOL_FULL
         | reason::POOL_DRAINED
         | reason::QUEUE_TIMEOUT
@@ -124,6 +134,8 @@ mod tests {
             (reason::DATASET_EMPTY, USAGE),
             (reason::PYTHON_MISSING, USAGE),
             (reason::RUN_AMBIGUOUS, NOT_FOUND),
+            (reason::PROGRAM_UNKNOWN, NOT_FOUND),
+            (reason::SIGNATURE_INVALID, USAGE),
             (reason::NO_RUN_TO_RESUME, NOT_FOUND),
             (reason::PYTHON_UNAVAILABLE, UNREACHABLE),
             (reason::SECRET_FOUND, USAGE),
@@ -135,6 +147,7 @@ mod tests {
             (reason::DATA_DIRECTORY_NOT_EMPTY, USAGE),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
             (reason::TLS_REFUSED, PERMISSION),
+            (reason::SANDBOX_UNAVAILABLE, FAILED),
         ] {
             assert_eq!(of(Code::Unknown, reason), expected, "{reason}");
         }

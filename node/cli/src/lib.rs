@@ -2,6 +2,7 @@
 //! workspace: whatever the CLI can do, another program can do over gRPC.
 
 mod arguments;
+mod assignment;
 mod bridge;
 mod ca;
 mod command;
@@ -23,6 +24,7 @@ pub mod interpreter;
 mod interrupt;
 mod invocation;
 mod listing;
+mod moment;
 pub mod output;
 mod process;
 mod project;

@@ -37,7 +37,8 @@ pub async fn until_known<T>(
     }
 }
 
-async fn repeated<T>(console: &Console, write: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
+/// The same without an end, and with the node's own word where it refuses.
+pub async fn repeated<T>(console: &Console, write: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
     let (mut pause, mut is_known) = (FIRST_PAUSE, true);
     loop {
         match write().await {

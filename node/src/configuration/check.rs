@@ -26,6 +26,7 @@ pub(crate) fn problems(configuration: &Configuration) -> Vec<Problem> {
     problems.extend(configuration.certificate_of_callers().err());
     problems.extend(wrong_paths(configuration));
     problems.extend(configuration.problems_of_shipping());
+    problems.extend(configuration.wrong_in_sandbox());
     problems.extend(shared(configuration, &taken));
     for (key, file) in configuration.certificate_files() {
         problems.extend(pem(&file, "CERTIFICATE-----").map(|why| configuration.problem(key, why)));

@@ -39,6 +39,11 @@ impl Configuration {
         Ok(environments)
     }
 
+    /// The interpreters of those that the file adds to that of `[python]`.
+    pub(super) fn environment_pythons(&self) -> impl Iterator<Item = &Path> {
+        self.environments.values().filter_map(|section| section.python.as_deref())
+    }
+
     /// How much room sent projects have.
     pub(crate) fn bundles(&self) -> BundleSettings {
         let preset = BundleSettings::default();

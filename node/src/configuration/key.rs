@@ -29,6 +29,8 @@ pub(crate) enum Preset {
     Text(&'static str),
     /// Nothing; in words, what that means.
     Nothing(&'static str),
+    /// This number.
+    Number(i64),
     /// It depends; in words, and as it is here.
     Depends(&'static str, fn(&Layers) -> Option<Value>),
     /// What `PoolSettings::default_of` says.
@@ -146,8 +148,11 @@ pub(crate) const KEYS: &[Key] = &[
         "python",
         "directory",
         Kind::Beside,
-        Preset::Depends("`data_dir`", |layers| layers.effective("data_dir")),
-        "where workers start",
+        Preset::Depends("the worker's own; without a sandbox `data_dir`", |layers| {
+            let is_off = layers.effective("sandbox.mode").is_some_and(|mode| mode.as_str() == Some("off"));
+            is_off.then(|| layers.effective("data_dir")).flatten()
+        }),
+        "where workers start; their programs may read it",
     ),
     key(
         "python",
@@ -156,6 +161,51 @@ pub(crate) const KEYS: &[Key] = &[
         Preset::Nothing("none"),
         "names of the node's own variables that workers get, besides `PATH`, `HOME` and the like",
     ),
+    key(
+        "sandbox",
+        "mode",
+        Kind::Choice(&["on", "off"]),
+        Preset::Text("on"),
+        "whether a worker is kept to what is said here; `off` shows in `dspex cluster status`",
+    ),
+    key(
+        "sandbox",
+        "network",
+        Kind::Choice(&["all", "none"]),
+        Preset::Text("all"),
+        "where programs connect: everywhere but to nodes and metadata services, or nowhere",
+    ),
+    key(
+        "sandbox",
+        "readable",
+        Kind::AllBeside,
+        Preset::Nothing("nothing more"),
+        "files and directories that programs may read and execute, besides the system's, Python's and their own; relative to the file",
+    ),
+    key(
+        "sandbox",
+        "writable",
+        Kind::AllBeside,
+        Preset::Nothing("nothing more"),
+        "those that they may also write, besides the worker's own directory; all workers share them",
+    ),
+    key(
+        "sandbox",
+        "directory",
+        Kind::Beside,
+        Preset::Depends("`workers` in `data_dir`", own_directories),
+        "where workers get directories of their own: their HOME and TMPDIR, removed with them",
+    ),
+    key("sandbox", "disk", Kind::Size, Preset::Text("2GiB"), "what one worker may keep there"),
+    key("sandbox", "file_size", Kind::Size, Preset::Text("1GiB"), "the longest file that a program may write"),
+    key(
+        "sandbox",
+        "open_files",
+        count(256, 1 << 20),
+        Preset::Number(1024),
+        "files and connections that one process may have open",
+    ),
+    key("sandbox", "processes", count(16, 1 << 20), Preset::Number(512), "processes and threads of one worker"),
     key(
         OF_ENVIRONMENTS,
         "python",
@@ -189,6 +239,11 @@ pub(crate) const KEYS: &[Key] = &[
     of_pool("memory_limit", Kind::Size, "of one worker with what it started"),
     of_pool("idle_timeout_s", Kind::Seconds { zero: true }, "without a call for so long the workers end; 0: never"),
     of_pool("eager", Kind::Switch, "start the workers with the node; only of a `dspex node`"),
+    of_pool(
+        "record",
+        Kind::Choice(&["none", "programs", "all"]),
+        "which calls `dspex execution list` shows later: those of `execute_program`, or all but `ping`",
+    ),
     of_pool("python", Kind::Beside, "the interpreter; without it the caller's, of a `dspex node` that of `[python]`"),
     of_pool("directory", Kind::Beside, "where workers start; without it as for `python`"),
 ];
@@ -264,6 +319,12 @@ fn bootstrap(layers: &Layers) -> Option<Value> {
     Some(Value::Integer(i64::from(is_alone)))
 }
 
+fn own_directories(layers: &Layers) -> Option<Value> {
+    let data = layers.effective("data_dir")?;
+    let directory = std::path::Path::new(data.as_str()?).join("workers");
+    Some(Value::String(directory.to_string_lossy().into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,10 +346,8 @@ mod tests {
 
     #[test]
     fn a_section_knows_what_may_stand_in_it() {
-        assert_eq!(
-            names_in(""),
-            ["data_dir", "node", "cluster", "peers", "api", "http", "python", "bundles", "pools", "environments",]
-        );
+        let sections = ["node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "pools", "environments"];
+        assert_eq!(names_in(""), [&["data_dir"][..], &sections[..]].concat());
         assert_eq!(names_in("pools"), ["general", "optimizer", "inference"]);
         assert_eq!(names_in("http"), ["listen"]);
         assert_eq!(

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Texts,
     /// A file or directory, relative to the file that names it.
     Beside,
+    /// A list of those.
+    AllBeside,
     /// IP address and port.
     Address,
     /// Host, by name or address, and port.
@@ -32,6 +34,8 @@ pub(crate) enum Kind {
     /// Bytes.
     Size,
     Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
 }
 
 impl Kind {
@@ -43,6 +47,7 @@ impl Kind {
         match self {
             Self::Text => value.is_str(),
             Self::Texts => each(|_| true),
+            Self::AllBeside => each(|text| !text.is_empty()),
             Self::Beside => value.as_str().is_some_and(|text| !text.is_empty()),
             Self::Address => value.as_str().is_some_and(|text| text.parse::<SocketAddr>().is_ok()),
             Self::HostPort => value.as_str().is_some_and(is_host_and_port),
@@ -56,6 +61,7 @@ impl Kind {
             }
             Self::Size => value.clone().try_into::<WrittenSize>().is_ok_and(|size| Size::try_from(size).is_ok()),
             Self::Switch => value.is_bool(),
+            Self::Choice(words) => value.as_str().is_some_and(|text| words.contains(&text)),
         }
     }
 
@@ -64,6 +70,7 @@ impl Kind {
         match self {
             Self::Text => "text".to_owned(),
             Self::Texts => "a list of texts".to_owned(),
+            Self::AllBeside => "a list of paths".to_owned(),
             Self::Beside => "a path".to_owned(),
             Self::Address => "an IP address and a port, like \"127.0.0.1:7400\"".to_owned(),
             Self::HostPort => "HOST:PORT, like \"node-1.example:7410\"".to_owned(),
@@ -74,6 +81,7 @@ impl Kind {
             Self::Seconds { zero: false } => "a number of seconds, more than 0".to_owned(),
             Self::Size => "a size, like \"512MiB\" or \"2GiB\", or a number of bytes".to_owned(),
             Self::Switch => "true or false".to_owned(),
+            Self::Choice(words) => format!("one of \"{}\"", words.join("\", \"")),
         }
     }
 
@@ -83,6 +91,7 @@ impl Kind {
         match self {
             Self::Text => json!({ "type": "string" }),
             Self::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+            Self::AllBeside => json!({ "type": "array", "items": { "type": "string", "minLength": 1 } }),
             Self::Beside => json!({ "type": "string", "minLength": 1 }),
             Self::Address => {
                 json!({ "type": "string", "pattern": r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$" })
@@ -101,6 +110,7 @@ impl Kind {
                 { "type": "string", "pattern": r"^\s*[0-9]+\s*(B|KiB|MiB|GiB)?\s*$" },
             ] }),
             Self::Switch => json!({ "type": "boolean" }),
+            Self::Choice(words) => json!({ "enum": words }),
         }
     }
 
@@ -111,11 +121,11 @@ impl Kind {
         let own = || Value::String(text.to_owned());
         match self {
             Self::Count { .. } | Self::Seconds { .. } | Self::Size | Self::Switch => written.unwrap_or_else(own),
-            Self::Texts | Self::HostPorts => written.filter(Value::is_array).unwrap_or_else(|| {
+            Self::Texts | Self::HostPorts | Self::AllBeside => written.filter(Value::is_array).unwrap_or_else(|| {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
             }),
-            Self::Text | Self::Beside | Self::Address | Self::HostPort => {
+            Self::Text | Self::Beside | Self::Address | Self::HostPort | Self::Choice(_) => {
                 written.filter(Value::is_str).unwrap_or_else(own)
             }
         }
@@ -148,6 +158,7 @@ mod tests {
             (Kind::Text, vec!["\"\"", "\"a\""], vec!["1", "[\"a\"]", "true"]),
             (Kind::Texts, vec!["[]", "[\"a\", \"b\"]"], vec!["\"a\"", "[1]"]),
             (Kind::Beside, vec!["\"data\""], vec!["\"\"", "3"]),
+            (Kind::AllBeside, vec!["[]", "[\"a\", \"/b\"]"], vec!["\"a\"", "[\"\"]", "[1]"]),
             (
                 Kind::Address,
                 vec!["\"127.0.0.1:0\"", "\"[::1]:7400\""],
@@ -160,6 +171,7 @@ mod tests {
             (or_never, vec!["0", "0.0", "3"], vec!["-1"]),
             (Kind::Size, vec!["1", "\"512MiB\""], vec!["0", "\"lots\"", "-1", "true"]),
             (Kind::Switch, vec!["true"], vec!["1", "\"true\""]),
+            (Kind::Choice(&["a", "b"]), vec!["\"a\"", "\"b\""], vec!["\"c\"", "\"\"", "true"]),
         ] {
             for text in good {
                 assert!(accepts(kind, text), "{kind:?} takes {text}");
@@ -184,5 +196,7 @@ mod tests {
         assert_eq!(Kind::HostPorts.of_text("a:1, b:1"), list);
         assert_eq!(Kind::HostPorts.of_text("[\"a:1\", \"b:1\"]"), list);
         assert_eq!(Kind::Texts.of_text(""), Value::Array(Vec::new()));
+        assert_eq!(Kind::AllBeside.of_text("a:1, b:1"), list);
+        assert_eq!(Kind::Choice(&["on", "off"]).of_text("off"), text("off"));
     }
 }

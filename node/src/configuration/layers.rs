@@ -33,6 +33,8 @@ pub(crate) struct Layers {
     origins: BTreeMap<String, Origin>,
     /// What relative paths of the file are relative to.
     directory: PathBuf,
+    /// The file, where there is one.
+    file: Option<PathBuf>,
     /// Each caller brings its own environment, and pools end when nobody needs them.
     is_embedded: bool,
 }
@@ -55,7 +57,8 @@ impl Layers {
         // Relative to the file, not to wherever the node is started.
         let beside = std::path::absolute(file).map_err(|error| Problem::new(format!("{shown}: {error}")))?;
         let directory = beside.parent().unwrap_or(Path::new("/"));
-        Self::of_text(&text, file, directory)?.with(variables)
+        let read = Self::of_text(&text, file, directory)?;
+        Self { file: Some(beside.clone()), ..read }.with(variables)
     }
 
     /// Variables alone; their relative paths are relative to this directory.
@@ -76,7 +79,7 @@ impl Layers {
             origins.insert(name, Origin::Line(file.to_owned(), line(text, start)));
         });
         let table: Table = toml::from_str(text).map_err(refused)?;
-        Ok(Self { table, origins, directory: directory.to_owned(), is_embedded: false })
+        Ok(Self { table, origins, directory: directory.to_owned(), file: None, is_embedded: false })
     }
 
     /// Puts variables on top, and checks all of it.
@@ -97,9 +100,14 @@ impl Layers {
         }
         let of_environments: Vec<FullKey> =
             self.environments().iter().flat_map(|environment| key::of_environment(environment)).collect();
-        for full in key::all().chain(of_environments).filter(|full| full.key.kind == Kind::Beside) {
-            let Some(path) = self.value(&full.name).and_then(Value::as_str) else { continue };
-            let joined = self.beside(path);
+        for full in key::all().chain(of_environments) {
+            let joined = match (full.key.kind, self.value(&full.name)) {
+                (Kind::Beside, Some(Value::String(path))) => self.beside(path),
+                (Kind::AllBeside, Some(Value::Array(paths))) => {
+                    Value::Array(paths.iter().filter_map(Value::as_str).map(|path| self.beside(path)).collect())
+                }
+                _ => continue,
+            };
             self.put(&full.name, joined);
         }
         Ok(self)
@@ -115,6 +123,11 @@ impl Layers {
     #[must_use]
     pub(crate) fn embedded(self) -> Self {
         Self { is_embedded: true, ..self }
+    }
+
+    /// The file, absolute.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Whether it is for the node that is started on demand.
@@ -143,6 +156,7 @@ impl Layers {
         match full.key.preset {
             Preset::Text(text) if full.key.kind == Kind::Beside => Some(self.beside(text)),
             Preset::Text(text) => Some(Value::String(text.to_owned())),
+            Preset::Number(number) => Some(Value::Integer(number)),
             Preset::Nothing(_) => None,
             Preset::Depends(_, here) => here(self),
             Preset::OfClass => pools::preset(full.class?, full.key.name, crate::life::cpus(), self.is_embedded),

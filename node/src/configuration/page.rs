@@ -60,6 +60,7 @@ fn lists() -> String {
 fn default(key: &Key) -> String {
     match key.preset {
         Preset::Text(text) => format!("`{text}`"),
+        Preset::Number(number) => format!("`{number}`"),
         Preset::Nothing(words) | Preset::Depends(words, _) => words.to_owned(),
         Preset::OfClass => String::new(),
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dspex_actors::{PoolClass, PoolSettings};
+use dspex_actors::{PoolClass, PoolSettings, RecordedCalls};
 use serde::Deserialize;
 use toml::Value;
 
@@ -27,6 +27,7 @@ pub(super) struct PoolSection {
     memory_limit: Option<Size>,
     idle_timeout_s: Option<Seconds>,
     eager: Option<bool>,
+    record: Option<Record>,
     python: Option<PathBuf>,
     directory: Option<PathBuf>,
 }
@@ -49,6 +50,7 @@ impl PoolSection {
         settings.lm.clone_from(&self.lm);
         settings.memory_limit = self.memory_limit.map(|Size(bytes)| bytes);
         settings.eager = self.eager.unwrap_or(settings.eager);
+        settings.record = self.record.map_or(settings.record, RecordedCalls::from);
         settings.python.clone_from(&self.python);
         settings.directory.clone_from(&self.directory);
     }
@@ -56,6 +58,25 @@ impl PoolSection {
     /// Interpreters and directories that its workers are to have.
     pub(super) fn paths(&self) -> (Option<&PathBuf>, Option<&PathBuf>) {
         (self.python.as_ref(), self.directory.as_ref())
+    }
+}
+
+/// Which calls are recorded, as the file says it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Record {
+    None,
+    Programs,
+    All,
+}
+
+impl From<Record> for RecordedCalls {
+    fn from(record: Record) -> Self {
+        match record {
+            Record::None => Self::None,
+            Record::Programs => Self::Programs,
+            Record::All => Self::All,
+        }
     }
 }
 
@@ -85,6 +106,7 @@ pub(super) fn preset(class: PoolClass, name: &str, cpus: usize, is_embedded: boo
         "execution_timeout_s" => Some(seconds(settings.execution_timeout)),
         "idle_timeout_s" => Some(seconds(settings.idle_timeout.unwrap_or_default())),
         "eager" => Some(Value::Boolean(settings.eager)),
+        "record" => Some(Value::String(settings.record.name().to_owned())),
         _ => None,
     }
 }

@@ -64,10 +64,12 @@ fn value(full: &FullKey) -> Json {
     let mut schema = full.key.kind.schema();
     schema["description"] = match full.key.preset {
         Preset::Nothing(words) | Preset::Depends(words, _) => json!(format!("{} (default: {words})", full.key.says)),
-        Preset::Text(_) | Preset::OfClass => json!(full.key.says),
+        Preset::Text(_) | Preset::Number(_) | Preset::OfClass => json!(full.key.says),
     };
-    if let Preset::Text(text) = full.key.preset {
-        schema["default"] = json!(text);
+    match full.key.preset {
+        Preset::Text(text) => schema["default"] = json!(text),
+        Preset::Number(number) => schema["default"] = json!(number),
+        Preset::Nothing(_) | Preset::Depends(..) | Preset::OfClass => {}
     }
     schema
 }

@@ -82,7 +82,8 @@ mod tests {
         assert_eq!(one(&settings, "pools.general.retries"), (json!(0), "dspex.toml:5".to_owned()));
         assert_eq!(one(&settings, "data_dir"), (json!("/etc/dspex/kept"), "dspex.toml:1".to_owned()));
         assert_eq!(one(&settings, "api.listen"), (json!("127.0.0.1:7400"), "default".to_owned()));
-        assert_eq!(one(&settings, "python.directory"), (json!("/etc/dspex/kept"), "default".to_owned()));
+        assert_eq!(one(&settings, "python.directory"), (Json::Null, "default".to_owned()));
+        assert_eq!(one(&settings, "sandbox.directory"), (json!("/etc/dspex/kept/workers"), "default".to_owned()));
         assert_eq!(one(&settings, "peers.advertise"), (json!("127.0.0.1:7410"), "default".to_owned()));
         assert_eq!(one(&settings, "pools.optimizer.execution_timeout_s"), (json!(14400), "default".to_owned()));
         assert_eq!(one(&settings, "pools.general.idle_timeout_s").0, json!(0));
@@ -99,6 +100,14 @@ mod tests {
         );
         assert_eq!(one(&settings, "environments.gpu.python").0, json!("/p"));
         assert_eq!(settings.len(), key::all().count() + 2);
+    }
+
+    #[test]
+    fn without_a_sandbox_workers_start_with_the_data() {
+        let settings = shown("[sandbox]\nmode = \"off\"\nreadable = [\"models\", \"/srv\"]", &[]);
+        assert_eq!(one(&settings, "python.directory"), (json!("/etc/dspex/data"), "default".to_owned()));
+        assert_eq!(one(&settings, "sandbox.readable").0, json!(["/etc/dspex/models", "/srv"]));
+        assert_eq!(one(&settings, "sandbox.open_files").0, json!(1024));
     }
 
     #[test]

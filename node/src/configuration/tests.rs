@@ -56,6 +56,10 @@ fn an_error_names_the_line_the_key_the_value_and_what_is_allowed() {
         ("colour = 1", &["dspex.toml:1", "colour", "data_dir"][..]),
         ("[pools.general]\nworker = 1", &["dspex.toml:2: pools.general.worker", "workers"]),
         ("[pools.genral]\nworkers = 1", &["dspex.toml:1: pools.genral", "general, optimizer, inference"]),
+        (
+            "[pools.general]\nrecord = \"some\"",
+            &["pools.general.record = \"some\"", "one of \"none\", \"programs\", \"all\""],
+        ),
         ("\n[pools.general]\nworkers = 0", &["dspex.toml:3: pools.general.workers = 0", "between 1 and 64"]),
         ("[pools.general]\nqueue_timeout_s = -1", &["pools.general.queue_timeout_s = -1", "more than 0"]),
         ("[pools.general]\nmemory_limit = \"lots\"", &["pools.general.memory_limit = \"lots\"", "512MiB"]),
@@ -160,6 +164,62 @@ fn files_that_are_not_there_are_named_before_the_start() {
 }
 
 #[test]
+fn a_sandbox_has_what_is_set_and_hides_what_is_the_nodes() {
+    let home = Path::new("/home/u/.dspex");
+    let setup = |text: &str| valid(text).sandbox(home);
+    let plain = setup("").expect("it is on");
+    assert_eq!(plain.settings, dspex_sandbox::Settings::default());
+    assert_eq!(plain.directories, Path::new("/etc/dspex/data/workers"));
+    assert_eq!(plain.hidden, [Path::new("/etc/dspex/data"), home]);
+    assert!(plain.programs.is_empty() && plain.interpreters.is_empty());
+    let text = "[python]\ninterpreter = \"/venv/bin/python\"\ndirectory = \"app\"\n[api]\ncertificate = \"c.pem\"\nkey = \"c.key\"\n\
+                [environments.nlp]\npython = \"/third/python\"\n[pools.inference]\npython = \"/other/python\"\ndirectory = \"/srv\"\n[sandbox]\nnetwork = \"none\"\ndisk = \"1MiB\"\n\
+                processes = 20\nreadable = [\"models\"]\ndirectory = \"/scratch\"";
+    let set = setup(text).expect("it is on");
+    assert_eq!((set.settings.network, set.settings.disk_bytes), (dspex_sandbox::Network::None, 1 << 20));
+    assert_eq!((set.settings.processes, set.settings.open_files), (20, 1024));
+    assert_eq!(set.settings.readable, [Path::new("/etc/dspex/models")]);
+    assert_eq!(set.directories, Path::new("/scratch"));
+    assert_eq!(set.hidden, [Path::new("/etc/dspex/data"), Path::new("/etc/dspex/c.key"), home]);
+    assert_eq!(set.programs, [Path::new("/etc/dspex/app"), Path::new("/srv")]);
+    assert_eq!(set.interpreters, ["/venv/bin/python", "/other/python", "/third/python"].map(Path::new));
+    let off = valid("[sandbox]\nmode = \"off\"");
+    assert!(!off.is_sandboxed() && off.sandbox(home).is_none());
+}
+
+#[test]
+fn a_sandbox_that_would_give_the_node_away_is_refused() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path().display();
+    std::fs::create_dir_all(directory.path().join("data/inner")).expect("made");
+    std::fs::create_dir(directory.path().join("app")).expect("made");
+    let said = |sandbox: &str| {
+        let configuration =
+            valid(&format!("data_dir = \"{root}/data\"\n{}", sandbox.replace("ROOT", &root.to_string())));
+        configuration.wrong_in_sandbox().iter().map(|problem| format!("{problem}\n")).collect::<String>()
+    };
+    for fine in [
+        "[python]\ndirectory = \"ROOT\"",
+        "[sandbox]\nreadable = [\"ROOT/app\", \"/usr\"]\nwritable = [\"ROOT/app\"]",
+        "[python]\ndirectory = \"ROOT/data\"\n[sandbox]\nmode = \"off\"",
+    ] {
+        assert_eq!(said(fine), "", "{fine}");
+    }
+    for (wrong, phrases) in [
+        ("[python]\ndirectory = \"ROOT/data/inner\"", ["python.directory", "no program may read"]),
+        ("[pools.general]\ndirectory = \"ROOT/data\"", ["pools.general.directory", "no program may read"]),
+        ("[sandbox]\nreadable = [\"ROOT/data\"]", ["sandbox.readable", "no program may read"]),
+        ("[sandbox]\nreadable = [\"/\"]", ["sandbox.readable", "whole machine"]),
+        ("[sandbox]\nreadable = [\"/nonexistent\"]", ["sandbox.readable", "/nonexistent: No such file"]),
+        ("[sandbox]\nwritable = [\"ROOT\"]", ["sandbox.writable", "a program could change"]),
+        ("[sandbox]\nwritable = [\"ROOT/data/inner\"]", ["sandbox.writable", "a program could change"]),
+    ] {
+        let told = said(wrong);
+        assert!(phrases.iter().all(|phrase| told.contains(phrase)), "{wrong}: {told}");
+    }
+}
+
+#[test]
 fn relative_paths_are_relative_to_the_file() {
     assert_eq!(valid("").data_dir, Path::new("/etc/dspex/data"));
     assert_eq!(valid("data_dir = \"kept\"").data_dir, Path::new("/etc/dspex/kept"));
@@ -256,19 +316,8 @@ fn taken_by_the_parser(section: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_parser_and_the_table_know_the_same_keys() {
-    for section in [
-        "",
-        "node",
-        "cluster",
-        "peers",
-        "api",
-        "http",
-        "python",
-        "bundles",
-        "environments.nlp",
-        "pools.general",
-        "pools.inference",
-    ] {
+    let pools = ["pools.general", "pools.inference"];
+    for section in ["", "node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "environments.nlp"].into_iter().chain(pools) {
         let table: BTreeSet<String> = names_in(section).into_iter().collect();
         assert_eq!(taken_by_the_parser(section), table, "[{section}]");
     }
@@ -279,7 +328,8 @@ fn the_parser_takes_what_the_table_allows() {
     for full in key::all().chain(key::of_environment("nlp")) {
         let written = match full.key.kind {
             Kind::Text | Kind::Beside => "\"a\"".to_owned(),
-            Kind::Texts => "[\"a\"]".to_owned(),
+            Kind::Choice(words) => format!("\"{}\"", words[0]),
+            Kind::Texts | Kind::AllBeside => "[\"a\"]".to_owned(),
             Kind::Address => "\"127.0.0.1:1\"".to_owned(),
             Kind::HostPort => "\"a:1\"".to_owned(),
             Kind::HostPorts => "[\"a:1\"]".to_owned(),
@@ -287,6 +337,7 @@ fn the_parser_takes_what_the_table_allows() {
             Kind::Seconds { .. } => "1".to_owned(),
             Kind::Size => "\"1MiB\"".to_owned(),
             Kind::Switch => "true".to_owned(),
+            Kind::Choice(words) => format!("\"{}\"", words[0]),
         };
         valid(&format!("{} = {written}", full.name));
     }

@@ -10,6 +10,7 @@ use super::machine::{self, MachineFacts};
 use super::node::{self, NodeFacts};
 use super::ports::{self, PortFact};
 use super::python::{self, PythonFacts};
+use super::sandbox::{self, SandboxFacts};
 use super::settings::{self, SettingsFacts};
 use crate::configuration::Configuration;
 
@@ -20,6 +21,7 @@ pub(super) struct Facts {
     pub python: PythonFacts,
     pub directories: Vec<DirectoryFacts>,
     pub machine: MachineFacts,
+    pub sandbox: SandboxFacts,
     pub certificates: Vec<CertificateFact>,
     pub ports: Vec<PortFact>,
     pub node: NodeFacts,
@@ -38,6 +40,7 @@ impl Facts {
             python: python::gather(flag, file.is_some(), of_file).await,
             directories: directories(home, of_file),
             machine: machine::gather(configuration.as_ref().is_some_and(Configuration::limits_memory)),
+            sandbox: sandbox::gather(of_file),
             certificates: of_file.map(certificates::gather).unwrap_or_default(),
             ports: of_file.filter(|_| node.is_absent()).map(ports::gather).unwrap_or_default(),
             node,

@@ -144,6 +144,11 @@ fn of_cluster(cluster: &ClusterStatusResponse, now_ms: u64) -> Vec<Finding> {
         let says = format!("the members have different versions: {}", versions.join(", "));
         findings.push(Finding::warning("versions", says, "bring all nodes to one version, one after the other"));
     }
+    let free: Vec<String> = cluster.members.iter().filter(|member| member.sandbox == "off").map(shown).collect();
+    if !free.is_empty() {
+        let says = format!("the workers of {} are not sandboxed", free.join(", "));
+        findings.push(Finding::warning("sandbox", says, "take mode = \"off\" out of [sandbox] of their files"));
+    }
     // Log time never runs ahead of the clock of a leader; how far it is behind says only when something was written last.
     let ahead_ms = cluster.log_time_ms.saturating_sub(now_ms);
     if ahead_ms > AHEAD_MAX_MS {
@@ -227,6 +232,13 @@ mod tests {
         assert!(!findings(1, unknown, 0).iter().any(|(check, _)| *check == "versions"));
         assert!(findings(1, three(3), NOW + 60_000).contains(&("clock", State::Warning)));
         assert!(!findings(1, three(3), NOW + 1_000).iter().any(|(check, _)| *check == "clock"));
+    }
+
+    #[test]
+    fn members_whose_workers_are_not_sandboxed_are_told() {
+        let with = |sandbox: &str| vec![Member { sandbox: sandbox.to_owned(), ..member(1, true, "0.1.0") }];
+        assert!(findings(1, with("off"), 0).contains(&("sandbox", State::Warning)));
+        assert!(!findings(1, with("on"), 0).iter().any(|(check, _)| *check == "sandbox"));
     }
 
     #[test]

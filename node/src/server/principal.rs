@@ -17,6 +17,11 @@ pub(super) fn needed(path: &str) -> Role {
         ("grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection", _) => Role::Reader,
         ("dspex.v1.Sessions", "Get" | "List" | "History") => Role::Reader,
         ("dspex.v1.Sessions", "Create" | "Update" | "Delete" | "Execute") => Role::Runner,
+        ("dspex.v1.Executions", "List" | "Get") => Role::Reader,
+        ("dspex.v1.Programs" | "dspex.v1.Variables", "Get" | "List" | "History") => Role::Reader,
+        ("dspex.v1.Programs", "ListOptimizations") => Role::Reader,
+        ("dspex.v1.Programs", "Put" | "Delete" | "SetStatus" | "RecordOptimization") => Role::Runner,
+        ("dspex.v1.Variables", "Set" | "Delete") => Role::Runner,
         ("dspex.v1.Runs", "Get" | "List" | "Watch" | "Results") => Role::Reader,
         ("dspex.v1.Runs", "Submit" | "Cancel" | "Resume" | "Delete" | "Serve") => Role::Runner,
         ("dspex.v1.Blobs", "Get") => Role::Reader,
@@ -47,6 +52,11 @@ mod tests {
             ("/dspex.v1.Runs/List", Role::Reader),
             ("/dspex.v1.Runs/Submit", Role::Runner),
             ("/dspex.v1.Pools/Call", Role::Runner),
+            ("/dspex.v1.Executions/List", Role::Reader),
+            ("/dspex.v1.Executions/Clear", Role::Admin),
+            ("/dspex.v1.Programs/Get", Role::Reader),
+            ("/dspex.v1.Programs/Put", Role::Runner),
+            ("/dspex.v1.Variables/Set", Role::Runner),
             ("/dspex.v1.Admin/CreateToken", Role::Admin),
             ("/dspex.v1.Cluster/RemoveMember", Role::Admin),
             ("/dspex.v1.Unknown/Call", Role::Admin),
@@ -69,7 +79,9 @@ mod tests {
                     // A hash reads everything, under the lock of the state: it is for admins.
                     let reads = ["Get", "List", "History", "Watch", "Results", "Stats", "Status", "Workers"]
                         .iter()
-                        .any(|verb| method.name() == *verb || method.name() == "ListWorkers");
+                        .any(|verb| {
+                            method.name() == *verb || ["ListWorkers", "ListOptimizations"].contains(&method.name())
+                        });
                     assert_eq!(needed(&path) == Role::Reader, reads, "{path} needs {:?}", needed(&path));
                     seen += 1;
                 }

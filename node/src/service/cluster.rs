@@ -129,6 +129,7 @@ fn shown(member: &MemberStatus, said: Option<&NodeRecord>, leader: Option<NodeId
         lag: last.zip(status).map(|(last, status)| last.saturating_sub(status.applied_index.unwrap_or(0))),
         version: info.version,
         reachable: status.is_some(),
+        sandbox: status.map(|status| status.remark.clone()).unwrap_or_default(),
     }
 }
 
@@ -269,6 +270,7 @@ mod tests {
             voters: Vec::new(),
             learners: Vec::new(),
             failure: None,
+            remark: String::new(),
         }
     }
 

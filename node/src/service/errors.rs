@@ -5,7 +5,7 @@ use std::io;
 use dspex_actors::{SubmitError, SubmitErrorKind};
 use dspex_api::key;
 use dspex_api::{ApiError, Code, reason};
-use dspex_consensus::{MemberError, ProposeError, ReadError};
+use dspex_consensus::{BlobError, MemberError, ProposeError, ReadError};
 use dspex_model::Rejection;
 use dspex_python::protocol::{LoadFailedKind, RefusedKind};
 use tonic::Status;
@@ -53,6 +53,16 @@ pub(super) fn read(error: &ReadError) -> ApiError {
     ApiError::unavailable(reason, message)
 }
 
+/// A blob that is not where it should be.
+pub(super) fn blob(error: &BlobError) -> ApiError {
+    let (code, reason) = match error {
+        BlobError::NotSpread { .. } => (Code::Unavailable, reason::NO_LEADER),
+        BlobError::NotFound { .. } => (Code::Unavailable, reason::BLOB_NOT_FOUND),
+        _ => (Code::Internal, reason::STORAGE_FAILED),
+    };
+    ApiError::new(code, reason, error.to_string())
+}
+
 /// A change of the members that was not made.
 pub(super) fn member(error: &MemberError) -> ApiError {
     let (code, reason) = match error {
@@ -68,11 +78,22 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
     let (code, reason) = match rejection {
         Rejection::SessionNotFound => (Code::NotFound, reason::SESSION_NOT_FOUND),
         Rejection::SessionExists { .. } => (Code::AlreadyExists, reason::SESSION_EXISTS),
-        Rejection::VersionConflict { .. } => (Code::Aborted, reason::VERSION_CONFLICT),
-        Rejection::SessionTooLarge { .. } | Rejection::SessionsFull { .. } | Rejection::TooManyExamples { .. } => {
-            (Code::ResourceExhausted, reason::TOO_LARGE)
+        Rejection::VersionConflict { .. } | Rejection::ProgramConflict { .. } | Rejection::VariableConflict { .. } => {
+            (Code::Aborted, reason::VERSION_CONFLICT)
         }
         Rejection::SessionMoved(_) => (Code::Aborted, reason::SESSION_MOVED),
+        Rejection::SessionTooLarge { .. }
+        | Rejection::SessionsFull { .. }
+        | Rejection::TooManyExamples { .. }
+        | Rejection::ProgramTooLarge { .. }
+        | Rejection::ProgramsFull { .. }
+        | Rejection::TooManyPrograms { .. }
+        | Rejection::OptimizationTooLarge { .. }
+        | Rejection::VariableTooLarge { .. }
+        | Rejection::VariablesFull { .. } => (Code::ResourceExhausted, reason::TOO_LARGE),
+        Rejection::ProgramNotFound => (Code::NotFound, reason::PROGRAM_UNKNOWN),
+        Rejection::ProgramVersionNotFound { .. } => (Code::NotFound, reason::PROGRAM_VERSION_NOT_FOUND),
+        Rejection::VariableNotFound => (Code::NotFound, reason::VARIABLE_NOT_FOUND),
         Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
         Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
         Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),
@@ -83,7 +104,9 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
     };
     let current = match rejection {
         Rejection::SessionExists { version } => version.to_string(),
-        Rejection::VersionConflict { current } => current.to_string(),
+        Rejection::VersionConflict { current }
+        | Rejection::ProgramConflict { current }
+        | Rejection::VariableConflict { current } => current.to_string(),
         _ => String::new(),
     };
     ApiError::new(code, reason, rejection.to_string()).with(key::CURRENT, current)
@@ -110,6 +133,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::Python(kind) => (Code::InvalidArgument, python(kind)),
         SubmitErrorKind::PythonBroken => (Code::InvalidArgument, reason::DSPY_BROKEN),
         SubmitErrorKind::PythonUnavailable => (Code::Unavailable, reason::PYTHON_UNAVAILABLE),
+        SubmitErrorKind::SandboxUnavailable => (Code::FailedPrecondition, reason::SANDBOX_UNAVAILABLE),
         SubmitErrorKind::WorkerEnded => (Code::InvalidArgument, reason::PROGRAM_RAISED),
         SubmitErrorKind::InputsMissing => (Code::InvalidArgument, reason::INPUTS_MISSING),
         SubmitErrorKind::PayloadMissing => (Code::NotFound, reason::PAYLOAD_MISSING),

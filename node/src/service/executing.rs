@@ -54,6 +54,7 @@ fn asked(request: ExecuteSessionRequest, actor: Option<String>) -> Result<Execut
             retries: request.retries,
             traceparent: (!request.traceparent.is_empty()).then_some(request.traceparent),
             session: None,
+            program: None,
         },
         caller: caller.map(Arc::new),
     })

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{CallError, CallReply, CallRequest, Pool, PoolClass};
+use dspex_actors::{CallError, CallReply, CallRequest, CalledBy, Pool, PoolClass, Tree};
 use dspex_api::v1::pools_server::Pools;
 use dspex_api::v1::{
     self, CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse,
@@ -63,10 +63,11 @@ impl Pools for PoolsService {
 
     async fn call(&self, request: Request<CallPoolRequest>) -> Result<Response<CallPoolResponse>, Status> {
         let _call = self.node.activity.enter();
-        let request = request.into_inner();
+        let (actor, request) = translate::actor(request);
         let pool = self.node.pool(&request.pool_id).await?;
         let id = request.id;
-        let reply = pool.call(call_request(request)).await.map_err(refusal)?;
+        let by = CalledBy { actor, session: None };
+        let reply = self.node.tree.call(&pool, call_request(request), by).await.map_err(refusal)?;
         Ok(Response::new(answer(id, reply)))
     }
 
@@ -74,7 +75,8 @@ impl Pools for PoolsService {
 
     async fn calls(&self, request: Request<Streaming<CallPoolRequest>>) -> Result<Response<Self::CallsStream>, Status> {
         let (sender, receiver) = mpsc::channel(STREAM_CALLS_MAX);
-        tokio::spawn(execute_all(Arc::clone(&self.node), request.into_inner(), sender));
+        let (actor, requests) = translate::actor(request);
+        tokio::spawn(execute_all(Arc::clone(&self.node), CalledBy { actor, session: None }, requests, sender));
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
 
@@ -108,6 +110,7 @@ impl Pools for PoolsService {
 /// Executes the calls of a stream side by side, and answers each as it is ready.
 async fn execute_all(
     node: Arc<Node>,
+    by: CalledBy,
     mut requests: Streaming<CallPoolRequest>,
     answers: mpsc::Sender<Result<CallPoolResponse, Status>>,
 ) {
@@ -134,15 +137,15 @@ async fn execute_all(
             }
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
-                // In the order of the stream: only the wait is a task of its own.
-                let called = pool.begin(call_request(request));
-                tokio::spawn(async move {
-                    let reply = called.await;
-                    place.send(Ok(match reply {
-                        Ok(reply) => answer(id, reply),
-                        Err(error) => failed(id, refusal(error)),
-                    }));
-                });
+                let (request, by) = (call_request(request), by.clone());
+                if Tree::may_be_stored(&request) {
+                    let node = Arc::clone(&node);
+                    tokio::spawn(async move { place.send(Ok(told(id, node.tree.call(&pool, request, by).await))) });
+                } else {
+                    // In the order of the stream: only the wait is a task of its own.
+                    let called = pool.begin_recorded(request, by).await;
+                    tokio::spawn(async move { place.send(Ok(told(id, called.await))) });
+                }
             }
         }
     }
@@ -161,6 +164,14 @@ fn call_request(request: CallPoolRequest) -> CallRequest {
         retries: request.retries,
         traceparent: (!request.traceparent.is_empty()).then_some(request.traceparent),
         session: None,
+        program: None,
+    }
+}
+
+fn told(id: u64, reply: Result<CallReply, CallError>) -> CallPoolResponse {
+    match reply {
+        Ok(reply) => answer(id, reply),
+        Err(error) => failed(id, refusal(error)),
     }
 }
 
@@ -196,6 +207,9 @@ pub(super) fn refusal(error: CallError) -> ApiError {
         CallError::QueueTimeout { .. } => (Code::DeadlineExceeded, reason::QUEUE_TIMEOUT),
         CallError::TimedOut { .. } => (Code::DeadlineExceeded, reason::CALL_TIMED_OUT),
         CallError::NotDefined(_) | CallError::UnknownCommand(_) => (Code::NotFound, reason::NOT_DEFINED),
+        CallError::Inputs { .. } => (Code::InvalidArgument, reason::PROGRAM_INPUTS_INVALID),
+        CallError::ProgramMissing { .. } => (Code::Unavailable, reason::BLOB_NOT_FOUND),
+        CallError::Read(error) => return errors::read(&error),
         CallError::TooLong(_) => (Code::ResourceExhausted, reason::TOO_LARGE),
         CallError::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
         CallError::WorkerLost { output, .. } => {

@@ -15,11 +15,7 @@ use dspex_model::{Command, NewTtl, Outcome, Session, SessionChange, SessionData,
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Node, errors, translate};
-
-/// A page has this many unless another number is asked for, and never more than the second.
-const PAGE: usize = 100;
-const PAGE_MAX: usize = 1000;
+use super::{Node, errors, pages, translate};
 
 pub(crate) struct SessionsService {
     node: Arc<Node>,
@@ -44,13 +40,13 @@ pub(super) fn session_id(text: &str) -> Result<SessionId, ApiError> {
     SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
 }
 
-fn not_found(id: &SessionId) -> ApiError {
+pub(super) fn not_found(id: &SessionId) -> ApiError {
     let message = format!("session {id} does not exist; it may have expired");
     ApiError::not_found(reason::SESSION_NOT_FOUND, message)
 }
 
 /// Values come as JSON texts; what is none must not enter the log.
-fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
+pub(super) fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
     for (name, value) in &values {
         let invalid = |why: String| ApiError::invalid(reason::REQUEST_INVALID, why);
         if name.is_empty() {
@@ -62,7 +58,7 @@ fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, String)>, Ap
     Ok(values.into_iter().collect())
 }
 
-fn values(data: &SessionData) -> BTreeMap<String, String> {
+pub(super) fn values(data: &SessionData) -> BTreeMap<String, String> {
     data.values().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
@@ -170,7 +166,7 @@ impl Sessions for SessionsService {
 
     async fn list(&self, request: Request<ListSessionsRequest>) -> Result<Response<ListSessionsResponse>, Status> {
         let ListSessionsRequest { after, limit, prefix, freshness } = request.into_inner();
-        let limit = if limit == 0 { PAGE } else { (limit as usize).min(PAGE_MAX) };
+        let limit = pages::limit(limit);
         // Ids stand in the order of their bytes: those with the prefix stand together.
         let after = if after.is_empty() { None } else { Some(session_id(&after)?) };
         let answer = self

@@ -121,14 +121,20 @@ impl Node {
 
     fn lacking(&self, error: &BlobError) -> Status {
         let BlobError::NotFound { digest, .. } = error else { return storage(&io::Error::other(error.to_string())) };
-        let runs = self.consensus.read_stale(|state| {
-            let naming = state.runs().filter(|(_, run)| run.blobs().any(|blob| blob == *digest));
-            naming.map(|(id, _)| id.to_string()).collect::<Vec<_>>()
+        let naming = self.consensus.read_stale(|state| {
+            let runs = state.runs().filter(|(_, run)| run.blobs().any(|blob| blob == *digest));
+            let programs = state.programs().filter(|(_, program)| program.blobs().any(|blob| blob == *digest));
+            let runs = runs.map(|(id, _)| format!("run {id}"));
+            runs.chain(programs.map(|(_, program)| format!("program {}", program.info.key))).collect::<Vec<_>>()
         });
-        let who = if runs.is_empty() { "a run that was deleted meanwhile".to_owned() } else { runs.join(", ") };
-        let message =
-            format!("{error}. It is named by {who}: when it is lost for good, delete the run, then save again");
-        ApiError::new(Code::Unavailable, reason::BLOB_NOT_FOUND, message).into()
+        let advice = if naming.is_empty() {
+            "Nothing names it but an execution, or what was deleted meanwhile: when it is lost for good, \
+             `dspex execution clear` forgets all executions, then save again"
+                .to_owned()
+        } else {
+            format!("It is named by {}: when it is lost for good, delete that, then save again", naming.join(", "))
+        };
+        ApiError::new(Code::Unavailable, reason::BLOB_NOT_FOUND, format!("{error}. {advice}")).into()
     }
 
     /// Who saves a snapshot has all that the cluster knows. A note that is lost is logged, not an error.

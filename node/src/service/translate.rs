@@ -8,7 +8,9 @@ use dspex_actors::{Caller, Column, DatasetSource, EnvironmentNeed, EvaluationReq
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, Code, reason};
-use dspex_model::{Digest, EXAMPLES_MAX, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
+use dspex_model::{
+    Digest, EXAMPLES_MAX, Name, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of,
+};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -52,6 +54,16 @@ fn wall_ms() -> u64 {
 /// A run's id: whole.
 pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+}
+
+/// A name that people choose. What is wrong with it is shown escaped: it may be made to deceive.
+pub(super) fn name(text: &str) -> Result<Name, ApiError> {
+    const SHOWN: usize = 64;
+    Name::new(text).map_err(|error| {
+        let cut = if text.len() > SHOWN { "..." } else { "" };
+        let shown = text[..text.floor_char_boundary(SHOWN)].escape_default();
+        ApiError::invalid(reason::NAME_INVALID, format!("\"{shown}{cut}\": {error}"))
+    })
 }
 
 pub(super) fn caller(caller: Option<v1::Caller>) -> Result<Caller, ApiError> {

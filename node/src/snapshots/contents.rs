@@ -1,13 +1,13 @@
 //! What a snapshot's file holds, read once from its beginning to its end; nothing is believed before that.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
 use dspex_api::reason;
 use dspex_cli::{CommandError, exit};
 use dspex_consensus::LogPosition;
-use dspex_model::{Digest, State};
+use dspex_model::{Outline, State};
 use dspex_storage::{ArchiveEnd, ArchiveHeader, ArchiveReader, BlobPiece};
 
 /// A snapshot that is whole, without its blobs.
@@ -19,30 +19,42 @@ pub(super) struct Contents {
     pub(super) end: ArchiveEnd,
 }
 
-/// Reads and verifies a file; `take` gets the blobs piece by piece.
-pub(super) fn read(file: &Path, take: impl FnMut(&BlobPiece<'_>) -> io::Result<()>) -> Result<Contents, CommandError> {
-    let archive = ArchiveReader::open(file).map_err(|error| failed(file, None, &error))?;
-    let header = archive.header().clone();
-    read_on(archive, take).map_err(|error| failed(file, Some(&header), &error))
+/// Who takes a snapshot's parts as they are read, before any of it is known to be whole.
+pub(super) trait Taker {
+    /// A record of the state.
+    fn record(&mut self, key: &[u8], value: &[u8]) -> io::Result<()>;
+
+    /// A piece of a blob.
+    fn blob(&mut self, piece: &BlobPiece<'_>) -> io::Result<()>;
 }
 
-fn read_on(archive: ArchiveReader, mut take: impl FnMut(&BlobPiece<'_>) -> io::Result<()>) -> io::Result<Contents> {
+/// Reads and verifies a file.
+pub(super) fn read(file: &Path, taker: &mut impl Taker) -> Result<Contents, CommandError> {
+    let archive = ArchiveReader::open(file).map_err(|error| failed(file, None, &error))?;
     let header = archive.header().clone();
-    let mut state = State::new();
-    let (of_state, archive) = archive
-        .state(|key, value| state.replay(key, Some(value)).map_err(|error| damaged(format!("its state: {error}"))))?;
+    read_on(archive, taker).map_err(|error| failed(file, Some(&header), &error))
+}
+
+fn read_on(archive: ArchiveReader, taker: &mut impl Taker) -> io::Result<Contents> {
+    let header = archive.header().clone();
+    let (mut state, mut outline) = (State::new(), Outline::default());
+    let (of_state, archive) = archive.state(|key, value| {
+        let read = state.replay(key, Some(value)).and_then(|()| outline.add(key, value));
+        read.map_err(|error| damaged(format!("its state: {error}")))?;
+        taker.record(key, value)
+    })?;
     let position = LogPosition::of(&of_state)?;
     let says = (header.term, header.index, header.log_time_ms, header.cluster_id.as_deref());
     let cluster = state.cluster().map(|cluster| cluster.id.as_str());
     if says != (position.term, position.index, state.log_time_ms(), cluster) {
         return Err(damaged("its header is not that of its state"));
     }
-    let mut wanted: HashSet<Digest> = state.runs().flat_map(|(_, run)| run.blobs()).collect();
+    let mut wanted: BTreeSet<_> = outline.blobs;
     let end = archive.read(|piece| {
         wanted.remove(&piece.digest);
-        take(piece)
+        taker.blob(piece)
     })?;
-    match wanted.iter().min() {
+    match wanted.first() {
         None => Ok(Contents { header, state, position, end }),
         Some(digest) => {
             let count = wanted.len();

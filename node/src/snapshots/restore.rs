@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use dspex_api::reason;
 use dspex_cli::{CommandError, Console, RestoreArguments, START_ERROR_FILE, exit};
-use dspex_consensus::begin_log;
+use dspex_consensus::{RecordStoring, begin_log};
 use dspex_model::RunStatus;
-use dspex_storage::{OpenError, Restoration};
+use dspex_storage::{BlobPiece, DataDirectory, OpenError, Restoration};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::contents::{self, Contents};
+use super::contents::{self, Contents, Taker};
 use super::storing::Storing;
 use crate::configuration::{Configuration, is_host_and_port};
 use crate::life;
@@ -23,6 +23,33 @@ const ACTOR: &str = "local user";
 
 /// What a node or a restore that came to nothing leaves in a directory, and a new file system in its root.
 const NOTHING: [&str; 4] = ["data.restoring", "token", START_ERROR_FILE, "lost+found"];
+
+/// A snapshot's parts on their way into the directory. They count when that is whole.
+struct Filling {
+    records: RecordStoring,
+    blobs: Storing,
+}
+
+impl Filling {
+    fn new(data: &DataDirectory) -> Self {
+        Self { records: RecordStoring::new(data), blobs: Storing::new(data.blobs().clone()) }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        self.records.finish()?;
+        self.blobs.finish()
+    }
+}
+
+impl Taker for Filling {
+    fn record(&mut self, key: &[u8], value: &[u8]) -> io::Result<()> {
+        self.records.take(key, value)
+    }
+
+    fn blob(&mut self, piece: &BlobPiece<'_>) -> io::Result<()> {
+        self.blobs.take(piece)
+    }
+}
 
 /// What came of it.
 struct Restored {
@@ -102,9 +129,9 @@ fn make(file: &Path, target: &Target, is_new: bool) -> Result<Restored, CommandE
         private_files::make_directory(&target.home).map_err(failed)?;
     }
     let restoration = Restoration::begin(&target.home.join("data"), node, &cluster).map_err(|error| opened(&error))?;
-    let mut storing = Storing::new(restoration.data().blobs().clone());
-    let Contents { header, state, position, end } = contents::read(file, |piece| storing.take(piece))?;
-    storing.finish().map_err(failed)?;
+    let mut filling = Filling::new(restoration.data());
+    let Contents { header, state, position, end } = contents::read(file, &mut filling)?;
+    filling.finish().map_err(failed)?;
     let interrupted = state.runs().filter(|(_, run)| run.progress.status == RunStatus::Running).count();
     let state = state.restored(&cluster, ACTOR);
     let at = begin_log(restoration.data(), &state, position, &target.address).map_err(failed)?;
@@ -122,8 +149,11 @@ fn make(file: &Path, target: &Target, is_new: bool) -> Result<Restored, CommandE
         "confirmed": header.is_confirmed,
         "saved_unix_ms": header.saved_ms,
         "sessions": state.sessions_after(None).count(),
+        "programs": state.programs().count(),
+        "variables": state.variables_held(),
         "runs": state.runs().count(),
         "interrupted_runs": interrupted,
+        "executions": state.execution_counts().iter().sum::<u64>(),
         "tokens": tokens,
         "blobs": end.blobs,
     });

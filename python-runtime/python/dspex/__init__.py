@@ -10,21 +10,27 @@ if TYPE_CHECKING:
     from dspex.connected import Client, connect
     from dspex.errors import DspexError, ExampleError, RemoteError
     from dspex.evaluate import Evaluate, EvaluationResult
+    from dspex.executions import Execution, ExecutionError, Executions
     from dspex.pool import Pool
     from dspex.pool_command import command
     from dspex.pool_errors import (
         CallFailed,
         CallTimedOut,
         ConnectionLost,
+        InputsInvalid,
         NotDefined,
         PoolFull,
         QueueTimeout,
         WorkerLost,
     )
     from dspex.pool_stats import PoolStats
+    from dspex.program_records import Optimization, Program, ProgramVersion, ProgramWritten, Signature, SignatureField
+    from dspex.programs import Programs
     from dspex.runtime.sessions import current_session
     from dspex.session import Session, SessionState, SessionVersion
     from dspex.session_errors import OutcomeUnknown, SessionExists, SessionNotFound, VersionConflict
+    from dspex.stored_errors import DefinitionInvalid, NameInvalid, ProgramNotFound, TooLarge, VariableNotFound
+    from dspex.variables import Variable, Variables
 
 __version__ = "0.1.0"
 
@@ -33,15 +39,27 @@ __all__ = [
     "CallTimedOut",
     "Client",
     "ConnectionLost",
+    "DefinitionInvalid",
     "DspexError",
     "Evaluate",
     "EvaluationResult",
     "ExampleError",
+    "Execution",
+    "ExecutionError",
+    "Executions",
+    "InputsInvalid",
+    "NameInvalid",
     "NotDefined",
+    "Optimization",
     "OutcomeUnknown",
     "Pool",
     "PoolFull",
     "PoolStats",
+    "Program",
+    "ProgramNotFound",
+    "ProgramVersion",
+    "ProgramWritten",
+    "Programs",
     "QueueTimeout",
     "RemoteError",
     "Session",
@@ -49,6 +67,12 @@ __all__ = [
     "SessionNotFound",
     "SessionState",
     "SessionVersion",
+    "Signature",
+    "SignatureField",
+    "TooLarge",
+    "Variable",
+    "VariableNotFound",
+    "Variables",
     "VersionConflict",
     "WorkerLost",
     "command",
@@ -62,15 +86,27 @@ _HOMES = {
     "CallTimedOut": "dspex.pool_errors",
     "Client": "dspex.connected",
     "ConnectionLost": "dspex.pool_errors",
+    "DefinitionInvalid": "dspex.stored_errors",
     "DspexError": "dspex.errors",
     "Evaluate": "dspex.evaluate",
     "EvaluationResult": "dspex.evaluate",
     "ExampleError": "dspex.errors",
+    "Execution": "dspex.executions",
+    "ExecutionError": "dspex.executions",
+    "Executions": "dspex.executions",
+    "InputsInvalid": "dspex.pool_errors",
+    "NameInvalid": "dspex.stored_errors",
     "NotDefined": "dspex.pool_errors",
+    "Optimization": "dspex.program_records",
     "OutcomeUnknown": "dspex.session_errors",
     "Pool": "dspex.pool",
     "PoolFull": "dspex.pool_errors",
     "PoolStats": "dspex.pool_stats",
+    "Program": "dspex.program_records",
+    "ProgramNotFound": "dspex.stored_errors",
+    "ProgramVersion": "dspex.program_records",
+    "ProgramWritten": "dspex.program_records",
+    "Programs": "dspex.programs",
     "QueueTimeout": "dspex.pool_errors",
     "RemoteError": "dspex.errors",
     "Session": "dspex.session",
@@ -78,6 +114,12 @@ _HOMES = {
     "SessionNotFound": "dspex.session_errors",
     "SessionState": "dspex.session",
     "SessionVersion": "dspex.session",
+    "Signature": "dspex.program_records",
+    "SignatureField": "dspex.program_records",
+    "TooLarge": "dspex.stored_errors",
+    "Variable": "dspex.variables",
+    "VariableNotFound": "dspex.stored_errors",
+    "Variables": "dspex.variables",
     "VersionConflict": "dspex.session_errors",
     "WorkerLost": "dspex.pool_errors",
     "command": "dspex.pool_command",

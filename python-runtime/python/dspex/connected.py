@@ -11,9 +11,12 @@ from dspex.arguments import ADDRESS, text
 from dspex.calls import Calls
 from dspex.client import caller, connection
 from dspex.errors import DspexError
+from dspex.executions import Executions
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
+from dspex.programs import Programs
 from dspex.session import Session, SessionState
+from dspex.variables import Variables
 
 
 class Client:
@@ -30,6 +33,8 @@ class Client:
         self._pools: dict[str, Pool] = {}
         self._callers: dict[str, dict[str, Any]] = {}
         self._is_closed = False
+        self._programs = Programs(self._ask)
+        self._variables = Variables(self._ask)
         self._connection()
 
     def __enter__(self) -> Client:
@@ -55,6 +60,16 @@ class Client:
         name = text("the name of a pool", name, '"general", "optimizer" or "inference"')
         return self._pools.setdefault(name, Pool(name, self._open_stream, self._stats_of))
 
+    @property
+    def programs(self) -> Programs:
+        """Programs that are stored on the cluster."""
+        return self._programs
+
+    @property
+    def variables(self) -> Variables:
+        """Variables of the cluster."""
+        return self._variables
+
     def pools(self) -> list[PoolStats]:
         """All pools of the node that have been called, whoever called them."""
         return pool_stats.read(self._ask("pools.stats", {"pool": ""})["items"])
@@ -73,16 +88,21 @@ class Client:
         timeout: seconds for which the request is sent again while its outcome is not known.
         Raises `SessionExists` where the id is taken.
         """
-        return session.create(self._session, session_id, data, ttl, timeout)
+        return self.session(session.create(self._session, session_id, data, ttl, timeout))
 
     def session(self, session_id: str) -> Session:
         """A session by its id. Nothing is asked yet: the first method that is called finds out whether it exists."""
         self._check_open()
-        return Session(session_id, self._session)
+        return Session(session_id, self._session, self._programs)
 
     def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
         """All sessions whose ids begin like this, in the order of their ids, without their data."""
         return session.listed(self._session, text("the beginning of ids", prefix, '"user-"'), bool(stale))
+
+    @property
+    def executions(self) -> Executions:
+        """What the programs and commands of the cluster were given and gave."""
+        return Executions(self._ask)
 
     def close(self) -> None:
         """Calls under way end with an error."""

@@ -45,7 +45,11 @@ class CallFailed(DspexError):
 
 
 class NotDefined(DspexError):
-    """The call names a program that was not created in this pool, or a command that it does not have."""
+    """The call names a program that is neither stored nor created in this pool, or a command that it does not have."""
+
+
+class InputsInvalid(DspexError):
+    """The inputs do not fit the signature of the stored program: nothing was executed. The message names the fields."""
 
 
 class ConnectionLost(DspexError):
@@ -64,6 +68,7 @@ _BY_REASON: dict[str, type[DspexError]] = {
     "WORKER_LOST": WorkerLost,
     "CALL_FAILED": CallFailed,
     "NOT_DEFINED": NotDefined,
+    "PROGRAM_INPUTS_INVALID": InputsInvalid,
     **session_errors.BY_REASON,
 }
 

@@ -16,6 +16,8 @@ from dspex.arguments import seconds, text, whole
 from dspex.errors import DspexError
 from dspex.pool_command import called_name
 from dspex.pool_errors import error_of
+from dspex.program_records import Program, ProgramWritten
+from dspex.programs import Programs
 from dspex.request_ids import new_request_id
 from dspex.session_errors import SessionNotFound, VersionConflict
 
@@ -77,10 +79,11 @@ class Session:
     Methods raise `SessionNotFound` where there is no such session, and `ConnectionLost` where there is no node.
     """
 
-    def __init__(self, session_id: str, ask: Ask) -> None:
+    def __init__(self, session_id: str, ask: Ask, programs: Programs) -> None:
         """Sessions are made by `Client.create_session` and `Client.session`."""
         self.id = text("the id of a session", session_id, _EXAMPLE)
         self._send = ask
+        self._programs = programs
 
     def __repr__(self) -> str:
         return f"<dspex session {self.id!r}>"
@@ -209,6 +212,28 @@ class Session:
             )
         return _decode(answer["result"])
 
+    def store_program(self, program: str, definition: Any = None, **options: Any) -> ProgramWritten:
+        """Store a program of this session, or its next version: it leaves with the session.
+
+        The arguments are those of `Client.programs.put`, which stores programs of everybody.
+        """
+        return self._programs.put(program, definition, **options, session=self.id)
+
+    def get_program(self, program: str, **options: Any) -> Program:
+        """The session's program of this name; where it has none, that of everybody.
+
+        The arguments are those of `Client.programs.get`.
+        """
+        return self._programs.get(program, **{"or_global": True, **options}, session=self.id)
+
+    def programs(self, **options: Any) -> Iterator[Program]:
+        """The programs of this session, as `Client.programs.list` gives them."""
+        return self._programs.list(**options, session=self.id)
+
+    def delete_program(self, program: str, **options: Any) -> None:
+        """Remove a program of this session with its history."""
+        self._programs.delete(program, **options, session=self.id)
+
     def _write(self, order: dict[str, Any], timeout: float, calls: bool = False) -> dict[str, Any]:
         limit = _milliseconds("timeout", timeout)
         return self._ask({**order, "request": new_request_id(), "limit_ms": limit}, calls)
@@ -217,10 +242,8 @@ class Session:
         return ask(self._send, {**order, "session": self.id}, calls)
 
 
-def create(
-    send: Ask, session_id: str | None, data: Mapping[str, Any] | None, ttl: float | None, timeout: float
-) -> Session:
-    """A new session."""
+def create(send: Ask, session_id: str | None, data: Mapping[str, Any] | None, ttl: float | None, timeout: float) -> str:
+    """Makes a session; its id."""
     client, request = new_request_id()
     order = {
         "verb": "create",
@@ -230,7 +253,8 @@ def create(
         "ttl_ms": None if ttl is None else _milliseconds("ttl", ttl),
         "limit_ms": _milliseconds("timeout", timeout),
     }
-    return Session(ask(send, order)["session"], send)
+    made: str = ask(send, order)["session"]
+    return made
 
 
 def listed(send: Ask, prefix: str, stale: bool) -> Iterator[SessionState]:

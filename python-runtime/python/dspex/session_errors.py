@@ -1,4 +1,4 @@
-"""What may become of a request about a session instead of an answer."""
+"""What may become of a request about a session, or of a write to anything stored, instead of an answer."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class VersionConflict(DspexError):
 
     @property
     def current(self) -> int:
-        """The version that the session stands at."""
+        """The version that stands there now."""
         return int(self.metadata.get("current", 0))
 
 
 class OutcomeUnknown(DspexError):
-    """Nobody could say in time whether the write was executed. It may be, even later: look at the session."""
+    """Nobody could say in time whether the write was executed. It may be, even later: read what stands there first."""
 
 
 BY_REASON: dict[str, type[DspexError]] = {

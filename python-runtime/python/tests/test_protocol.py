@@ -15,6 +15,11 @@ GOLDEN = [
         {"protocol": 1, "worker": "w1", "pid": 42},
         "1c000000921083a870726f746f636f6c01a6776f726b6572a27731a37069642a",
     ),
+    (
+        protocol.HELLO,
+        {"protocol": 1, "worker": "w1", "pid": 42, "applied": ["limits"], "listener": 5},
+        "36000000921085a870726f746f636f6c01a6776f726b6572a27731a37069642aa76170706c69656491a66c696d697473a86c697374656e657205",
+    ),
     (protocol.PONG, {"payload": b"\x00\xff"}, "0f000000921681a77061796c6f6164c40200ff"),
     (
         protocol.ASK,

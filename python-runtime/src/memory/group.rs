@@ -1,4 +1,5 @@
-//! Cgroups: one for each worker with a limit, beneath the node's own, with the node's fingerprint in its name.
+//! Cgroups: one for each worker with a limit, beneath the node's own, with the node's fingerprint in its name. Two limits of one
+//! worker share its group where there is one hierarchy for all.
 //!
 //! A node that was killed leaves its groups behind, empty. The next one beneath the same group removes them. Nothing can be hurt by
 //! that: the kernel refuses to remove a group that holds a process.
@@ -14,24 +15,52 @@ use crate::process::Fingerprint;
 const REMOVAL_TRIES: usize = 50;
 const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
 
+/// What a group limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Controller {
+    Memory,
+    /// Threads are among them.
+    Processes,
+}
+
+impl Controller {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Processes => "pids",
+        }
+    }
+
+    fn limit(self, is_unified: bool) -> &'static str {
+        match (self, is_unified) {
+            (Self::Memory, true) => "memory.max",
+            (Self::Memory, false) => "memory.limit_in_bytes",
+            (Self::Processes, _) => "pids.max",
+        }
+    }
+}
+
 /// A cgroup; removed when it is dropped, which the kernel refuses while a process is in it.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(crate) struct Group {
     directory: PathBuf,
     is_unified: bool,
 }
 
 impl Group {
-    pub(super) fn make(name: &str, bytes: u64) -> io::Result<Self> {
-        let (parent, is_unified) = own_parent()?;
+    pub(crate) fn make(name: &str, controller: Controller, limit: u64) -> io::Result<Self> {
+        let (parent, is_unified) = own_parent(controller)?;
         let owner =
             Fingerprint::of(std::process::id()).ok_or_else(|| io::Error::other("no start time of this process"))?;
         let directory = parent.join(directory_name(owner, name));
-        fs::create_dir(&directory)?;
+        match fs::create_dir(&directory) {
+            // It has another limit already.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
         let group = Self { directory, is_unified };
-        let limit = if is_unified { "memory.max" } else { "memory.limit_in_bytes" };
-        group.write(limit, &bytes.to_string())?;
-        if is_unified {
+        group.write(controller.limit(is_unified), &limit.to_string())?;
+        if is_unified && controller == Controller::Memory {
             // A child that is ended takes its worker along: half a program is of no use.
             let _ = group.write("memory.oom.group", "1");
             let _ = group.write("memory.swap.max", "0");
@@ -39,7 +68,7 @@ impl Group {
         Ok(group)
     }
 
-    pub(super) fn take(&self, pid: u32) -> io::Result<()> {
+    pub(crate) fn take(&self, pid: u32) -> io::Result<()> {
         self.write("cgroup.procs", &pid.to_string())
     }
 
@@ -62,9 +91,14 @@ impl Drop for Group {
 /// Removes the cgroups that dead nodes left beside those of this one, and gives their number. Of any home and user: what this
 /// user may not remove stays.
 pub fn remove_left_groups() -> usize {
-    // Without a parent there is nothing to look through.
-    let Ok((parent, _)) = own_parent() else { return 0 };
-    let left = left_in(&parent);
+    let mut left = Vec::new();
+    for controller in [Controller::Memory, Controller::Processes] {
+        // Without a parent there is nothing to look through.
+        left.extend(own_parent(controller).map(|(parent, _)| left_in(&parent)).unwrap_or_default());
+    }
+    // In one hierarchy for all they were found twice.
+    left.sort();
+    left.dedup();
     let count = left.len();
     remove(left);
     count
@@ -111,26 +145,27 @@ fn still_there(directories: Vec<PathBuf>) -> Vec<PathBuf> {
     directories.into_iter().filter(|directory| fs::remove_dir(directory).is_err() && directory.exists()).collect()
 }
 
-fn own_parent() -> io::Result<(PathBuf, bool)> {
+fn own_parent(controller: Controller) -> io::Result<(PathBuf, bool)> {
     let own = fs::read_to_string("/proc/self/cgroup")?;
-    parent(&own).ok_or_else(|| io::Error::other("no memory controller"))
+    parent(&own, controller).ok_or_else(|| io::Error::other(format!("no {} controller", controller.name())))
 }
 
-/// The directory of this process's own memory cgroup, and whether it is of the unified hierarchy.
-fn parent(own: &str) -> Option<(PathBuf, bool)> {
-    let of_memory = own.lines().find_map(|line| {
+/// The directory of this process's own cgroup of a controller, and whether it is of the unified hierarchy.
+fn parent(own: &str, controller: Controller) -> Option<(PathBuf, bool)> {
+    let of_its_own = own.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':');
         let controllers = parts.nth(1)?;
-        controllers.split(',').any(|one| one == "memory").then(|| parts.next()).flatten()
+        controllers.split(',').any(|one| one == controller.name()).then(|| parts.next()).flatten()
     });
-    if let Some(path) = of_memory {
-        return existing(Path::new("/sys/fs/cgroup/memory"), path).map(|directory| (directory, false));
+    if let Some(path) = of_its_own {
+        let mount = Path::new("/sys/fs/cgroup").join(controller.name());
+        return existing(&mount, path).map(|directory| (directory, false));
     }
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     let directory = existing(Path::new("/sys/fs/cgroup"), path)?;
     // Without the controller a group would hold nothing.
     let controllers = fs::read_to_string(directory.join("cgroup.subtree_control")).ok()?;
-    controllers.split_whitespace().any(|one| one == "memory").then_some((directory, true))
+    controllers.split_whitespace().any(|one| one == controller.name()).then_some((directory, true))
 }
 
 /// In a container the path is the host's, and the mount begins at the container's own group.
@@ -160,9 +195,31 @@ mod tests {
 
     #[test]
     fn a_group_that_is_dropped_is_gone() {
-        // Whether one can be made is the machine's business.
-        let made = Group::make("dropped", 1 << 30).map(|group| group.directory.clone());
-        assert!(!made.is_ok_and(|directory| directory.exists()));
+        for (controller, limit) in [(Controller::Memory, 1 << 30), (Controller::Processes, 100)] {
+            // Whether one can be made is the machine's business.
+            let made = Group::make("dropped", controller, limit).map(|group| group.directory.clone());
+            assert!(!made.is_ok_and(|directory| directory.exists()), "{controller:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_has_one_name_whatever_limits_it_has() {
+        let both = [(Controller::Memory, 1 << 30), (Controller::Processes, 100)];
+        let made: Vec<_> = both.map(|(controller, limit)| Group::make("both", controller, limit)).into();
+        if let [Ok(memory), Ok(processes)] = made.as_slice() {
+            assert_eq!(memory.directory.file_name(), processes.directory.file_name());
+        }
+    }
+
+    #[test]
+    fn a_controller_is_found_where_it_has_a_hierarchy_of_its_own() {
+        let own = "12:pids:/a\n4:memory:/a\n0::/a\n";
+        for controller in [Controller::Memory, Controller::Processes] {
+            // Whether it is mounted is the machine's business.
+            let found = parent(own, controller)
+                .map(|(directory, is_unified)| (directory.starts_with("/sys/fs/cgroup"), is_unified));
+            assert!(found.is_none_or(|found| found == (true, false)), "{found:?}");
+        }
     }
 
     #[test]

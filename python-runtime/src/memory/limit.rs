@@ -5,7 +5,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::group::Group;
+use super::group::{Controller, Group};
 use super::pss;
 use crate::process::children;
 
@@ -23,7 +23,7 @@ pub struct MemoryLimit {
 impl MemoryLimit {
     /// Puts a process, before it has children, under a limit.
     pub fn new(pid: u32, name: &str, bytes: u64) -> Self {
-        let group = Group::make(name, bytes).and_then(|group| group.take(pid).map(|()| group)).ok();
+        let group = Group::make(name, Controller::Memory, bytes).and_then(|group| group.take(pid).map(|()| group)).ok();
         Self { pid, bytes, group }
     }
 
@@ -49,7 +49,15 @@ impl MemoryLimit {
 /// When this process may not make one.
 pub fn probe_cgroup() -> io::Result<()> {
     // Dropped at once, and so removed.
-    Group::make("probe", 1 << 30).map(drop)
+    Group::make("probe", Controller::Memory, 1 << 30).map(drop)
+}
+
+/// Whether a cgroup can hold workers to their numbers of processes here; else why not.
+///
+/// # Errors
+/// When this process may not make one.
+pub fn probe_process_cgroup() -> io::Result<()> {
+    Group::make("probe-processes", Controller::Processes, 100).map(drop)
 }
 
 /// "the worker needed more memory than its limit of 256 MiB".

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use dspex_sandbox::{Limits, Order, Ruleset};
+
 use super::*;
 use crate::environment::hex;
 
@@ -22,12 +24,41 @@ fn check_encoded(frame: Result<Bytes, FrameError>, golden: &str) {
 #[test]
 fn a_fork_is_golden() {
     let environment = [("A".to_owned(), "b".to_owned())].into();
-    let fork = ToZygote::Fork(Fork { worker: "w1".to_owned(), environment, directory: "/d".to_owned(), protocol: 1 });
+    let fork = Fork { worker: "w1".to_owned(), environment, directory: "/d".to_owned(), sandbox: None, protocol: 1 };
     check_encoded(
-        fork.encode(),
+        ToZygote::Fork(Box::new(fork)).encode(),
         "920184a6776f726b6572a27731ab656e7669726f6e6d656e7481a141a162a96469726563746f7279a22f64a870726f746f636f6c01",
     );
 }
+
+#[test]
+fn a_fork_into_a_sandbox_is_golden() {
+    let sandbox = Order {
+        own: "/o".to_owned(),
+        landlock: Ruleset { handled: 65535, scoped: 3, of_files: 49159, rules: vec![("/u".to_owned(), 13)] },
+        filter: vec![6, 0, 0, 0, 0, 0, 255, 127],
+        limits: Limits { open_files: 1024, file_bytes: 1 << 30, processes: 600 },
+        network: true,
+        readable: vec!["/u".to_owned()],
+        writable: vec!["/o".to_owned()],
+        refused: String::new(),
+    };
+    let fork = Fork {
+        worker: "w1".to_owned(),
+        environment: BTreeMap::new(),
+        directory: "/d".to_owned(),
+        sandbox: Some(sandbox),
+        protocol: 1,
+    };
+    check_encoded(ToZygote::Fork(Box::new(fork)).encode(), GOLDEN_SANDBOX);
+}
+
+/// Rights and limits are numbers, the filter is bytes.
+const GOLDEN_SANDBOX: &str = "920185a6776f726b6572a27731ab656e7669726f6e6d656e7480a96469726563746f7279a22f64a773616e64626f7888a36f776ea22f6f\
+     a86c616e646c6f636b84a768616e646c6564cdffffa673636f70656403a86f665f66696c6573cdc007a572756c65739192a22f750da666\
+     696c746572c408060000000000ff7fa66c696d69747383aa6f70656e5f66696c6573cd0400aa66696c655f6279746573ce40000000a970\
+     726f636573736573cd0258a76e6574776f726bc3a87265616461626c6591a22f75a87772697461626c6591a22f6fa772656675736564a0\
+     a870726f746f636f6c01";
 
 #[test]
 fn a_stop_and_a_kill_are_golden() {
@@ -114,6 +145,7 @@ fn ready_is_golden() {
         dspy: "3.4.1".to_owned(),
         sum_rule: SumRule::Plain,
         import_seconds: 1.5,
+        paths: Vec::new(),
     };
     assert_eq!(FromZygote::decode(&bytes(golden)).expect("decodes"), FromZygote::Ready(ready));
 }
@@ -165,8 +197,15 @@ fn results_are_golden_arrays() {
 #[test]
 fn the_python_suites_golden_frames_are_read() {
     let frame = |golden: &str| FromWorker::decode(&bytes(golden)[4..]).expect("decodes");
-    let hello = Hello { protocol: 1, worker: "w1".to_owned(), pid: 42 };
-    assert_eq!(frame("1c000000921083a870726f746f636f6c01a6776f726b6572a27731a37069642a"), FromWorker::Hello(hello));
+    let (applied, listener) = (Vec::new(), None);
+    let hello = Hello { protocol: 1, worker: "w1".to_owned(), pid: 42, applied, listener };
+    assert_eq!(
+        frame("1c000000921083a870726f746f636f6c01a6776f726b6572a27731a37069642a"),
+        FromWorker::Hello(hello.clone())
+    );
+    let confined = Hello { applied: vec!["limits".to_owned()], listener: Some(5), ..hello };
+    let golden = "36000000921085a870726f746f636f6c01a6776f726b6572a27731a37069642aa76170706c69656491a66c696d697473a86c697374656e657205";
+    assert_eq!(frame(golden), FromWorker::Hello(confined));
     let pong = Pong { payload: Bytes::from_static(b"\x00\xff") };
     assert_eq!(frame("0f000000921681a77061796c6f6164c40200ff"), FromWorker::Pong(pong));
     let result = ExampleResult {

@@ -136,6 +136,12 @@ pub struct Hello {
     pub worker: String,
     /// Its process id.
     pub pid: u32,
+    /// What of its sandbox it has applied, in this order.
+    #[serde(default)]
+    pub applied: Vec<String>,
+    /// Its descriptor on which the node answers for the kernel.
+    #[serde(default)]
+    pub listener: Option<i32>,
 }
 
 /// Rows of a Python dataset.

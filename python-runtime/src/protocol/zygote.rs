@@ -1,6 +1,7 @@
 //! Frames between a node and a zygote.
 
 use bytes::Bytes;
+use dspex_sandbox::Order;
 use serde::{Deserialize, Serialize};
 
 use super::framing::{self, FrameError};
@@ -10,7 +11,7 @@ use crate::environment::Environment;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToZygote {
     /// Make a worker. The worker's socket and the write end of its output pipe travel with the frame's first byte.
-    Fork(Fork),
+    Fork(Box<Fork>),
     /// SIGKILL to the worker's process group, while it is still ours.
     Kill(Kill),
     /// Kill all workers' groups, reap, exit 0.
@@ -26,6 +27,9 @@ pub struct Fork {
     pub environment: Environment,
     /// Its working directory.
     pub directory: String,
+    /// What it applies to itself before anything else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sandbox: Option<Order>,
     /// This side's version, [`PROTOCOL_VERSION`](super::PROTOCOL_VERSION): a fork is the first frame that a zygote sees.
     pub protocol: u32,
 }
@@ -44,7 +48,7 @@ impl ToZygote {
     /// The frame's bytes, length included.
     pub fn encode(&self) -> Result<Bytes, FrameError> {
         match self {
-            Self::Fork(body) => framing::encode(1, body),
+            Self::Fork(body) => framing::encode(1, &**body),
             Self::Kill(body) => framing::encode(2, body),
             Self::Stop => framing::encode(3, &Empty {}),
         }
@@ -83,6 +87,9 @@ pub struct Ready {
     pub sum_rule: SumRule,
     /// How long the import of dspy took.
     pub import_seconds: f64,
+    /// Where it, its libraries and its modules lie: real paths.
+    #[serde(default)]
+    pub paths: Vec<String>,
 }
 
 /// How `sum()` adds floats.

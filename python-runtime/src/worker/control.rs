@@ -1,7 +1,7 @@
 //! The owner's side of a worker: sending and killing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
@@ -11,6 +11,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::output::OutputTail;
 use crate::process::Fingerprint;
 use crate::protocol::{FrameError, Kill, ToWorker, ToZygote};
+use crate::sandbox::Confined;
 use crate::zygote::{Order, Zygote};
 
 /// Frames waiting to be written to a worker.
@@ -79,19 +80,50 @@ impl WorkerHandle {
 
 /// What is known of a worker apart from its queue.
 #[derive(Debug)]
-pub(super) struct Control {
-    pub worker: String,
-    pub process: Fingerprint,
-    pub output: OutputTail,
-    pub zygote: Zygote,
+pub(crate) struct Control {
+    pub(super) worker: String,
+    pub(super) process: Fingerprint,
+    pub(super) output: OutputTail,
+    pub(super) zygote: Zygote,
     /// Wakes the supervision, which sees to it that a kill has an effect.
-    pub killing: Notify,
-    pub killed: AtomicBool,
+    pub(super) killing: Notify,
+    pub(super) killed: AtomicBool,
+    /// Why it was killed, where it took more than it may.
+    pub(super) beyond: OnceLock<String>,
+    /// Until it has ended.
+    pub(super) confined: Mutex<Option<Confined>>,
 }
 
 impl Control {
+    /// Of a process that was just forked.
+    pub(super) fn new(worker: String, process: Fingerprint, output: OutputTail, zygote: Zygote) -> Self {
+        Self {
+            worker,
+            process,
+            output,
+            zygote,
+            killing: Notify::new(),
+            killed: AtomicBool::new(false),
+            beyond: OnceLock::new(),
+            confined: Mutex::new(None),
+        }
+    }
+
+    /// Kills it for what it has taken.
+    pub(crate) fn end_for(&self, why: String) {
+        // The first reason counts.
+        let _ = self.beyond.set(why);
+        self.kill();
+    }
+
+    /// Gives back what its sandbox holds: its processes have ended.
+    pub(super) fn release(&self) {
+        let confined = self.confined.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(confined);
+    }
+
     /// Through the zygote, which knows whether the pid still is the worker's.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         let sent = ToZygote::Kill(Kill { worker: self.worker.clone() })
             .encode()
@@ -102,7 +134,7 @@ impl Control {
         self.killing.notify_one();
     }
 
-    pub fn was_killed(&self) -> bool {
+    pub(super) fn was_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
     }
 }

@@ -3,13 +3,12 @@
 use std::io;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedReadHalf;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::WorkerProcess;
@@ -19,6 +18,7 @@ use crate::environment::{Environment, worker_environment};
 use crate::output::Output;
 use crate::process::Fingerprint;
 use crate::protocol::{Fork, FrameError, FrameReader, FromWorker, Hello, PROTOCOL_VERSION, ToZygote};
+use crate::sandbox::Confinement;
 use crate::zygote::{NotEntered, Notice, Order, Zygote};
 
 /// From the order to the worker's hello.
@@ -49,6 +49,9 @@ pub enum ForkError {
         /// The end of what it printed.
         output: String,
     },
+    /// No worker of this node runs without its sandbox, and this one would have.
+    #[error("the worker is not in its sandbox: {0}")]
+    NotConfined(String),
     /// It is not of this version.
     #[error("the worker speaks protocol {0}, this node {PROTOCOL_VERSION}")]
     Version(u32),
@@ -72,13 +75,18 @@ impl Zygote {
         actor: &str,
     ) -> Result<WorkerProcess, ForkError> {
         let deadline = Instant::now() + HELLO_LIMIT;
+        let confinement = self.confine(worker, directory).await?;
+        let frame = match &confinement {
+            None => fork_frame(worker, environment, directory, None)?,
+            Some(own) => fork_frame(worker, &own.environment(environment), own.directory(), Some(own))?,
+        };
         let heard = self.table().heard();
         let (ours, theirs) = StdUnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
         let (read_end, write_end) = io::pipe()?;
         let output = Output::drain(read_end.into())?;
-        let order = Order::fork(fork_frame(worker, environment, directory)?, theirs.into(), write_end.into());
+        let order = Order::fork(frame, theirs.into(), write_end.into());
         let mut notices = self.table().enter(worker, actor).map_err(|error| match error {
             NotEntered::Ended => ForkError::ZygoteEnded("before the worker was forked".to_owned()),
             NotEntered::Taken => ForkError::Taken(worker.to_owned()),
@@ -88,15 +96,17 @@ impl Zygote {
             return Err(self.no_answer(heard));
         }
         let process = self.forked(&mut notices, deadline, heard).await?;
-        let control = Arc::new(Control {
-            worker: worker.to_owned(),
-            process,
-            output: output.tail.clone(),
-            zygote: self.clone(),
-            killing: Notify::new(),
-            killed: AtomicBool::new(false),
-        });
-        Newborn { control, notices, output, armed: true }.greet(socket, deadline).await
+        let control = Arc::new(Control::new(worker.to_owned(), process, output.tail.clone(), self.clone()));
+        Newborn { control, notices, output, armed: true }.greet(socket, confinement, deadline).await
+    }
+
+    /// A directory and an order, where workers are sandboxed. It reads directories: not on a thread that serves sockets.
+    async fn confine(&self, worker: &str, directory: &Path) -> Result<Option<Confinement>, ForkError> {
+        let Some(sandbox) = self.sandbox().cloned() else { return Ok(None) };
+        let (worker, directory, libraries) = (worker.to_owned(), directory.to_owned(), self.ready().paths.clone());
+        let confining = tokio::task::spawn_blocking(move || sandbox.confine(&worker, &directory, &libraries));
+        let confined = confining.await.map_err(io::Error::other)?;
+        confined.map(Some).map_err(|error| ForkError::NotConfined(error.to_string()))
     }
 
     async fn forked(
@@ -126,15 +136,21 @@ impl Zygote {
     }
 }
 
-fn fork_frame(worker: &str, environment: &Environment, directory: &Path) -> Result<bytes::Bytes, ForkError> {
+fn fork_frame(
+    worker: &str,
+    environment: &Environment,
+    directory: &Path,
+    confinement: Option<&Confinement>,
+) -> Result<bytes::Bytes, ForkError> {
     let directory = directory.to_str().ok_or_else(|| ForkError::Directory(directory.display().to_string()))?;
     let fork = Fork {
         worker: worker.to_owned(),
         environment: worker_environment(environment),
         directory: directory.to_owned(),
+        sandbox: confinement.map(|confinement| confinement.order().clone()),
         protocol: PROTOCOL_VERSION,
     };
-    ToZygote::Fork(fork).encode().map_err(|error| ForkError::Io(io::Error::other(error)))
+    ToZygote::Fork(Box::new(fork)).encode().map_err(|error| ForkError::Io(io::Error::other(error)))
 }
 
 /// A process without an owner yet: killed when it is dropped.
@@ -154,10 +170,20 @@ impl Drop for Newborn {
 }
 
 impl Newborn {
-    async fn greet(mut self, socket: UnixStream, deadline: Instant) -> Result<WorkerProcess, ForkError> {
+    async fn greet(
+        mut self,
+        socket: UnixStream,
+        confinement: Option<Confinement>,
+        deadline: Instant,
+    ) -> Result<WorkerProcess, ForkError> {
         let (read_half, write_half) = socket.into_split();
         let mut reader = FrameReader::new(read_half);
-        self.hello(&mut reader, deadline).await?;
+        let hello = self.hello(&mut reader, deadline).await?;
+        if let Some(confinement) = confinement {
+            let control = Arc::downgrade(&self.control);
+            let confined = confinement.begin(&self.control.worker, &hello, control).map_err(ForkError::NotConfined)?;
+            *self.control.confined.lock().unwrap_or_else(PoisonError::into_inner) = Some(confined);
+        }
         self.armed = false;
         let (frames, queue) = mpsc::channel(QUEUED_FRAMES);
         let (events, receiver) = mpsc::channel(QUEUED_EVENTS);
@@ -176,7 +202,7 @@ impl Newborn {
         Ok(WorkerProcess { handle, events: receiver, lines })
     }
 
-    async fn hello(&self, reader: &mut FrameReader<OwnedReadHalf>, deadline: Instant) -> Result<(), ForkError> {
+    async fn hello(&self, reader: &mut FrameReader<OwnedReadHalf>, deadline: Instant) -> Result<Hello, ForkError> {
         let said = match timeout_at(deadline, reader.next()).await {
             Ok(Ok(Some(frame))) => FromWorker::decode(frame),
             Ok(Ok(None)) => return Err(self.silent("it ended").await),
@@ -190,7 +216,7 @@ impl Newborn {
             Ok(FromWorker::Hello(hello))
                 if hello.worker == self.control.worker && hello.pid == self.control.process.pid =>
             {
-                Ok(())
+                Ok(hello)
             }
             Ok(_) => Err(self.silent("it said something else than its own hello").await),
             Err(FrameError::Io(_) | FrameError::Truncated) => Err(self.silent("it ended").await),

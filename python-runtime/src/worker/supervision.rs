@@ -70,6 +70,13 @@ impl Supervision {
                 }
             }
         };
+        self.control.release();
+        let ended = match self.control.beyond.get() {
+            Some(why) if ended.reason == EndReason::Killed => {
+                Ended { reason: EndReason::BeyondLimit(why.clone()), ..ended }
+            }
+            _ => ended,
+        };
         let _ = timeout(OUTPUT_LIMIT, &mut self.output_end).await;
         // An owner that has gone needs no news.
         let _ = events.send(WorkerEvent::Ended(ended)).await;

@@ -24,6 +24,7 @@ use crate::package::Package;
 use crate::process::kill_opened;
 use crate::protocol::{FrameReader, FromZygote, PROTOCOL_VERSION, Ready, Refused, RefusedKind};
 use crate::registry::{ProcessKind, Registry};
+use crate::sandbox::Sandbox;
 
 /// Puts the package first on `sys.path` and hands over. It must parse in any Python, so that an old one can be told to be old.
 const BOOT: &str = "\
@@ -32,11 +33,11 @@ if sys.version_info < (3, 10):
     sys.stderr.write('dspex-refused {\"kind\": \"python_unsupported\", \"message\": \"%s is Python %d.%d; DSPex needs 3.10 to 3.14: \
 choose another with --python\"}\\n' % (sys.executable, sys.version_info[0], sys.version_info[1]))
     sys.exit(3)
-runtime, instance, parent = sys.argv[1:4]
+runtime, instance, parent, confined = sys.argv[1:5]
 sys.argv[:] = ['']
 sys.path[:] = [runtime] + [entry for entry in sys.path if entry not in ('', runtime)]
 from dspex.runtime.zygote import main
-main(instance, int(parent))
+main(instance, int(parent), confined == 'confined')
 ";
 
 /// Begins the line that a zygote prints when it cannot even speak the protocol.
@@ -79,6 +80,9 @@ pub enum StartError {
     /// Nobody starts it any more.
     #[error("the node is stopping")]
     Stopping,
+    /// It is not among those that the node starts; the message names them.
+    #[error("{0}")]
+    NotOurs(String),
     /// As many zygotes as are allowed are all in use.
     #[error("{0} Python environments are in use, which is the limit: try again when one of them is done")]
     TooMany(usize),
@@ -97,6 +101,8 @@ pub(crate) struct Launch<'a> {
     pub package: &'a Package,
     pub registry: &'a Registry,
     pub limit: Duration,
+    /// Of its workers.
+    pub sandbox: Option<&'a Arc<Sandbox>>,
 }
 
 impl Launch<'_> {
@@ -106,6 +112,7 @@ impl Launch<'_> {
             .args(["-c", BOOT])
             .arg(self.package.directory())
             .args([self.registry.instance(), &std::process::id().to_string()])
+            .arg(if self.sandbox.is_some() { "confined" } else { "free" })
             .env_clear()
             .envs(self.environment)
             .env(INSTANCE_VARIABLE, self.registry.instance())
@@ -220,7 +227,8 @@ impl Starting<'_> {
             ended: end,
         };
         tokio::spawn(session.run());
-        Zygote { shared: Arc::new(Shared { ready, fingerprint, process, orders, table, output: output.tail, ended }) }
+        let (output, sandbox) = (output.tail, launch.sandbox.cloned());
+        Zygote { shared: Arc::new(Shared { ready, fingerprint, process, orders, table, output, sandbox, ended }) }
     }
 }
 

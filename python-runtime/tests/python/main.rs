@@ -6,5 +6,6 @@ mod ends;
 mod evaluation;
 mod orphans;
 mod output;
+mod sandbox;
 mod starting;
 mod support;

@@ -64,7 +64,7 @@ pub fn open(directory: &Path, limits: Limits) -> (Zygotes, Registry) {
     let package = Package::unpack(&directory.join("runtime")).expect("unpacked");
     let instance = format!("test-{}-{:?}", std::process::id(), Instant::now());
     let registry = Registry::open(&directory.join("processes"), &instance).expect("a registry");
-    (Zygotes::new(package, registry.clone(), limits), registry)
+    (Zygotes::new(package, registry.clone(), limits, None), registry)
 }
 
 /// A load of a program alone.

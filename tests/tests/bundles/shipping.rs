@@ -167,7 +167,8 @@ fn tracebacks_name_files_from_the_root_of_the_project() {
 
 #[test]
 fn in_place_nothing_is_sent() {
-    let (node, project) = (Node::start(), project(2));
+    let project = project(2);
+    let node = Node::with(&format!("[sandbox]\nreadable = [\"{}\"]\n", project.directory().display()));
     let result = node.eval(&project).arg("--in-place").run().expect(0);
     result.does_not_say("was sent");
     let run = result.object()["run_id"].as_str().expect("an id").to_owned();

@@ -9,6 +9,7 @@ mod http2;
 mod memory;
 mod pages;
 mod peers;
+mod pickles;
 mod silence;
 mod tokens;
 mod wire;

@@ -51,7 +51,7 @@ impl Node {
             "dspex.toml",
             format!(
                 "data_dir = \"data\"\n[api]\nlisten = \"127.0.0.1:{api}\"\n[http]\nlisten = \"127.0.0.1:{http}\"\n[python]\n\
-                 interpreter = \"{}\"\ndirectory = \".\"\n[pools.general]\nworkers = {workers}\neager = true\n\
+                 interpreter = \"{}\"\ndirectory = \".\"\n[sandbox]\nmode = \"off\"\n[pools.general]\nworkers = {workers}\neager = true\n\
                  commands = [\"program.py\"]\n",
                 interpreter().display(),
             ),

@@ -25,6 +25,7 @@ pub(crate) fn create_session(
         1,
         version,
     ));
-    decision.removed_before = super::session_keys(state, id);
+    let before = super::without_session(state, id);
+    (decision.removed_before, decision.effects) = (before.removed, before.effects);
     decision
 }

@@ -1,11 +1,15 @@
 //! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
 mod access;
+mod execution_pages;
+mod executions;
 mod homes;
+mod programs;
 mod replay;
 mod restore;
 mod sessions;
 mod story;
+mod variables;
 
 use self::story::Story;
 use crate::{

@@ -38,16 +38,23 @@ impl StateImage {
     }
 
     pub(crate) fn change(&mut self, change: &Change) {
-        let before = match &change.value {
-            Some(value) => {
-                self.fingerprint ^= record_hash(&change.key, value);
-                self.records.insert(change.key.clone(), value.clone())
+        match change {
+            Change::Put { key, value } => {
+                self.fingerprint ^= record_hash(key, value);
+                let before = self.records.insert(key.clone(), value.clone());
+                self.fingerprint ^= before.map_or(0, |before| record_hash(key, &before));
             }
-            None => self.records.remove(&change.key),
-        };
-        if let Some(before) = before {
-            self.fingerprint ^= record_hash(&change.key, &before);
+            Change::Remove { key } => self.remove(key),
+            Change::RemoveRange { from, to } => {
+                let removed: Vec<_> = self.records.keys().filter(|key| (from..to).contains(key)).cloned().collect();
+                removed.iter().for_each(|key| self.remove(key));
+            }
         }
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        let before = self.records.remove(key);
+        self.fingerprint ^= before.map_or(0, |before| record_hash(key, &before));
     }
 }
 

@@ -191,8 +191,9 @@ fn the_status_is_pinned() {
         voters: vec![NodeId(1), NodeId(2)],
         learners: Vec::new(),
         failure: Some("no".to_owned()),
+        remark: String::new(),
     };
-    let bytes = encode_status(&status);
+    let bytes = encode_status(&status, &[]);
     let expected = [
         "d59e0131 0200000000000000 0300000000000000 01 0100000000000000 00",
         "01 0900000000000000 01 0800000000000000 00 00 00",
@@ -201,6 +202,11 @@ fn the_status_is_pinned() {
     ];
     assert_eq!(hex(&bytes), pinned(&expected));
     assert_eq!(decode_status(&bytes).expect("readable"), status);
+    let remarked = Status { remark: "on".to_owned(), ..status };
+    assert_eq!(encode_status(&remarked, &[]), bytes, "who does not ask for it could not read it");
+    let with_remark = encode_status(&remarked, WITH_REMARK);
+    assert_eq!(hex(&with_remark), pinned(&[expected.concat().as_str(), "02000000 6f6e"]));
+    assert_eq!(decode_status(&with_remark).expect("readable"), remarked);
 }
 
 proptest! {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::v1;
 use serde::Serialize;
 
+use super::executions::Execution;
 use crate::result;
 
 /// The body of an answer or an item.
@@ -13,17 +14,56 @@ use crate::result;
 #[serde(untagged)]
 pub(super) enum Body {
     Nothing(Nothing),
-    Connected { address: String, version: String, embedded: bool, home: String },
-    Stored { digest: String, bytes: u64 },
-    StoredBundle { digest: String, bytes: u64, files: usize, was_there: bool },
-    Submitted { run: Box<Run>, notes: Vec<String>, resumed: bool },
+    Connected {
+        address: String,
+        version: String,
+        embedded: bool,
+        home: String,
+    },
+    Stored {
+        digest: String,
+        bytes: u64,
+    },
+    StoredBundle {
+        digest: String,
+        bytes: u64,
+        files: usize,
+        was_there: bool,
+    },
+    Submitted {
+        run: Box<Run>,
+        notes: Vec<String>,
+        resumed: bool,
+    },
     Run(Box<Run>),
     Event(Box<Event>),
-    Results { results: Vec<ExampleResult> },
-    Question { worker: String, id: u64, index: u32, body: Bytes },
-    Answers { answers: Vec<super::calls::Answer> },
-    PoolStats { items: Vec<PoolStats> },
+    Results {
+        results: Vec<ExampleResult>,
+    },
+    Question {
+        worker: String,
+        id: u64,
+        index: u32,
+        body: Bytes,
+    },
+    Answers {
+        answers: Vec<super::calls::Answer>,
+    },
+    PoolStats {
+        items: Vec<PoolStats>,
+    },
     Sessions(super::sessions::Answer),
+    Blob {
+        data: Bytes,
+    },
+    Execution(Box<Execution>),
+    Executions {
+        items: Vec<Execution>,
+        next: u64,
+        counts: BTreeMap<String, u64>,
+    },
+    /// A map of texts and numbers, made where its request is.
+    Plain(serde_json::Value),
 }
 
 /// An empty map.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_api::{ApiError, Code};
 use serde::{Deserialize, Serialize};
 
+use super::{executions, programs, variables};
 use crate::error::CommandError;
 use crate::exit;
 
@@ -62,6 +63,40 @@ pub(super) enum Method {
     PoolStats(PoolStats),
     #[serde(rename = "sessions")]
     Sessions(super::sessions::Order),
+    #[serde(rename = "blobs.get")]
+    GetBlob(executions::OfBlob),
+    #[serde(rename = "executions.list")]
+    ListExecutions(executions::List),
+    #[serde(rename = "executions.get")]
+    GetExecution(executions::OfExecution),
+    #[serde(rename = "executions.clear")]
+    ClearExecutions(Empty),
+    #[serde(rename = "programs.put")]
+    PutProgram(programs::Put),
+    #[serde(rename = "programs.get")]
+    GetProgram(programs::Get),
+    #[serde(rename = "programs.delete")]
+    DeleteProgram(programs::Delete),
+    #[serde(rename = "programs.list")]
+    ListPrograms(programs::List),
+    #[serde(rename = "programs.history")]
+    ProgramHistory(programs::Key),
+    #[serde(rename = "programs.set_status")]
+    SetProgramStatus(programs::SetStatus),
+    #[serde(rename = "programs.record_optimization")]
+    RecordOptimization(programs::Record),
+    #[serde(rename = "programs.optimizations")]
+    ListOptimizations(programs::Key),
+    #[serde(rename = "variables.set")]
+    SetVariable(variables::Set),
+    #[serde(rename = "variables.get")]
+    GetVariable(variables::Get),
+    #[serde(rename = "variables.delete")]
+    DeleteVariable(variables::Delete),
+    #[serde(rename = "variables.list")]
+    ListVariables(variables::List),
+    #[serde(rename = "variables.history")]
+    VariableHistory(variables::History),
 }
 
 #[derive(Debug, Deserialize)]

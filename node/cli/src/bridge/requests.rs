@@ -11,6 +11,7 @@ use dspex_api::v1::{
 use dspex_api::{ApiError, Client, reason};
 use dspex_bundle::Secrets;
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::answers::{Body, Event, Nothing};
 use super::frames::{Outgoing, read};
 use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, PutBundle, Request, Shipped};
-use super::{PARTS, calls, sessions};
+use super::{PARTS, calls, executions, programs, sessions, variables};
 use crate::arguments::Global;
 use crate::error::CommandError;
 use crate::follow::new_request_id;
@@ -132,6 +133,32 @@ impl Bridge {
                 Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
             }
             Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(self.client()?, order).await?)),
+            Method::GetBlob(of) => executions::blob(self.client()?, of).await,
+            Method::ListExecutions(wanted) => executions::list(self.client()?, wanted).await,
+            Method::GetExecution(of) => executions::get(self.client()?, of).await,
+            Method::ClearExecutions(_) => executions::clear(self.client()?).await,
+            stored => self.stored(stored).await.map(Body::Plain),
+        }
+    }
+
+    /// Requests about what is stored under a name.
+    async fn stored(&self, method: Method) -> Result<Value, Failure> {
+        let client = self.client()?;
+        match method {
+            Method::PutProgram(put) => programs::put(client, put).await,
+            Method::GetProgram(get) => programs::get(client, get).await,
+            Method::DeleteProgram(delete) => programs::delete(client, delete).await,
+            Method::ListPrograms(list) => programs::list(client, list).await,
+            Method::ProgramHistory(of) => programs::history(client, of).await,
+            Method::SetProgramStatus(set) => programs::set_status(client, set).await,
+            Method::RecordOptimization(record) => programs::record_optimization(client, record).await,
+            Method::ListOptimizations(of) => programs::list_optimizations(client, of).await,
+            Method::SetVariable(set) => variables::set(client, set).await,
+            Method::GetVariable(get) => variables::get(client, get).await,
+            Method::DeleteVariable(delete) => variables::delete(client, delete).await,
+            Method::ListVariables(list) => variables::list(client, list).await,
+            Method::VariableHistory(of) => variables::history(client, of).await,
+            _ => Err(Failure::Api(ApiError::internal("the request is not one about what is stored"))),
         }
     }
 

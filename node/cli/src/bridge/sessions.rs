@@ -61,7 +61,7 @@ pub(super) struct Execute {
 
 /// The client's id and the request's, two UUIDs.
 #[derive(Debug, Deserialize)]
-pub(super) struct RequestId(String, String);
+pub(super) struct RequestId(pub(super) String, pub(super) String);
 
 impl From<RequestId> for Option<v1::RequestId> {
     fn from(RequestId(client, request): RequestId) -> Self {

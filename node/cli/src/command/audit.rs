@@ -17,7 +17,7 @@ const LIST_MAX: u32 = 100;
 /// The arguments of `dspex audit`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex audit                the same as dspex audit list\n  dspex audit list --all -o jsonl\n\nThe newest 10,000 changes are kept: runs, tokens, members, deleted sessions; refused ones, too. Reads are not in it."
+    after_help = "Examples:\n  dspex audit                the same as dspex audit list\n  dspex audit list --all -o jsonl\n\nThe newest 10,000 changes are kept: runs, programs, tokens, members, deleted sessions and variables;\nrefused ones, too. Reads are not in it."
 )]
 pub struct Options {
     #[command(subcommand)]

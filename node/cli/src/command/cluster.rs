@@ -23,7 +23,7 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show every member: role, term, last, committed and applied entry, snapshot, lag, version
+    /// Show every member: role, term, last, committed and applied entry, snapshot, lag, version, sandbox
     Status,
     /// Say whether the cluster can write: a leader, and a quorum that answers
     Health,
@@ -37,7 +37,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     match options.verb {
         None | Some(Verb::Status) => {
             let status = client.cluster_status().await?;
-            if let Some(warning) = leaderless(&status) {
+            for warning in leaderless(&status).into_iter().chain(unconfined(&status)) {
                 invocation.console.warning(&warning);
             }
             print(invocation, &status)
@@ -63,6 +63,12 @@ fn leaderless(status: &ClusterStatusResponse) -> Option<String> {
         )),
         Some(_) => None,
     }
+}
+
+/// Whose workers do whatever their node's user may.
+fn unconfined(status: &ClusterStatusResponse) -> Option<String> {
+    let free: Vec<String> = status.members.iter().filter(|member| member.sandbox == "off").map(called).collect();
+    (!free.is_empty()).then(|| format!("the workers of {} are not sandboxed (sandbox.mode = \"off\")", free.join(", ")))
 }
 
 fn print(invocation: &Invocation, status: &ClusterStatusResponse) -> Result<u8, CommandError> {
@@ -103,6 +109,7 @@ pub fn members(members: &[Member]) -> Listing {
             "SNAPSHOT",
             "LAG",
             "VERSION",
+            "SANDBOX",
         ],
         rows: members.iter().map(row).collect(),
         ..Listing::default()
@@ -126,6 +133,7 @@ pub fn object(member: &Member) -> Value {
         "snapshot_index": member.snapshot_index,
         "lag": member.lag,
         "version": member.version,
+        "sandbox": if member.sandbox.is_empty() { Value::Null } else { Value::from(member.sandbox.as_str()) },
     })
 }
 
@@ -145,6 +153,7 @@ fn row(member: &Member) -> Vec<String> {
         number(member.snapshot_index),
         number(member.lag),
         member.version.clone(),
+        member.sandbox.clone(),
     ]
 }
 
@@ -189,6 +198,16 @@ mod tests {
         let role = |leader, reachable| row(&member("n", leader, reachable))[3].clone();
         assert_eq!([role(true, true), role(true, false)], ["leader", "leader (no answer)"]);
         assert_eq!([role(false, true), role(false, false)], ["voter", "voter (no answer)"]);
+    }
+
+    #[test]
+    fn workers_without_a_sandbox_are_warned_of() {
+        let of = |sandbox: &str| Member { sandbox: sandbox.to_owned(), ..member(&format!("n-{sandbox}"), false, true) };
+        let warning = |members: Vec<Member>| unconfined(&ClusterStatusResponse { members, ..Default::default() });
+        assert_eq!(warning(vec![of("on"), of("")]), None, "what is not known is not warned of");
+        let told = warning(vec![of("on"), of("off")]).expect("one has none");
+        assert!(told.contains("n-off are not sandboxed") && !told.contains("n-on"), "{told}");
+        assert_eq!((&object(&of("off"))["sandbox"], &object(&of(""))["sandbox"]), (&json!("off"), &Value::Null));
     }
 
     #[test]

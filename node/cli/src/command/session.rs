@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use dspex_api::v1::{GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest};
 use serde_json::{Map, Value, json};
 
+use crate::assignment;
 use crate::dates::date;
 use crate::error::CommandError;
 use crate::exit;
@@ -133,7 +134,7 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
                 json!({
                     "version": version.version,
                     "written_unix_ms": version.written_ms,
-                    "data": data(&version.data),
+                    "data": assignment::object(&version.data),
                 })
             })
             .collect(),
@@ -141,20 +142,18 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
         header: vec!["VERSION", "WRITTEN", "DATA"],
         rows: versions
             .iter()
-            .map(|version| vec![version.version.to_string(), date(version.written_ms), data(&version.data).to_string()])
+            .map(|version| {
+                vec![
+                    version.version.to_string(),
+                    date(version.written_ms),
+                    assignment::object(&version.data).to_string(),
+                ]
+            })
             .collect(),
         ..Listing::default()
     };
     listing.print(invocation.format, &invocation.console)?;
     Ok(exit::OK)
-}
-
-/// Values are JSON texts; one that is not, from a newer node, is shown as it is.
-fn data(values: &std::collections::BTreeMap<String, String>) -> Value {
-    let shown = values
-        .iter()
-        .map(|(name, text)| (name.clone(), serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.clone()))));
-    Value::Object(shown.collect())
 }
 
 fn object(session: &Session, with_data: bool) -> Value {
@@ -167,7 +166,7 @@ fn object(session: &Session, with_data: bool) -> Value {
         "ttl_s": session.ttl_ms.map(|ttl| ttl as f64 / 1000.0),
     });
     if with_data && let Value::Object(object) = &mut value {
-        object.insert("data".to_owned(), data(&session.data));
+        object.insert("data".to_owned(), assignment::object(&session.data));
     }
     value
 }

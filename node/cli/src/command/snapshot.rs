@@ -15,7 +15,7 @@ use crate::output::Format;
 /// The arguments of `dspex snapshot`.
 #[derive(Debug, Clone, Args)]
 #[command(
-    after_help = "Examples:\n  dspex --address 127.0.0.1:7400 snapshot save backup.snapshot      any node, an admin's token\n  dspex snapshot inspect backup.snapshot                            verifies every byte; no node is needed\n  dspex snapshot restore backup.snapshot --config node-1/dspex.toml\n  dspex node --config node-1/dspex.toml                             a cluster of one; others join it with `dspex member add`\n\nA snapshot holds everything that was acknowledged before the command: sessions with their history, runs with their datasets and\nresults, tokens (as digests), the audit trail. Who has the file has all of that: it is made with mode 0600."
+    after_help = "Examples:\n  dspex --address 127.0.0.1:7400 snapshot save backup.snapshot      any node, an admin's token\n  dspex snapshot inspect backup.snapshot                            verifies every byte; no node is needed\n  dspex snapshot restore backup.snapshot --config node-1/dspex.toml\n  dspex node --config node-1/dspex.toml                             a cluster of one; others join it with `dspex member add`\n\nA snapshot holds everything that was acknowledged before the command: sessions, programs and variables\nwith their history, runs with their datasets and results, tokens (as digests), the audit trail. Who has the file has all of that: it is made with mode 0600."
 )]
 pub struct SnapshotArguments {
     /// What to do.

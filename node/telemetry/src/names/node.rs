@@ -18,9 +18,21 @@ pub(super) static NODE_METRICS: &[&Description] = &[
     LOG_PROPOSALS.description(),
     LOG_PROPOSE_DURATION.description(),
     BLOB_BYTES.description(),
+    EXECUTIONS_RECORDED.description(),
     SPANS_EXPORTED.description(),
     SPANS_DROPPED.description(),
 ];
+
+/// Executions that have ended, by what became of their records.
+pub static EXECUTIONS_RECORDED: Counters<1> = Counters::new(Description {
+    name: "dspex.executions.recorded",
+    exposed: "dspex_executions_recorded_total",
+    kind: Kind::Counter,
+    unit: "",
+    labels: &["outcome"],
+    help: "Executions that have ended, by what became of their records: recorded, duplicate or left_out",
+    buckets: NONE,
+});
 
 /// Requests to a pool that have ended.
 pub static POOL_REQUESTS: Counters<2> = Counters::new(Description {

@@ -7,7 +7,7 @@ import sysconfig
 import traceback
 from typing import Any
 
-from dspex.runtime import project
+from dspex.runtime import project, sandbox_notes
 from dspex.runtime.protocol import bounded
 
 MAX_MESSAGE = 4 * 1024
@@ -47,7 +47,7 @@ def describe(error: BaseException) -> dict[str, Any]:
     text, file, line = locate(error)
     return {
         "type": bounded(class_name(error), MAX_MESSAGE),
-        "message": bounded(message_of(error), MAX_MESSAGE),
+        "message": bounded(sandbox_notes.with_note(message_of(error), error), MAX_MESSAGE),
         "traceback": text,
         "file": file,
         "line": line,

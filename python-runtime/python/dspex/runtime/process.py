@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -56,6 +57,24 @@ def start_ticks(pid: int) -> int:
         # The command name may hold spaces and parentheses; the fields after its last ")" are plain.
         fields = stat.read().rpartition(b")")[2].split()
     return int(fields[19])
+
+
+def library_paths() -> list[str]:
+    """Where the interpreter, its libraries and its modules lie: real paths, none within another."""
+    named = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix, sys.executable, *sys.path]
+    for hook in ("sitecustomize", "usercustomize"):
+        if file := getattr(sys.modules.get(hook), "__file__", None):
+            named.append(file)
+    with open("/proc/self/maps") as maps:
+        # Of code only: what else is mapped may be anything, a device for instance.
+        code = [fields for line in maps if len(fields := line.split(maxsplit=5)) == 6 and "x" in fields[1]]
+    named += [os.path.dirname(path) for *_, path in code if path.startswith(os.sep)]
+    real = sorted({os.path.realpath(path) for path in named if path and os.path.exists(path)} - {os.sep})
+    outermost: list[str] = []
+    for path in real:
+        if not any(path.startswith(outer + os.sep) for outer in outermost):
+            outermost.append(path)
+    return outermost
 
 
 def count_threads() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Union
 
 import dspy
@@ -13,6 +14,9 @@ from dspex.runtime.commands import Defined, NeedsDefinition
 
 _MODULES = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}
 _ID_MAX = 255
+# Under such names a node tells what is in its store; of others only this worker's pool knows.
+_STORED = "stored program "
+_STORED_MAX = 100
 
 
 class ProgramError(ValueError):
@@ -104,8 +108,17 @@ class Programs:
     def __init__(self) -> None:
         self._definitions: dict[str, bytes] = {}
         self._built: dict[str, Program] = {}
+        self._stored: dict[str, Program] = {}
+        self._told: dict[str, bytes] = {}
+        self._storing = threading.Lock()
 
     def define(self, name: str, body: bytes | None) -> None:
+        if name.startswith(_STORED):
+            if body is not None:
+                self._told[name] = body
+            if len(self._told) > _STORED_MAX:
+                del self._told[next(iter(self._told))]
+            return
         if body is not None and self._definitions.get(name) == body:
             return  # Most often it was this worker that defined it.
         self._built.pop(name, None)
@@ -129,10 +142,15 @@ class Programs:
         self._built[name] = program
         return Defined(program.describe(), name, body)
 
-    def execute(self, program_id: str = "", inputs: Any = None, **others: Any) -> dict[str, Any]:
-        """The command `execute_program`."""
+    def execute(
+        self, program_id: str = "", inputs: Any = None, stored: str | None = None, **others: Any
+    ) -> dict[str, Any]:
+        """The command `execute_program`. `stored`: the node has found the program in its store; which version of it."""
         if others or not isinstance(program_id, str) or not program_id or not isinstance(inputs, (dict, type(None))):
             raise ProgramError('execute_program takes {"program_id": "...", "inputs": {...}}')
+        if stored is not None:
+            program = self._of_store(program_id, f"{_STORED}{stored}")
+            return {**program.call(inputs or {}), "version": int(stored.rpartition("@")[2])}
         name = _name(program_id)
         program = self._built.get(name)
         if program is None:
@@ -141,6 +159,22 @@ class Programs:
                 raise NeedsDefinition(name)
             program = self._built[name] = Program(msgspec.json.decode(body, type=Definition))
         return program.call(inputs or {})
+
+    def _of_store(self, program_id: str, name: str) -> Program:
+        """A version of a stored program. Only those that were called last are kept: the node has them all."""
+        with self._storing:
+            program = self._stored.pop(name, None)
+            if program is not None:
+                self._stored[name] = program
+                return program
+            body = self._told.pop(name, None)
+            if body is None:
+                raise NeedsDefinition(name)
+            program = Program(msgspec.convert({"id": program_id, **msgspec.json.decode(body)}, Definition))
+            self._stored[name] = program
+            if len(self._stored) > _STORED_MAX:
+                del self._stored[next(iter(self._stored))]
+            return program
 
 
 _USAGE = (

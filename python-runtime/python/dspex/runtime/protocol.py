@@ -25,11 +25,38 @@ class ProtocolError(Exception):
     """The other side broke the protocol: the connection ends, and this process with it."""
 
 
+class Landlock(msgspec.Struct):
+    handled: int
+    scoped: int
+    of_files: int
+    rules: list[tuple[str, int]]
+
+
+class SandboxLimits(msgspec.Struct):
+    open_files: int
+    file_bytes: int
+    processes: int
+
+
+class SandboxOrder(msgspec.Struct):
+    """`sandbox` of a fork: all of it is applied before any user code."""
+
+    own: str
+    landlock: Landlock
+    filter: bytes
+    limits: SandboxLimits
+    network: bool
+    readable: list[str]
+    writable: list[str]
+    refused: str = ""
+
+
 class Fork(msgspec.Struct):
     KIND = 1
     worker: str
     environment: dict[str, str]
     directory: str
+    sandbox: Union[SandboxOrder, None] = None
     protocol: int = VERSION
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from dspex.runtime import failure, guard, project
+from dspex.runtime import failure, guard, project, sandbox_notes
 from dspex.runtime.protocol import bounded
 
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -174,7 +174,7 @@ def raised(error: BaseException, doing: str) -> LoadFailure:
         text += ". A file of a package is named as a module: package.module:name"
     elif isinstance(error, SystemExit):
         text += ". Put what only a script does under `if __name__ == '__main__':`"
-    return LoadFailure("program_raised", text, error)
+    return LoadFailure("program_raised", sandbox_notes.with_note(text, error), error)
 
 
 def _root(error: BaseException) -> BaseException:
@@ -260,4 +260,4 @@ def call(function: Callable[[], Any], kind: str, doing: str) -> Any:
         return function()
     except BaseException as error:
         text = f"{failure.class_name(error)} while {doing}: {failure.message_of(error)}"
-        raise LoadFailure(kind, text, error) from error
+        raise LoadFailure(kind, sandbox_notes.with_note(text, error), error) from error

@@ -31,6 +31,8 @@ from dspex.runtime import (
     project,
     protocol,
     references,
+    sandbox,
+    sandbox_notes,
     serving,
     shipped,
 )
@@ -55,8 +57,13 @@ def main(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> NoR
     """Become the worker that `order` describes. Called in the child, right after the fork."""
     connection = _become(order, descriptor, output, zygote)
     outbox = Outbox(connection)
-    outbox.send(protocol.HELLO, {"protocol": protocol.VERSION, "worker": order.worker, "pid": os.getpid()})
-    Worker(connection, outbox).run()
+    hello: dict[str, Any] = {"protocol": protocol.VERSION, "worker": order.worker, "pid": os.getpid()}
+    listener = None
+    if order.sandbox is not None:
+        hello |= sandbox.apply(order.sandbox)
+        listener = hello["listener"]
+    outbox.send(protocol.HELLO, hello)
+    Worker(connection, outbox, listener).run()
 
 
 def _become(order: protocol.Fork, descriptor: int, output: int, zygote: int) -> socket.socket:
@@ -147,7 +154,10 @@ def _seed() -> None:
 class Worker:
     """The worker's threads: the guard of its inbox, and the ones that execute (the main thread alone, or several)."""
 
-    def __init__(self, connection: socket.socket, outbox: Outbox) -> None:
+    def __init__(self, connection: socket.socket, outbox: Outbox, listener: int | None = None) -> None:
+        # Where the node is asked what the sandbox lets pass. It has taken it by the time it says its first word; user
+        # code, which comes after, must not answer for the node.
+        self._listener = listener
         self._connection = connection
         self._outbox = outbox
         self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
@@ -197,7 +207,7 @@ class Worker:
         except BaseException as error:
             self._outbox.leave_if_forked()
             failed = references.raised(error, f"loading the commands of the pool {order.pool}")
-            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            self._outbox.send(protocol.LOAD_FAILED, _with_place(failed.body()))
             self._loads.get()
             return
         self._serving = served
@@ -239,7 +249,7 @@ class Worker:
             # Much of what loading looks at is the user's: properties, signatures, settings.
             self._outbox.leave_if_forked()
             failed = references.raised(error, f"loading {order.program}")
-            self._outbox.send(protocol.LOAD_FAILED, failed.body())
+            self._outbox.send(protocol.LOAD_FAILED, _with_place(failed.body()))
             return None
         return loaded
 
@@ -276,6 +286,9 @@ class Worker:
         """Do what the node says next. False: it has said its last."""
         try:
             data = self._connection.recv(1 << 18)
+            if self._listener is not None:
+                os.close(self._listener)
+                self._listener = None
             for message in self._frames.feed(data):
                 if not self._obey(message):
                     self._stop(_STOP_GRACE_SECONDS)
@@ -337,6 +350,10 @@ class Worker:
             except (OSError, ValueError):
                 pass
         os._exit(0)
+
+
+def _with_place(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "message": sandbox_notes.of_directory(body["kind"], body["message"])}
 
 
 def _exit_after(grace: float) -> NoReturn:

@@ -25,21 +25,25 @@ EXIT_PROTOCOL = 4
 MAX_UNSENT = 4 * 1024 * 1024
 
 
-def main(instance: str, parent: int | str) -> NoReturn:
-    """Serve the control socket on fd 0 until it ends. Called by the node's boot line."""
+def main(instance: str, parent: int | str, confined: bool = False) -> NoReturn:
+    """Serve the control socket on fd 0 until it ends. Called by the node's boot line.
+
+    `confined`: its workers are sandboxed. What it imports is the operator's; it has no more rights than they have, all
+    the same.
+    """
     control = _take_control_socket()
     gc.disable()  # Collections while importing only cost time: one follows, before the heap is frozen.
     from dspex.runtime.preflight import Refusal
 
     try:
-        ready = _prepare(int(parent))
+        ready = _prepare(int(parent), confined)
     except Refusal as refusal:
         _refuse(control, refusal.kind, refusal.message)
     except BaseException as error:
         # Never fall out of here: a thread that an import left behind would keep a process without a purpose alive.
         _refuse(control, "dspy_broken", f"the runtime failed to start: {type(error).__name__}: {error}")
     os.environ["DSPEX_INSTANCE"] = instance
-    zygote = Zygote(control)
+    zygote = Zygote(control, confined)
     # What is frozen is never touched by a worker's collector, and so stays shared with it.
     gc.collect()
     gc.freeze()
@@ -55,7 +59,7 @@ def _take_control_socket() -> socket.socket:
     return control
 
 
-def _prepare(parent: int) -> dict[str, Any]:
+def _prepare(parent: int, confined: bool) -> dict[str, Any]:
     """Everything that must hold before the first fork; the body of `ready`."""
     from dspex.runtime import preflight
 
@@ -69,6 +73,10 @@ def _prepare(parent: int) -> dict[str, Any]:
     if not process.die_with_parent(parent):
         os._exit(0)  # Nobody is left to read a refusal.
     process.adopt_orphans()
+    if confined:
+        from dspex.runtime import sandbox
+
+        sandbox.give_up_privileges()
     version, seconds = preflight.import_dspy()
     try:
         # The worker's own code is shared by the fork, too.
@@ -95,6 +103,7 @@ def _prepare(parent: int) -> dict[str, Any]:
         "dspy": version,
         "sum_rule": "compensated" if sys.version_info >= (3, 12) else "plain",
         "import_seconds": seconds,
+        "paths": process.library_paths(),
     }
 
 
@@ -116,11 +125,12 @@ def _refuse(control: socket.socket, kind: str, message: str) -> NoReturn:
 class Zygote:
     """The loop over the control socket and the ends of children."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, confined: bool) -> None:
         from dspex.runtime import protocol
 
         self._protocol = protocol
         self._control = control
+        self._confined = confined
         self._reader = protocol.FrameReader(protocol.TO_ZYGOTE)
         # Descriptors in the order of their arrival; each fork frame takes the next two (PROTOCOL.md).
         self._descriptors: list[int] = []
@@ -282,7 +292,11 @@ class Zygote:
         from dspex.runtime import process
 
         for pid in process.children():
-            if pid not in self._workers and (worker := process.worker_of(pid)) and worker not in self._pids:
+            if pid in self._workers:
+                continue
+            worker = process.worker_of(pid)
+            # A hostile one takes the mark off.
+            if worker not in self._pids if worker else self._confined:
                 _kill_group(pid)
 
     def _fail(self, message: str) -> NoReturn:

@@ -2,9 +2,11 @@
 
 use proptest::prelude::*;
 
+use super::execution_pages::executed;
 use super::story::Story;
 use crate::{
-    Command, Digest, ExecutedWrite, NewToken, NewTtl, NodeId, NodeInfo, Proposal, RequestId, Role, RunId, RunSpec,
+    Command, Digest, ExecutedWrite, Name, NewOptimization, NewProgramVersion, NewToken, NewTtl, NodeId, NodeInfo,
+    OptimizationId, ProgramDefinition, ProgramId, ProgramKey, ProgramStatus, Proposal, RequestId, Role, RunId, RunSpec,
     RunSubmission, SessionChange, SessionId, Shipped, State, TokenId,
 };
 
@@ -17,6 +19,59 @@ fn change() -> impl Strategy<Value = SessionChange> {
     let value = prop_oneof![9 => 0usize..50, 1 => Just(20_000usize)].prop_map(|length| "v".repeat(length));
     (any::<bool>(), prop::collection::vec(name(), 0..2), prop::collection::vec((name(), value), 0..3))
         .prop_map(|(replace, removed, set)| SessionChange { replace, removed, set })
+}
+
+fn name() -> impl Strategy<Value = Name> {
+    prop::sample::select(vec!["p", "pp", "q"]).prop_map(|text| Name::new(text).expect("a name"))
+}
+
+/// Of programs and variables. Ids are few, so that they meet.
+fn program_command() -> impl Strategy<Value = Command> {
+    let version = || prop::option::of(0u64..6);
+    let key = || (prop::option::of(session()), name()).prop_map(|(session, name)| ProgramKey { session, name });
+    let blob = (0u8..3).prop_map(|number| ProgramDefinition::Blob { digest: Digest::of(&[number]), bytes: 1 });
+    let inline = (0usize..3_000).prop_map(|length| ProgramDefinition::Inline("d".repeat(length)));
+    let definition = prop::option::of(prop_oneof![blob, inline].prop_map(|definition| (definition, None)));
+    let put = (1u128..12, key(), version(), definition, change()).prop_map(
+        |(program, key, expected_version, definition, variables)| {
+            let program = ProgramId(program);
+            let note = String::new();
+            Command::PutProgram(Box::new(NewProgramVersion {
+                program,
+                key,
+                expected_version,
+                definition,
+                variables,
+                note,
+            }))
+        },
+    );
+    let optimization = (1u128..9, key(), 0u64..4).prop_map(|(id, key, program_version)| {
+        Command::RecordOptimization(Box::new(NewOptimization {
+            id: OptimizationId(id),
+            key,
+            optimizer_type: "o".to_owned(),
+            parameters: "{}".to_owned(),
+            performance_metrics: "{}".to_owned(),
+            training_data: None,
+            program_version,
+        }))
+    });
+    let status = prop::sample::select(&ProgramStatus::ALL[..]);
+    prop_oneof![
+        8 => put,
+        3 => optimization,
+        1 => (key(), version(), status).prop_map(|(key, expected_version, status)| Command::SetProgramStatus {
+            key, expected_version, status,
+        }),
+        1 => (key(), version()).prop_map(|(key, expected_version)| Command::DeleteProgram { key, expected_version }),
+        4 => (name(), version(), 0usize..20_000).prop_map(|(name, expected_version, length)| Command::SetVariable {
+            name, expected_version, value: "v".repeat(length),
+        }),
+        1 => (name(), version()).prop_map(|(name, expected_version)| Command::DeleteVariable {
+            name, expected_version,
+        }),
+    ]
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -64,6 +119,9 @@ fn command() -> impl Strategy<Value = Command> {
         1 => run().prop_map(|run| Command::CancelRun { run, reason: String::new() }),
         1 => run().prop_map(|run| Command::ResumeRun { run, owner: NodeId(1), detached: true }),
         1 => run().prop_map(|run| Command::DeleteRun { run }),
+        1 => Just(Command::ClearExecutions),
+        3 => prop::collection::vec(executed(), 0..4).prop_map(|executions| Command::RecordExecutions { executions }),
+        18 => program_command(),
     ]
 }
 
@@ -107,6 +165,38 @@ proptest! {
         }
         prop_assert_eq!(story.state.digest(), other.digest());
         prop_assert_eq!(&stored(&story.state), &story.state);
+    }
+
+    #[test]
+    fn programs_have_names_versions_without_gaps_and_living_sessions(proposals in proposals()) {
+        let mut state = State::new();
+        for proposal in proposals {
+            let effects = state.apply(&proposal).effects;
+            let named: std::collections::BTreeSet<Digest> = state.blobs().collect();
+            for effect in effects {
+                if let crate::Effect::FreeBlob { digest } = effect {
+                    prop_assert!(!named.contains(&digest), "a blob that is named is not freed");
+                }
+            }
+            let sessions: Vec<SessionId> = state.sessions_after(None).map(|(id, _)| id.clone()).collect();
+            let mut seen = 0;
+            for session in std::iter::once(None).chain(sessions.iter().map(Some)) {
+                for (id, program) in state.programs_after(session, None) {
+                    seen += 1;
+                    prop_assert_eq!(program.info.key.session.as_ref(), session);
+                    prop_assert_eq!(state.program(&program.info.key).map(|(id, _)| id), Some(id));
+                    let numbers: Vec<u64> = program.versions().map(|(number, _)| number).collect();
+                    let oldest = program.oldest_version().expect("a version");
+                    prop_assert_eq!(numbers, (oldest..=program.info.version).collect::<Vec<_>>());
+                    prop_assert!(program.optimizations().all(|(_, one)| one.program_version <= program.info.version));
+                }
+            }
+            // Those of a session whose time is over are held until it is removed, and seen by nobody.
+            prop_assert!(seen <= state.programs_held());
+            if state.sessions_held() == sessions.len() {
+                prop_assert_eq!(seen, state.programs_held(), "no program outlives its session");
+            }
+        }
     }
 
     #[test]

@@ -3,14 +3,19 @@
 use super::story::Story;
 use super::{NODE, RUN, failed, recorded, result, spec};
 use crate::{
-    Command, Digest, NewToken, NodeId, NodeInfo, Outcome, Outline, Rejection, RequestId, Role, RunId, RunStatus,
-    RunSubmission, SessionId, State, TokenId,
+    Command, Digest, Name, NewToken, NodeId, NodeInfo, Outcome, Outline, ProgramKey, Rejection, RequestId, Role, RunId,
+    RunStatus, RunSubmission, SessionId, State, TokenId,
 };
 
 const OLD: &str = "old";
 const NEW: &str = "new";
 const CANCELLED: RunId = RunId(8);
 const FINISHED: RunId = RunId(9);
+const PROGRAM: &str = "qa";
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
 
 /// A cluster with a bit of everything: `RUN` runs and has a result and a failure, one run is cancelled, one finished.
 fn story() -> Story {
@@ -38,6 +43,10 @@ fn story() -> Story {
         ttl_ms: None,
     };
     story.apply(Command::CreateToken(Box::new(token)));
+    let large = super::programs::large(b"a large definition");
+    story.apply(super::programs::put(PROGRAM, None, large));
+    story.apply(super::programs::optimized(PROGRAM, 1));
+    story.apply(Command::SetVariable { name: name("v"), expected_version: None, value: "1".to_owned() });
     story
 }
 
@@ -87,7 +96,7 @@ fn what_was_under_way_is_interrupted_and_its_late_results_do_not_count() {
 }
 
 #[test]
-fn sessions_tokens_results_and_the_window_of_requests_stay() {
+fn sessions_programs_tokens_results_and_the_window_of_requests_stay() {
     let mut story = story();
     story.now_ms = 20_000_000;
     let request = RequestId { request: 20_000_000 << 80, client: 1 };
@@ -98,6 +107,10 @@ fn sessions_tokens_results_and_the_window_of_requests_stay() {
     assert_eq!((kept.info, kept.data()), (before.info, before.data()));
     assert!(before.home.is_some() && kept.home.is_none(), "its home is a node of the old cluster");
     assert_eq!(state.token(TokenId(5)), story.state.token(TokenId(5)));
+    let program = ProgramKey { session: None, name: name(PROGRAM) };
+    assert!(state.program(&program).is_some_and(|(_, program)| program.optimizations().len() == 1));
+    assert_eq!(state.program(&program), story.state.program(&program));
+    assert_eq!(state.variable(&name("v")), story.state.variable(&name("v")));
     assert_eq!(state.request_outcome(request), Some(&Outcome::Done));
     for run in [RUN, CANCELLED, FINISHED] {
         let results = |state: &State| state.run(run).expect("kept").results.clone();
@@ -123,11 +136,9 @@ fn an_outline_names_every_blob_that_the_state_refers_to() {
     for (key, value) in state.records() {
         outline.add(&key, &value).expect("readable");
     }
-    let expected = Outline {
-        log_time_ms: state.log_time_ms(),
-        cluster: state.cluster().cloned(),
-        blobs: state.runs().flat_map(|(_, run)| run.blobs()).collect(),
-    };
+    let expected =
+        Outline { log_time_ms: state.log_time_ms(), cluster: state.cluster().cloned(), blobs: state.blobs().collect() };
     assert_eq!(outline, expected);
     assert!(expected.blobs.contains(&Digest::of(b"detail")) && expected.blobs.len() > 3, "{expected:?}");
+    assert!(expected.blobs.contains(&Digest::of(b"a large definition")), "{expected:?}");
 }

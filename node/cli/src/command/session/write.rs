@@ -1,17 +1,16 @@
 //! `dspex session create`, `update` and `delete`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use dspex_api::v1::{
     CreateSessionRequest, DeleteSessionRequest, GetSessionRequest, SessionWritten, UpdateSessionRequest,
 };
-use serde::de::IgnoredAny;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::arguments::{life, seconds};
+use crate::assignment::{once, parse};
 use crate::confirm::confirm;
 use crate::error::CommandError;
 use crate::exit;
@@ -28,7 +27,7 @@ pub struct Create {
     #[arg(long, value_name = "SECONDS", value_parser = life)]
     ttl: Option<Duration>,
     /// A value: JSON; repeat it for more
-    #[arg(long, value_name = "NAME=JSON", value_parser = value)]
+    #[arg(long, value_name = "NAME=JSON", value_parser = parse)]
     set: Vec<(String, String)>,
 }
 
@@ -37,7 +36,7 @@ pub struct Update {
     /// Its id
     session: String,
     /// A value: JSON; repeat it for more
-    #[arg(long, value_name = "NAME=JSON", value_parser = value)]
+    #[arg(long, value_name = "NAME=JSON", value_parser = parse)]
     set: Vec<(String, String)>,
     /// A value that goes; repeat it for more
     #[arg(long, value_name = "NAME")]
@@ -141,39 +140,12 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Of two values under one name one would be lost without a word.
-fn once(values: Vec<(String, String)>) -> Result<BTreeMap<String, String>, CommandError> {
-    let mut map = BTreeMap::new();
-    for (name, value) in values {
-        if map.contains_key(&name) {
-            return Err(CommandError::usage(format!("--set {name} is given twice")));
-        }
-        map.insert(name, value);
-    }
-    Ok(map)
-}
-
-fn value(text: &str) -> Result<(String, String), String> {
-    let (name, json) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("write NAME=JSON")?;
-    match serde_json::from_str::<IgnoredAny>(json) {
-        Ok(_) => Ok((name.to_owned(), json.to_owned())),
-        Err(error) => Err(format!("{json:?} is no JSON ({error}); text needs quotes: {name}='\"text\"'")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn values_are_json() {
-        let pair = |name: &str, json: &str| Ok((name.to_owned(), json.to_owned()));
-        assert_eq!(value("a=1"), pair("a", "1"));
-        assert_eq!(value("a={\"b\": \"c=d\"}"), pair("a", "{\"b\": \"c=d\"}"));
-        for bad in ["a", "=1", "a=text", "a="] {
-            assert!(value(bad).is_err(), "{bad}");
-        }
+    fn a_life_without_an_end_is_asked_for_in_words() {
         assert!(another_life("0").is_err_and(|why| why.contains("--forever")));
-        assert!(once(vec![("a".into(), "1".into()), ("a".into(), "2".into())]).is_err());
     }
 }

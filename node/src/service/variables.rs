@@ -1,0 +1,127 @@
+//! The service Variables.
+
+use std::sync::Arc;
+
+use dspex_api::v1::variables_server::Variables;
+use dspex_api::v1::{
+    self, DeleteVariableRequest, DeleteVariableResponse, GetVariableRequest, ListVariablesRequest,
+    ListVariablesResponse, SetVariableRequest, VariableHistoryRequest, VariableHistoryResponse, VariableWritten,
+};
+use dspex_api::{ApiError, reason};
+use dspex_model::{Command, Name, Outcome, State, Variable, VariableVersion};
+use tonic::{Request, Response, Status};
+
+use super::{Node, errors, pages, translate};
+
+pub(crate) struct VariablesService {
+    node: Arc<Node>,
+}
+
+impl VariablesService {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+fn not_found(name: &Name) -> ApiError {
+    ApiError::not_found(reason::VARIABLE_NOT_FOUND, format!("there is no variable {name}"))
+}
+
+fn held<'a>(state: &'a State, name: &Name) -> Result<&'a Variable, ApiError> {
+    state.variable(name).ok_or_else(|| not_found(name))
+}
+
+/// The log does not repeat what the variable is called.
+fn named(error: ApiError, name: &Name) -> ApiError {
+    if error.reason == reason::VARIABLE_NOT_FOUND { not_found(name) } else { error }
+}
+
+fn shown(name: &Name, held: &Variable, (version, kept): (u64, &VariableVersion)) -> v1::Variable {
+    v1::Variable {
+        name: name.to_string(),
+        version,
+        newest_version: held.info.version,
+        value: kept.value.clone(),
+        created_ms: held.info.created_ms,
+        written_ms: kept.written_ms,
+        written_by: kept.written_by.clone(),
+    }
+}
+
+#[tonic::async_trait]
+impl Variables for VariablesService {
+    async fn set(&self, request: Request<SetVariableRequest>) -> Result<Response<VariableWritten>, Status> {
+        let (actor, request) = translate::actor(request);
+        let SetVariableRequest { request_id, name, expected_version, value } = request;
+        let name = translate::name(&name)?;
+        serde_json::from_str::<serde::de::IgnoredAny>(&value).map_err(|error| {
+            ApiError::invalid(reason::REQUEST_INVALID, format!("the value of {:?} is no JSON: {error}", name.as_str()))
+        })?;
+        let command = Command::SetVariable { name: name.clone(), expected_version, value };
+        match self.node.write(request_id, actor, command).await.map_err(|error| named(error, &name))? {
+            Outcome::VariableWritten { version } => {
+                Ok(Response::new(VariableWritten { name: name.to_string(), version }))
+            }
+            other => Err(errors::internal(format!("the log answered {other:?} to a variable's write"))),
+        }
+    }
+
+    async fn get(&self, request: Request<GetVariableRequest>) -> Result<Response<v1::Variable>, Status> {
+        let GetVariableRequest { name, version, freshness } = request.into_inner();
+        let name = translate::name(&name)?;
+        let read = |state: &State| {
+            let held = held(state, &name)?;
+            let newest = held.info.version;
+            let number = version.unwrap_or(newest);
+            let kept = held.version(number).ok_or_else(|| {
+                let oldest = held.oldest_version().unwrap_or_default();
+                let message = format!("variable {name} has the versions {oldest} to {newest}, not {number}");
+                ApiError::not_found(reason::VARIABLE_VERSION_NOT_FOUND, message)
+            })?;
+            Ok::<_, ApiError>(shown(&name, held, (number, kept)))
+        };
+        Ok(Response::new(self.node.read(freshness, read).await??))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<DeleteVariableRequest>,
+    ) -> Result<Response<DeleteVariableResponse>, Status> {
+        let (actor, request) = translate::actor(request);
+        let DeleteVariableRequest { request_id, name, expected_version } = request;
+        let name = translate::name(&name)?;
+        let command = Command::DeleteVariable { name: name.clone(), expected_version };
+        self.node.write(request_id, actor, command).await.map_err(|error| named(error, &name))?;
+        Ok(Response::new(DeleteVariableResponse {}))
+    }
+
+    async fn list(&self, request: Request<ListVariablesRequest>) -> Result<Response<ListVariablesResponse>, Status> {
+        let ListVariablesRequest { after, limit, prefix, freshness } = request.into_inner();
+        let after = if after.is_empty() { None } else { Some(translate::name(&after)?) };
+        let read = |state: &State| {
+            // Names stand in the order of their bytes: those with the prefix stand together.
+            let mut matching = state
+                .variables_after(after.as_ref())
+                .skip_while(|(name, _)| name.as_str() < prefix.as_str())
+                .take_while(|(name, _)| name.as_str().starts_with(&prefix))
+                .filter_map(|(name, held)| Some(shown(name, held, (held.info.version, held.newest()?))));
+            let items = matching.by_ref().take(pages::limit(limit)).collect();
+            let truncated = matching.next().is_some();
+            ListVariablesResponse { items, total: state.variables_held() as u64, truncated }
+        };
+        Ok(Response::new(self.node.read(freshness, read).await?))
+    }
+
+    async fn history(
+        &self,
+        request: Request<VariableHistoryRequest>,
+    ) -> Result<Response<VariableHistoryResponse>, Status> {
+        let VariableHistoryRequest { name, freshness } = request.into_inner();
+        let name = translate::name(&name)?;
+        let read = |state: &State| {
+            let held = held(state, &name)?;
+            Ok::<_, ApiError>(held.versions().rev().map(|version| shown(&name, held, version)).collect())
+        };
+        Ok(Response::new(VariableHistoryResponse { items: self.node.read(freshness, read).await?? }))
+    }
+}

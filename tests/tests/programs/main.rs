@@ -1,0 +1,10 @@
+//! Programs, variables and optimizations through the public surface: the commands, and the services beneath them, at an embedded
+//! node and at clusters that lose their leaders.
+
+mod embedded;
+mod large;
+mod losses;
+mod names;
+mod request;
+mod sessions;
+mod variables;
