@@ -30,7 +30,7 @@ fn a_call_of_a_program_is_an_execution_with_what_it_was_given_gave_and_used() {
     assert_eq!((&shown["input"], &shown["output"]), (&json!({"image": image}), &answer["outputs"]));
     assert_eq!((&shown["metrics"]["usage"], &shown["actor"]), (&answer["usage"], &json!("local user")));
     assert!(shown["duration_s"].as_f64() > Some(0.0) && text(&shown, "worker").starts_with("python_worker_"));
-    assert!(text(&listed[0]["error"], "message").contains("without image"), "{}", listed[0]);
+    assert!(text(&listed[0]["error"], "message").contains("'image'"), "{}", listed[0]);
     let refused = subject.call(&["execute_program", r#"{"program_id": "nobody"}"#]).run().expect(5);
     refused.says("NOT_DEFINED");
     assert_eq!(subject.list(&[]).len(), 2, "what was refused is no execution");
@@ -152,7 +152,9 @@ fn nothing_is_recorded_of_a_pool_that_is_to_record_nothing() {
     let subject = Subject::new("[pools.general]\nworkers = 1\nrecord = \"none\"\n");
     let program = r#"{"id": "qa", "program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}"#;
     subject.call(&["create_program", program]).run().expect(0);
-    subject.call(&["execute_program", r#"{"program_id": "qa", "inputs": {"image": "0"}}"#]).run().expect(0);
+    let image = ["0 0 5 13 9 1 0 0"; 8].join("\n");
+    let arguments = json!({"program_id": "qa", "inputs": {"image": image}}).to_string();
+    subject.call(&["execute_program", &arguments]).run().expect(0);
     let pid = subject.home.node();
     subject.dspex(&["local", "stop"]).run().expect(0);
     assert!(process::ends_within(pid, PATIENCE), "all that was to be recorded is");
