@@ -14,7 +14,7 @@ from dspex.errors import DspexError
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
 from dspex.programs import Programs
-from dspex.session import Session, SessionState
+from dspex.session import Session, SessionState, SessionStats
 from dspex.variables import Variables
 
 
@@ -97,6 +97,10 @@ class Client:
     def sessions(self, prefix: str = "", *, stale: bool = False) -> Iterator[SessionState]:
         """All sessions whose ids begin like this, in the order of their ids, without their data."""
         return session.listed(self._session, text("the beginning of ids", prefix, '"user-"'), bool(stale))
+
+    def session_stats(self, *, stale: bool = False) -> SessionStats:
+        """How many sessions there are, what they take, and for how many each node executes."""
+        return session.stats(self._session, bool(stale))
 
     def close(self) -> None:
         """Calls under way end with an error."""
