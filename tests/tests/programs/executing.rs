@@ -81,7 +81,7 @@ fn asks(program: &str) -> Value {
 }
 
 /// What it answered, and which version that was.
-fn answered(output: &dspex_tests::Output) -> (String, Option<u64>) {
+fn answered(output: dspex_tests::Output) -> (String, Option<u64>) {
     let answer: Value = serde_json::from_str(&output.stdout).expect("JSON");
     (answer["outputs"]["answer"].as_str().expect("an answer").to_owned(), answer["version"].as_u64())
 }
