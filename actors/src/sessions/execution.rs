@@ -43,7 +43,10 @@ fn found(state: &State, own: NodeId, request: &ExecuteRequest, named: Option<Nam
         Some(home) if home.node == own => {
             let data = session.data().map(as_json).unwrap_or_else(|| Bytes::from_static(b"{}"));
             let session = CallSession { id: request.session.to_string(), version: session.info.version, data };
-            let program = named.and_then(|named| Some((named.clone(), named.find(state, Some(&request.session))?)));
+            let program = named.and_then(|named| {
+                let stored = named.find(state, Some(&request.session))?;
+                Some((named, stored))
+            });
             Ok(Prepared { epoch: home.epoch, session, program })
         }
         Some(home) => Err(AtHome::Moved(home)),

@@ -35,6 +35,7 @@ mod run;
 mod run_digest;
 mod score;
 mod session;
+mod session_stats;
 mod sessions;
 mod shipped;
 mod signature;
@@ -90,6 +91,7 @@ pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
 };
+pub use session_stats::SessionStats;
 pub use shipped::Shipped;
 pub use signature::{
     InputsError, SIGNATURE_BYTES_MAX, SIGNATURE_FIELDS_MAX, Signature, SignatureError, SignatureField, TypeNames,

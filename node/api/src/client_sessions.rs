@@ -7,8 +7,8 @@ use crate::client::{Client, Transport, message_limit};
 use crate::v1::sessions_client::SessionsClient;
 use crate::v1::{
     CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, ExecuteSessionResponse, GetSessionRequest,
-    ListSessionsRequest, ListSessionsResponse, Session, SessionHistoryRequest, SessionVersion, SessionWritten,
-    UpdateSessionRequest,
+    ListSessionsRequest, ListSessionsResponse, Session, SessionHistoryRequest, SessionStats, SessionStatsRequest,
+    SessionVersion, SessionWritten, UpdateSessionRequest,
 };
 use futures::future::BoxFuture;
 
@@ -45,6 +45,11 @@ impl Client {
     /// One page of sessions.
     pub fn list_sessions(&self, request: ListSessionsRequest) -> BoxFuture<'_, Result<ListSessionsResponse, ApiError>> {
         Box::pin(async move { self.bounded("list sessions", self.limits.call, self.sessions().list(request)).await })
+    }
+
+    /// How many sessions there are, and what they take.
+    pub fn session_stats(&self, request: SessionStatsRequest) -> BoxFuture<'_, Result<SessionStats, ApiError>> {
+        Box::pin(async move { self.bounded("session stats", self.limits.call, self.sessions().stats(request)).await })
     }
 
     /// A call in a session; `limit` bounds the wait for the whole of it.

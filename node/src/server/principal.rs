@@ -15,7 +15,7 @@ pub(super) fn needed(path: &str) -> Role {
     let Some((service, method)) = path.trim_start_matches('/').split_once('/') else { return of_page(path) };
     match (service, method) {
         ("grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection", _) => Role::Reader,
-        ("dspex.v1.Sessions", "Get" | "List" | "History") => Role::Reader,
+        ("dspex.v1.Sessions", "Get" | "List" | "History" | "Stats") => Role::Reader,
         ("dspex.v1.Sessions", "Create" | "Update" | "Delete" | "Execute") => Role::Runner,
         ("dspex.v1.Executions", "List" | "Get") => Role::Reader,
         ("dspex.v1.Programs" | "dspex.v1.Variables", "Get" | "List" | "History") => Role::Reader,

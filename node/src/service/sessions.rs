@@ -7,11 +7,14 @@ use dspex_api::v1::sessions_server::Sessions;
 use dspex_api::v1::{
     self, CreateSessionRequest, DeleteSessionRequest, DeleteSessionResponse, ExecuteSessionRequest,
     ExecuteSessionResponse, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, SessionHistoryRequest,
-    SessionHistoryResponse, SessionWritten, UpdateSessionRequest,
+    SessionHistoryResponse, SessionStatsRequest, SessionWritten, UpdateSessionRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_consensus::Freshness;
-use dspex_model::{Command, NewTtl, Outcome, Session, SessionChange, SessionData, SessionId, State};
+use dspex_model::{
+    Command, NewTtl, Outcome, SESSIONS_TOTAL_BYTES_MAX, Session, SessionChange, SessionData, SessionId, SessionStats,
+    State,
+};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -183,6 +186,20 @@ impl Sessions for SessionsService {
             })
             .await?;
         Ok(Response::new(answer))
+    }
+
+    async fn stats(&self, request: Request<SessionStatsRequest>) -> Result<Response<v1::SessionStats>, Status> {
+        let SessionStatsRequest { session_id: id, freshness } = request.into_inner();
+        let id = if id.is_empty() { None } else { Some(session_id(&id)?) };
+        let stats = self.node.read(freshness, |state| state.session_stats(id.as_ref())).await?;
+        let SessionStats { sessions, versions, bytes, programs, homes } = match (stats, id) {
+            (Some(stats), _) => stats,
+            (None, Some(id)) => return Err(not_found(&id).into()),
+            (None, None) => return Err(errors::internal("all sessions have no count")),
+        };
+        let homes = homes.into_iter().map(|(node, count)| (node.0, count)).collect();
+        let bytes_max = SESSIONS_TOTAL_BYTES_MAX;
+        Ok(Response::new(v1::SessionStats { sessions, versions, bytes, bytes_max, programs, homes }))
     }
 
     async fn history(

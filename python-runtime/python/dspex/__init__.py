@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dspex.program_records import Optimization, Program, ProgramVersion, ProgramWritten, Signature, SignatureField
     from dspex.programs import Programs
     from dspex.runtime.sessions import current_session
-    from dspex.session import Session, SessionState, SessionVersion
+    from dspex.session import Session, SessionState, SessionStats, SessionVersion
     from dspex.session_errors import OutcomeUnknown, SessionExists, SessionNotFound, VersionConflict
     from dspex.stored_errors import DefinitionInvalid, NameInvalid, ProgramNotFound, TooLarge, VariableNotFound
     from dspex.variables import Variable, Variables
@@ -66,6 +66,7 @@ __all__ = [
     "SessionExists",
     "SessionNotFound",
     "SessionState",
+    "SessionStats",
     "SessionVersion",
     "Signature",
     "SignatureField",
@@ -113,6 +114,7 @@ _HOMES = {
     "SessionExists": "dspex.session_errors",
     "SessionNotFound": "dspex.session_errors",
     "SessionState": "dspex.session",
+    "SessionStats": "dspex.session",
     "SessionVersion": "dspex.session",
     "Signature": "dspex.program_records",
     "SignatureField": "dspex.program_records",

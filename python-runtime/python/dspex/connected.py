@@ -15,7 +15,7 @@ from dspex.executions import Executions
 from dspex.pool import Pool, forget_streams
 from dspex.pool_stats import PoolStats
 from dspex.programs import Programs
-from dspex.session import Session, SessionState
+from dspex.session import Session, SessionState, SessionStats
 from dspex.variables import Variables
 
 
@@ -103,6 +103,10 @@ class Client:
     def executions(self) -> Executions:
         """What the programs and commands of the cluster were given and gave."""
         return Executions(self._ask)
+
+    def session_stats(self, *, stale: bool = False) -> SessionStats:
+        """How many sessions there are, what they take, and for how many each node executes."""
+        return session.stats(self._session, bool(stale))
 
     def close(self) -> None:
         """Calls under way end with an error."""

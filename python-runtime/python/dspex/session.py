@@ -70,6 +70,22 @@ class SessionVersion:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class SessionStats:
+    """How many sessions there are, and what they take."""
+
+    sessions: int
+    # Versions that are kept.
+    versions: int
+    # What they take, and what those of all sessions may take.
+    bytes: int
+    bytes_max: int
+    # Programs of the sessions' own.
+    programs: int
+    # Ids of nodes, and for how many sessions they execute. Those that nobody has called in yet are not among them.
+    homes: dict[int, int]
+
+
 class Session:
     """A session by its id. Nothing is asked before a method is called; safe to use from any thread.
 
@@ -174,6 +190,10 @@ class Session:
         items = self._ask({"verb": "history", "stale": bool(stale)})["items"]
         return [SessionVersion(item["version"], _date(item["written_ms"]), _values(item["data"])) for item in items]
 
+    def stats(self, *, stale: bool = False) -> SessionStats:
+        """What the session takes, and which node it is executed at."""
+        return SessionStats(**self._ask({"verb": "stats", "stale": bool(stale)}))
+
     def execute(
         self,
         command: str,
@@ -267,6 +287,11 @@ def listed(send: Ask, prefix: str, stale: bool) -> Iterator[SessionState]:
         for item in page["items"]:
             after = item["session"]
             yield _state(item)
+
+
+def stats(send: Ask, stale: bool) -> SessionStats:
+    """Of all sessions."""
+    return SessionStats(**ask(send, {"verb": "stats", "session": "", "stale": stale}))
 
 
 def ask(send: Ask, order: dict[str, Any], calls: bool = False) -> dict[str, Any]:

@@ -157,6 +157,28 @@ def test_a_program_that_is_defined_again_as_it_was_is_not_built_again(serve: Cal
     assert b"its inputs are text" in served.reply(0)[2], "the last definition counts"
 
 
+def test_a_stored_program_is_asked_for_once_for_each_of_its_versions(serve: Callable[[int], Served]) -> None:
+    served = serve(1)
+
+    def call(version: int) -> tuple[int, bytes]:
+        served.replies.clear()
+        served.send(("execute_program", {"program_id": "qa", "inputs": {"x": 1}, "stored": f"id@{version}"}))
+        status, body = served.reply(0)[1:3]
+        return status, body
+
+    for version, field in [(1, "question"), (2, "text")]:
+        name = f"stored program id@{version}"
+        assert call(version) == (2, name.encode()), "not known"
+        body = json.dumps({"signature": f"{field} -> answer"}).encode()
+        served.worker.connection.send(DEFINE, {"name": name, "body": body})
+        for _ in range(2):
+            status, said = call(version)
+            assert status == 1
+            assert f"its inputs are {field}".encode() in said
+            assert b"the program 'qa'" in said
+    assert b"its inputs are question" in call(1)[1], "both are kept"
+
+
 @pytest.mark.parametrize("given", [{}, {"a": 1}, None, "x"])
 def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], given: Any) -> None:
     served = serve(1)

@@ -141,10 +141,32 @@ def test_a_module_of_dspy_is_stored_and_a_large_one_comes_back_whole(client: dsp
 
 def test_what_was_stored_is_executed_by_a_pool(client: dspex.Client) -> None:
     client.programs.put("digits", {"program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"})
-    definition = client.programs.get("digits").definition
-    assert definition is not None
-    pool = client.pool("general")
-    assert pool.call("create_program", {"id": "digits", **definition})["id"] == "digits"
+    image = "\n".join(["0 0 5 13 9 1 0 0"] * 8)
+    answer = client.pool("general").call("execute_program", {"program_id": "digits", "inputs": {"image": image}})
+    assert (answer["version"], type(answer["outputs"]["digit"])) == (1, str)
+
+
+def test_a_session_executes_its_own_programs_and_takes_no_inputs_that_do_not_fit(client: dspex.Client) -> None:
+    session = client.create_session("digits-session")
+    definition = {"program": "dspex.samples.digits:zero_shot", "lm": "dspex.samples.digits:lm"}
+    session.store_program("own", definition, signature="image -> digit")
+    session.store_program("own", variables={"t": 1}, expected_version=1)
+    assert [program.name for program in session.programs()] == ["own"]
+    assert session.get_program("own").session == "digits-session"
+    image = "\n".join(["0 0 5 13 9 1 0 0"] * 8)
+    answer = session.execute("execute_program", {"program_id": "own", "inputs": {"image": image}})
+    assert (answer["version"], type(answer["outputs"]["digit"])) == (2, str)
+    with pytest.raises(dspex.InputsInvalid, match="without image; with unknown picture"):
+        session.execute("execute_program", {"program_id": "own", "inputs": {"picture": image}})
+    with pytest.raises(dspex.NotDefined):
+        client.pool("general").call("execute_program", {"program_id": "own", "inputs": {"image": image}})
+    stats = session.stats()
+    assert (stats.sessions, stats.versions, stats.programs, sum(stats.homes.values())) == (1, 1, 1, 1)
+    assert client.session_stats().programs >= 1
+    session.delete_program("own")
+    assert session.stats().programs == 0
+    with pytest.raises(dspex.SessionNotFound):
+        client.session("nobody").stats()
 
 
 def test_a_session_falls_back_where_that_is_asked_for(client: dspex.Client) -> None:

@@ -2,6 +2,7 @@
 //! node and at clusters that lose their leaders.
 
 mod embedded;
+mod executing;
 mod large;
 mod losses;
 mod names;

@@ -136,6 +136,31 @@ fn what_cannot_be_called_is_refused_with_what_to_do() {
 }
 
 #[test]
+fn sessions_are_counted_with_their_homes() {
+    let subject = Subject::new(3);
+    subject.session("s");
+    subject.session("t");
+    let stats = |position, arguments: &[&str]| {
+        let command = [&["session", "stats", "-o", "json"], arguments].concat();
+        subject.cluster.dspex(position, &command).run()
+    };
+    let all = stats(1, &[]).expect(0).object();
+    assert_eq!((&all["sessions"], &all["versions"], &all["homes"]), (&json!(2), &json!(2), &json!({})));
+    let home = subject.calls(2, "s", "count", "").1.node_id;
+    for position in 0..3 {
+        let one = stats(position, &["s"]).expect(0).object();
+        assert_eq!((&one["sessions"], &one["versions"]), (&json!(1), &json!(2)));
+        assert_eq!(one["homes"], json!({ home.to_string(): 1 }));
+        assert!(one["bytes"].as_u64() > Some(0) && one["bytes"].as_u64() < one["bytes_max"].as_u64(), "{one}");
+    }
+    stats(0, &["none"]).expect(5).says("SESSION_NOT_FOUND");
+    let exists = |id: &str| subject.cluster.dspex(0, &["session", "exists", id, "-o", "json"]).run();
+    assert_eq!(exists("s").expect(0).object()["exists"], json!(true));
+    assert_eq!(exists("none").expect(5).object()["exists"], json!(false));
+    exists("\u{1}").expect(2).says("REQUEST_INVALID");
+}
+
+#[test]
 fn the_command_line_executes_in_a_session() {
     let subject = Subject::new(1);
     subject.session("s");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use dspex_api::v1::{
     self, CreateSessionRequest, DeleteSessionRequest, ExecuteSessionRequest, Freshness, GetSessionRequest,
-    ListSessionsRequest, SessionHistoryRequest, UpdateSessionRequest,
+    ListSessionsRequest, SessionHistoryRequest, SessionStatsRequest, UpdateSessionRequest,
 };
 use dspex_api::{ApiError, Client, reason};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,7 @@ pub(super) enum Order {
     Delete { request: RequestId, session: String, version: Option<u64>, limit_ms: u64 },
     List { after: String, prefix: String, limit: u32, stale: bool },
     History { session: String, stale: bool },
+    Stats { session: String, stale: bool },
     Execute(Box<Execute>),
 }
 
@@ -78,6 +79,7 @@ pub(super) enum Answer {
     Deleted {},
     Sessions { items: Vec<Session>, total: u64, truncated: bool },
     Versions { items: Vec<Version> },
+    Stats(Stats),
     Executed(Box<Executed>),
 }
 
@@ -90,6 +92,16 @@ pub(super) struct Session {
     updated_ms: u64,
     expires_ms: Option<u64>,
     ttl_ms: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Stats {
+    sessions: u64,
+    versions: u64,
+    bytes: u64,
+    bytes_max: u64,
+    programs: u64,
+    homes: BTreeMap<u64, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -159,6 +171,12 @@ pub(super) async fn perform(client: &Client, order: Order) -> Result<Answer, Fai
             let request = SessionHistoryRequest { session_id, freshness: freshness(stale) };
             let version = |v1::SessionVersion { version, written_ms, data }| Version { version, written_ms, data };
             Answer::Versions { items: client.session_history(request).await?.into_iter().map(version).collect() }
+        }
+        Order::Stats { session: session_id, stale } => {
+            let request = SessionStatsRequest { session_id, freshness: freshness(stale) };
+            let v1::SessionStats { sessions, versions, bytes, bytes_max, programs, homes } =
+                client.session_stats(request).await?;
+            Answer::Stats(Stats { sessions, versions, bytes, bytes_max, programs, homes })
         }
         Order::Execute(execute) => executed(client, *execute).await?,
     })

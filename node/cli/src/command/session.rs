@@ -4,7 +4,8 @@ mod execute;
 mod write;
 
 use clap::{Args, Subcommand};
-use dspex_api::v1::{GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest};
+use dspex_api::reason;
+use dspex_api::v1::{GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest, SessionStatsRequest};
 use serde_json::{Map, Value, json};
 
 use crate::assignment;
@@ -22,7 +23,7 @@ const PAGE_OF_ALL: u32 = 1000;
 /// The arguments of `dspex session`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex session create user-123 --ttl 3600 --set language='\"en\"'\n  dspex session update user-123 --set visits=2 --if-version 1    refused when somebody else has written\n  dspex session show user-123\n  dspex session show user-123 --at 1                             an earlier version; the last 100 are kept\n  dspex session list --prefix user-\n  dspex session execute user-123 visits.py:count '{\"page\": \"/\"}'   one call after the other, wherever it is asked for\n  dspex session delete user-123 --yes\n\nA value is JSON: a number, \"text\", true, [1, 2], {\"a\": 1}."
+    after_help = "Examples:\n  dspex session create user-123 --ttl 3600 --set language='\"en\"'\n  dspex session update user-123 --set visits=2 --if-version 1    refused when somebody else has written\n  dspex session show user-123\n  dspex session show user-123 --at 1                             an earlier version; the last 100 are kept\n  dspex session list --prefix user-\n  dspex session execute user-123 visits.py:count '{\"page\": \"/\"}'   one call after the other, wherever it is asked for\n  dspex session stats                                            how many, what they take, where they are executed for\n  dspex session delete user-123 --yes\n\nA value is JSON: a number, \"text\", true, [1, 2], {\"a\": 1}."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -62,6 +63,22 @@ enum Verb {
     Delete(write::Delete),
     /// Call a command or program in a session: its code may read and change the session's values
     Execute(execute::Execute),
+    /// Say whether there is a session of this id; exit code 5: there is none
+    Exists {
+        /// Its id
+        session: String,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
+    },
+    /// Show how many sessions there are, what they take, and how many each node executes for
+    Stats {
+        /// Of this one alone
+        session: Option<String>,
+        /// How fresh the answer must be
+        #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
+        read: Freshness,
+    },
     /// List the versions of a session that are kept, newest first
     History {
         /// Its id
@@ -87,6 +104,8 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Update(options)) => write::update(invocation, options).await,
         Some(Verb::Delete(options)) => write::delete(invocation, options).await,
         Some(Verb::Execute(options)) => execute::execute(invocation, options).await,
+        Some(Verb::Exists { session, read }) => exists(invocation, session, read).await,
+        Some(Verb::Stats { session, read }) => stats(invocation, session.unwrap_or_default(), read).await,
         Some(Verb::History { session, read }) => history(invocation, session, read).await,
     }
 }
@@ -120,6 +139,32 @@ async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshnes
         rows: sessions.iter().map(row).collect(),
     };
     listing.print(invocation.format, &invocation.console)?;
+    Ok(exit::OK)
+}
+
+async fn exists(invocation: &Invocation, session: String, read: Freshness) -> Result<u8, CommandError> {
+    let request = GetSessionRequest { session_id: session.clone(), freshness: read.wire().into(), version: None };
+    let exists = match invocation.node().await?.session(request).await {
+        Ok(_) => true,
+        Err(error) if error.reason == reason::SESSION_NOT_FOUND => false,
+        Err(error) => return Err(read.refusal(error)),
+    };
+    listing::show(json!({"session": session, "exists": exists}), invocation.format)?;
+    Ok(if exists { exit::OK } else { exit::NOT_FOUND })
+}
+
+async fn stats(invocation: &Invocation, session: String, read: Freshness) -> Result<u8, CommandError> {
+    let request = SessionStatsRequest { session_id: session, freshness: read.wire().into() };
+    let stats = invocation.node().await?.session_stats(request).await.map_err(|error| read.refusal(error))?;
+    let shown = json!({
+        "sessions": stats.sessions,
+        "versions": stats.versions,
+        "bytes": stats.bytes,
+        "bytes_max": stats.bytes_max,
+        "programs": stats.programs,
+        "homes": stats.homes,
+    });
+    listing::show(shown, invocation.format)?;
     Ok(exit::OK)
 }
 

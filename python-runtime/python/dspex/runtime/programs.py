@@ -149,8 +149,8 @@ class Programs:
         if others or not isinstance(program_id, str) or not program_id or not isinstance(inputs, (dict, type(None))):
             raise ProgramError('execute_program takes {"program_id": "...", "inputs": {...}}')
         if stored is not None:
-            program = self._of_store(program_id, f"{_STORED}{stored}")
-            return {**program.call(inputs or {}), "version": int(stored.rpartition("@")[2])}
+            answer = self._of_store(program_id, f"{_STORED}{stored}").call(inputs or {})
+            return {**answer, "version": int(stored.rpartition("@")[2])}
         name = _name(program_id)
         program = self._built.get(name)
         if program is None:
@@ -163,10 +163,10 @@ class Programs:
     def _of_store(self, program_id: str, name: str) -> Program:
         """A version of a stored program. Only those that were called last are kept: the node has them all."""
         with self._storing:
-            program = self._stored.pop(name, None)
-            if program is not None:
-                self._stored[name] = program
-                return program
+            known = self._stored.pop(name, None)
+            if known is not None:
+                self._stored[name] = known
+                return known
             body = self._told.pop(name, None)
             if body is None:
                 raise NeedsDefinition(name)

@@ -1,9 +1,12 @@
 //! Where sessions are executed for, and what executions make of them.
 
+use std::collections::BTreeMap;
+
+use super::programs::put;
 use super::story::Story;
 use crate::{
-    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, REQUEST_WINDOW_MS, Rejection, RequestId,
-    SessionChange, SessionHome, SessionId,
+    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, ProgramDefinition, REQUEST_WINDOW_MS, Rejection,
+    RequestId, SessionChange, SessionHome, SessionId, SessionStats,
 };
 
 fn id() -> SessionId {
@@ -52,6 +55,27 @@ fn the_first_node_has_a_session_and_the_next_needs_to_know_which() {
     assert_eq!(second.node, NodeId(2));
     assert!(second.epoch > first.epoch);
     assert_eq!(story.state.session(&id()).expect("there").home, Some(second));
+}
+
+#[test]
+fn sessions_are_counted_with_what_they_take_and_where_they_are_executed_for() {
+    let mut story = Story::default();
+    assert_eq!(story.state.session_stats(Some(&id())), None);
+    assert_eq!(story.state.session_stats(None), Some(SessionStats::default()));
+    story.apply(create());
+    let first = home(&story.apply(house(2, 0)).0);
+    story.apply(put("qa", Some("s"), ProgramDefinition::Inline("{}".to_owned())));
+    story.apply(executed(first.epoch, 1, b""));
+    let other = SessionId::new("t").expect("an id");
+    story.apply(Command::CreateSession { session: other.clone(), ttl_ms: None, data: Vec::new() });
+    let one = story.state.session_stats(Some(&id())).expect("there");
+    assert_eq!((one.sessions, one.versions, one.programs), (1, 2, 1));
+    assert_eq!(one.homes, BTreeMap::from([(NodeId(2), 1)]));
+    let all = story.state.session_stats(None).expect("always");
+    assert_eq!((all.sessions, all.versions, all.programs, &all.homes), (2, 3, 1, &one.homes));
+    let others = story.state.session_stats(Some(&other)).expect("there");
+    assert!(others.homes.is_empty());
+    assert_eq!(all.bytes, one.bytes + others.bytes);
 }
 
 #[test]
