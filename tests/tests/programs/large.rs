@@ -21,7 +21,7 @@ fn definition(demos: usize, mark: &str) -> String {
 fn a_large_definition_is_read_at_every_node_after_the_one_that_took_it_is_lost() {
     let mut cluster = Cluster::of(3);
     let leader = cluster.leader();
-    let written = definition(2000, "kept");
+    let written = definition(2200, "kept");
     assert!(written.len() > 2 << 20, "more than one piece of a blob");
     let mut request = put(1, "large", "q -> a");
     request.definition = Some(written.clone());
