@@ -92,7 +92,7 @@ impl Cluster {
         let mut nodes = Vec::new();
         for (position, own) in addresses.iter().enumerate() {
             let node = make_node(&layout, directory.path(), position)?;
-            let file = file(&layout, &node, own, &addresses, authority.as_deref());
+            let file = file(&layout, &node, own, &addresses, authority.as_deref(), directory.path());
             std::fs::write(node.config(), file).map_err(ClusterError::at(&node.config()))?;
             nodes.push(node);
         }
@@ -257,7 +257,14 @@ fn make_node(layout: &Layout, directory: &Path, position: usize) -> Result<Node,
     Ok(Node::new(name, directory, disk, clock))
 }
 
-fn file(layout: &Layout, node: &Node, own: &Addresses, all: &[Addresses], authority: Option<&Path>) -> String {
+fn file(
+    layout: &Layout,
+    node: &Node,
+    own: &Addresses,
+    all: &[Addresses],
+    authority: Option<&Path>,
+    directory: &Path,
+) -> String {
     let join: Vec<String> = all.iter().map(|addresses| format!("\"{}\"", addresses.peers)).collect();
     let certificate = authority.map(|ca| {
         let own = ca.with_file_name(&node.name);
@@ -269,7 +276,8 @@ fn file(layout: &Layout, node: &Node, own: &Addresses, all: &[Addresses], author
     };
     format!(
         "data_dir = \"{}\"\n[node]\nname = \"{}\"\n[cluster]\njoin = [{}]\nbootstrap_expect = {}\n\
-         [peers]\nlisten = \"{}\"\n{peers}[api]\nlisten = \"{}\"\n{}[http]\nlisten = \"{}\"\n[python]\ninterpreter = \"{}\"\n",
+         [peers]\nlisten = \"{}\"\n{peers}[api]\nlisten = \"{}\"\n{}[http]\nlisten = \"{}\"\n[python]\ninterpreter = \"{}\"\n\
+         [sandbox]\nreadable = [\"{}\"]\n",
         node.data().display(),
         node.name,
         join.join(", "),
@@ -279,6 +287,7 @@ fn file(layout: &Layout, node: &Node, own: &Addresses, all: &[Addresses], author
         certificate.unwrap_or_default(),
         own.http,
         layout.program.interpreter.display(),
+        directory.join(COMMANDS).display(),
     )
 }
 

@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_section_knows_what_may_stand_in_it() {
-        let sections = ["node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "pools", "environments"];
+        let sections =
+            ["node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "pools", "environments"];
         assert_eq!(names_in(""), [&["data_dir"][..], &sections[..]].concat());
         assert_eq!(names_in("pools"), ["general", "optimizer", "inference"]);
         assert_eq!(names_in("http"), ["listen"]);

@@ -317,7 +317,10 @@ fn taken_by_the_parser(section: &str) -> BTreeSet<String> {
 #[test]
 fn the_parser_and_the_table_know_the_same_keys() {
     let pools = ["pools.general", "pools.inference"];
-    for section in ["", "node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "environments.nlp"].into_iter().chain(pools) {
+    for section in ["", "node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "environments.nlp"]
+        .into_iter()
+        .chain(pools)
+    {
         let table: BTreeSet<String> = names_in(section).into_iter().collect();
         assert_eq!(taken_by_the_parser(section), table, "[{section}]");
     }

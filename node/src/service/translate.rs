@@ -8,9 +8,7 @@ use dspex_actors::{Caller, Column, DatasetSource, EnvironmentNeed, EvaluationReq
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, Code, reason};
-use dspex_model::{
-    Digest, EXAMPLES_MAX, Name, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of,
-};
+use dspex_model::{Digest, EXAMPLES_MAX, Name, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
 use tonic::Request;
 use uuid::Uuid;
 
