@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from harness.clusters.base import NODES, Cluster, Node
-from harness.settings import PROGRAM, PYTHON, environment
+from harness.settings import CASES, PROGRAM, PYTHON, environment
 
 _PATIENCE_SECONDS = 60
 
@@ -31,7 +31,7 @@ class DspexCluster(Cluster):
             f'data_dir = "data"\n[node]\nname = "{name}"\n[cluster]\njoin = [{join}]\nbootstrap_expect = {NODES}\n'
             f'[peers]\nlisten = "127.0.0.1:{peers}"\nca = "{self.certificates / "ca.pem"}"\n{certificate}'
             f'[api]\nlisten = "127.0.0.1:{api}"\n{certificate}[http]\nlisten = "127.0.0.1:{http}"\n'
-            f'[python]\ninterpreter = "{PYTHON}"\n'
+            f'[python]\ninterpreter = "{PYTHON}"\n[sandbox]\nreadable = ["{CASES}"]\n'
         )
         command = [PROGRAM, "node", "--config", str(directory / "dspex.toml")]
         return Node(name, directory, directory / "data", f"127.0.0.1:{api}", command)
