@@ -209,13 +209,29 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             subprocess.run([os.environ["DSPEX_PROGRAM"], "local", "stop", "--force"], check=False, capture_output=True)
         shutil.rmtree(home, ignore_errors=True)
         return
-    program = tmp_path_factory.mktemp("double") / "dspex"
+    os.environ["DSPEX_PROGRAM"] = _double(tmp_path_factory)
+    yield
+    del os.environ["DSPEX_PROGRAM"]
+
+
+@pytest.fixture
+def double(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The double, also where a real program is at hand: it stands for a node of any address."""
+    from dspex.client import connection
+
+    monkeypatch.setenv("DSPEX_PROGRAM", _double(tmp_path_factory))
+    monkeypatch.setattr(connection, "_clients", {})
+    yield
+    for client in connection._clients.values():
+        client.close()
+
+
+def _double(places: pytest.TempPathFactory) -> str:
+    program = places.mktemp("double") / "dspex"
     double = Path(__file__).with_name("client_double.py")
     program.write_text(f'#!/bin/sh\nexec {sys.executable} {double} "$@"\n')
     program.chmod(0o755)
-    os.environ["DSPEX_PROGRAM"] = str(program)
-    yield
-    del os.environ["DSPEX_PROGRAM"]
+    return str(program)
 
 
 def gone(pid: int, seconds: float = 5) -> bool:

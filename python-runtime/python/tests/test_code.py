@@ -116,7 +116,7 @@ def test_a_module_outside_of_the_project_is_named(project: Any, tmp_path_factory
     assert error.value.reason == "PROJECT_INVALID"
 
 
-@pytest.mark.usefixtures("node")
+@pytest.mark.usefixtures("double")
 def test_a_node_elsewhere_executes_what_was_sent(project: Any, tmp_path: Path, monkeypatch: Any) -> None:
     asked: list[tuple[str, dict[str, Any]]] = []
     send = connection.Client._request

@@ -15,7 +15,9 @@ MAX_TRACEBACK = 16 * 1024
 # Shown when no frame is the user's: the innermost ones, where the error came from.
 _FOREIGN_FRAMES = 4
 
-_OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_RUNTIME = os.path.dirname(os.path.abspath(__file__))
+# The second stands between the user's import and the user's module.
+_OURS = (_RUNTIME + os.sep, os.path.join(os.path.dirname(_RUNTIME), "imported.py"))
 _STANDARD = tuple(
     path + os.sep
     for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"), os.path.dirname(os.__file__)}
