@@ -337,7 +337,6 @@ fn the_parser_takes_what_the_table_allows() {
             Kind::Seconds { .. } => "1".to_owned(),
             Kind::Size => "\"1MiB\"".to_owned(),
             Kind::Switch => "true".to_owned(),
-            Kind::Choice(words) => format!("\"{}\"", words[0]),
         };
         valid(&format!("{} = {written}", full.name));
     }
