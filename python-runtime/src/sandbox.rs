@@ -134,7 +134,7 @@ fn is_library(path: &str) -> bool {
     path != "/" && !["/dev", "/proc", "/sys"].iter().any(|root| Path::new(path).starts_with(root))
 }
 
-/// With real paths, so that one can be seen to lie in another. What is not there yet keeps its name.
+/// With real paths, so that one can be seen to lie in another. What is not there yet keeps its name, in the place that it will have.
 fn real(setup: SandboxSetup, directories: &Path) -> SandboxSetup {
     let each = |paths: Vec<PathBuf>| paths.into_iter().map(|path| real_path(&path)).collect::<Vec<_>>();
     let mut hidden = each(setup.hidden);
@@ -151,7 +151,9 @@ fn real(setup: SandboxSetup, directories: &Path) -> SandboxSetup {
 }
 
 fn real_path(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+    let in_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    let found = path.canonicalize().ok().or_else(in_parent).or_else(|| std::path::absolute(path).ok());
+    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// The same program in the same environment: a virtual environment is known by the directory of its link.
@@ -185,6 +187,19 @@ mod tests {
         for path in ["/", "/dev", "/dev/shm", "/proc/1", "/sys/fs"] {
             assert!(!is_library(path), "{path}");
         }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_has_the_place_that_it_will_have() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let data = directory.path().canonicalize().expect("there").join("data");
+        std::fs::create_dir(&data).expect("made");
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&data, &link).expect("linked");
+        assert_eq!(real_path(&link.join("bundles")), data.join("bundles"));
+        std::fs::create_dir(data.join("bundles")).expect("made");
+        assert_eq!(real_path(&link.join("bundles")), data.join("bundles"));
+        assert_eq!(real_path(Path::new("/not/there/at/all")), Path::new("/not/there/at/all"));
     }
 
     #[tokio::test]

@@ -162,14 +162,20 @@ fn paths_beside_the_bundle_are_judged_as_well() {
 
 #[test]
 fn what_a_program_writes_into_its_project_reaches_no_other_run() {
-    let node = Node::start();
+    // Without a sandbox, and as root, it does write: the node sees that, and unpacks the project anew.
+    for sandbox in ["on", "off"] {
+        spoil(&Node::with(&format!("[sandbox]\nmode = \"{sandbox}\"\n")));
+    }
+}
+
+fn spoil(node: &Node) {
     let spoiling = b"import os, dspy\nplace = os.path.join(os.getcwd(), 'left.py')\nfound = os.path.exists(place)\n\
 try:\n    open(place, 'w').write('x = 1')\nexcept OSError:\n    pass\n\
 class P(dspy.Module):\n    def forward(self, n):\n        return dspy.Prediction(n=n)\n\
 program = P()\ndef metric(e, p):\n    return 0 if found else 1\n";
     for _ in 0..3 {
         // The check and the first worker are one process, so that a score of 1 says that nothing lay there before.
-        let answer = submitted(&node, bundle(&[("qa.py", Kind::File(spoiling))])).expect("taken");
+        let answer = submitted(node, bundle(&[("qa.py", Kind::File(spoiling))])).expect("taken");
         let run = answer.run.expect("a run").run_id;
         let ended = dspex_tests::wait_until("the run has ended", std::time::Duration::from_secs(60), || {
             Some(node.run(&run)).filter(|run| run.ended_unix_ms > 0)

@@ -59,12 +59,12 @@ impl Default for Limit {
     }
 }
 
+/// As it can be typed: a default is read again from what is shown of it.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // As it can be written again: the default of an option is read like any other.
-        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-        match units.into_iter().find(|(factor, _)| self.0 >= *factor && self.0.is_multiple_of(*factor)) {
-            Some((factor, unit)) => write!(f, "{}{unit}", self.0 / factor),
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.into_iter().find(|(shift, _)| self.0.trailing_zeros() >= *shift) {
+            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{}", self.0),
         }
     }
@@ -104,9 +104,9 @@ mod tests {
         for text in ["", "0", "-1", "1.5MiB", "2GiB", "lots", "99999999999999999999", "64MB"] {
             assert_eq!(bytes(text), None, "{text}");
         }
-        assert_eq!(Limit::default().to_string(), "64MiB");
-        for limit in [1, 1023, 1024, 1500, 64 << 20, (64 << 20) + 1, 1_000_000_000] {
-            assert_eq!(bytes(&Limit(limit).to_string()), Some(limit));
+        for (limit, shown) in [(64 << 20, "64MiB"), (3 << 10, "3KiB"), (1000, "1000"), ((64 << 20) + 1, "67108865")] {
+            assert_eq!((Limit(limit).to_string().as_str(), bytes(shown)), (shown, Some(limit)));
         }
+        assert_eq!(Limit::default(), Limit(64 << 20));
     }
 }
