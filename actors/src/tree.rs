@@ -277,8 +277,15 @@ impl Tree {
     /// When the blobs cannot be read.
     pub async fn keep_blob(&self, digest: Digest) -> std::io::Result<bool> {
         let blobs = self.context.parts.blobs.clone();
-        let missing = tokio::task::spawn_blocking(move || blobs.missing(&[digest], Some(PIN_FOR))).await;
-        Ok(missing.map_err(std::io::Error::other)??.is_empty())
+        let looked = tokio::task::spawn_blocking(move || {
+            let is_here = blobs.missing(&[digest], Some(PIN_FOR))?.is_empty();
+            if !is_here {
+                // The upload that comes now is kept by itself.
+                blobs.unpin(&digest);
+            }
+            Ok(is_here)
+        });
+        looked.await.map_err(std::io::Error::other)?
     }
 
     /// The zygotes of this node.

@@ -100,7 +100,7 @@ fn a_package_below_src_a_python_dataset_and_a_saved_state_come_along() {
 }
 
 /// What `dspy.Predict("question -> answer").save(FILE)` writes, but for its versions.
-const SAVED: &str = r#"{"traces": [], "train": [], "demos": [], "signature": {"instructions": "Say four.", "fields": [{"prefix": "Question:", "description": "${question}"}, {"prefix": "Answer:", "description": "${answer}"}]}, "lm": null}"#;
+const SAVED: &str = r#"{"traces": [], "train": [], "demos": [], "signature": {"instructions": "Say four.", "fields": [{"prefix": "Question:", "description": "${question}"}, {"prefix": "Answer:", "description": "${answer}"}]}, "lm": null, "metadata": {"dependency_versions": {}}}"#;
 
 const LM: &str = r#"
 import dspy
