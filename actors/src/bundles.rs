@@ -107,7 +107,7 @@ impl Bundles {
         let bytes = self.read(digest, blobs).await?;
         let limits = Limits::of_bytes(self.settings.size_max);
         let (needed, bytes) = blocking(move || {
-            let archive = Archive::open(&bytes, &limits).map_err(invalid)?;
+            let archive = Archive::open(&bytes, &limits).map_err(|refusal| invalid(&refusal))?;
             let needed = archive.bytes() + (archive.entries().len() as u64 + 1) * FILE_COST_BYTES;
             Ok((needed, bytes))
         })
@@ -116,7 +116,7 @@ impl Bundles {
         let name = format!("{}-{now}", &digest.to_string()[..16]);
         let parent = self.directory.clone();
         let (stamp, directories, name, root) = blocking(move || {
-            let archive = Archive::open(&bytes, &limits).map_err(invalid)?;
+            let archive = Archive::open(&bytes, &limits).map_err(|refusal| invalid(&refusal))?;
             make_directory(&parent)?;
             unpack(&archive, &parent, &name)?;
             // Programs see it by its own name.
@@ -214,7 +214,7 @@ fn directories(archive: &Archive<'_>) -> Vec<String> {
     directories
 }
 
-fn invalid(refusal: dspex_bundle::Refusal) -> SubmitError {
+fn invalid(refusal: &dspex_bundle::Refusal) -> SubmitError {
     let kind = match refusal {
         dspex_bundle::Refusal::TooLarge { .. } | dspex_bundle::Refusal::TooManyFiles { .. } => {
             SubmitErrorKind::TooLarge

@@ -101,7 +101,7 @@ pub(crate) struct LoadedProcess {
 #[derive(Debug)]
 pub(crate) enum Origin {
     Loaded(LoadedProcess),
-    Launch { caller: Arc<Caller>, load: Load },
+    Launch { caller: Arc<Caller>, load: Box<Load> },
     Serve { caller: Arc<Caller>, serve: Serve, limit: Duration },
 }
 
@@ -291,7 +291,7 @@ impl WorkerActorState {
                 self.ready(None);
             }
             Origin::Launch { caller, load } => {
-                let launched = self.launch(&caller, ToWorker::Load(Box::new(load))).await;
+                let launched = self.launch(&caller, ToWorker::Load(load)).await;
                 self.launched(myself, launched, LOAD_LIMIT);
             }
             Origin::Serve { caller, serve, limit } => {

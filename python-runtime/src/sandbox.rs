@@ -175,7 +175,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let kernel = Kernel { landlock: Err("Function not implemented".to_owned()), ..Kernel::gather() };
         let sandbox = Sandbox::start(setup(directory.path()), kernel).expect("made");
-        let refused = sandbox.confine("w1", Path::new("/"), &[]).err().expect("no order");
+        let refused = sandbox.confine("w1", Path::new("/"), &[]).expect_err("no order");
         assert!(matches!(refused, ConfineError::Missing(why) if why.contains("Landlock (Function not implemented)")));
     }
 

@@ -73,7 +73,7 @@ impl Work {
             None => {
                 let threads = free.div_ceil(places_left.max(1));
                 let caller = Arc::clone(&self.arguments.caller);
-                let load = load(&self.spec, threads, self.payload.clone(), &caller);
+                let load = Box::new(load(&self.spec, threads, self.payload.clone(), &caller));
                 (threads, Origin::Launch { caller, load }, worker_id())
             }
         };

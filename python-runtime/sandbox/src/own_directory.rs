@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(own.usage().expect("measured"), Usage::TooMany);
         let closed = own.temporary().join("closed");
         fs::create_dir_all(closed.join("inner/file")).expect("made");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("closed");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("closed");
         remove(own.path()).expect("removed");
         assert!(!own.path().exists());
         let left = fs::set_permissions(directories.root(), fs::Permissions::from_mode(PRIVATE))

@@ -81,7 +81,7 @@ fn asks(program: &str) -> Value {
 }
 
 /// What it answered, and which version that was.
-fn answered(output: dspex_tests::Output) -> (String, Option<u64>) {
+fn answered(output: &dspex_tests::Output) -> (String, Option<u64>) {
     let answer: Value = serde_json::from_str(&output.stdout).expect("JSON");
     (answer["outputs"]["answer"].as_str().expect("an answer").to_owned(), answer["version"].as_u64())
 }
@@ -91,12 +91,12 @@ fn what_one_node_has_stored_every_node_executes_and_always_the_newest() {
     let subject = Subject::new(3);
     subject.put(1, "qa", "first", "");
     for position in 0..3 {
-        let said = answered(subject.in_pool(position, &asks("qa")).expect(0));
+        let said = answered(&subject.in_pool(position, &asks("qa")).expect(0));
         assert_eq!(said, ("first ?".to_owned(), Some(1)), "at node {position}");
     }
     subject.put(2, "qa", "second", "");
     for position in (0..3).rev() {
-        let said = answered(subject.in_pool(position, &asks("qa")).expect(0));
+        let said = answered(&subject.in_pool(position, &asks("qa")).expect(0));
         assert_eq!(said, ("second ?".to_owned(), Some(2)), "at node {position}");
     }
     subject.cluster.dspex(0, &["program", "delete", "qa", "--yes"]).run().expect(0);
@@ -113,9 +113,9 @@ fn a_session_executes_its_own_program_and_else_that_of_all() {
     }
     subject.put(1, "qa", "first", "");
     subject.put(2, "qa", "of_s", "s");
-    let says = |position, session: &str| answered(subject.in_session(position, session, &asks("qa")).expect(0)).0;
+    let says = |position, session: &str| answered(&subject.in_session(position, session, &asks("qa")).expect(0)).0;
     assert_eq!((says(0, "s"), says(1, "t")), ("of s ?".to_owned(), "first ?".to_owned()));
-    assert_eq!(answered(subject.in_pool(2, &asks("qa")).expect(0)).0, "first ?", "a session's own is for it alone");
+    assert_eq!(answered(&subject.in_pool(2, &asks("qa")).expect(0)).0, "first ?", "a session's own is for it alone");
     subject.put(3, "qa", "second", "s");
     assert_eq!(says(2, "s"), "second ?", "on the worker that knows another one");
     subject.cluster.dspex(1, &["program", "delete", "qa", "--session", "s", "--yes"]).run().expect(0);
@@ -155,7 +155,7 @@ fn a_program_that_a_pool_was_given_is_called_until_one_of_its_name_is_stored() {
     let subject = Subject::new(1);
     let created = json!({"id": "qa", "program": subject.code("first")}).to_string();
     subject.cluster.dspex(0, &["pool", "call", "general", "create_program", &created]).run().expect(0);
-    let says = || answered(subject.in_pool(0, &asks("qa")).expect(0));
+    let says = || answered(&subject.in_pool(0, &asks("qa")).expect(0));
     assert_eq!(says(), ("first ?".to_owned(), None));
     subject.put(1, "qa", "second", "");
     assert_eq!(says(), ("second ?".to_owned(), Some(1)));

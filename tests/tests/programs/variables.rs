@@ -92,7 +92,7 @@ fn the_optimizations_of_a_program_are_its_history() {
     let missing = refused(&|request| request.program_version = 2);
     assert_eq!(missing.reason, reason::PROGRAM_VERSION_NOT_FOUND);
     let large = |request: &mut RecordOptimizationRequest| {
-        request.parameters = format!("{{\"x\": \"{}\"}}", "x".repeat(16 * 1024))
+        request.parameters = format!("{{\"x\": \"{}\"}}", "x".repeat(16 * 1024));
     };
     assert_eq!(record(998, &large).expect_err("too large").reason, reason::TOO_LARGE);
 

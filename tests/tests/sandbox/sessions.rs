@@ -26,7 +26,7 @@ fn what_one_worker_keeps_another_does_not_read() {
     let node = Node::start(ON);
     let kept = node.answer("optimizer", "keep", &json!({"text": "of one session"}));
     let told = node.call("general", "read", &json!({"path": kept}));
-    told.clone().expect(1).says("PermissionError").says("does not let programs read");
+    told.expect(1).says("PermissionError").says("does not let programs read");
     // Its own worker does.
     assert!(node.answer("optimizer", "read", &json!({"path": kept})).as_u64() > Some(0));
 

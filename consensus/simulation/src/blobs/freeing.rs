@@ -76,7 +76,7 @@ impl Handle {
     }
 
     /// Some blobs that executions from a number on refer to.
-    #[expect(clippy::unused_async, clippy::unnecessary_wraps, reason = "the original reads a disk that can fail")]
+    #[expect(clippy::unused_async, reason = "the original reads a disk that can fail")]
     pub(crate) async fn named_by_executions(&self, from: u64) -> Result<Vec<(u64, Digest)>, super::BlobError> {
         Ok(of_executions(&self.network.disk.contents().state.read().records, from))
     }

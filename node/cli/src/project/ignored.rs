@@ -156,7 +156,7 @@ mod tests {
         #[test]
         fn no_text_is_too_strange(text in "\\PC{0,60}", path in "[a-z/]{1,20}") {
             if let Ok(rules) = of_text(Path::new(ROOT), &text, false) {
-                let _ = rules.matched(&Path::new(ROOT).join(path.trim_matches('/')), false);
+                let _ = rules.matched(Path::new(ROOT).join(path.trim_matches('/')), false);
             }
         }
     }

@@ -45,7 +45,7 @@ impl Places<'_> {
     }
 
     /// A path as it was typed, from the root.
-    pub fn from_root(&self, path: &str) -> Result<String, Outside> {
+    pub fn path_from_root(&self, path: &str) -> Result<String, Outside> {
         let whole = self.whole(path);
         let inside = whole.strip_prefix(self.root).map_err(|_| Outside(whole.clone()))?;
         Ok(inside.to_string_lossy().into_owned())
@@ -86,7 +86,7 @@ mod tests {
 
     fn there(directory: &str, typed: &str) -> Result<String, String> {
         let places = places(directory);
-        let from_root = places.from_root(typed).map_err(|Outside(path)| path.display().to_string())?;
+        let from_root = places.path_from_root(typed).map_err(|Outside(path)| path.display().to_string())?;
         Ok(places.typed_there(&from_root))
     }
 
@@ -137,7 +137,7 @@ mod tests {
             // The project lies elsewhere on the node; what is typed there leads to the same place in it.
             let (root, start) = (Path::new("/n/bundle"), Path::new("/n/bundle").join(here.start()));
             let there = Places { root, directory: &start, home: None };
-            prop_assert_eq!(there.from_root(&typed), Ok(path));
+            prop_assert_eq!(there.path_from_root(&typed), Ok(path));
         }
     }
 }

@@ -143,7 +143,7 @@ impl Typed {
                 return Err(CommandError::because(missing, message));
             }
             let from_root =
-                places.from_root(&whole.to_string_lossy()).map_err(|outside| refused(&outside, places, what))?;
+                places.path_from_root(&whole.to_string_lossy()).map_err(|outside| refused(&outside, places, what))?;
             let typed = format!("{}:{name}", places.typed_there(&from_root));
             files.push(from_root);
             Ok(typed)

@@ -5,7 +5,7 @@ use super::*;
 
 /// Executes a program as the kernel does.
 fn execute(program: &[Instruction], number: u32, machine: u32, arguments: [u64; 6]) -> u32 {
-    let mut data = vec![0_u8; 64];
+    let mut data = [0_u8; 64];
     data[0..4].copy_from_slice(&number.to_le_bytes());
     data[4..8].copy_from_slice(&machine.to_le_bytes());
     for (position, argument) in arguments.iter().enumerate() {

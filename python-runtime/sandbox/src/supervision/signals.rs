@@ -72,7 +72,7 @@ mod tests {
         };
         assert_eq!(judge(&call(0), own), Answer::Continue);
         assert_eq!(judge(&call(i64::from(own)), own), Answer::Continue);
-        for refused in [-1, 1, -1_i64 * i64::from(i32::MAX)] {
+        for refused in [-1, 1, -i64::from(i32::MAX)] {
             assert_eq!(judge(&call(refused), own), Answer::Error(1), "{refused}");
         }
     }
