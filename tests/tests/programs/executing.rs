@@ -133,7 +133,7 @@ fn inputs_that_do_not_fit_are_refused_by_name_before_anything_is_executed() {
     for (inputs, says) in [
         (json!({"question": "?"}), "without k"),
         (json!({"question": "?", "k": 1, "hint": 2, "other": 3}), "with unknown hint, other"),
-        (json!({"question": "?", "k": "one"}), "\"k\""),
+        (json!({"question": "?", "k": "one"}), "with a value of another type: k is a whole number, not a text"),
         (json!(null), "without question, k"),
         (json!(["?", 1]), "an object"),
     ] {

@@ -46,8 +46,8 @@ fn what_does_not_fit_is_refused_before_the_start() {
     };
     validate("[sandbox]\nreadable = [\"models\"]\nwritable = [\"models\"]\n").run().expect(0);
     for (settings, phrases) in [
-        ("[sandbox]\nmode = \"maybe\"\n", ["sandbox.mode", "\"on\" or \"off\""]),
-        ("[sandbox]\nnetwork = \"some\"\n", ["sandbox.network", "\"all\" or \"none\""]),
+        ("[sandbox]\nmode = \"maybe\"\n", ["sandbox.mode", "one of \"on\", \"off\""]),
+        ("[sandbox]\nnetwork = \"some\"\n", ["sandbox.network", "one of \"all\", \"none\""]),
         ("[sandbox]\nreadable = [\"nowhere\"]\n", ["sandbox.readable", "No such file"]),
         ("[sandbox]\nreadable = [\"data\"]\n", ["sandbox.readable", "no program may read"]),
         ("[sandbox]\nreadable = [\"data/token\"]\n", ["sandbox.readable", "no program may read"]),

@@ -44,7 +44,7 @@ fn of_another_type<'a>(signature: &'a Signature, given: &'a Map<String, Value>) 
         let (annotation, value) = (field.annotation.as_deref()?, given.get(&field.name)?);
         // What was registered could be read; a form that another version knows is left to Python.
         let annotation = Annotation::read(annotation, TypeNames::Any).ok()?;
-        annotation.check(&field.name, value).err()
+        annotation.check(&field.name, value).err().map(|why| format!("with a value of another type: {why}"))
     })
 }
 

@@ -98,7 +98,10 @@ fn describe(group: &Group) -> String {
         text.push_str(&format!(", worker {}, node {}", failure.worker, failure.node));
     }
     text.push('\n');
-    for block in [&failure.traceback, &failure.output_tail] {
+    // Mostly the traceback ends with the whole message; what a node adds to it stands in the message alone.
+    let rest: String = failure.message.trim().lines().skip(1).map(|line| format!("{line}\n")).collect();
+    let added = if failure.traceback.contains(rest.trim()) { "" } else { rest.as_str() };
+    for block in [failure.traceback.as_str(), added, failure.output_tail.as_str()] {
         for line in block.trim_end().lines() {
             text.push_str(&format!("    {line}\n"));
         }
@@ -138,6 +141,7 @@ mod tests {
         assert!(text.contains("7 x ValueError at qa.py:3: example 0 is bad\n"), "{text}");
         assert!(text.contains("1 x KeyError at qa.py:9"), "{text}");
         assert_eq!(text.matches("Traceback:").count(), 2);
+        assert_eq!(text.matches("\n    second line\n").count(), 2, "{text}");
         assert!(text.find("ValueError") < text.find("KeyError"));
     }
 
