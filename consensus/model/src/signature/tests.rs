@@ -165,7 +165,7 @@ fn inputs_are_held_against_their_types() {
 fn all_that_is_wrong_with_inputs_is_said_at_once() {
     let signature = read("question, k: int -> answer");
     let error = check_inputs(&signature, r#"{"query": "x", "k": "3"}"#).expect_err("wrong").to_string();
-    let expected = "without question; with unknown query; k is a whole number, not a text; the program takes question: str, k: int";
+    let expected = "without question; with unknown query; with a value of another type: k is a whole number, not a text; the program takes question: str, k: int";
     assert_eq!(error, expected);
     assert!(check_inputs(&signature, "[]").expect_err("a list").to_string().contains("an object of names and values"));
     assert!(check_inputs(&signature, "{").expect_err("nothing").to_string().contains("no JSON"));
