@@ -83,14 +83,10 @@ impl Sandbox {
     }
 
     /// A directory and an order for a worker. `libraries` are those of its zygote.
-    pub(crate) fn confine(
-        self: &Arc<Self>,
-        worker: &str,
-        asked: &Path,
-        libraries: &[String],
-    ) -> Result<Confinement, ConfineError> {
-        // Nobody guesses it: whoever knows another's name may ask whether it has a file.
-        let own = self.directories.make(&format!("{worker}-{}", Uuid::new_v4().simple()))?;
+    pub(crate) fn confine(self: &Arc<Self>, asked: &Path, libraries: &[String]) -> Result<Confinement, ConfineError> {
+        // Nobody guesses it: whoever knows another's name may ask whether it has a file. Short: the path of a Unix socket in it may
+        // have 107 bytes.
+        let own = self.directories.make(&Uuid::new_v4().simple().to_string())?;
         let place = Place::of(asked, &self.setup);
         let places = Places {
             environment: libraries
@@ -175,7 +171,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let kernel = Kernel { landlock: Err("Function not implemented".to_owned()), ..Kernel::gather() };
         let sandbox = Sandbox::start(setup(directory.path()), kernel).expect("made");
-        let refused = sandbox.confine("w1", Path::new("/"), &[]).expect_err("no order");
+        let refused = sandbox.confine(Path::new("/"), &[]).expect_err("no order");
         assert!(matches!(refused, ConfineError::Missing(why) if why.contains("Landlock (Function not implemented)")));
     }
 

@@ -75,7 +75,7 @@ impl Zygote {
         actor: &str,
     ) -> Result<WorkerProcess, ForkError> {
         let deadline = Instant::now() + HELLO_LIMIT;
-        let confinement = self.confine(worker, directory).await?;
+        let confinement = self.confine(directory).await?;
         let frame = match &confinement {
             None => fork_frame(worker, environment, directory, None)?,
             Some(own) => fork_frame(worker, &own.environment(environment), own.directory(), Some(own))?,
@@ -101,10 +101,10 @@ impl Zygote {
     }
 
     /// A directory and an order, where workers are sandboxed. It reads directories: not on a thread that serves sockets.
-    async fn confine(&self, worker: &str, directory: &Path) -> Result<Option<Confinement>, ForkError> {
+    async fn confine(&self, directory: &Path) -> Result<Option<Confinement>, ForkError> {
         let Some(sandbox) = self.sandbox().cloned() else { return Ok(None) };
-        let (worker, directory, libraries) = (worker.to_owned(), directory.to_owned(), self.ready().paths.clone());
-        let confining = tokio::task::spawn_blocking(move || sandbox.confine(&worker, &directory, &libraries));
+        let (directory, libraries) = (directory.to_owned(), self.ready().paths.clone());
+        let confining = tokio::task::spawn_blocking(move || sandbox.confine(&directory, &libraries));
         let confined = confining.await.map_err(io::Error::other)?;
         confined.map(Some).map_err(|error| ForkError::NotConfined(error.to_string()))
     }

@@ -97,7 +97,8 @@ fn find(supervised: &Supervised, caller: &Caller, named: &Named) -> Result<Owned
 
 /// A file without a name is nobody else's, nor is memory that looks like one.
 fn is_own(supervised: &Supervised, path: &Path) -> bool {
-    path.starts_with("/memfd:") || supervised.judge.beneath(path).is_some()
+    // Not by components: the kernel writes "/memfd:NAME (deleted)".
+    path.as_os_str().as_encoded_bytes().starts_with(b"/memfd:") || supervised.judge.beneath(path).is_some()
 }
 
 /// `struct timespec[2]`; without: now.
