@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,12 +12,9 @@ from typing import Any
 
 import dspy
 import pytest
-from conftest import PROGRAM
+from real_node import PATIENCE_SECONDS, RealNode, free_port, running
 
 import dspex
-from dspex.client import connection
-
-PATIENCE_SECONDS = 60
 
 _TASK = """
 import os
@@ -40,19 +31,17 @@ def exact(example, prediction):
 """
 
 
-class Node:
+class Node(RealNode):
     """`dspex node` on loopback."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
-        self.address = f"127.0.0.1:{_free_port()}"
-        self._http = f"127.0.0.1:{_free_port()}"
-        (place / "dspex.toml").write_text(
+        self.address = f"127.0.0.1:{free_port()}"
+        self._http = f"127.0.0.1:{free_port()}"
+        super().__init__(
+            place,
             f'[api]\nlisten = "{self.address}"\n[http]\nlisten = "{self._http}"\n'
-            f'[python]\ninterpreter = "{sys.executable}"\n'
+            f'[python]\ninterpreter = "{sys.executable}"\n',
         )
-        with open(place / "log", "wb") as log:
-            self._process = subprocess.Popen([PROGRAM, "node", "--config", str(place / "dspex.toml")], stderr=log)
 
     @property
     def bundles(self) -> Path:
@@ -61,54 +50,16 @@ class Node:
     def unpacked(self) -> int:
         return len(list(self.bundles.iterdir())) if self.bundles.exists() else 0
 
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            assert self._process.poll() is None, (self.place / "log").read_text()
-            try:
-                with urllib.request.urlopen(f"http://{self._http}/healthz/ready", timeout=PATIENCE_SECONDS):
-                    return
-            except OSError:
-                pass  # It does not listen yet, or has no leader.
-            assert time.monotonic() < deadline, (self.place / "log").read_text()
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(PATIENCE_SECONDS)
-        finally:
-            self._process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    def is_ready(self) -> bool:
+        # Any other answer raises.
+        with urllib.request.urlopen(f"http://{self._http}/healthz/ready", timeout=PATIENCE_SECONDS):
+            return True
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[Node]:
-    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
-    place = Path(tempfile.mkdtemp(prefix="dspex-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSPEX_PROGRAM", PROGRAM)
-        patch.setenv("DSPEX_HOME", str(place / "home"))
-        for name in ("DSPEX_ADDRESS", "DSPEX_TOKEN_FILE", "DSPEX_CA"):
-            patch.delenv(name, raising=False)
-        patch.setattr(connection, "_clients", {})
-        started = Node(place)
-        try:
-            started.wait_until_ready()
-            yield started
-            for client in connection._clients.values():
-                client.close()
-        finally:
-            started.stop()
-    # What was unpacked there is read-only.
-    subprocess.run(["chmod", "-R", "u+w", str(place)], check=True)
-    shutil.rmtree(place)
+    with running(Node) as started:
+        yield started
 
 
 @pytest.fixture

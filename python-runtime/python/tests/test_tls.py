@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import http.client
-import os
-import shutil
-import signal
-import socket
 import ssl
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,21 +13,19 @@ import driver_program as program
 import dspy
 import pytest
 from conftest import PROGRAM
+from real_node import PATIENCE_SECONDS, RealNode, free_port, running
 
 import dspex
-from dspex.client import connection
 
-PATIENCE_SECONDS = 60
 # What a certificate is for besides its node's own machine.
 NAME = "node.example"
 
 
-class Node:
+class Node(RealNode):
     """`dspex node` with a certificate, and another authority that has nothing to do with it."""
 
     def __init__(self, place: Path) -> None:
-        self.place = place
-        self.api, self.http = _free_port(), _free_port()
+        self.api, self.http = free_port(), free_port()
         for authority in ("ours", "theirs"):
             directory = str(place / authority)
             subprocess.run(
@@ -41,13 +33,12 @@ class Node:
                 check=True,
                 capture_output=True,
             )
-        (place / "dspex.toml").write_text(
+        super().__init__(
+            place,
             f'[api]\nlisten = "127.0.0.1:{self.api}"\n'
             'certificate = "ours/node/node.pem"\nkey = "ours/node/node.key"\n'
-            f'[http]\nlisten = "127.0.0.1:{self.http}"\n[python]\ninterpreter = "{sys.executable}"\n'
+            f'[http]\nlisten = "127.0.0.1:{self.http}"\n[python]\ninterpreter = "{sys.executable}"\n',
         )
-        with open(place / "log", "wb") as log:
-            self.process = subprocess.Popen([PROGRAM, "node", "--config", str(place / "dspex.toml")], stderr=log)
 
     @property
     def address(self) -> str:
@@ -73,52 +64,14 @@ class Node:
         finally:
             client.close()
 
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            assert self.process.poll() is None, (self.place / "log").read_text()
-            try:
-                if self.get("/healthz/ready")[0] == 200:
-                    return
-            except OSError:
-                pass  # It does not listen yet.
-            assert time.monotonic() < deadline, (self.place / "log").read_text()
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE_SECONDS)
-        finally:
-            self.process.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    def is_ready(self) -> bool:
+        return self.get("/healthz/ready")[0] == 200
 
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
-    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
-    place = Path(tempfile.mkdtemp(prefix="dspex-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DSPEX_PROGRAM", PROGRAM)
-        patch.setenv("DSPEX_HOME", str(place / "home"))
-        for name in ("DSPEX_ADDRESS", "DSPEX_TOKEN_FILE", "DSPEX_CA"):
-            patch.delenv(name, raising=False)
-        patch.setattr(connection, "_clients", {})
-        started = Node(place)
-        try:
-            started.wait_until_ready()
-            yield started
-            for client in connection._clients.values():
-                client.close()
-        finally:
-            started.stop()
-    shutil.rmtree(place)
+    with running(Node) as started:
+        yield started
 
 
 def test_a_driver_that_knows_the_authority_calls_through_tls(node: Node) -> None:
