@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use dspex_chaos::cluster::{Cluster, Layout, Need};
 use dspex_chaos::scenario::{self, Options, Scenario, play};
-use dspex_chaos::schedule::Fault;
 use dspex_chaos::stage::OwnCluster;
 
 use crate::controls::every_mutant_is_found;
@@ -21,10 +20,8 @@ const WITHOUT_PARTITIONS: Scenario = Scenario {
     least: 3,
     calls: true,
     draw: |chance, nodes| {
-        let kinds = ["kill-nine", "pause"];
-        let name = kinds[usize::from(chance.percent(50))];
-        let fault: Fault = (scenario::find(name).expect("known").draw)(chance, nodes);
-        fault
+        let name = if chance.percent(50) { "kill-nine" } else { "pause" };
+        (scenario::find(name).expect("known").draw)(chance, nodes)
     },
 };
 
