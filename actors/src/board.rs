@@ -114,6 +114,11 @@ impl Board {
         DriverGuard { board: Arc::clone(self) }
     }
 
+    /// The program that submitted it watches it through another node.
+    pub(crate) fn attended(&self) {
+        self.lock().driverless_since = Instant::now();
+    }
+
     /// How long nobody has driven the run.
     pub(crate) fn driverless(&self) -> Duration {
         let inner = self.lock();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dspex_consensus::Consensus;
-use dspex_model::NodeId;
+use dspex_model::{NodeId, Presence};
 use dspex_python::Zygotes;
 use dspex_storage::BlobStore;
 use ractor::ActorRef;
@@ -15,6 +15,7 @@ use crate::bundles::Bundles;
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
 use crate::freeing::Freeing;
+use crate::links::Links;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
 use crate::worker::{WorkerMessage, WorkerView};
@@ -37,6 +38,8 @@ pub struct NodeParts {
     pub cpus: usize,
     /// The pools' settings.
     pub pools: PoolsSettings,
+    /// It is a node of a cluster: it has links to others.
+    pub has_peers: bool,
     /// How other nodes are asked.
     pub remote: Arc<dyn Remote>,
     /// In which code is executed that was sent along, the default first. An embedded node has none.
@@ -57,6 +60,7 @@ pub struct NodeContext {
     pub(crate) environments: Environments,
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) executions: Executions,
+    pub(crate) links: Links,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -76,11 +80,24 @@ impl NodeContext {
             boards: Boards::default(),
             freeing: Freeing::default(),
             executions,
+            links: Links::default(),
             starting: Arc::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
         };
         (Arc::new(context), recorder)
+    }
+
+    /// What this node could do now.
+    pub(crate) fn presence(&self) -> Presence {
+        let workers = WORKERS_MAX - self.capacity.available_permits();
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Presence {
+            cpus: count(self.parts.cpus),
+            workers: count(workers),
+            workers_max: count(WORKERS_MAX),
+            is_draining: false,
+        }
     }
 
     pub(crate) fn view(&self, change: impl FnOnce(&mut Views)) {

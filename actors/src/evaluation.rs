@@ -4,8 +4,10 @@
 mod backoff;
 mod deadlines;
 mod lost;
+mod placement;
 mod plan;
 mod prefetch;
+mod remote;
 mod rows;
 mod spans;
 mod work;
@@ -14,8 +16,10 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, RunId, RunStatus};
+use dspex_model::{Command, NodeId, RunId, RunStatus, WorkReport};
+use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_cluster::RactorMessage;
 use tracing::{info, warn};
 
 use crate::board::{Board, BoardEvent};
@@ -29,7 +33,9 @@ use crate::worker::{LoadedProcess, WorkerReport};
 
 pub(crate) use backoff::Backoff;
 pub(crate) use lost::shown_tail;
+pub(crate) use placement::workers;
 pub(crate) use plan::WorkerKey;
+pub(crate) use rows::Rows;
 use work::Work;
 pub(crate) use workers::{load, placed, threads_of, worker_id};
 
@@ -38,10 +44,16 @@ const DRIVERLESS_MAX: Duration = Duration::from_secs(30);
 
 const REASON_BYTES_MAX: usize = 4096;
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum EvaluationMessage {
     /// From one of its workers.
     Worker(WorkerKey, WorkerReport),
+    /// From a node that has workers of this run.
+    Remote(NodeId, WorkReport),
+    /// Nothing comes from this node any more.
+    NodeLost(NodeId),
+    /// The driver's answer to a question of a worker that is elsewhere.
+    Answer { worker: String, answer: Answer },
     /// From the recorder.
     Recorded(Recorded),
     /// Time to look at deadlines and the driver.
@@ -56,7 +68,8 @@ pub(crate) struct EvaluationArguments {
     pub context: Arc<NodeContext>,
     pub run: RunId,
     pub epoch: u64,
-    pub caller: Arc<Caller>,
+    /// `None`: this node has no environment for the run, and only plans it.
+    pub caller: Option<Arc<Caller>>,
     pub board: Arc<Board>,
     pub run_workers: ActorRef<RunWorkersMessage>,
     pub recorder: ActorRef<RecorderMessage>,
@@ -90,6 +103,12 @@ impl Actor for EvaluationActor {
     ) -> Result<(), ActorProcessingErr> {
         let next = match message {
             EvaluationMessage::Worker(key, report) => work.hear(key, report).await?,
+            EvaluationMessage::Remote(node, report) => work.hear_remote(node, report).await?,
+            EvaluationMessage::NodeLost(node) => work.node_lost(node)?,
+            EvaluationMessage::Answer { worker, answer } => {
+                work.answer(&worker, answer);
+                Next::Go
+            }
             EvaluationMessage::Recorded(recorded) => work.recorded(recorded),
             EvaluationMessage::Tick => work.tick(),
             EvaluationMessage::SpawnWorker => {
@@ -158,6 +177,13 @@ impl Work {
         }
     }
 
+    /// As far as this node knows. A former owner's orders are carried out by nobody.
+    fn is_owner(&self) -> bool {
+        let EvaluationArguments { context, run, epoch, .. } = &self.arguments;
+        let current = context.parts.consensus.read_stale(|state| state.run(*run).map(|held| held.progress.epoch));
+        current.is_none_or(|current| current <= *epoch)
+    }
+
     /// How the run ended and how long it was under execution; None: it goes on elsewhere, or was deleted.
     fn ended(&self) -> Option<(RunStatus, Duration)> {
         let EvaluationArguments { context, run, .. } = &self.arguments;
@@ -168,6 +194,14 @@ impl Work {
     }
 
     fn tick(&mut self) -> Next {
+        if !self.is_owner() {
+            info!(run = %self.arguments.run, "another node owns the run now");
+            return Next::Stop;
+        }
+        if self.members.is_empty() && self.plan.waiting() > 0 {
+            // Nobody had room. Fails only when this actor is stopping.
+            let _ = self.myself.cast(EvaluationMessage::SpawnWorker);
+        }
         self.judge_deadlines();
         self.warn_of_slow_examples();
         let board = &self.arguments.board;

@@ -1,17 +1,23 @@
 //! The supervisor of Evaluation actors: starts one for each run that this node owns and has a caller's environment for, and
 //! starts it again when it fails.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, RunId, RunStatus};
+use dspex_model::{Command, PeerMessage, RunId, RunReport, RunStatus};
+use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tracing::{error, warn};
 
+use crate::attendance::attended;
 use crate::board::Board;
 use crate::context::NodeContext;
+use crate::error::SubmitError;
 use crate::evaluation::{EvaluationActor, EvaluationArguments, EvaluationMessage};
+use crate::links::LinkEvent;
+use crate::preparation;
 use crate::proposing::{By, propose};
 use crate::recorder::RecorderMessage;
 use crate::run_workers::RunWorkersMessage;
@@ -23,7 +29,8 @@ const FAILURES_MAX: u32 = 5;
 
 /// What only the caller could hand over, for a run that is about to be in the log.
 pub(crate) struct Handover {
-    pub caller: Arc<Caller>,
+    /// `None`: this node has no environment for it, and only plans.
+    pub caller: Option<Arc<Caller>>,
     pub board: Arc<Board>,
     /// The worker that checked the program.
     pub loaded: Option<LoadedProcess>,
@@ -31,6 +38,7 @@ pub(crate) struct Handover {
     pub traceparent: Option<String>,
 }
 
+#[derive(RactorMessage)]
 pub(crate) enum EvaluationsMessage {
     /// A proposal for this run is on its way to the log.
     Expect(RunId, Box<Handover>),
@@ -38,8 +46,14 @@ pub(crate) enum EvaluationsMessage {
     Forget(RunId),
     /// The log says that this node owns the run. Repeated freely.
     Own { run: RunId, epoch: u64 },
+    /// A run that another node has begun can go on here, or not.
+    TakenOver { run: RunId, epoch: u64, handover: Result<Box<Handover>, SubmitError> },
     /// The log says that the run has ended.
     Stop(RunId),
+    /// From the links.
+    Link(LinkEvent),
+    /// The driver's answer to a question of a worker that is on another node.
+    Answer { run: RunId, worker: String, answer: Answer },
 }
 
 pub(crate) struct EvaluationsActor;
@@ -53,6 +67,8 @@ pub(crate) struct EvaluationsArguments {
 pub(crate) struct EvaluationsState {
     arguments: EvaluationsArguments,
     runs: HashMap<RunId, Entry>,
+    /// What only the log has of them is being got ready.
+    taking_over: HashSet<RunId>,
 }
 
 struct Entry {
@@ -72,7 +88,7 @@ impl Actor for EvaluationsActor {
         _: ActorRef<EvaluationsMessage>,
         arguments: EvaluationsArguments,
     ) -> Result<EvaluationsState, ActorProcessingErr> {
-        Ok(EvaluationsState { arguments, runs: HashMap::new() })
+        Ok(EvaluationsState { arguments, runs: HashMap::new(), taking_over: HashSet::new() })
     }
 
     async fn handle(
@@ -83,16 +99,23 @@ impl Actor for EvaluationsActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             EvaluationsMessage::Expect(run, handover) => {
-                state.arguments.context.boards.insert(run, Arc::clone(&handover.board));
-                // What the program prints of its secrets does not reach this node's log.
-                let hidden = dspex_telemetry::hide(&handover.caller.environment);
-                state.runs.insert(run, Entry { handover: *handover, actor: None, failures: 0, _hidden: hidden });
+                state.expect(run, *handover);
+            }
+            EvaluationsMessage::TakenOver { run, epoch, handover } => {
+                state.taken_over(&myself, run, epoch, handover).await;
             }
             EvaluationsMessage::Forget(run) => {
                 state.arguments.context.boards.remove(run);
                 state.runs.remove(&run);
             }
             EvaluationsMessage::Own { run, epoch } => state.own(&myself, run, epoch).await,
+            EvaluationsMessage::Link(event) => state.link(event),
+            EvaluationsMessage::Answer { run, worker, answer } => {
+                if let Some((actor, _)) = state.runs.get(&run).and_then(|entry| entry.actor.as_ref()) {
+                    // One that is gone has no workers that wait.
+                    let _ = actor.cast(EvaluationMessage::Answer { worker, answer });
+                }
+            }
             EvaluationsMessage::Stop(run) => {
                 if let Some((actor, _)) = state.runs.remove(&run).and_then(|entry| entry.actor) {
                     actor.stop(None);
@@ -118,11 +141,30 @@ impl Actor for EvaluationsActor {
 }
 
 impl EvaluationsState {
+    /// An actor that is gone has no workers elsewhere that matter.
+    fn link(&self, event: LinkEvent) {
+        match event {
+            LinkEvent::Said(node, PeerMessage::Report(RunReport { run, epoch, what })) => {
+                let actor = self.runs.get(&run).and_then(|entry| entry.actor.as_ref());
+                if let Some((actor, _)) = actor.filter(|(_, current)| *current == epoch) {
+                    let _ = actor.cast(EvaluationMessage::Remote(node, what));
+                }
+            }
+            LinkEvent::Said(_, PeerMessage::Attended { run }) => attended(&self.arguments.context, run),
+            LinkEvent::Said(..) => {}
+            LinkEvent::Lost(node) => {
+                for (actor, _) in self.runs.values().filter_map(|entry| entry.actor.as_ref()) {
+                    let _ = actor.cast(EvaluationMessage::NodeLost(node));
+                }
+            }
+        }
+    }
+
     /// Idempotent: an effect, a re-derivation and a restart may all say the same.
     async fn own(&mut self, myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64) {
         let EvaluationsArguments { context, run_workers, recorder } = &self.arguments;
-        // Without a caller (a node that has just restarted) the run waits for a resume.
-        let Some(entry) = self.runs.get_mut(&run) else { return };
+        // Without a caller (a node that has just restarted) a run in its directory waits for a resume.
+        let Some(entry) = self.runs.get_mut(&run) else { return self.take_over(myself, run, epoch) };
         if entry.actor.as_ref().is_some_and(|(_, running)| *running >= epoch) {
             return;
         }
@@ -137,7 +179,7 @@ impl EvaluationsState {
             context: Arc::clone(context),
             run,
             epoch,
-            caller: Arc::clone(&entry.handover.caller),
+            caller: entry.handover.caller.clone(),
             board: Arc::clone(&entry.handover.board),
             run_workers: run_workers.clone(),
             recorder: recorder.clone(),
@@ -148,6 +190,53 @@ impl EvaluationsState {
             Ok((actor, _)) => entry.actor = Some((actor, epoch)),
             Err(error) => retry(context, myself, run, epoch, entry, &error.to_string()),
         }
+    }
+
+    /// A run that another node has begun: its code is in the blobs, so nothing is missing.
+    fn take_over(&mut self, myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64) {
+        let context = &self.arguments.context;
+        let is_shipped = context.parts.consensus.read_stale(|state| {
+            state.run(run).is_some_and(|held| held.spec.shipped.is_some() && held.progress.status == RunStatus::Running)
+        });
+        if !is_shipped || !self.taking_over.insert(run) {
+            return;
+        }
+        let (context, myself) = (Arc::clone(context), myself.clone());
+        tokio::spawn(async move {
+            let handover = preparation::taken_over(&context, run).await;
+            // A supervisor that is gone is gone with this node.
+            let _ = myself.cast(EvaluationsMessage::TakenOver { run, epoch, handover });
+        });
+    }
+
+    async fn taken_over(
+        &mut self,
+        myself: &ActorRef<EvaluationsMessage>,
+        run: RunId,
+        epoch: u64,
+        handover: Result<Box<Handover>, SubmitError>,
+    ) {
+        self.taking_over.remove(&run);
+        match handover {
+            Ok(handover) => {
+                // A resume may have come in between, with a caller of its own.
+                if !self.runs.contains_key(&run) {
+                    self.expect(run, *handover);
+                }
+                self.own(myself, run, epoch).await;
+            }
+            // It is derived again from the log before long.
+            Err(error) => warn!(%run, %error, "a run that this node owns now cannot go on yet"),
+        }
+    }
+
+    fn expect(&mut self, run: RunId, handover: Handover) {
+        self.arguments.context.boards.insert(run, Arc::clone(&handover.board));
+        // What the program prints of its secrets does not reach this node's log.
+        let nothing = std::collections::BTreeMap::new();
+        let environment = handover.caller.as_ref().map_or(&nothing, |caller| &caller.environment);
+        let hidden = dspex_telemetry::hide(environment);
+        self.runs.insert(run, Entry { handover, actor: None, failures: 0, _hidden: hidden });
     }
 
     fn failed(&mut self, myself: &ActorRef<EvaluationsMessage>, actor: ActorId, error: &str) {

@@ -4,6 +4,7 @@
 //! replicated state, so a message may be lost and an actor may die at any time without harm. Each actor receives, lets a
 //! plain function decide (`evaluation/plan.rs`), and sends.
 
+mod attendance;
 mod board;
 mod bundles;
 mod container;
@@ -14,7 +15,10 @@ mod evaluation;
 mod evaluations;
 mod executions;
 mod freeing;
+mod hosting;
+mod links;
 mod metering;
+mod ownership;
 mod payload;
 mod pool;
 mod pools;
@@ -29,6 +33,7 @@ mod submission;
 mod tree;
 mod worker;
 
+pub use attendance::Attendance;
 pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use bundles::{BundleSettings, Bundles};
 pub use container::split_returned;
@@ -36,6 +41,7 @@ pub use context::{NodeContext, NodeParts};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentNeed, EnvironmentView, NamedEnvironment};
 pub use error::{SubmitError, SubmitErrorKind};
 pub use executions::{CalledBy, ExecutionRecord, Executions, Place};
+pub use links::Links;
 pub use pool::{
     CallError, CallProgram, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
     RecordedCalls,

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use dspex_telemetry::{TRACE_TARGET, set_parent, span, span_traceparent};
 use futures::future::Either;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::Instrument;
 use tracing::field::Empty;
@@ -76,7 +77,7 @@ pub struct PoolStats {
     pub health: Health,
 }
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum PoolMessage {
     /// A call that has its place in the queue.
     Call(Box<Pending>),

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tokio::sync::oneshot;
 use tracing::warn;
 use uuid::Uuid;
@@ -39,7 +40,7 @@ impl PoolsSettings {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum PoolsMessage {
     /// The pool of a class for a caller, started if need be.
     Open(PoolClass, Option<Arc<Caller>>, oneshot::Sender<Result<(Uuid, Pool), CallError>>),

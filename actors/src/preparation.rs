@@ -1,7 +1,7 @@
 //! From a request to a run in the log: the program is loaded once as a check, in the worker that will then execute it.
 
 mod check;
-mod place;
+pub(crate) mod place;
 pub(crate) mod sources;
 mod specification;
 
@@ -60,14 +60,14 @@ pub(crate) async fn submit(
         notes.extend(specification::settings_kept(&stored, &spec));
         // The stored run decides how it is executed, so this worker serves only where it fits that.
         let loaded = checked.into_loaded(&stored);
-        let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
+        let handover = Handover { caller: Some(Arc::new(caller)), board: Board::new(received), loaded, traceparent };
         let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
         start(context, evaluations, run, handover, by, command).await?;
         uploaded.iter().for_each(|digest| context.parts.blobs.unpin(digest));
         return Ok(Submitted { run, resumed: true, notes });
     }
     let loaded = checked.into_loaded(&spec);
-    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
+    let handover = Handover { caller: Some(Arc::new(caller)), board: Board::new(received), loaded, traceparent };
     let run = RunId::from(Uuid::now_v7());
     context.parts.consensus.spread(&spec.blobs().collect::<Vec<_>>()).await?;
     let submission = RunSubmission { run, owner: context.parts.node, detached: detach, spec };
@@ -114,10 +114,30 @@ pub(crate) async fn resume(
     // They were told when the run began, and where they came from then.
     notes.retain(|note| !note.starts_with("Inputs: "));
     let loaded = checked.into_loaded(&held.spec);
-    let handover = Handover { caller: Arc::new(caller), board: Board::new(received), loaded, traceparent };
+    let handover = Handover { caller: Some(Arc::new(caller)), board: Board::new(received), loaded, traceparent };
     let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
     start(context, evaluations, run, handover, by, command).await?;
     Ok(Submitted { run, resumed: true, notes })
+}
+
+/// A run that another node has begun, or this one in its last life: from what the log and the blobs have of it. Without an
+/// environment that agrees this node has no workers of it, and plans all the same.
+pub(crate) async fn taken_over(context: &Arc<NodeContext>, run: RunId) -> Result<Box<Handover>, SubmitError> {
+    let spec = context.parts.consensus.read_stale(|state| state.run(run).map(|held| held.spec.clone()));
+    let spec = spec.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
+    context.parts.consensus.obtain(spec.blobs()).await?;
+    let caller = match (context.parts.pools.own.as_deref(), &spec.shipped) {
+        (Some(own), Some(shipped)) => {
+            let caller = own.clone().admitted(Some(own), &spec.environment);
+            let placed = place::stored(context, caller, shipped).await;
+            placed
+                .inspect_err(|error| tracing::info!(%run, %error, "this node plans a run and has no workers of it"))
+                .ok()
+        }
+        _ => None,
+    };
+    let board = Board::new(std::time::Instant::now());
+    Ok(Box::new(Handover { caller: caller.map(Arc::new), board, loaded: None, traceparent: None }))
 }
 
 /// The blobs that a submission names.

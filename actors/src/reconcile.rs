@@ -11,6 +11,7 @@ use tracing::debug;
 
 use crate::context::{NodeContext, NodeParts};
 use crate::evaluations::EvaluationsMessage;
+use crate::hosting::HostingMessage;
 
 /// An effect that was lost is made up for within this time.
 const DERIVE_EVERY: Duration = Duration::from_secs(5);
@@ -22,7 +23,7 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(10);
 pub(crate) async fn reconcile(
     context: Arc<NodeContext>,
     mut effects: Effects,
-    evaluations: ActorRef<EvaluationsMessage>,
+    actors: (ActorRef<EvaluationsMessage>, ActorRef<HostingMessage>),
 ) {
     let mut derive = tokio::time::interval(DERIVE_EVERY);
     loop {
@@ -39,7 +40,7 @@ pub(crate) async fn reconcile(
         };
         free(&context, &batch);
         for effect in batch {
-            if perform(&context, &evaluations, effect).is_err() {
+            if perform(&context, &actors, effect).is_err() {
                 return;
             }
         }
@@ -84,7 +85,11 @@ fn pending(context: &NodeContext) -> Vec<Effect> {
     context.parts.consensus.read_stale(|state| state.pending(context.parts.node))
 }
 
-fn perform(context: &Arc<NodeContext>, evaluations: &ActorRef<EvaluationsMessage>, effect: Effect) -> Result<(), ()> {
+fn perform(
+    context: &Arc<NodeContext>,
+    (evaluations, hosting): &(ActorRef<EvaluationsMessage>, ActorRef<HostingMessage>),
+    effect: Effect,
+) -> Result<(), ()> {
     let message = match effect {
         Effect::OwnRun { owner, run, epoch } if owner == context.parts.node => EvaluationsMessage::Own { run, epoch },
         Effect::OwnRun { .. } => return Ok(()),
@@ -94,7 +99,10 @@ fn perform(context: &Arc<NodeContext>, evaluations: &ActorRef<EvaluationsMessage
         }
         // All of a batch are freed at once.
         Effect::FreeBlob { .. } => return Ok(()),
-        Effect::StopRun { run } => EvaluationsMessage::Stop(run),
+        Effect::StopRun { run } => {
+            hosting.cast(HostingMessage::Stop(run)).map_err(|_| ())?;
+            EvaluationsMessage::Stop(run)
+        }
     };
     evaluations.cast(message).map_err(|_| ())
 }

@@ -13,11 +13,13 @@ use dspex_consensus::Consensus;
 use dspex_model::{Command, Digest, Outcome, Rejection, RunId, RunStatus};
 use dspex_python::protocol::ExampleResult;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_cluster::RactorMessage;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
 use crate::context::NodeContext;
 use crate::evaluation::EvaluationMessage;
+use crate::hosting::HostedMessage;
 use crate::proposing::{By, propose};
 use convert::Converted;
 
@@ -40,7 +42,25 @@ pub(crate) struct Recording {
     pub worker: String,
     /// The end of what a lost worker printed.
     pub output_tail: String,
-    pub evaluation: ActorRef<EvaluationMessage>,
+    /// Who hears what became of it.
+    pub teller: Teller,
+}
+
+/// Who has a result recorded: a run's owner here, or this node's part of another owner's run.
+#[derive(Clone, Debug)]
+pub(crate) enum Teller {
+    Evaluation(ActorRef<EvaluationMessage>),
+    Hosted(ActorRef<HostedMessage>),
+}
+
+impl Teller {
+    /// One that is gone has nothing to hear.
+    fn hear(&self, recorded: Recorded) {
+        let _ = match self {
+            Self::Evaluation(evaluation) => evaluation.cast(EvaluationMessage::Recorded(recorded)).is_ok(),
+            Self::Hosted(hosted) => hosted.cast(HostedMessage::Recorded(recorded)).is_ok(),
+        };
+    }
 }
 
 /// What became of results that were handed to the recorder.
@@ -51,7 +71,7 @@ pub(crate) struct Recorded {
     pub status: Result<RunStatus, String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum RecorderMessage {
     Record(Vec<Recording>),
     /// The batch under way is done.
@@ -95,14 +115,13 @@ impl Actor for RecorderActor {
             let context = Arc::clone(&state.context);
             tokio::spawn(async move {
                 let next = Instant::now() + FLUSH_EVERY;
-                let waiting: Vec<_> = batch.iter().map(|recording| recording.evaluation.clone()).collect();
+                let waiting: Vec<_> = batch.iter().map(|recording| recording.teller.clone()).collect();
                 let flush = tokio::spawn(async move { flush(&context, batch).await });
                 if let Err(error) = flush.await {
                     error!(%error, "recording results failed");
-                    for evaluation in waiting {
+                    for teller in waiting {
                         // Told of one result more than once, it ends the run once.
-                        let recorded = Recorded { results: 1, status: Err(error.to_string()) };
-                        let _ = evaluation.cast(EvaluationMessage::Recorded(recorded));
+                        teller.hear(Recorded { results: 1, status: Err(error.to_string()) });
                     }
                 }
                 tokio::time::sleep_until(next).await;
@@ -120,14 +139,13 @@ async fn flush(context: &NodeContext, batch: Vec<Recording>) {
         by_run.entry((recording.run, recording.generation)).or_default().push(recording);
     }
     for ((run, generation), recordings) in by_run {
-        let Some(evaluation) = recordings.first().map(|recording| recording.evaluation.clone()) else { continue };
+        let Some(teller) = recordings.first().map(|recording| recording.teller.clone()) else { continue };
         let results = recordings.len();
         let status = record(context, run, generation, recordings).await;
         if let Err(error) = &status {
             error!(%run, %error, "results could not be recorded");
         }
-        // An evaluation that is gone has nothing to hear.
-        let _ = evaluation.cast(EvaluationMessage::Recorded(Recorded { results, status }));
+        teller.hear(Recorded { results, status });
     }
 }
 

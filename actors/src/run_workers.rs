@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tracing::warn;
 
 use crate::evaluation::WorkerKey;
 use crate::worker::{EndedBy, Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport};
 
+#[derive(RactorMessage)]
 pub(crate) enum RunWorkersMessage {
     /// A worker for a run; it reports to the place's owner.
     Spawn(WorkerPlace, Origin, RpcReplyPort<Result<ActorRef<WorkerMessage>, SpawnErr>>),

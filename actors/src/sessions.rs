@@ -19,6 +19,7 @@ use bytes::Bytes;
 use dspex_model::{Command, NodeId, Outcome, Rejection, RequestId, SessionHome, SessionId, State};
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
@@ -127,7 +128,7 @@ pub(crate) enum AtHome {
     Failed(Box<ExecuteError>),
 }
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum SessionsMessage {
     /// For a session whose home this node is.
     Order(Box<Order>),

@@ -13,6 +13,9 @@
 //!    ├─ run workers       RunWorkersActor: the same for the workers of runs
 //!    ├─ evaluations       EvaluationsActor
 //!    │  └─ evaluation     an EvaluationActor for each run owned by this node
+//!    ├─ hosting           HostingActor
+//!    │  └─ hosted         a HostedActor for each run of another owner that has workers here
+//!    ├─ links             LinksActor: lines to peers for orders and reports; ractor_cluster's server beneath it
 //!    ├─ executions        a task: executions of pools and sessions -> blobs and log
 //!    └─ reconcile         a task: effects of the log -> evaluations
 //! ```
@@ -29,8 +32,10 @@ use dspex_model::{Command, Digest, NodeId, Outcome, RunId};
 use dspex_python::protocol::Answer;
 use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tracing::{debug, error, warn};
 
+use crate::attendance::{self, Attendance};
 use crate::board::Board;
 use crate::context::{NodeContext, NodeParts};
 use crate::environments::EnvironmentView;
@@ -38,6 +43,9 @@ use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::executions::{CalledBy, Executions, record_all};
 use crate::freeing::PIN_FOR;
+use crate::hosting::{HostingActor, HostingArguments, HostingMessage};
+use crate::links::{Audience, Links, LinksActor, LinksArguments};
+use crate::ownership::watch_owners;
 use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
@@ -53,7 +61,7 @@ use crate::worker::{WorkerMessage, WorkerView};
 /// Between attempts to learn which runs this node left behind.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
-/// Runs that this node owned before it ended are never executed without their callers. Only a leader, or a quorum, knows
+/// Runs that this node owned before it ended are not executed without their callers, unless their code was sent along. Only a leader, or a quorum, knows
 /// them all. Returns when they are interrupted, or the node stops.
 async fn interrupt(consensus: &Consensus, node: NodeId) {
     loop {
@@ -78,7 +86,7 @@ async fn interrupt(consensus: &Consensus, node: NodeId) {
 #[derive(Clone, Debug)]
 pub struct Tree {
     context: Arc<NodeContext>,
-    node: ActorRef<()>,
+    node: ActorRef<NodeMessage>,
     evaluations: ActorRef<EvaluationsMessage>,
     pools: Pools,
     sessions: Sessions,
@@ -103,9 +111,9 @@ impl Tree {
             }
             let effects = consensus.effects();
             let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
-            let Children { evaluations, pools, sessions } = spawn_children(&context, &root).await?;
+            let Children { evaluations, hosting, pools, sessions } = spawn_children(&context, &root).await?;
             let sessions = Sessions::new(Arc::clone(&context), sessions);
-            let reconciling = reconcile(Arc::clone(&context), effects, evaluations.clone());
+            let reconciling = reconcile(Arc::clone(&context), effects, (evaluations.clone(), hosting));
             tokio::spawn(async move {
                 if !leads {
                     interrupt(&consensus, node).await;
@@ -114,6 +122,9 @@ impl Tree {
                 reconciling.await;
             });
             tokio::spawn(sweep(Arc::clone(&context)));
+            if context.parts.has_peers {
+                tokio::spawn(watch_owners(Arc::clone(&context)));
+            }
             tokio::spawn(record_all(Arc::clone(&context), recorder));
             Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions })
         })
@@ -176,10 +187,20 @@ impl Tree {
         self.context.boards.get(run)
     }
 
+    /// The program that submitted the run watches it here, until the guard is dropped; whoever owns the run is told.
+    pub fn attend(&self, run: RunId) -> Attendance {
+        attendance::attend(Arc::clone(&self.context), run)
+    }
+
     /// The driver's answer to a question of one of its run's workers.
     pub fn answer(&self, run: RunId, worker: &str, answer: Answer) {
         if self.board(run).is_some_and(|board| board.answered(worker, answer.id)) {
-            self.tell_worker(worker, WorkerMessage::Answer(answer));
+            if self.has_worker(worker) {
+                self.tell_worker(worker, WorkerMessage::Answer(answer));
+            } else {
+                // A tree that has stopped has no workers that wait.
+                let _ = self.evaluations.cast(EvaluationsMessage::Answer { run, worker: worker.to_owned(), answer });
+            }
         }
     }
 
@@ -247,6 +268,10 @@ impl Tree {
         self.tell_worker(id, WorkerMessage::Kill)
     }
 
+    fn has_worker(&self, id: &str) -> bool {
+        self.context.views.lock().unwrap_or_else(PoisonError::into_inner).contains_key(id)
+    }
+
     fn tell_worker(&self, id: &str, message: WorkerMessage) -> bool {
         let views = self.context.views.lock().unwrap_or_else(PoisonError::into_inner);
         views.get(id).is_some_and(|(_, actor)| actor.cast(message).is_ok())
@@ -288,6 +313,11 @@ impl Tree {
         looked.await.map_err(std::io::Error::other)?
     }
 
+    /// The links to peers, which serve the coordination channel.
+    pub fn links(&self) -> Links {
+        self.context.links.clone()
+    }
+
     /// The zygotes of this node.
     pub fn zygotes(&self) -> dspex_python::Zygotes {
         self.context.parts.zygotes.clone()
@@ -315,38 +345,54 @@ impl Tree {
 
 struct Children {
     evaluations: ActorRef<EvaluationsMessage>,
+    hosting: ActorRef<HostingMessage>,
     pools: ActorRef<PoolsMessage>,
     sessions: ActorRef<SessionsMessage>,
 }
 
-async fn spawn_children(context: &Arc<NodeContext>, node: &ActorRef<()>) -> Result<Children, SpawnErr> {
+async fn spawn_children(context: &Arc<NodeContext>, node: &ActorRef<NodeMessage>) -> Result<Children, SpawnErr> {
     let cell = node.get_cell();
     let (recorder, _) = Actor::spawn_linked(None, RecorderActor, Arc::clone(context), cell.clone()).await?;
     let of_pools = (Arc::clone(context), context.parts.pools.clone());
     let (pools, _) = Actor::spawn_linked(None, PoolsActor, of_pools, cell.clone()).await?;
     let (sessions, _) = Actor::spawn_linked(None, SessionsActor, Arc::clone(context), cell.clone()).await?;
     let (run_workers, _) = Actor::spawn_linked(None, RunWorkersActor, (), cell.clone()).await?;
+    let hosts =
+        HostingArguments { context: Arc::clone(context), run_workers: run_workers.clone(), recorder: recorder.clone() };
+    let (hosting, _) = Actor::spawn_linked(None, HostingActor, hosts, cell.clone()).await?;
     let arguments = EvaluationsArguments { context: Arc::clone(context), run_workers, recorder };
-    let (evaluations, _) = Actor::spawn_linked(None, EvaluationsActor, arguments, cell).await?;
-    Ok(Children { evaluations, pools, sessions })
+    let (evaluations, _) = Actor::spawn_linked(None, EvaluationsActor, arguments, cell.clone()).await?;
+    if context.parts.has_peers {
+        let (owners, hosts) = (evaluations.clone(), hosting.clone());
+        let audience: Vec<Audience> = vec![
+            Box::new(move |event| owners.cast(EvaluationsMessage::Link(event)).is_ok()),
+            Box::new(move |event| hosts.cast(HostingMessage::Link(event)).is_ok()),
+        ];
+        Actor::spawn_linked(None, LinksActor, LinksArguments { context: Arc::clone(context), audience }, cell).await?;
+    }
+    Ok(Children { evaluations, hosting, pools, sessions })
 }
 
 /// The root. Its children restart what fails below them; that one of them fails itself is a defect of this program.
 struct NodeActor;
 
+/// Nobody tells it anything.
+#[derive(Debug, RactorMessage)]
+enum NodeMessage {}
+
 impl Actor for NodeActor {
-    type Msg = ();
+    type Msg = NodeMessage;
     type State = ();
     type Arguments = ();
 
-    async fn pre_start(&self, _: ActorRef<()>, (): ()) -> Result<(), ActorProcessingErr> {
+    async fn pre_start(&self, _: ActorRef<NodeMessage>, (): ()) -> Result<(), ActorProcessingErr> {
         Ok(())
     }
 
     /// The node's process ends: everything that counts is in the log, and a new process derives the rest from it.
     async fn handle_supervisor_evt(
         &self,
-        _: ActorRef<()>,
+        _: ActorRef<NodeMessage>,
         event: SupervisionEvent,
         (): &mut (),
     ) -> Result<(), ActorProcessingErr> {

@@ -18,6 +18,7 @@ use dspex_python::{
     EndReason, Ended, MemoryLimit, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess, beyond_limit,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor_cluster::RactorMessage;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 use tracing::{error, info};
@@ -26,6 +27,7 @@ use crate::board::{Board, BoardEvent};
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
+use crate::hosting::HostedMessage;
 use crate::metering;
 use crate::pool::PoolMessage;
 use crate::submission::Caller;
@@ -110,6 +112,8 @@ pub(crate) enum Origin {
 pub(crate) enum WorkerOwner {
     Evaluation(ActorRef<EvaluationMessage>, Arc<Board>),
     Pool(ActorRef<PoolMessage>),
+    /// For a run that another node owns.
+    Hosted(ActorRef<HostedMessage>),
 }
 
 impl WorkerOwner {
@@ -118,6 +122,7 @@ impl WorkerOwner {
         match self {
             Self::Evaluation(owner, _) => owner.cast(EvaluationMessage::Worker(key, report)).is_ok(),
             Self::Pool(owner) => owner.cast(PoolMessage::Worker(key, report)).is_ok(),
+            Self::Hosted(owner) => owner.cast(HostedMessage::Worker(key, report)).is_ok(),
         }
     }
 
@@ -125,6 +130,10 @@ impl WorkerOwner {
         match self {
             Self::Evaluation(_, board) => {
                 board.publish(BoardEvent::Output { worker: worker.to_owned(), text, dropped_bytes });
+            }
+            Self::Hosted(owner) => {
+                // One that is gone has nobody to pass it on to.
+                let _ = owner.cast(HostedMessage::Printed { id: worker.to_owned(), text, dropped_bytes });
             }
             Self::Pool(_) => info!(target: "dspex::output", worker, dropped_bytes, "{text}"),
         }
@@ -141,7 +150,7 @@ pub(crate) struct WorkerPlace {
     pub memory_limit: Option<u64>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum WorkerMessage {
     /// First, sent by the actor to itself: starting takes time, and its pool must not wait for it.
     Start(Origin),

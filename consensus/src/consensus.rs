@@ -414,6 +414,11 @@ impl Consensus {
         self.shared.network.link(node.0, &address, channel)
     }
 
+    /// Whether it is a node of a cluster; an embedded one has no peers.
+    pub fn has_peers(&self) -> bool {
+        self.shared.peers.is_some()
+    }
+
     /// Whether a connection is of a node of the same cluster.
     pub fn is_fellow(&self, session: &Session) -> bool {
         self.shared.peers.as_ref().is_some_and(|(own, _)| service::fellow(own, session).is_some())

@@ -25,14 +25,16 @@ use crate::types::Raft;
 #[derive(Debug, Clone, Default)]
 pub struct PeerService {
     served: Arc<RwLock<Option<Arc<Served>>>>,
-    inference: Arc<OnceLock<Inference>>,
+    inference: Arc<OnceLock<Others>>,
+    coordination: Arc<OnceLock<Others>>,
 }
 
-struct Inference(Box<dyn Serve>);
+/// Who serves a channel on which nothing of consensus is said.
+struct Others(Box<dyn Serve>);
 
-impl std::fmt::Debug for Inference {
+impl std::fmt::Debug for Others {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Inference")
+        f.write_str("Others")
     }
 }
 
@@ -89,7 +91,12 @@ impl PeerService {
     /// Who serves the inference channel, from the next connection on: what is asked there is nothing of consensus. The first one
     /// stays.
     pub fn serve_inference(&self, serve: impl Serve) {
-        let _ = self.inference.set(Inference(Box::new(serve)));
+        let _ = self.inference.set(Others(Box::new(serve)));
+    }
+
+    /// The same for the coordination channel.
+    pub fn serve_coordination(&self, serve: impl Serve) {
+        let _ = self.coordination.set(Others(Box::new(serve)));
     }
 
     /// From here on peers are served, or, with `None`, not any more.
@@ -108,12 +115,9 @@ impl Serve for PeerService {
         match session.channel() {
             Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), session, requests))),
             Channel::Bulk => drop(tokio::spawn(bulk::serve(self.clone(), session, requests))),
-            Channel::Inference => {
-                if let Some(serving) = self.inference.get() {
-                    serving.0.serve(session, requests);
-                }
-            }
-            Channel::Coordination | Channel::Telemetry | Channel::RealTime => {}
+            Channel::Inference => self.inference.get().map_or((), |others| others.0.serve(session, requests)),
+            Channel::Coordination => self.coordination.get().map_or((), |others| others.0.serve(session, requests)),
+            Channel::Telemetry | Channel::RealTime => {}
         }
     }
 }

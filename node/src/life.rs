@@ -114,6 +114,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     let tree = start_tree(home, &data, &consensus, setup.pools, shipped, setup.sandbox).await?;
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
+        service.serve_coordination(tree.links());
     }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
@@ -253,6 +254,7 @@ async fn start_tree(
         zygotes: Zygotes::new(package, registry, Limits::default(), sandbox),
         cpus: cpus(),
         pools,
+        has_peers: consensus.has_peers(),
         remote: Arc::new(Homes::new(consensus.clone())),
         environments: shipped.environments,
         bundles: shipped.bundles,

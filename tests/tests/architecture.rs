@@ -21,7 +21,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dspex-sandbox", &[]),
     (
         "dspex-actors",
-        &["dspex-bundle", "dspex-consensus", "dspex-python", "dspex-storage", "dspex-model", "dspex-telemetry"],
+        &[
+            "dspex-bundle",
+            "dspex-consensus",
+            "dspex-python",
+            "dspex-storage",
+            "dspex-model",
+            "dspex-telemetry",
+            "dspex-transport",
+        ],
     ),
     ("dspex-telemetry", &[]),
     ("dspex-transport", &[]),
@@ -54,6 +62,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("openraft", &["dspex-consensus", "dspex-simulation", "dspex-simulation-runtime"]),
     ("openraft-rt-tokio", &["dspex-simulation-runtime"]),
     ("ractor", &["dspex-actors"]),
+    ("ractor_cluster", &["dspex-actors"]),
     ("bincode", &["dspex-model", "dspex-consensus"]),
     // The black-box tests attack nodes by TLS of their own, with certificates that no node would make.
     ("rustls", &["dspex-transport", "dspex-tests"]),

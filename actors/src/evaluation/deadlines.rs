@@ -19,8 +19,7 @@ impl Work {
                 Deadline::Met if self.plan.is_alone(key) => self.kill(key, Cause::Deadline { index }),
                 Deadline::Met => {
                     member.deadline = Deadline::Asked { since_us: now_us };
-                    // A worker that is gone reports its end.
-                    let _ = member.actor.cast(WorkerMessage::Ping);
+                    self.tell(key, WorkerMessage::Ping);
                 }
                 Deadline::Asked { since_us } if now_us.saturating_sub(since_us) >= ANSWER_MAX_US => {
                     self.kill(key, Cause::Unresponsive { index });
@@ -44,7 +43,7 @@ impl Work {
     fn kill(&mut self, key: WorkerKey, cause: Cause) {
         if let Some(member) = self.members.get_mut(&key) {
             member.deadline = Deadline::Killed(cause);
-            let _ = member.actor.cast(WorkerMessage::Kill);
+            self.tell(key, WorkerMessage::Kill);
         }
     }
 }

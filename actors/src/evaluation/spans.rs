@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use dspex_model::RunId;
+use dspex_model::{ExecutedExample, RunId};
 use dspex_python::protocol::ExampleResult;
 use dspex_telemetry::{TRACE_TARGET, set_parent, span, span_traceparent};
 use tracing::Span;
@@ -49,6 +49,19 @@ impl Spans {
         let traceparent = span_traceparent(&span);
         self.examples.insert(index, span);
         traceparent
+    }
+
+    /// An example has a result that another node has.
+    pub(super) fn end_remote(&mut self, example: &ExecutedExample) {
+        let Some(span) = self.examples.remove(&example.index) else { return };
+        span.record("dspex.score", example.score);
+        if let Some((input, output)) = example.tokens {
+            span.record("gen_ai.usage.input_tokens", input);
+            span.record("gen_ai.usage.output_tokens", output);
+        }
+        if let Some((exception, message)) = &example.failure {
+            span.in_scope(|| tracing::error!(target: TRACE_TARGET, exception, "{message}"));
+        }
     }
 
     /// An example has a result.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_model::RunSpec;
+use dspex_model::{NodeId, OrderedExample, RunSpec, WorkOrder};
 use dspex_python::protocol::{Ask, Example, ExampleResult};
 use ractor::{ActorProcessingErr, ActorRef};
 
@@ -12,13 +12,13 @@ use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
 use super::rows::Rows;
 use super::spans::Spans;
-use super::workers::{Deadline, Member};
+use super::workers::{Deadline, Hands, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
 use crate::board::{BoardEvent, Question};
 use crate::metering;
 use crate::payload;
 use crate::preparation::sources;
-use crate::recorder::{RecorderMessage, Recording};
+use crate::recorder::{RecorderMessage, Recording, Teller};
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
 /// Results on their way to the disk beyond the threads: enough that a sync never makes workers wait.
@@ -42,13 +42,15 @@ pub(crate) struct Work {
     pub(super) next_key: WorkerKey,
     pub(super) backoff: Backoff,
     pub(super) failed_starts: u32,
-    generation: u64,
+    pub(super) generation: u64,
     rows: Rows,
     /// The program's files when it was checked.
     sources: BTreeMap<String, String>,
     warned: BTreeSet<u32>,
     /// Places of workers that an operator drained: they stay empty.
     pub(super) drained: usize,
+    /// Nodes that can have no worker of this run.
+    pub(super) shut_out: BTreeSet<NodeId>,
     pub(super) spans: Spans,
     deaths_told: u32,
     started: Instant,
@@ -111,6 +113,7 @@ impl Work {
             sources,
             warned: BTreeSet::new(),
             drained: 0,
+            shut_out: BTreeSet::new(),
             spans,
             deaths_told: 0,
             started: Instant::now(),
@@ -131,11 +134,18 @@ impl Work {
     pub(super) fn dispatch(&mut self) {
         for (key, assignments) in self.plan.assign(self.now_us()) {
             let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
-            let examples = assignments.iter().filter_map(|one| self.example(*one, &worker)).collect();
-            if let Some(member) = self.members.get(&key) {
-                self.arguments.board.dispatched();
-                // A worker that is gone reports its end, and the plan takes its examples back.
-                let _ = member.actor.cast(WorkerMessage::Execute(examples));
+            self.arguments.board.dispatched();
+            match self.members.get(&key).map(|member| member.hands.clone()) {
+                Some(Hands::Here(actor)) => {
+                    let examples = assignments.iter().filter_map(|one| self.example(*one, &worker)).collect();
+                    // A worker that is gone reports its end, and the plan takes its examples back.
+                    let _ = actor.cast(WorkerMessage::Execute(examples));
+                }
+                Some(Hands::There(node)) => {
+                    let examples = assignments.iter().map(|one| self.ordered(*one, &worker)).collect();
+                    self.order(node, WorkOrder::Execute { worker: key, examples });
+                }
+                None => {}
             }
         }
     }
@@ -143,6 +153,11 @@ impl Work {
     fn example(&mut self, Assignment { index, attempt }: Assignment, worker: &str) -> Option<Example> {
         let traceparent = self.spans.begin(index, attempt, worker);
         Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)?, traceparent })
+    }
+
+    /// The node that executes it has the row.
+    fn ordered(&mut self, Assignment { index, attempt }: Assignment, worker: &str) -> OrderedExample {
+        OrderedExample { index, attempt, traceparent: self.spans.begin(index, attempt, worker) }
     }
 
     pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
@@ -223,7 +238,7 @@ impl Work {
             result,
             worker,
             output_tail,
-            evaluation: self.myself.clone(),
+            teller: Teller::Evaluation(self.myself.clone()),
         }
     }
 
@@ -234,10 +249,12 @@ impl Work {
         }
     }
 
-    fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) -> Result<Next, ActorProcessingErr> {
+    pub(super) fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) -> Result<Next, ActorProcessingErr> {
         let Some(member) = self.members.remove(&key) else { return Ok(Next::Go) };
         self.arguments.board.forget_questions(&member.id);
-        if !member.ready {
+        // The loss of a node, or its refusal, says nothing of the program.
+        let is_elsewhere = matches!(member.hands, Hands::There(_)) && end.by == EndedBy::Node;
+        if !member.ready && !is_elsewhere {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS_MAX {
                 return Ok(self.too_many_failed_starts(end));
@@ -262,7 +279,7 @@ impl Work {
             recordings.push(self.recording(result, member.id.clone(), end.output.clone()));
         }
         self.record(recordings);
-        let wait_ms = if cause == Cause::Crash || !member.ready { self.backoff.death() } else { 0 };
+        let wait_ms = if cause == Cause::Crash || (!member.ready && !is_elsewhere) { self.backoff.death() } else { 0 };
         self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
         Ok(Next::Go)
     }

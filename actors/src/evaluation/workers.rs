@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_model::{RunSpec, ScoreKind};
+use dspex_model::{Employment, NodeId, Presence, RunSpec, ScoreKind, WorkOrder};
 use dspex_python::protocol::{Load, Number, PROTOCOL_VERSION};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
 
 use super::EvaluationMessage;
+use super::placement::{self, Site};
 use super::plan::{Cause, WorkerKey};
 use super::work::Work;
 use crate::run_workers::RunWorkersMessage;
@@ -17,13 +18,22 @@ use crate::worker::{LoadedProcess, Origin, WorkerMessage, WorkerOwner, WorkerPla
 
 /// A worker of the run.
 pub(crate) struct Member {
-    pub(super) actor: ActorRef<WorkerMessage>,
+    pub(super) hands: Hands,
     pub(super) id: String,
     pub(super) threads: u32,
     pub(super) ready: bool,
     /// An operator wants it to end; whether another one is to take its place.
     pub(super) leaving: Option<bool>,
     pub(super) deadline: Deadline,
+}
+
+/// Where a worker is.
+#[derive(Clone, Debug)]
+pub(super) enum Hands {
+    /// A process of this node.
+    Here(ActorRef<WorkerMessage>),
+    /// One of another node, named by the run and its key.
+    There(NodeId),
 }
 
 /// How a worker stands to the deadlines of its examples.
@@ -65,6 +75,11 @@ impl Work {
         let key = self.next_key;
         self.next_key += 1;
         let places_left = self.spec.workers - u32::try_from(self.members.len()).unwrap_or(0);
+        let node = if loaded.is_some() { None } else { self.elsewhere() };
+        if let Some(node) = node {
+            let threads = free.div_ceil(places_left.max(1));
+            return Ok(self.employ(node, key, threads));
+        }
         let (threads, origin, id) = match loaded {
             Some(process) => {
                 let id = process.process.handle.id().to_owned();
@@ -72,7 +87,8 @@ impl Work {
             }
             None => {
                 let threads = free.div_ceil(places_left.max(1));
-                let caller = Arc::clone(&self.arguments.caller);
+                // Without an environment here, and without a node that has room, the run waits.
+                let Some(caller) = self.arguments.caller.clone() else { return Ok(()) };
                 let load = Box::new(load(&self.spec, threads, self.payload.clone(), &caller));
                 (threads, Origin::Launch { caller, load }, worker_id())
             }
@@ -86,8 +102,71 @@ impl Work {
             memory_limit: None,
         };
         let actor = ractor::call!(self.arguments.run_workers, |reply| RunWorkersMessage::Spawn(place, origin, reply))??;
-        self.members.insert(key, Member { actor, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
+        let hands = Hands::Here(actor);
+        self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         Ok(())
+    }
+
+    /// The node that the next worker is started on, where that is another one.
+    fn elsewhere(&self) -> Option<NodeId> {
+        // A directory of this node is nowhere else.
+        self.spec.shipped.as_ref()?;
+        let context = &self.arguments.context;
+        let own = context.parts.node;
+        let held = |node: NodeId| {
+            let at = |member: &&Member| match member.hands {
+                Hands::Here(_) => node == own,
+                Hands::There(there) => node == there,
+            };
+            u32::try_from(self.members.values().filter(at).count()).unwrap_or(u32::MAX)
+        };
+        let site = |(node, presence): (NodeId, Presence)| {
+            let held = held(node);
+            Site {
+                node,
+                is_own: node == own,
+                cpus: presence.cpus,
+                // A word of presence may be older than the last order.
+                room: presence.workers_max.saturating_sub(presence.workers.max(held)),
+                others: presence.workers.saturating_sub(held),
+                held,
+            }
+        };
+        let open = |(node, presence): &(NodeId, Presence)| !presence.is_draining && !self.shut_out.contains(node);
+        let peers = context.links.presences();
+        let here = self.arguments.caller.as_ref().map(|_| (own, context.presence()));
+        let sites: Vec<Site> = peers.into_iter().filter(open).chain(here).map(site).collect();
+        placement::choose(&sites).filter(|node| *node != own)
+    }
+
+    /// Has a worker started on another node.
+    fn employ(&mut self, node: NodeId, key: WorkerKey, threads: u32) {
+        let id = worker_id();
+        let employment = Employment {
+            worker: key,
+            id: id.clone(),
+            threads,
+            generation: self.generation,
+            spec: self.spec.clone(),
+            shipped: self.spec.shipped.as_deref().cloned().unwrap_or_default(),
+        };
+        let hands = Hands::There(node);
+        self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
+        self.order(node, WorkOrder::Employ(Box::new(employment)));
+    }
+
+    /// Tells a worker, wherever it is. One that is gone reports its end.
+    pub(super) fn tell(&self, key: WorkerKey, message: WorkerMessage) {
+        let Some(member) = self.members.get(&key) else { return };
+        let node = match &member.hands {
+            Hands::Here(actor) => return drop(actor.cast(message)),
+            Hands::There(node) => *node,
+        };
+        match message {
+            WorkerMessage::Ping => self.order(node, WorkOrder::Ping { worker: key }),
+            WorkerMessage::Finish => self.order(node, WorkOrder::Finish { worker: key }),
+            _ => self.order(node, WorkOrder::Kill { worker: key }),
+        }
     }
 
     /// An operator asked: the worker gets no more examples, and ends when it has finished those it has.
@@ -102,8 +181,7 @@ impl Work {
     pub(super) fn let_go(&mut self, key: WorkerKey) {
         let Some(member) = self.members.get(&key) else { return };
         let Some(replace) = member.leaving.filter(|_| member.ready && self.plan.held_by(key) == 0) else { return };
-        // One that is gone has nothing left to do.
-        let _ = member.actor.cast(WorkerMessage::Finish);
+        self.tell(key, WorkerMessage::Finish);
         self.plan.worker_ended(key, Cause::Node);
         self.members.remove(&key);
         // A run without any worker would wait for ever.
@@ -117,12 +195,11 @@ impl Work {
 
     /// After the last example: a program may have something to do at its end.
     pub(super) fn finish_workers(&mut self) {
-        for member in self.members.values() {
+        for (&key, member) in &self.members {
             if member.ready {
-                // One that is gone has nothing left to do.
-                let _ = member.actor.cast(WorkerMessage::Finish);
+                self.tell(key, WorkerMessage::Finish);
             } else {
-                member.actor.kill();
+                self.stop(key, member);
             }
         }
         self.members.clear();
@@ -130,11 +207,18 @@ impl Work {
 
     /// At once: nobody waits for what they still execute.
     pub(super) fn stop_workers(&mut self) {
-        for member in self.members.values() {
-            // Not a message: it must also reach a worker that waits for capacity.
-            member.actor.kill();
+        for (&key, member) in &self.members {
+            self.stop(key, member);
         }
         self.members.clear();
+    }
+
+    fn stop(&self, key: WorkerKey, member: &Member) {
+        match &member.hands {
+            // Not a message: it must also reach a worker that waits for capacity.
+            Hands::Here(actor) => actor.kill(),
+            Hands::There(node) => self.order(*node, WorkOrder::Kill { worker: key }),
+        }
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) async fn check(
     let id = evaluation::worker_id();
     let mut process = zygote.fork(&id, &caller.environment, &caller.directory, "check").await?;
     let num_threads = checking.num_threads.unwrap_or(NUM_THREADS);
-    let workers = checking.workers.unwrap_or_else(|| default_workers(context, num_threads));
+    let workers = checking.workers.unwrap_or_else(|| default_workers(&sites(context, caller), num_threads));
     let threads = threads_of(num_threads, workers, 0);
     let load = Load { threads, ..evaluation::placed(checking.load, caller) };
     let ended = |error: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::WorkerEnded, error);
@@ -117,8 +117,16 @@ pub(super) async fn check(
 }
 
 /// As many processes as there are CPUs, but none without a thread.
-pub(super) fn default_workers(context: &NodeContext, num_threads: u32) -> u32 {
-    u32::try_from(context.parts.cpus.min(WORKERS_MAX)).unwrap_or(1).clamp(1, num_threads)
+pub(super) fn default_workers(sites: &[u32], num_threads: u32) -> u32 {
+    let cpus = sites.iter().map(|cpus| (*cpus).min(WORKERS_MAX as u32));
+    evaluation::workers(cpus, num_threads)
+}
+
+/// The CPUs of each node that may execute the run. What lies in a directory of this node is executed here only.
+pub(super) fn sites(context: &NodeContext, caller: &Caller) -> Vec<u32> {
+    let peers = context.links.presences().into_values();
+    let open = peers.filter(|peer| caller.placed.is_some() && !peer.is_draining);
+    open.map(|peer| peer.cpus).chain([context.presence().cpus]).collect()
 }
 
 async fn capacity(context: &NodeContext) -> Result<OwnedSemaphorePermit, SubmitError> {

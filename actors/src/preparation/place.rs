@@ -46,7 +46,7 @@ pub(super) async fn submitted(
 }
 
 /// For a stored run: perhaps on another node, whose environments have other names.
-pub(super) async fn stored(context: &NodeContext, caller: Caller, shipped: &Shipped) -> Result<Caller, SubmitError> {
+pub(crate) async fn stored(context: &NodeContext, caller: Caller, shipped: &Shipped) -> Result<Caller, SubmitError> {
     let name = shipped.environment.as_str();
     let environment = match shipped.fingerprint.is_empty() {
         true => environment(context)?.find(name)?.clone(),

@@ -6,7 +6,7 @@ use dspex_model::{Dataset, Digest, RunId, RunSpec, RunStatus, Score, ScoreKind, 
 use dspex_python::protocol::{self, InputsFrom};
 use serde_json::{Value, json};
 
-use super::check::{Checked, NUM_THREADS, default_workers};
+use super::check::{Checked, NUM_THREADS, default_workers, sites};
 use super::sources;
 use crate::context::{NodeContext, WORKERS_MAX};
 use crate::error::{SubmitError, SubmitErrorKind};
@@ -37,8 +37,9 @@ pub(super) async fn specify(
         let message = format!("--num-threads {num_threads} is more than {NUM_THREADS_MAX}");
         return Err(SubmitError::new(SubmitErrorKind::Argument, message));
     }
-    let asked = request.workers.unwrap_or_else(|| default_workers(context, num_threads)).min(num_threads);
-    let workers = asked.min(WORKERS_MAX as u32);
+    let sites = sites(context, caller);
+    let asked = request.workers.unwrap_or_else(|| default_workers(&sites, num_threads)).min(num_threads);
+    let workers = asked.min((WORKERS_MAX as u32).saturating_mul(u32::try_from(sites.len()).unwrap_or(u32::MAX)));
     let mut notes = notes(caller, checked);
     if workers < asked {
         notes.push(format!("{workers} workers: a node has no more, whatever is asked for ({asked})"));

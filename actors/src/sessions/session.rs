@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dspex_model::SessionId;
 use ractor::{Actor, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::execution;
@@ -20,7 +21,7 @@ use crate::submission::Caller;
 const SLEEPS_AFTER: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_secs(15);
 
-#[derive(Debug)]
+#[derive(Debug, RactorMessage)]
 pub(crate) enum SessionMessage {
     Execute(Box<Order>),
     /// Somebody else needs the place of its worker.

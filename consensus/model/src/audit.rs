@@ -49,6 +49,7 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         | Command::RecordExecutions { .. }
         | Command::FailRun { .. }
         | Command::InterruptRuns { .. }
+        | Command::AssignRun { .. }
         | Command::NameCluster { .. }
         | Command::AdmitNode { .. }
         | Command::CreateSession { .. }

@@ -14,6 +14,10 @@ type Config = Configuration<LittleEndian, Varint, Limit<VALUE_BYTES_MAX>>;
 
 const CONFIG: Config = bincode::config::standard().with_limit::<VALUE_BYTES_MAX>();
 
+/// What peers tell each other may be longer than what they agree on.
+const LONG: Configuration<LittleEndian, Varint, Limit<{ crate::PEER_MESSAGE_BYTES_MAX }>> =
+    bincode::config::standard().with_limit::<{ crate::PEER_MESSAGE_BYTES_MAX }>();
+
 /// Bytes that are not what they should be. Never skipped: a node that cannot read its log stops.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
@@ -49,12 +53,26 @@ pub enum CodecError {
 
 pub(crate) fn encode<T: Serialize>(what: &'static str, version: u8, value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = vec![version];
+    // A limit is kept by decoding only.
     bincode::serde::encode_into_std_write(value, &mut bytes, CONFIG)
         .map_err(|error: EncodeError| damaged(what, error))?;
     Ok(bytes)
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, version: u8, bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within(what, version, bytes, CONFIG)
+}
+
+pub(crate) fn decode_long<T: DeserializeOwned>(what: &'static str, version: u8, bytes: &[u8]) -> Result<T, CodecError> {
+    decode_within(what, version, bytes, LONG)
+}
+
+fn decode_within<T: DeserializeOwned, C: bincode::config::Config>(
+    what: &'static str,
+    version: u8,
+    bytes: &[u8],
+    config: C,
+) -> Result<T, CodecError> {
     let (&found, body) = bytes.split_first().ok_or_else(|| damaged(what, "empty"))?;
     if found > version {
         return Err(CodecError::Newer { what, found, supported: version });
@@ -63,7 +81,7 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, version: u8, bytes
         return Err(damaged(what, format!("unknown version {found}")));
     }
     let (value, read) =
-        bincode::serde::decode_from_slice(body, CONFIG).map_err(|error: DecodeError| damaged(what, error))?;
+        bincode::serde::decode_from_slice(body, config).map_err(|error: DecodeError| damaged(what, error))?;
     if read != body.len() {
         return Err(damaged(what, format!("{} bytes too many", body.len() - read)));
     }

@@ -41,7 +41,7 @@ pub enum Command {
         /// What a person should read.
         reason: String,
     },
-    /// The embedded node started again: its running runs wait for a resume.
+    /// The node started again: its running runs wait for a resume, or, where their code was sent along, go on.
     InterruptRuns {
         /// The node.
         node: NodeId,
@@ -178,6 +178,15 @@ pub enum Command {
         submission: Box<RunSubmission>,
         /// The code.
         shipped: Box<Shipped>,
+    },
+    /// A run's owner is lost, and another node takes its place.
+    AssignRun {
+        /// The run.
+        run: RunId,
+        /// Its new owner.
+        owner: NodeId,
+        /// Refused when the run has another owner by now.
+        expected_epoch: u64,
     },
 }
 

@@ -65,6 +65,7 @@ fn commands() -> Vec<Command> {
         Command::RecordExecutions { executions: vec![execution()] },
         Command::ClearExecutions,
         Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
+        Command::AssignRun { run, owner: NodeId(3), expected_epoch: 2 },
     ]
 }
 

@@ -23,6 +23,7 @@ mod id;
 mod member;
 mod name;
 mod optimization;
+mod order;
 mod outcome;
 mod outline;
 mod payload;
@@ -69,6 +70,10 @@ pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use optimization::{
     OPTIMIZATION_BYTES_MAX, OPTIMIZATIONS_MAX, OPTIMIZER_TYPE_BYTES_MAX, Optimization, OptimizationId,
     ParseOptimizationIdError,
+};
+pub use order::{
+    Employment, EndedBy, ExecutedExample, OrderedExample, PEER_MESSAGE_BYTES_MAX, PeerMessage, Presence, RunOrder,
+    RunReport, WorkOrder, WorkReport,
 };
 pub use outcome::{Outcome, Rejection};
 pub use outline::Outline;

@@ -215,6 +215,9 @@ impl State {
             Command::SubmitShippedRun { submission, shipped } => {
                 transition::submit_shipped_run(self, submission, shipped)
             }
+            Command::AssignRun { run, owner, expected_epoch } => {
+                transition::assign_run(self, *run, *owner, *expected_epoch)
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! One file for each transition: what it reads, what it refuses, what it writes.
 
 mod admit_node;
+mod assign_run;
 mod cancel_run;
 mod clear_executions;
 mod create_session;
@@ -30,6 +31,7 @@ mod update_session;
 mod write_executed;
 
 pub(crate) use admit_node::admit_node;
+pub(crate) use assign_run::assign_run;
 pub(crate) use cancel_run::cancel_run;
 pub(crate) use clear_executions::clear_executions;
 pub(crate) use create_session::create_session;

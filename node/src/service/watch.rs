@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{Board, BoardEvent, DriverGuard};
+use dspex_actors::{Attendance, Board, BoardEvent, DriverGuard};
 use dspex_api::v1::{self, Output, RunEvent, run_event::Event};
 use dspex_model::RunId;
 use futures::Stream;
@@ -29,7 +29,7 @@ pub(super) fn events(
     tokio::spawn(async move {
         let _call = node.activity.enter();
         let board = node.tree.board(run);
-        let guard = board.as_ref().filter(|_| driver).map(Board::drive);
+        let guard = driver.then(|| (board.as_ref().map(Board::drive), node.tree.attend(run)));
         let watcher =
             Watcher { applied: node.consensus.watch(), node: Arc::clone(&node), run, from_seq, sender, _driver: guard };
         // A reader that is gone ends the watch; so does the end of the node.
@@ -44,7 +44,7 @@ struct Watcher {
     from_seq: u64,
     applied: watch::Receiver<u64>,
     sender: mpsc::Sender<Result<RunEvent, Status>>,
-    _driver: Option<DriverGuard>,
+    _driver: Option<(Option<DriverGuard>, Attendance)>,
 }
 
 /// Nobody reads any more.

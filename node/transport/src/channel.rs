@@ -80,7 +80,8 @@ impl Channel {
         match self {
             // A batch of proposals takes 1 MiB, and one of entries that a follower lacks a few.
             Self::Consensus => policy(8 * MIB, 4096, 16 * MIB, 4096, WhenFull::Wait),
-            Self::Coordination => policy(64 * KIB, 1024, 4 * MIB, 1024, WhenFull::Refuse),
+            // A stream of bytes, of which none may be missing.
+            Self::Coordination => policy(64 * KIB, 64, 4 * MIB, 16, WhenFull::Wait),
             Self::Inference => policy(32 * MIB, 256, 64 * MIB, 256, WhenFull::Refuse),
             Self::Telemetry => policy(MIB, 256, 4 * MIB, 16, WhenFull::Drop),
             Self::RealTime => policy(4 * MIB, 256, 16 * MIB, 256, WhenFull::Wait),

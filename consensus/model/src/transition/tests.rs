@@ -87,9 +87,17 @@ fn failed(index: u32) -> RecordedResult {
 
 impl Story {
     fn with_run(examples: u32, max_errors: u32) -> Self {
+        Self::with(spec(examples, max_errors))
+    }
+
+    fn with_shipped_run(examples: u32, max_errors: u32) -> Self {
+        Self::with(RunSpec { shipped: Some(Box::default()), ..spec(examples, max_errors) })
+    }
+
+    fn with(spec: RunSpec) -> Self {
         let mut story = Self::default();
-        let submission = RunSubmission { run: RUN, owner: NODE, detached: false, spec: spec(examples, max_errors) };
-        let (outcome, effects) = story.apply(Command::SubmitRun(Box::new(submission)));
+        let submission = RunSubmission { run: RUN, owner: NODE, detached: false, spec };
+        let (outcome, effects) = story.apply(Command::from(submission));
         assert_eq!(outcome, Outcome::RunSubmitted { run: RUN, epoch: 1 });
         assert_eq!(effects, story.state.pending(NODE));
         story
@@ -191,6 +199,40 @@ fn an_interrupted_run_waits_for_a_resume_and_keeps_its_results() {
     assert!(story.state.pending(NODE).is_empty());
     story.apply(Command::ResumeRun { run: RUN, owner: NODE, detached: false });
     assert_eq!(story.record(1, vec![result(1, 0.0)]), recorded(1, 0, RunStatus::Finished));
+}
+
+#[test]
+fn a_shipped_run_goes_on_under_another_owner_and_its_results_count_whoever_ordered_them() {
+    let mut story = Story::with_shipped_run(3, 10);
+    story.record(1, vec![result(0, 1.0)]);
+    let other = NodeId(2);
+    let assign = |expected_epoch| Command::AssignRun { run: RUN, owner: other, expected_epoch };
+    let (outcome, effects) = story.apply(assign(1));
+    assert_eq!(outcome, Outcome::RunResumed { epoch: 2, generation: 1 });
+    assert_eq!(effects, [Effect::OwnRun { owner: other, run: RUN, epoch: 2 }]);
+    assert_eq!((story.state.pending(other), story.state.pending(NODE)), (effects, Vec::new()));
+    let (outcome, effects) = story.apply(assign(1));
+    assert_eq!((outcome, effects), (Outcome::Rejected(Rejection::StaleEpoch { current: 2 }), Vec::new()));
+    let stale = Command::FailRun { run: RUN, epoch: 1, reason: String::new() };
+    assert_eq!(story.apply(stale).0, Outcome::Rejected(Rejection::StaleEpoch { current: 2 }));
+    assert_eq!(story.record(1, vec![result(1, 1.0), result(2, 1.0)]), recorded(2, 0, RunStatus::Finished));
+}
+
+#[test]
+fn a_run_that_lies_in_a_directory_of_a_lost_node_is_interrupted() {
+    let mut story = Story::with_run(2, 10);
+    let assign = Command::AssignRun { run: RUN, owner: NodeId(2), expected_epoch: 1 };
+    assert_eq!(story.apply(assign.clone()), (Outcome::Done, vec![Effect::StopRun { run: RUN }]));
+    assert_eq!(story.status(), RunStatus::Interrupted);
+    assert_eq!(story.apply(assign).0, Outcome::Rejected(Rejection::RunNotRunning(RunStatus::Interrupted)));
+}
+
+#[test]
+fn a_shipped_run_goes_on_when_its_node_has_started_again() {
+    let mut story = Story::with_shipped_run(2, 10);
+    let (_, effects) = story.apply(Command::InterruptRuns { node: NODE });
+    assert_eq!(effects, [Effect::OwnRun { owner: NODE, run: RUN, epoch: 2 }]);
+    assert_eq!((story.status(), story.state.pending(NODE)), (RunStatus::Running, effects));
 }
 
 #[test]

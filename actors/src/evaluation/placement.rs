@@ -1,0 +1,77 @@
+//! On which node a run's next worker is started: decided here, over plain data.
+
+use dspex_model::NodeId;
+
+/// A node that could have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub node: NodeId,
+    /// The run's owner itself: no way is shorter.
+    pub is_own: bool,
+    pub cpus: u32,
+    /// Workers that it may have beyond those that it has.
+    pub room: u32,
+    /// Workers of others that it has.
+    pub others: u32,
+    /// Workers of this run that it has.
+    pub held: u32,
+}
+
+/// Where a CPU has least to do; the owner where that is equal. `None`: nobody has room.
+pub(crate) fn choose(sites: &[Site]) -> Option<NodeId> {
+    let open = sites.iter().filter(|site| site.room > 0);
+    let load = |count: u32, site: &Site| u64::from(count) * 1_000_000 / u64::from(site.cpus.max(1));
+    let best = open.min_by_key(|site| (load(site.held + 1, site), !site.is_own, load(site.others, site), site.node));
+    best.map(|site| site.node)
+}
+
+/// Workers that a run gets where nobody says how many: one a CPU of the nodes that may execute it.
+pub(crate) fn workers(cpus: impl IntoIterator<Item = u32>, num_threads: u32) -> u32 {
+    let cpus: u32 = cpus.into_iter().fold(0, u32::saturating_add);
+    cpus.clamp(1, num_threads.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(node: u64, cpus: u32, room: u32) -> Site {
+        Site { node: NodeId(node), is_own: node == 2, cpus, room, others: 0, held: 0 }
+    }
+
+    /// As many workers as asked for, one after the other.
+    fn place(mut sites: Vec<Site>, count: usize) -> Vec<u64> {
+        let mut placed = Vec::new();
+        for _ in 0..count {
+            let Some(node) = choose(&sites) else { break };
+            let chosen = sites.iter_mut().find(|site| site.node == node).expect("one of them");
+            chosen.held += 1;
+            chosen.room -= 1;
+            placed.push(node.0);
+        }
+        placed
+    }
+
+    #[test]
+    fn workers_are_spread_by_cpus_and_the_owner_has_the_first() {
+        assert_eq!(place(vec![site(1, 2, 64), site(2, 2, 64), site(3, 2, 64)], 6), [2, 1, 3, 2, 1, 3]);
+        assert_eq!(place(vec![site(1, 8, 64), site(2, 2, 64)], 5), [1, 1, 1, 2, 1]);
+    }
+
+    #[test]
+    fn a_node_without_room_gets_none_and_without_any_nobody_does() {
+        assert_eq!(place(vec![site(1, 8, 1), site(2, 2, 2)], 9), [1, 2, 2]);
+        assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn of_equal_nodes_the_one_with_fewer_workers_of_others_is_chosen() {
+        let busy = Site { others: 3, ..site(1, 2, 64) };
+        assert_eq!(choose(&[busy, site(3, 2, 64)]), Some(NodeId(3)));
+    }
+
+    #[test]
+    fn a_run_gets_a_worker_a_cpu_but_no_more_than_threads() {
+        assert_eq!((workers([2, 2, 2], 8), workers([2, 2, 2], 4), workers([], 4), workers([2], 0)), (6, 4, 1, 1));
+    }
+}

@@ -1,0 +1,130 @@
+//! A run's workers on other nodes: ordered over the links, and heard by their reports.
+
+use dspex_model::{EndedBy, ExecutedExample, NodeId, PeerMessage, RunOrder, WorkOrder, WorkReport};
+use dspex_python::protocol::{Answer, Ask, Fatal};
+use ractor::ActorProcessingErr;
+use tracing::info;
+
+use super::plan::WorkerKey;
+use super::work::Work;
+use super::workers::Hands;
+use super::{EvaluationMessage, Next};
+use crate::board::BoardEvent;
+use crate::recorder::Recorded;
+use crate::worker::{self, WorkerEnd, WorkerReport};
+
+impl Work {
+    /// Puts an order on its way. One that is lost is lost with its line, and that is said.
+    pub(super) fn order(&self, node: NodeId, what: WorkOrder) {
+        let (run, epoch) = (self.arguments.run, self.arguments.epoch);
+        let order = PeerMessage::Order(RunOrder { run, epoch, what });
+        if !self.arguments.context.links.tell(node, &order) {
+            // It will not be carried out, so the node is as good as lost. Fails only when this actor is stopping.
+            let _ = self.myself.cast(EvaluationMessage::NodeLost(node));
+        }
+    }
+
+    /// What another node says of this run's workers there.
+    pub(super) async fn hear_remote(&mut self, node: NodeId, report: WorkReport) -> Result<Next, ActorProcessingErr> {
+        let is_there = |work: &Self, key: WorkerKey| {
+            work.members.get(&key).is_some_and(|member| matches!(member.hands, Hands::There(at) if at == node))
+        };
+        let (worker, report) = match report {
+            WorkReport::Recorded { results, status } => {
+                return Ok(self.recorded(Recorded { results: results as usize, status }));
+            }
+            WorkReport::Printed { id, text, dropped_bytes } => {
+                self.arguments.board.publish(BoardEvent::Output { worker: id, text, dropped_bytes });
+                return Ok(Next::Go);
+            }
+            WorkReport::Executed { worker, examples } => {
+                if is_there(self, worker) {
+                    self.executed_remotely(worker, &examples);
+                }
+                return Ok(Next::Go);
+            }
+            WorkReport::Ended { worker, message, output, by, is_refused } => {
+                if is_refused && is_there(self, worker) {
+                    self.shut_out(node, &message);
+                }
+                let by = match by {
+                    EndedBy::Itself => worker::EndedBy::Itself,
+                    EndedBy::Node => worker::EndedBy::Node,
+                    EndedBy::Zygote => worker::EndedBy::Zygote,
+                };
+                (worker, WorkerReport::Ended(WorkerEnd { message, output, by, refused: None }))
+            }
+            WorkReport::Ready { worker, sources } => (worker, WorkerReport::Ready(Some(sources.into_iter().collect()))),
+            WorkReport::Fatal { worker, message, index } => (worker, WorkerReport::Fatal(Fatal { message, index })),
+            WorkReport::Answers { worker } => (worker, WorkerReport::Answers),
+            WorkReport::Asks { worker, id, index, body } => {
+                (worker, WorkerReport::Ask(Ask { id, index, body: body.into() }))
+            }
+            WorkReport::Leaves { worker, replace } => (worker, WorkerReport::Leave { replace }),
+        };
+        // A worker that this owner has given up is not its any more.
+        if !is_there(self, worker) {
+            return Ok(Next::Go);
+        }
+        self.hear(worker, report).await
+    }
+
+    /// They are on their way to the log already: their node has proposed them.
+    fn executed_remotely(&mut self, key: WorkerKey, examples: &[ExecutedExample]) {
+        let now_us = self.now_us();
+        self.backoff.success();
+        for example in examples {
+            if self.plan.finished(key, example.index, example.duration_us, now_us) {
+                self.spans.end_remote(example);
+            }
+        }
+        self.let_go(key);
+    }
+
+    /// The node can have no worker of this run; the others go on without it.
+    fn shut_out(&mut self, node: NodeId, why: &str) {
+        if self.shut_out.insert(node) {
+            // Its refusals are no failures of the program.
+            let text = format!("node {node} takes no part in this run: {why}");
+            info!(run = %self.arguments.run, %node, why, "a node takes no part in a run");
+            self.arguments.board.publish(BoardEvent::Warning(text));
+        }
+    }
+
+    /// Nothing comes from the node any more: what its workers held runs again elsewhere, and is charged to nobody.
+    pub(super) fn node_lost(&mut self, node: NodeId) -> Result<Next, ActorProcessingErr> {
+        let there = |(&key, member): (&WorkerKey, &super::workers::Member)| {
+            matches!(member.hands, Hands::There(at) if at == node).then_some(key)
+        };
+        let lost: Vec<WorkerKey> = self.members.iter().filter_map(there).collect();
+        if lost.is_empty() {
+            return Ok(Next::Go);
+        }
+        let held: usize = lost.iter().map(|key| self.plan.held_by(*key)).sum();
+        let text = format!("node {node} is lost; {held} examples that it held run again elsewhere");
+        self.arguments.board.publish(BoardEvent::Warning(text));
+        for key in lost {
+            let end = WorkerEnd {
+                message: format!("node {node} is lost"),
+                output: String::new(),
+                by: worker::EndedBy::Node,
+                refused: None,
+            };
+            if let Next::Cancel(reason) = self.worker_ended(key, &end)? {
+                return Ok(Next::Cancel(reason));
+            }
+        }
+        Ok(Next::Go)
+    }
+
+    /// The driver's answer for a worker elsewhere.
+    pub(super) fn answer(&self, worker: &str, answer: Answer) {
+        let found = self.members.iter().find(|(_, member)| member.id == worker);
+        if let Some((&key, member)) = found
+            && let Hands::There(node) = member.hands
+        {
+            let Answer { id, body, error } = answer;
+            self.order(node, WorkOrder::Answer { worker: key, id, body: body.map(|body| body.to_vec()), error });
+        }
+    }
+}

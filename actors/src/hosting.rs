@@ -1,0 +1,152 @@
+//! What this node does for runs that other nodes own: a Hosted actor for each such run has the workers that the owner wants here,
+//! and reports to it. Results are recorded here, by the node that has them.
+
+mod hosted;
+mod preparing;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_model::{NodeId, PeerMessage, RunId, RunOrder, RunStatus};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor_cluster::RactorMessage;
+use tracing::warn;
+
+use crate::context::NodeContext;
+use crate::links::LinkEvent;
+use crate::recorder::RecorderMessage;
+use crate::run_workers::RunWorkersMessage;
+pub(crate) use hosted::HostedMessage;
+use hosted::{HostedActor, HostedArguments};
+
+/// An end of a run that was missed is noticed within this time.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(RactorMessage)]
+pub(crate) enum HostingMessage {
+    Link(LinkEvent),
+    /// The log says that the run has ended.
+    Stop(RunId),
+    /// Time to look for runs that have ended.
+    Look,
+}
+
+pub(crate) struct HostingActor;
+
+#[derive(Clone)]
+pub(crate) struct HostingArguments {
+    pub context: Arc<NodeContext>,
+    pub run_workers: ActorRef<RunWorkersMessage>,
+    pub recorder: ActorRef<RecorderMessage>,
+}
+
+/// A run under one of its owners.
+type Part = (NodeId, RunId, u64);
+
+pub(crate) struct HostingState {
+    arguments: HostingArguments,
+    parts: BTreeMap<Part, ActorRef<HostedMessage>>,
+    by_actor: HashMap<ActorId, Part>,
+}
+
+impl Actor for HostingActor {
+    type Msg = HostingMessage;
+    type State = HostingState;
+    type Arguments = HostingArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<HostingMessage>,
+        arguments: HostingArguments,
+    ) -> Result<HostingState, ActorProcessingErr> {
+        myself.send_interval(LOOK_EVERY, || HostingMessage::Look);
+        Ok(HostingState { arguments, parts: BTreeMap::new(), by_actor: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<HostingMessage>,
+        message: HostingMessage,
+        state: &mut HostingState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            HostingMessage::Link(LinkEvent::Said(owner, PeerMessage::Order(order))) => {
+                state.ordered(&myself, owner, order).await;
+            }
+            HostingMessage::Link(LinkEvent::Lost(owner)) => {
+                for (_, part) in state.parts.iter().filter(|((of, ..), _)| *of == owner) {
+                    // One that is gone has no workers.
+                    let _ = part.cast(HostedMessage::Orphaned);
+                }
+            }
+            HostingMessage::Link(LinkEvent::Said(..)) => {}
+            HostingMessage::Stop(run) => state.stop(|_, (_, of, _)| *of == run),
+            HostingMessage::Look => state.stop(|context, (_, run, epoch)| !is_current(context, *run, *epoch)),
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _: ActorRef<HostingMessage>,
+        event: SupervisionEvent,
+        state: &mut HostingState,
+    ) -> Result<(), ActorProcessingErr> {
+        let (cell, error) = match event {
+            SupervisionEvent::ActorTerminated(cell, ..) => (cell, None),
+            SupervisionEvent::ActorFailed(cell, error) => (cell, Some(error)),
+            _ => return Ok(()),
+        };
+        let Some(part) = state.by_actor.remove(&cell.get_id()) else { return Ok(()) };
+        state.parts.remove(&part);
+        if let Some(error) = error {
+            let (owner, run, _) = part;
+            warn!(%run, %owner, %error, "the part of a run that another node owns has failed");
+        }
+        Ok(())
+    }
+}
+
+/// Whether the run is still executed under this epoch, as far as this node knows; one that it has not heard of may be new.
+fn is_current(context: &NodeContext, run: RunId, epoch: u64) -> bool {
+    let found = context.parts.consensus.read_stale(|state| {
+        let progress = &state.run(run)?.progress;
+        Some((progress.status, progress.epoch))
+    });
+    found.is_none_or(|(status, current)| status == RunStatus::Running && current <= epoch)
+}
+
+impl HostingState {
+    async fn ordered(&mut self, myself: &ActorRef<HostingMessage>, owner: NodeId, order: RunOrder) {
+        let RunOrder { run, epoch, what } = order;
+        let context = &self.arguments.context;
+        if !is_current(context, run, epoch) {
+            // A former owner: its orders count for nothing, and it will learn that it is none.
+            return;
+        }
+        let part = (owner, run, epoch);
+        if !self.parts.contains_key(&part) {
+            let arguments = HostedArguments { shared: self.arguments.clone(), owner, run, epoch };
+            match Actor::spawn_linked(None, HostedActor, arguments, myself.get_cell()).await {
+                Ok((actor, _)) => {
+                    self.by_actor.insert(actor.get_id(), part);
+                    self.parts.insert(part, actor);
+                }
+                Err(error) => return warn!(%run, %error, "the part of a run that another node owns did not start"),
+            }
+        }
+        if let Some(actor) = self.parts.get(&part) {
+            // One that has just failed: its workers' ends are not reported, so the owner must not wait for them.
+            let _ = actor.cast(HostedMessage::Order(what));
+        }
+    }
+
+    fn stop(&mut self, ends: impl Fn(&NodeContext, &Part) -> bool) {
+        for (part, actor) in &self.parts {
+            if ends(&self.arguments.context, part) {
+                actor.stop(None);
+            }
+        }
+    }
+}

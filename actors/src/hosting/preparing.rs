@@ -1,0 +1,44 @@
+//! What workers of another node's run start from, on this node.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use dspex_model::{Employment, RunSpec, Shipped};
+
+use crate::context::NodeContext;
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::evaluation::Rows;
+use crate::payload;
+use crate::preparation::place;
+use crate::submission::Caller;
+
+/// The run as this node has it.
+pub(super) struct Prepared {
+    pub spec: RunSpec,
+    pub generation: u64,
+    pub caller: Arc<Caller>,
+    pub payload: Option<Bytes>,
+    pub rows: Rows,
+}
+
+/// Gets the blobs here, unpacks the project and finds an environment that agrees.
+pub(super) async fn prepare(context: &NodeContext, employment: &Employment) -> Result<Prepared, SubmitError> {
+    let parts = &context.parts;
+    let shipped: Shipped = employment.shipped.clone();
+    let spec = RunSpec { shipped: Some(Box::new(shipped)), ..employment.spec.clone() };
+    let Some(own) = parts.pools.own.as_deref() else {
+        return Err(SubmitError::new(SubmitErrorKind::Argument, "an embedded node executes for nobody else"));
+    };
+    parts.consensus.obtain(spec.blobs()).await?;
+    let (blobs, digest) = (parts.blobs.clone(), spec.dataset.digest);
+    let read = tokio::task::spawn_blocking(move || blobs.get(&digest)).await;
+    let bytes = read.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))??;
+    let missing = || SubmitError::new(SubmitErrorKind::Internal, format!("the dataset {digest} is not here"));
+    let rows = Rows::new(bytes.ok_or_else(missing)?);
+    let payload = payload::read(&parts.blobs, &spec.program).await?;
+    let environment: BTreeMap<String, String> = BTreeMap::new();
+    let caller = Caller { environment, placed: None, ..own.clone() }.admitted(Some(own), &spec.environment);
+    let caller = place::stored(context, caller, &employment.shipped).await?;
+    Ok(Prepared { spec, generation: employment.generation, caller: Arc::new(caller), payload, rows })
+}
