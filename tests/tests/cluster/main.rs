@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod callers;
 mod certificates;
+mod distribution;
 mod forming;
 mod hostile;
 mod losses;

@@ -1,0 +1,164 @@
+//! A run on all nodes: the same result as on one, whichever node is lost meanwhile.
+
+use std::time::Duration;
+
+use dspex_tests::{Cluster, Project, holds_within};
+use serde_json::Value;
+
+const PROGRAM: &str = r"
+import time
+
+class Program(dspy.Module):
+    def forward(self, n):
+        time.sleep(0.1)
+        if int(n) % 10 == 3:
+            raise ValueError(f'no answer for {n}')
+        return dspy.Prediction(double=2 * int(n))
+
+program = Program()
+
+def metric(example, prediction):
+    return prediction.double % 3 == 0
+";
+
+const EXAMPLES: usize = 120;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn project() -> Project {
+    let project = Project::new(PROGRAM);
+    project.file("data.jsonl", (0..EXAMPLES).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
+    project
+}
+
+const EVAL: [&str; 14] = [
+    "eval",
+    "program.py:program",
+    "--devset",
+    "data.jsonl",
+    "--metric",
+    "program.py:metric",
+    "--inputs",
+    "n",
+    "--num-threads",
+    "6",
+    "--max-errors",
+    "1000",
+    "-o",
+    "json",
+];
+
+/// A run that goes on without its caller.
+fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
+    let arguments = [&EVAL[..], &["--detach"]].concat();
+    let begun = cluster.dspex(position, &arguments).directory(project.directory()).run().expect(0).object();
+    begun["run_id"].as_str().expect("an id").to_owned()
+}
+
+fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
+    cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run().expect(0).object()
+}
+
+/// Waits for so many results.
+fn wait_for(cluster: &Cluster, asked: usize, run: &str, done: u64) {
+    let reached = || {
+        let shown = cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run();
+        shown.code == Some(0) && shown.object()["done"].as_u64().is_some_and(|now| now >= done)
+    };
+    assert!(holds_within(PATIENCE, reached), "{}", show(cluster, asked, run));
+}
+
+fn finished(cluster: &Cluster, asked: usize, run: &str) -> Value {
+    let ended = || {
+        let shown = cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run();
+        shown.code == Some(0) && shown.object()["status"] != "running"
+    };
+    assert!(holds_within(PATIENCE, ended), "{}", show(cluster, asked, run));
+    let shown = show(cluster, asked, run);
+    assert_eq!((&shown["status"], &shown["done"]), (&"finished".into(), &EXAMPLES.into()), "{shown}");
+    shown
+}
+
+/// The workers of a node that belong to the run.
+fn workers(cluster: &Cluster, position: usize, run: &str) -> usize {
+    let list = cluster.dspex(position, &["worker", "list", "-o", "json"]).run().expect(0).object();
+    let items = list["items"].as_array().expect("items");
+    items.iter().filter(|worker| worker.to_string().contains(run)).count()
+}
+
+/// On one node, for comparison.
+fn undisturbed(project: &Project) -> Value {
+    let alone = Cluster::of(1);
+    let run = begin(&alone, 0, project);
+    finished(&alone, 0, &run)
+}
+
+fn lines_are_up(cluster: &Cluster) -> bool {
+    cluster.running().into_iter().all(|position| {
+        let others = cluster.running().len() - 1;
+        cluster.node(position).log().matches("a line for orders to a peer").count() >= others
+    })
+}
+
+#[test]
+fn a_run_executes_on_every_node_and_has_the_result_of_one() {
+    let project = project();
+    let cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
+    let run = begin(&cluster, 0, &project);
+    for position in 0..3 {
+        assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) > 0), "node {position} has no worker of it");
+    }
+    let shown = finished(&cluster, 1, &run);
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"], &shown["failed"]), (&alone["digest"], &alone["score"], &alone["failed"]));
+    assert!(shown["digest"].is_string(), "{shown}");
+    for position in 0..3 {
+        assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) == 0), "node {position} keeps workers");
+    }
+}
+
+#[test]
+fn a_node_that_is_killed_costs_a_run_time_and_nothing_else() {
+    let project = project();
+    let mut cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, 0, &project);
+    wait_for(&cluster, 0, &run, 20);
+    assert!(workers(&cluster, 2, &run) > 0);
+    cluster.kill(2);
+    let shown = finished(&cluster, 1, &run);
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+}
+
+#[test]
+fn a_run_whose_owner_is_killed_goes_on_under_another() {
+    let project = project();
+    let mut cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, 0, &project);
+    wait_for(&cluster, 1, &run, 20);
+    cluster.kill(0);
+    let shown = finished(&cluster, 1, &run);
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+}
+
+#[test]
+fn a_cluster_that_was_stopped_whole_goes_on_with_its_runs() {
+    let project = project();
+    let mut cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, 0, &project);
+    wait_for(&cluster, 1, &run, 20);
+    for position in 0..3 {
+        cluster.kill(position);
+    }
+    for position in 0..3 {
+        cluster.begin(position);
+    }
+    cluster.leader();
+    let shown = finished(&cluster, 1, &run);
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+}
