@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::filter;
 use crate::kernel::Kernel;
 use crate::landlock::Ruleset;
-use crate::rules::{self, Places};
+use crate::real_path::real_path;
+use crate::rules::{self, Disk, Places};
 use crate::settings::{Network, Settings};
 
 /// An order. Everything in it is applied, or the worker does not start.
@@ -61,7 +62,7 @@ impl Order {
         let writable: Vec<String> = places.writable.iter().chain([&places.own]).map(text).collect();
         Ok(Self {
             own: text(&places.own),
-            landlock: rules::ruleset(places, version, &entries),
+            landlock: rules::ruleset(places, version, &Disk { entries: &entries, real: &real_path }),
             filter: filter::program(architecture, settings.network, version),
             limits: Limits {
                 open_files: u64::from(settings.open_files),
@@ -76,9 +77,11 @@ impl Order {
     }
 }
 
-/// What is in a directory; nothing where it cannot be read.
+/// What is in a directory, without links: what they lead to has rules of its own, if any. Nothing where it cannot be read.
 fn entries(directory: &Path) -> Vec<PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    let mut found: Vec<fs::DirEntry> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
+    found.retain(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()));
+    found.iter().map(fs::DirEntry::path).collect()
 }
 
 #[cfg(test)]
@@ -119,6 +122,9 @@ mod tests {
         for name in ["data", "lib"] {
             fs::create_dir(root.join(name)).expect("made");
         }
+        for (name, leads_to) in [("to-data", root.join("data")), ("to-all", "/".into())] {
+            std::os::unix::fs::symlink(leads_to, root.join(name)).expect("linked");
+        }
         let places = Places {
             own: "/own".into(),
             readable: vec![root.clone()],
@@ -131,6 +137,7 @@ mod tests {
             order.landlock.rules.iter().find(|(rule, _)| *rule == path).map(|(_, rights)| *rights)
         };
         assert_eq!((rule("lib"), rule("data"), rule("")), (Some(0b1101), None, None));
+        assert_eq!((rule("to-data"), rule("to-all")), (None, None), "a rule holds for where a link leads");
         let listed = order.landlock.rules.iter().find(|(path, _)| Path::new(path) == root).expect("a rule");
         assert_eq!(listed.1, 0b1000);
     }
