@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::filter;
+use crate::filter::{self, Given};
 use crate::kernel::Kernel;
 use crate::landlock::Ruleset;
 use crate::real_path::real_path;
@@ -59,11 +59,16 @@ impl Order {
         let (Some(architecture), true) = (kernel.architecture, missing.is_empty()) else { return Err(missing) };
         let version = kernel.landlock_version();
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let given = Given {
+            network: settings.network,
+            landlock: version,
+            devices: places.writable.iter().any(|path| path.starts_with("/dev")),
+        };
         let writable: Vec<String> = places.writable.iter().chain([&places.own]).map(text).collect();
         Ok(Self {
             own: text(&places.own),
             landlock: rules::ruleset(places, version, &Disk { entries: &entries, real: &real_path }),
-            filter: filter::program(architecture, settings.network, version),
+            filter: filter::program(architecture, given),
             limits: Limits {
                 open_files: u64::from(settings.open_files),
                 file_bytes: settings.file_bytes,
@@ -104,6 +109,16 @@ mod tests {
             (order.readable, order.writable),
             (vec!["/srv/app".to_owned(), "/own".to_owned()], vec!["/own".to_owned()])
         );
+    }
+
+    #[test]
+    fn who_may_write_a_device_may_ask_more_of_the_kernel() {
+        let filter = |writable: &str| {
+            let places = Places { own: "/own".into(), writable: vec![writable.into()], ..Places::default() };
+            Order::new(&Settings::default(), &places, &kernel(), 0).expect("all is there").filter
+        };
+        assert_eq!(filter("/scratch"), filter("/device"));
+        assert_ne!(filter("/scratch"), filter("/dev/nvidia0"));
     }
 
     #[test]

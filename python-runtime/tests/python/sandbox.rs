@@ -56,6 +56,13 @@ def signal_child():
     return child.wait()
 
 @dspex.command
+def change_flags(path):
+    import fcntl
+    place = os.open(path, os.O_RDONLY)
+    flags = fcntl.ioctl(place, 0x80086601, bytes(8))
+    fcntl.ioctl(place, 0x40086602, flags)
+
+@dspex.command
 def truncate(path):
     os.truncate(path, 0)
 
@@ -282,6 +289,22 @@ async fn modes_change_of_its_own_files_only() {
         Subject::refused(&told, &["PermissionError"]);
     }
     assert_eq!(std::fs::metadata(&secret).expect("there").permissions(), before);
+    subject.zygotes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_of_files_that_are_read_are_not_changed() {
+    let mut subject = Subject::new(Settings::default()).await;
+    let file = std::fs::File::open(subject.path("program/data.txt")).expect("there");
+    let Ok(flags) = rustix::fs::ioctl_getflags(&file) else {
+        return eprintln!("skipped: files have no flags here");
+    };
+    // Who owns it may, though it be opened to read.
+    rustix::fs::ioctl_setflags(&file, flags).expect("the attempt proves nothing");
+    for path in [subject.path("program/data.txt"), "/usr/lib/os-release".to_owned()] {
+        let told = subject.call("change_flags", json!({"path": path})).await;
+        Subject::refused(&told, &["Inappropriate ioctl for device"]);
+    }
     subject.zygotes.stop().await;
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import mmap
 import os
 import platform
@@ -153,6 +154,21 @@ def change_time(path: str) -> str:
 @dspex.command
 def change_owner(path: str) -> str:
     os.chown(path, os.getuid(), os.getgid())
+    return path
+
+
+@dspex.command
+def change_flags(path: str, past: int = 0) -> str:
+    """FS_IOC_SETFLAGS, to what the flags are: who owns a file needs no right to write it. `past` are bits beyond those
+    that the kernel looks at."""
+    get, change = 0x80086601, 0x40086602
+    flags = ctypes.c_int(0)
+    place = os.open(path, os.O_RDONLY)
+    try:
+        checked(LIBC.ioctl(place, ctypes.c_ulong(get), ctypes.byref(flags)))
+        checked(LIBC.ioctl(place, ctypes.c_ulong(change | past << 32), ctypes.byref(flags)))
+    finally:
+        os.close(place)
     return path
 
 
