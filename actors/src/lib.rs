@@ -27,6 +27,7 @@ mod sessions;
 mod stored;
 mod submission;
 mod tree;
+mod values;
 mod worker;
 
 pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};

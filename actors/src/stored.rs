@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_model::{Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionId, Signature, State, check_inputs};
+use dspex_model::{
+    Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionData, SessionId, Signature, State, check_inputs,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
@@ -14,6 +16,7 @@ use tokio::task::spawn_blocking;
 use crate::context::NodeContext;
 use crate::executions::CalledBy;
 use crate::pool::{CallError, CallProgram, CallReply, CallRequest, Pool};
+use crate::values::as_json;
 
 const COMMAND: &str = "execute_program";
 /// Longer arguments are read beside the runtime's threads.
@@ -71,6 +74,9 @@ struct Told<'a> {
     program_id: &'a str,
     inputs: &'a Option<Box<RawValue>>,
     stored: &'a str,
+    /// Those of the version, which its code finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variables: Option<&'a RawValue>,
 }
 
 /// A program as it stands in the store.
@@ -80,6 +86,7 @@ pub(crate) struct Stored {
     version: u64,
     definition: ProgramDefinition,
     signature: Option<Signature>,
+    variables: SessionData,
 }
 
 impl Named {
@@ -100,7 +107,8 @@ impl Named {
         let (id, program) = state.program_for(session, &self.name)?;
         let newest = program.newest()?;
         let (definition, signature) = (newest.definition.clone(), newest.signature.clone());
-        Some(Stored { id, version: program.info.version, definition, signature })
+        let variables = newest.variables.clone();
+        Some(Stored { id, version: program.info.version, definition, signature, variables })
     }
 
     /// The call, with all that a worker needs for it.
@@ -113,17 +121,17 @@ impl Named {
         stored: Stored,
         mut request: CallRequest,
     ) -> Result<CallRequest, CallError> {
-        let Stored { id, version, definition, signature } = stored;
+        let Stored { id, version, definition, signature, variables } = stored;
         let name = format!("{id}@{version}");
         let body = match definition {
             ProgramDefinition::Inline(text) => Bytes::from(text),
             ProgramDefinition::Blob { digest, .. } => load(context, digest, &self.name).await?,
         };
         let arguments = if request.arguments.len() <= SHORT {
-            self.checked(signature.as_ref(), &name)
+            self.checked(signature.as_ref(), &name, &variables)
         } else {
             let name = name.clone();
-            let checking = spawn_blocking(move || self.checked(signature.as_ref(), &name));
+            let checking = spawn_blocking(move || self.checked(signature.as_ref(), &name, &variables));
             checking.await.map_err(|_| CallError::Stopping)?
         };
         request.arguments = arguments?;
@@ -132,13 +140,21 @@ impl Named {
     }
 
     /// What the worker is told, where the program takes it.
-    fn checked(&self, signature: Option<&Signature>, stored: &str) -> Result<Bytes, CallError> {
+    fn checked(
+        &self,
+        signature: Option<&Signature>,
+        stored: &str,
+        variables: &SessionData,
+    ) -> Result<Bytes, CallError> {
         if let Some(signature) = signature {
             let inputs = self.inputs.as_ref().map_or("{}", |inputs| inputs.get());
             check_inputs(signature, inputs).map_err(|error| self.refused(&error))?;
         }
-        let told = Told { program_id: self.name.as_str(), inputs: &self.inputs, stored };
-        // Read from JSON, it has a JSON form.
+        // Read from JSON, they have a JSON form.
+        let variables = (variables.values().len() > 0).then(|| RawValue::from_string(as_json(variables)));
+        let variables = variables.transpose().map_err(|_| CallError::Stopping)?;
+        let told =
+            Told { program_id: self.name.as_str(), inputs: &self.inputs, stored, variables: variables.as_deref() };
         serde_json::to_vec(&told).map(Bytes::from).map_err(|_| CallError::Stopping)
     }
 
@@ -182,8 +198,19 @@ mod tests {
     #[test]
     fn inputs_go_to_the_worker_as_they_came() {
         let given = named(r#"{"program_id": "qa", "inputs": {"b": 1.50, "a": [12345678901234567890123]}}"#);
-        let told = given.expect("named").checked(None, "id@3").expect("no signature");
+        let told = given.expect("named").checked(None, "id@3", &SessionData::default()).expect("no signature");
         let expected = r#"{"program_id":"qa","inputs":{"b": 1.50, "a": [12345678901234567890123]},"stored":"id@3"}"#;
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_variables_of_the_version_go_with_the_call() {
+        let given = named(r#"{"program_id": "qa"}"#).expect("named");
+        let text = str::to_owned;
+        let variables = SessionData::new([(text("t"), text("1.50")), (text("a \"b\""), text(r#"{"c":[null]}"#))]);
+        let told = given.checked(None, "id@3", &variables).expect("no signature");
+        let expected =
+            r#"{"program_id":"qa","inputs":null,"stored":"id@3","variables":{"a \"b\"":{"c":[null]},"t":1.50}}"#;
         assert_eq!(told, expected);
     }
 
@@ -192,7 +219,7 @@ mod tests {
         let signature = Signature::of_text("question, k: int -> answer", TypeNames::Any).expect("a signature");
         let refusal = |inputs: &str| {
             let given = named(&format!(r#"{{"program_id": "qa", "inputs": {inputs}}}"#)).expect("named");
-            given.checked(Some(&signature), "id@1").err().map(|error| error.to_string())
+            given.checked(Some(&signature), "id@1", &SessionData::default()).err().map(|error| error.to_string())
         };
         assert_eq!(refusal(r#"{"question": "?", "k": 2}"#), None);
         let wrong = [

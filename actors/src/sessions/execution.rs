@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dspex_model::{
-    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionData, SessionHome,
-    State,
+    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionHome, State,
 };
 use dspex_python::protocol::{CallSession, SessionChanges};
 
@@ -15,6 +14,7 @@ use crate::executions::CalledBy;
 use crate::pool::{CallReply, CallRequest, Pool};
 use crate::proposing::{By, propose};
 use crate::stored::{Named, Stored};
+use crate::values::as_json;
 
 /// A session as it stands when it is executed in.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ fn found(state: &State, own: NodeId, request: &ExecuteRequest, named: Option<Nam
     };
     match session.home {
         Some(home) if home.node == own => {
-            let data = session.data().map(as_json).unwrap_or_else(|| Bytes::from_static(b"{}"));
+            let data = session.data().map_or_else(|| Bytes::from_static(b"{}"), |data| Bytes::from(as_json(data)));
             let session = CallSession { id: request.session.to_string(), version: session.info.version, data };
             let program = named.and_then(|named| {
                 let stored = named.find(state, Some(&request.session))?;
@@ -130,34 +130,5 @@ pub(super) async fn execute(
         Ok(Outcome::Rejected(rejection)) => failed(ExecuteError::Rejected(rejection)),
         Ok(other) => failed(ExecuteError::Lost(format!("the log answered {other:?} to an execution"))),
         Err(error) => failed(ExecuteError::Write(error)),
-    }
-}
-
-/// As a JSON object. Values are JSON texts already.
-fn as_json(data: &SessionData) -> Bytes {
-    let mut text = String::with_capacity(data.bytes() + 8 * data.values().len() + 2);
-    text.push('{');
-    for (place, (name, value)) in data.values().enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::Value::from(name).to_string());
-        text.push(':');
-        text.push_str(value);
-    }
-    text.push('}');
-    Bytes::from(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn data_becomes_one_object() {
-        let text = |text: &str| text.to_owned();
-        let data = SessionData::new([(text("a\"b"), text("[1, 2]")), (text("c"), text("null"))]);
-        assert_eq!(as_json(&data), "{\"a\\\"b\":[1, 2],\"c\":null}");
-        assert_eq!(as_json(&SessionData::default()), "{}");
     }
 }

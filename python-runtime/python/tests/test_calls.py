@@ -179,6 +179,49 @@ def test_a_stored_program_is_asked_for_once_for_each_of_its_versions(serve: Call
     assert b"its inputs are question" in call(1)[1], "both are kept"
 
 
+VARIED = """
+import dspex, dspy
+
+class Varied(dspy.Module):
+    def forward(self, name):
+        current = dspex.current_program()
+        current.variables["name"] = "changed"
+        return dspy.Prediction(value=current.variables.get(name), of=[current.name, current.version])
+
+varied = Varied()
+
+def outside():
+    try:
+        return dspex.current_program().name
+    except ValueError as error:
+        return str(error)
+"""
+
+
+def test_a_stored_program_finds_the_variables_of_the_version_that_is_executed(
+    serve: Callable[[int], Served], tmp_path: Path
+) -> None:
+    served = serve(1)
+    (tmp_path / "varied.py").write_text(VARIED)
+    body = json.dumps({"program": f"{tmp_path / 'varied.py'}:varied"}).encode()
+    for version, more, value in [(1, {"variables": {"name": "a"}}, "a"), (2, {}, None), (1, {"variables": {}}, None)]:
+        served.worker.connection.send(DEFINE, {"name": f"stored program id@{version}", "body": body})
+        served.replies.clear()
+        given = {"program_id": "qa", "inputs": {"name": "name"}, "stored": f"id@{version}", **more}
+        served.send(("execute_program", given))
+        status, answer = served.reply(0)[1:3]
+        assert status == 0, answer
+        assert json.loads(answer)["outputs"] == {"value": value, "of": ["qa", version]}
+    # It is of that call alone, and a caller brings none.
+    served.replies.clear()
+    served.send(
+        (f"{tmp_path / 'varied.py'}:outside", {}),
+        ("execute_program", {"program_id": "qa", "inputs": {}, "variables": {"name": "mine"}}),
+    )
+    assert "no stored program" in json.loads(served.reply(0)[2])
+    assert b"execute_program takes" in served.reply(1)[2]
+
+
 @pytest.mark.parametrize("given", [{}, {"a": 1}, None, "x"])
 def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], given: Any) -> None:
     served = serve(1)

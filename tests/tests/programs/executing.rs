@@ -8,6 +8,7 @@ use crate::request::{id, put};
 
 /// Programs without a model, and one whose call would be seen.
 const PROGRAMS: &str = r#"
+import dspex
 import dspy
 
 
@@ -23,6 +24,14 @@ class Say(dspy.Module):
 first = Say("first")
 second = Say("second")
 of_s = Say("of s")
+
+
+class Varied(dspy.Module):
+    def forward(self, question):
+        return dspy.Prediction(answer=f"{dspex.current_program().variables.get('tone')} {question}")
+
+
+varied = Varied()
 
 
 class Clerk(dspy.BaseLM):
@@ -103,6 +112,27 @@ fn what_one_node_has_stored_every_node_executes_and_always_the_newest() {
     for position in 0..3 {
         subject.in_pool(position, &asks("qa")).expect(5).says("NOT_DEFINED").says("program put");
     }
+}
+
+#[test]
+fn a_program_is_executed_with_the_variables_of_its_newest_version() {
+    let subject = Subject::new(1);
+    subject.put(1, "qa", "varied", "");
+    let said = || answered(&subject.in_pool(0, &asks("qa")).expect(0));
+    assert_eq!(said(), ("None ?".to_owned(), Some(1)));
+    for (value, version) in [("calm", 2), ("loud", 3)] {
+        subject.cluster.dspex(0, &["program", "put", "qa", "--set", &format!("tone=\"{value}\"")]).run().expect(0);
+        assert_eq!(said(), (format!("{value} ?"), Some(version)));
+    }
+    // A session's own program has its own.
+    subject.cluster.dspex(0, &["session", "create", "s"]).run().expect(0);
+    subject.put(4, "qa", "varied", "s");
+    assert_eq!(answered(&subject.in_session(0, "s", &asks("qa")).expect(0)), ("None ?".to_owned(), Some(1)));
+    subject.cluster.dspex(0, &["program", "put", "qa", "--session", "s", "--set", "tone=\"shy\""]).run().expect(0);
+    assert_eq!(answered(&subject.in_session(0, "s", &asks("qa")).expect(0)), ("shy ?".to_owned(), Some(2)));
+    // What a caller brings under that name counts for nothing.
+    let brought = json!({"program_id": "qa", "inputs": {"question": "?"}, "variables": {"tone": "mine"}});
+    assert_ne!(subject.in_pool(0, &brought).code, Some(0));
 }
 
 #[test]

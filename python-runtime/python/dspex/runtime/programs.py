@@ -8,7 +8,7 @@ from typing import Any, Union
 import dspy
 import msgspec
 
-from dspex.runtime import accounting, guard, language_models, loading, references
+from dspex.runtime import accounting, current_program, guard, language_models, loading, references
 from dspex.runtime.canonical import canonical
 from dspex.runtime.commands import Defined, NeedsDefinition
 
@@ -143,14 +143,23 @@ class Programs:
         return Defined(program.describe(), name, body)
 
     def execute(
-        self, program_id: str = "", inputs: Any = None, stored: str | None = None, **others: Any
+        self,
+        program_id: str = "",
+        inputs: Any = None,
+        stored: str | None = None,
+        variables: dict[str, Any] | None = None,
+        **others: Any,
     ) -> dict[str, Any]:
-        """The command `execute_program`. `stored`: the node has found the program in its store; which version of it."""
+        """The command `execute_program`. `stored`: the node has found the program in its store; which version of it,
+        and the `variables` of that."""
+        if stored is None and variables is not None:
+            others["variables"] = variables
         if others or not isinstance(program_id, str) or not program_id or not isinstance(inputs, (dict, type(None))):
             raise ProgramError('execute_program takes {"program_id": "...", "inputs": {...}}')
         if stored is not None:
-            answer = self._of_store(program_id, f"{_STORED}{stored}").call(inputs or {})
-            return {**answer, "version": int(stored.rpartition("@")[2])}
+            program, version = self._of_store(program_id, f"{_STORED}{stored}"), int(stored.rpartition("@")[2])
+            current_program.enter(current_program.CurrentProgram(program_id, version, variables or {}))
+            return {**program.call(inputs or {}), "version": version}
         name = _name(program_id)
         program = self._built.get(name)
         if program is None:
