@@ -204,7 +204,12 @@ def test_a_stored_program_finds_the_variables_of_the_version_that_is_executed(
     served = serve(1)
     (tmp_path / "varied.py").write_text(VARIED)
     body = json.dumps({"program": f"{tmp_path / 'varied.py'}:varied"}).encode()
-    for version, more, value in [(1, {"variables": {"name": "a"}}, "a"), (2, {}, None), (1, {"variables": {}}, None)]:
+    cases: list[tuple[int, dict[str, Any], str | None]] = [
+        (1, {"variables": {"name": "a"}}, "a"),
+        (2, {}, None),
+        (1, {"variables": {}}, None),
+    ]
+    for version, more, value in cases:
         served.worker.connection.send(DEFINE, {"name": f"stored program id@{version}", "body": body})
         served.replies.clear()
         given = {"program_id": "qa", "inputs": {"name": "name"}, "stored": f"id@{version}", **more}

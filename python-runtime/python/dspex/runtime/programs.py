@@ -157,9 +157,10 @@ class Programs:
         if others or not isinstance(program_id, str) or not program_id or not isinstance(inputs, (dict, type(None))):
             raise ProgramError('execute_program takes {"program_id": "...", "inputs": {...}}')
         if stored is not None:
-            program, version = self._of_store(program_id, f"{_STORED}{stored}"), int(stored.rpartition("@")[2])
+            version = int(stored.rpartition("@")[2])
+            found = self._of_store(program_id, f"{_STORED}{stored}")
             current_program.enter(current_program.CurrentProgram(program_id, version, variables or {}))
-            return {**program.call(inputs or {}), "version": version}
+            return {**found.call(inputs or {}), "version": version}
         name = _name(program_id)
         program = self._built.get(name)
         if program is None:
