@@ -207,7 +207,7 @@ def talk_to_itself() -> str:
 
 @dspex.command
 def ask_of_descriptors() -> list[object]:
-    """By ioctl(2): how much there is to read, not to wait, whether it is a terminal, to be closed at an exec. And a copy."""
+    """By ioctl(2): how much there is to read, not to wait, if it is a terminal, to be closed at an exec. And a copy."""
     here, there = os.pipe()
     os.write(there, b"abc")
     waiting = int.from_bytes(fcntl.ioctl(here, termios.FIONREAD, b"\0" * 4), sys.byteorder)
