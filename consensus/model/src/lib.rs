@@ -63,7 +63,7 @@ pub use execution::{
 };
 pub use executions::{
     COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
-    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, named_blobs, next_execution,
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use json::{InvalidJson, JSON_DEPTH_MAX, JSON_INTEGER_BYTES_MAX, check_json, check_json_bytes};
