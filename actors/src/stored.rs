@@ -9,37 +9,47 @@ use bytes::Bytes;
 use dspex_model::{
     Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionData, SessionId, Signature, State, check_inputs,
 };
+use futures::future::Either;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
 use crate::context::NodeContext;
 use crate::executions::CalledBy;
-use crate::pool::{CallError, CallProgram, CallReply, CallRequest, Pool};
+use crate::pool::{CallError, CallProgram, CallReply, CallRequest, EXECUTE_PROGRAM, Pool};
 use crate::values::as_json;
 
-const COMMAND: &str = "execute_program";
 /// Longer arguments are read beside the runtime's threads.
 const SHORT: usize = 64 * 1024;
 
-/// Whether [`call`] may have to look into the store.
-pub(crate) fn may_be_named(request: &CallRequest) -> bool {
-    request.command == COMMAND
-}
-
-/// Calls a pool, with the program of the store that the call names. Programs that only the pool knows need no log: it is read where
-/// this node has heard of one that is stored, or where the pool has none.
-pub(crate) async fn call(
+/// Calls a pool; where the call executes a program, with the one of the store. A call of anything else has its place in the queue
+/// when this returns.
+pub(crate) fn call(
     context: &Arc<NodeContext>,
     pool: &Pool,
     request: CallRequest,
     by: CalledBy,
+) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+    if request.command == EXECUTE_PROGRAM {
+        Either::Left(execute(Arc::clone(context), pool.clone(), request, by))
+    } else {
+        Either::Right(pool.begin_recorded(request, by))
+    }
+}
+
+/// Programs that only the pool knows need no log: it is read where this node has heard of one that is stored, or where the pool has
+/// none.
+async fn execute(
+    context: Arc<NodeContext>,
+    pool: Pool,
+    request: CallRequest,
+    by: CalledBy,
 ) -> Result<CallReply, CallError> {
-    let Some(named) = Named::of(&request).await else { return pool.begin_recorded(request, by).await.await };
+    let Some(named) = Named::in_arguments(&request).await else { return pool.begin_recorded(request, by).await };
     let consensus = &context.parts.consensus;
     let mut answer = None;
     if consensus.read_stale(|state| named.find(state, None).is_none()) {
-        let refusal = match pool.begin_recorded(request.clone(), by.clone()).await.await {
+        let refusal = match pool.begin_recorded(request.clone(), by.clone()).await {
             Err(refusal @ CallError::NotDefined(_)) => refusal,
             answered => return answered,
         };
@@ -47,9 +57,9 @@ pub(crate) async fn call(
     }
     let found = consensus.read(|state| named.find(state, None)).await;
     match (found.map_err(|error| CallError::Read(Arc::new(error)))?, answer) {
-        (Some(stored), _) => pool.begin_recorded(named.complete(context, stored, request).await?, by).await.await,
+        (Some(stored), _) => pool.begin_recorded(named.complete(&context, stored, request).await?, by).await,
         (None, Some(refusal)) => Err(refusal),
-        (None, None) => pool.begin_recorded(request, by).await.await,
+        (None, None) => pool.begin_recorded(request, by).await,
     }
 }
 
@@ -92,9 +102,10 @@ pub(crate) struct Stored {
 impl Named {
     /// `None`: it is a call of something else, or none that a worker understands: that says why.
     pub(crate) async fn of(request: &CallRequest) -> Option<Self> {
-        if !may_be_named(request) {
-            return None;
-        }
+        if request.command == EXECUTE_PROGRAM { Self::in_arguments(request).await } else { None }
+    }
+
+    async fn in_arguments(request: &CallRequest) -> Option<Self> {
         let arguments = request.arguments.clone();
         if arguments.len() <= SHORT {
             return read(&arguments);
@@ -135,7 +146,7 @@ impl Named {
             checking.await.map_err(|_| CallError::Stopping)?
         };
         request.arguments = arguments?;
-        request.program = Some(CallProgram { name: format!("stored program {name}"), body });
+        request.program = Some(CallProgram { id, version, name: format!("stored program {name}"), body });
         Ok(request)
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::call::EXECUTE_PROGRAM;
+
 /// A class of work with workers of its own, so that one cannot starve another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PoolClass {
@@ -74,7 +76,7 @@ impl RecordedCalls {
     pub(super) fn covers(self, command: &str) -> bool {
         match self {
             Self::None => false,
-            Self::Programs => command == "execute_program",
+            Self::Programs => command == EXECUTE_PROGRAM,
             Self::All => command != "ping",
         }
     }

@@ -20,6 +20,7 @@ mod effect;
 mod execution;
 mod executions;
 mod id;
+mod json;
 mod member;
 mod name;
 mod optimization;
@@ -34,6 +35,7 @@ mod request;
 mod run;
 mod run_digest;
 mod score;
+mod secrets;
 mod session;
 mod session_stats;
 mod sessions;
@@ -61,9 +63,10 @@ pub use execution::{
 };
 pub use executions::{
     COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
-    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, named_blobs, next_execution,
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
+pub use json::{InvalidJson, JSON_DEPTH_MAX, JSON_INTEGER_BYTES_MAX, check_json, check_json_bytes};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use optimization::{
@@ -87,6 +90,7 @@ pub use run::{
 };
 pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
+pub use secrets::find_secret;
 pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,

@@ -235,3 +235,32 @@ def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], giv
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     served.worker.connection.send(CALLS, {"calls": [[7, "ping", json.dumps(given).encode(), trace, None]]})
     assert json.loads(served.reply(7)[2])["payload"] == given
+
+
+def test_a_program_gives_its_trace_beside_its_result_only_where_that_is_wanted(zygote: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "qa.py").write_text(
+        "import dspy\nfrom dspy.utils.dummies import DummyLM\n\n"
+        "class Qa(dspy.Module):\n"
+        "    def __init__(self):\n        self.answer = dspy.Predict('question -> answer')\n"
+        "    def forward(self, question):\n"
+        "        with dspy.context(lm=DummyLM([{'answer': 'so'}])):\n"
+        "            return self.answer(question=question)\n\n"
+        "program = Qa()\n"
+    )
+    bodies = []
+    for traces in (False, True):
+        worker = zygote.fork(tmp_path)
+        serve = {"pool": "general", "threads": 1, "commands": [], "lm": None, "traces": traces, "protocol": 1}
+        worker.connection.send(SERVE, serve)
+        worker.connection.expect(SERVING)
+        served = Served(worker, tmp_path)
+        call = {"program_id": "qa", "inputs": {"question": "why?"}}
+        served.send(("create_program", {"id": "qa", "program": f"{tmp_path}/qa.py:program"}), ("execute_program", call))
+        served.reply(0)
+        bodies.append(served.reply(1)[1:3])
+        worker.connection.close()
+    (done, plain), (traced, body) = bodies
+    assert (done, traced) == (0, 5)
+    result, trace, changes = msgspec.msgpack.decode(body)
+    assert (result, changes) == (plain, None)
+    assert [entry["outputs"] for entry in json.loads(trace)] == [{"answer": "so"}]

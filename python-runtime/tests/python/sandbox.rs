@@ -155,6 +155,7 @@ impl Subject {
         let program = directory.path().join("program");
         let mut worker = zygote.fork("w1", &environment(), &program, "test").await.expect("a worker");
         let serve = Serve {
+            traces: false,
             protocol: PROTOCOL_VERSION,
             pool: "general".to_owned(),
             threads: 1,

@@ -1,7 +1,9 @@
 //! Stored programs are executed by their name: through a pool of any node, and in sessions.
 
+use std::time::Duration;
+
 use dspex_api::v1::PutProgramRequest;
-use dspex_tests::{Cluster, Project};
+use dspex_tests::{Cluster, Project, wait_until};
 use serde_json::{Value, json};
 
 use crate::request::{id, put};
@@ -108,6 +110,16 @@ fn what_one_node_has_stored_every_node_executes_and_always_the_newest() {
         let said = answered(&subject.in_pool(position, &asks("qa")).expect(0));
         assert_eq!(said, ("second ?".to_owned(), Some(2)), "at node {position}");
     }
+    let listed = || {
+        let list = ["execution", "list", "--program", "qa", "-o", "json"];
+        let listed = subject.cluster.dspex(1, &list).run().expect(0).object();
+        listed["items"].as_array().cloned().filter(|items| items.len() == 6)
+    };
+    let recorded = wait_until("all executions are found by the program", Duration::from_secs(60), listed);
+    let shown = subject.cluster.dspex(2, &["program", "show", "qa", "-o", "json"]).run().expect(0).object();
+    let versions: Vec<_> = recorded.iter().map(|one| one["program_version"].as_u64()).collect();
+    assert_eq!(versions, [Some(2), Some(2), Some(2), Some(1), Some(1), Some(1)]);
+    assert!(recorded.iter().all(|one| one["program_id"] == shown["program_id"]), "{recorded:?} of {shown}");
     subject.cluster.dspex(0, &["program", "delete", "qa", "--yes"]).run().expect(0);
     for position in 0..3 {
         subject.in_pool(position, &asks("qa")).expect(5).says("NOT_DEFINED").says("program put");
