@@ -40,7 +40,8 @@ fn written(id: &SessionId, outcome: &Outcome) -> Result<Response<SessionWritten>
 }
 
 pub(super) fn session_id(text: &str) -> Result<SessionId, ApiError> {
-    SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+    SessionId::new(text)
+        .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", dspex_model::quoted(text))))
 }
 
 pub(super) fn not_found(id: &SessionId) -> ApiError {
@@ -56,7 +57,7 @@ pub(super) fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, S
             return Err(invalid("a value has no name".to_owned()));
         }
         serde_json::from_str::<serde::de::IgnoredAny>(value)
-            .map_err(|error| invalid(format!("the value of {name:?} is no JSON: {error}")))?;
+            .map_err(|error| invalid(format!("the value of {} is no JSON: {error}", dspex_model::quoted(name))))?;
     }
     Ok(values.into_iter().collect())
 }
