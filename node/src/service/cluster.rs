@@ -218,7 +218,7 @@ impl Cluster for ClusterService {
         let _call = self.node.activity.enter();
         let (actor, AddMemberRequest { address, .. }) = translate::actor(request);
         if !is_host_and_port(&address) {
-            let message = format!("address: {} is not HOST:PORT, like node-1.example:7410", quoted(address));
+            let message = format!("address: {} is not HOST:PORT, like node-1.example:7410", quoted(&address));
             return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());
         }
         let admitted = self.node.consensus.admit(&address, CHANGE_LIMIT).await;

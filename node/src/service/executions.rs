@@ -131,7 +131,7 @@ impl Executions for ExecutionsService {
         let GetExecutionRequest { execution_id: text, freshness: wanted } = request.into_inner();
         let id = text
             .parse()
-            .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", quoted(text))))?;
+            .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", quoted(&text))))?;
         let found = self.node.consensus.execution(id, freshness(wanted)?).await.map_err(|error| failed(&error))?;
         let found = found.ok_or_else(|| {
             let message = format!("execution {id} is not recorded, or not kept any more");
