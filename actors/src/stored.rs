@@ -3,6 +3,7 @@
 //!
 //! A worker knows such a program under its id and version, so what is stored meanwhile changes no call that is under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use dspex_model::{
     Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionData, SessionId, Signature, State, check_inputs,
 };
 use futures::future::Either;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
@@ -67,14 +68,6 @@ async fn execute(
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
     name: Name,
-    inputs: Option<Box<RawValue>>,
-}
-
-/// What `execute_program` takes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    program_id: String,
     inputs: Option<Box<RawValue>>,
 }
 
@@ -175,8 +168,14 @@ impl Named {
 }
 
 fn read(arguments: &[u8]) -> Option<Named> {
-    let Given { program_id, inputs } = serde_json::from_slice(arguments).ok()?;
-    Some(Named { name: Name::new(&program_id).ok()?, inputs })
+    // A name that an object has twice has its last value, as in Python: the worker and the record of executions read it so.
+    let mut given: BTreeMap<String, &RawValue> = serde_json::from_slice(arguments).ok()?;
+    let program: String = serde_json::from_str(given.remove("program_id")?.get()).ok()?;
+    let inputs = given.remove("inputs").filter(|inputs| inputs.get() != "null").map(ToOwned::to_owned);
+    if !given.is_empty() {
+        return None;
+    }
+    Some(Named { name: Name::new(&program).ok()?, inputs })
 }
 
 async fn load(context: &Arc<NodeContext>, digest: Digest, name: &Name) -> Result<Bytes, CallError> {
@@ -204,6 +203,13 @@ mod tests {
         for other in ["", "[]", r#"{"program_id": 5}"#, r#"{"program_id": "a/b"}"#, r#"{"program_id": "qa", "x": 1}"#] {
             assert!(named(other).is_none(), "{other}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_given_twice_is_read_as_a_worker_reads_it() {
+        let twice = named(r#"{"program_id": "old", "inputs": {"a": 1}, "program_id": "qa", "inputs": {"a": 2}}"#);
+        let told = twice.expect("named").checked(None, "id@1").expect("no signature");
+        assert_eq!(told, r#"{"program_id":"qa","inputs":{"a": 2},"stored":"id@1"}"#);
     }
 
     #[test]

@@ -42,10 +42,9 @@ impl FromStr for PoolClass {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|class| class.name() == text)
-            .ok_or_else(|| format!("there is no pool {text:?}; the pools are general, optimizer and inference"))
+        Self::ALL.into_iter().find(|class| class.name() == text).ok_or_else(|| {
+            format!("there is no pool {}; the pools are general, optimizer and inference", dspex_model::quoted(text))
+        })
     }
 }
 

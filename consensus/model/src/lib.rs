@@ -16,6 +16,7 @@ mod codec;
 mod command;
 mod definition;
 mod digest;
+mod echo;
 mod effect;
 mod execution;
 mod executions;
@@ -56,6 +57,7 @@ pub use codec::CodecError;
 pub use command::{Command, ExecutedWrite, NewOptimization, NewProgramVersion, NewToken, NewTtl, RunSubmission};
 pub use definition::{DEFINITION_BYTES_MAX, DEFINITION_INLINE_BYTES_MAX, DefinitionError, check_definition};
 pub use digest::{Digest, ParseDigestError};
+pub use echo::quoted;
 pub use effect::Effect;
 pub use execution::{
     EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionId, ExecutionStatus, ExecutionValue,

@@ -75,7 +75,8 @@ impl ProgramsService {
             };
             return self.node.read(freshness, found).await?;
         }
-        let id: ProgramId = program_id.parse().map_err(|error| invalid(format!("{program_id:?}: {error}")))?;
+        let id: ProgramId =
+            program_id.parse().map_err(|error| invalid(format!("{}: {error}", dspex_model::quoted(&program_id))))?;
         let found = move |state: &State| {
             let missing =
                 || ApiError::not_found(reason::PROGRAM_UNKNOWN, format!("there is no program with the id {id}"));
@@ -227,8 +228,10 @@ fn optimization(
     let optimizer = &request.optimizer_type;
     let is_short = (1..=OPTIMIZER_TYPE_BYTES_MAX).contains(&optimizer.len());
     if !is_short || optimizer.chars().any(char::is_control) {
-        let message =
-            format!("optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {optimizer:?}");
+        let message = format!(
+            "optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {}",
+            dspex_model::quoted(optimizer)
+        );
         return Err(invalid(message));
     }
     for (field, text) in [("parameters", &request.parameters), ("performance_metrics", &request.performance_metrics)] {

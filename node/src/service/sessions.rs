@@ -40,7 +40,8 @@ fn written(id: &SessionId, outcome: &Outcome) -> Result<Response<SessionWritten>
 }
 
 pub(super) fn session_id(text: &str) -> Result<SessionId, ApiError> {
-    SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+    SessionId::new(text)
+        .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", dspex_model::quoted(text))))
 }
 
 /// Of a session that is to be created. One that is there may be called otherwise, by an older version.
@@ -50,7 +51,7 @@ fn new_session_id(text: &str) -> Result<SessionId, ApiError> {
             InvalidSessionId::Form => reason::REQUEST_INVALID,
             InvalidSessionId::Name(_) => reason::NAME_INVALID,
         };
-        ApiError::invalid(reason, format!("{text:?}: {error}"))
+        ApiError::invalid(reason, format!("{}: {error}", dspex_model::quoted(text)))
     })
 }
 
@@ -65,7 +66,7 @@ pub(super) fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, S
         if name.is_empty() {
             return Err(ApiError::invalid(reason::REQUEST_INVALID, "a value has no name"));
         }
-        json::checked(&format!("the value of {name:?}"), value)?;
+        json::checked(&format!("the value of {}", dspex_model::quoted(name)), value)?;
     }
     Ok(values.into_iter().collect())
 }

@@ -177,7 +177,7 @@ fn inputs_that_do_not_fit_are_refused_by_name_before_anything_is_executed() {
         (json!({"question": "?", "k": 1, "hint": 2, "other": 3}), "with unknown hint, other"),
         (json!({"question": "?", "k": "one"}), "with a value of another type: k is a whole number, not a text"),
         (json!(null), "without question, k"),
-        (json!(["?", 1]), "an object"),
+        (json!(["?", 1]), "the program \"qa\" is called with a list instead of an object"),
     ] {
         let arguments = json!({"program_id": "qa", "inputs": inputs});
         for refused in [subject.in_pool(0, &arguments), subject.in_session(0, "s", &arguments)] {
