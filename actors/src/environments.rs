@@ -70,7 +70,11 @@ impl Environments {
             let names: Vec<&str> = self.named.iter().map(|named| named.name.as_str()).collect();
             let message = match names.is_empty() {
                 true => "an embedded node has no environments: each run has the Python of its caller".to_owned(),
-                false => format!("this node has no environment {name:?}; it has {} (dspex env list)", names.join(", ")),
+                false => format!(
+                    "this node has no environment {}; it has {} (dspex env list)",
+                    dspex_model::quoted(name),
+                    names.join(", ")
+                ),
             };
             SubmitError::new(SubmitErrorKind::EnvironmentNotFound, message)
         })

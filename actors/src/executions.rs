@@ -1,12 +1,12 @@
-//! Executions that have ended, on their way into the log. Nobody waits for that: whoever executes takes a place for the record
-//! before, and fills it after.
+//! Executions that have ended, on their way into the log. Nobody waits for that: whoever has executed takes a place for the record,
+//! fills it and goes on.
 //!
 //! ```text
-//! a call ─► place ─► queue ─► what has gathered ─► blobs, synced on a majority ─► the log
+//! a call's end ─► place ─► queue ─► what has gathered ─► blobs, synced on a majority ─► the log
 //! ```
 //!
-//! There are so many places, and a large record takes several: where the log is slower than the calls, these wait for a place. Where
-//! it takes nothing, because there is no quorum, calls go on without records, which is counted and said: a pool is of use without
+//! There are so many places, and a large record takes several: where the log is slower than the calls, their answers wait for a
+//! place. A call that still waits for a worker holds none. Where the log takes nothing, because there is no quorum, calls go on without records, which is counted and said: a pool is of use without
 //! a log. What is still queued when a node is killed is not recorded.
 
 mod calls;
@@ -28,11 +28,11 @@ pub(crate) use self::calls::CallUnderWay;
 pub use self::calls::CalledBy;
 pub(crate) use self::recording::{Recorder, record_all};
 
-/// Records on their way, with those whose executions are under way.
+/// Records on their way.
 const PLACES: usize = 1024;
 /// A record takes one more place for each so many bytes, as long as there are any.
 const PLACE_BYTES: usize = 64 * 1024;
-/// How long a call waits for a place, while the log takes records.
+/// How long the end of a call waits for a place, while the log takes records.
 const PLACE_LIMIT: Duration = Duration::from_secs(2);
 /// Between looks whether all is recorded.
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -162,8 +162,8 @@ impl Executions {
         (Self { queue, places: Arc::new(Semaphore::new(PLACES)), place_limit: PLACE_LIMIT, standing }, recorder)
     }
 
-    /// A place for the record of an execution that is about to begin. It waits a little where there is none; `None`: the execution
-    /// will not be recorded, which is counted.
+    /// A place for the record of an execution that has ended. It waits a little where there is none; `None`: the execution is not
+    /// recorded, which is counted.
     pub async fn reserve(&self) -> Option<Place> {
         let permit = match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => Some(permit),
@@ -173,6 +173,15 @@ impl Executions {
                 wait.await.ok().and_then(Result::ok)
             }
         };
+        self.place(permit)
+    }
+
+    /// The same for those who cannot wait.
+    pub(crate) fn reserve_now(&self) -> Option<Place> {
+        self.place(Arc::clone(&self.places).try_acquire_owned().ok())
+    }
+
+    fn place(&self, permit: Option<OwnedSemaphorePermit>) -> Option<Place> {
         match permit {
             Some(own) => {
                 self.standing.leaves_out.store(false, Ordering::Relaxed);

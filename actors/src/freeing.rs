@@ -50,8 +50,8 @@ impl Freeing {
         candidates: HashSet<Digest>,
         consensus: &Consensus,
     ) -> Result<(), ExecutionsError> {
-        // What executions refer to is on the disk, and may be a million names. Nobody waits while these are read: what was recorded
-        // meanwhile is looked at when nothing more can come.
+        // What executions refer to is on the disk. Nobody waits while that is looked through: what was recorded meanwhile is looked
+        // at when nothing more can come.
         let (candidates, looked) = consensus.unnamed(candidates, 0).await?;
         let _alone = self.gate.write().await;
         let candidates = consensus.read(move |state| unreferenced(state, candidates)).await?;

@@ -31,6 +31,7 @@ mod sessions;
 mod stored;
 mod submission;
 mod tree;
+mod values;
 mod worker;
 
 pub use attendance::Attendance;

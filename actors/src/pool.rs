@@ -31,7 +31,7 @@ pub use call::{CallError, CallProgram, CallReply, CallRequest};
 pub use settings::{PoolClass, PoolSettings, RecordedCalls};
 pub use window::{Health, HealthStatus};
 
-pub(crate) use call::CallTiming;
+pub(crate) use call::{CallTiming, EXECUTE_PROGRAM};
 pub(crate) use plan::WorkerKey;
 use service::Service;
 
@@ -161,24 +161,18 @@ impl Pool {
         self.begin_timed(request, None)
     }
 
-    /// The same, and the execution is recorded where the pool's settings say so. It waits for a place for the record first; nobody
-    /// waits for the record. `by`: on whose account.
-    pub async fn begin_recorded(
+    /// The same, and the execution is recorded where the pool's settings say so. Nobody waits for the record, but where too many of
+    /// them wait for the log, the answer waits a little. `by`: on whose account.
+    pub(crate) fn begin_recorded(
         &self,
         request: CallRequest,
         by: CalledBy,
     ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
-        let place = match self.settings.record.covers(&request.command) {
-            true => self.executions.reserve().await,
-            false => None,
-        };
-        match place {
-            None => Either::Left(self.begin(request)),
-            Some(place) => {
-                let (under_way, timing) = CallUnderWay::new(place, &request, by);
-                Either::Right(under_way.follow(self.begin_timed(request, Some(timing))))
-            }
+        if !self.settings.record.covers(&request.command) {
+            return Either::Left(self.begin(request));
         }
+        let (under_way, timing) = CallUnderWay::new(self.executions.clone(), &request, by);
+        Either::Right(under_way.follow(self.begin_timed(request, Some(timing))))
     }
 
     fn begin_timed(

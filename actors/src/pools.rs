@@ -28,6 +28,8 @@ const VOLATILE: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TRACEPARENT", "TRACE
 pub struct PoolsSettings {
     /// Of each class.
     pub classes: HashMap<PoolClass, PoolSettings>,
+    /// Of calls in sessions, each of which has a worker of its own, with one thread.
+    pub sessions: PoolSettings,
     /// Who calls, whoever asks: the environment of a node that is not embedded. `None`: each caller brings its own.
     pub own: Option<Arc<Caller>>,
 }
@@ -36,7 +38,8 @@ impl PoolsSettings {
     /// The defaults on a machine with so many CPUs, with each caller's own environment.
     pub fn embedded(cpus: usize) -> Self {
         let classes = PoolClass::ALL.into_iter().map(|class| (class, PoolSettings::default_of(class, cpus)));
-        Self { classes: classes.collect(), own: None }
+        let sessions = PoolSettings::default_of(PoolClass::General, cpus);
+        Self { classes: classes.collect(), sessions, own: None }
     }
 }
 

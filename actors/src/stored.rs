@@ -3,40 +3,54 @@
 //!
 //! A worker knows such a program under its id and version, so what is stored meanwhile changes no call that is under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_model::{Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionId, Signature, State, check_inputs};
-use serde::{Deserialize, Serialize};
+use dspex_model::{
+    Digest, InputsError, Name, ProgramDefinition, ProgramId, SessionData, SessionId, Signature, State, check_inputs,
+};
+use futures::future::Either;
+use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::task::spawn_blocking;
 
 use crate::context::NodeContext;
 use crate::executions::CalledBy;
-use crate::pool::{CallError, CallProgram, CallReply, CallRequest, Pool};
+use crate::pool::{CallError, CallProgram, CallReply, CallRequest, EXECUTE_PROGRAM, Pool};
+use crate::values::as_json;
 
-const COMMAND: &str = "execute_program";
 /// Longer arguments are read beside the runtime's threads.
 const SHORT: usize = 64 * 1024;
 
-/// Whether [`call`] may have to look into the store.
-pub(crate) fn may_be_named(request: &CallRequest) -> bool {
-    request.command == COMMAND
-}
-
-/// Calls a pool, with the program of the store that the call names. Programs that only the pool knows need no log: it is read where
-/// this node has heard of one that is stored, or where the pool has none.
-pub(crate) async fn call(
+/// Calls a pool; where the call executes a program, with the one of the store. A call of anything else has its place in the queue
+/// when this returns.
+pub(crate) fn call(
     context: &Arc<NodeContext>,
     pool: &Pool,
     request: CallRequest,
     by: CalledBy,
+) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+    if request.command == EXECUTE_PROGRAM {
+        Either::Left(execute(Arc::clone(context), pool.clone(), request, by))
+    } else {
+        Either::Right(pool.begin_recorded(request, by))
+    }
+}
+
+/// Programs that only the pool knows need no log: it is read where this node has heard of one that is stored, or where the pool has
+/// none.
+async fn execute(
+    context: Arc<NodeContext>,
+    pool: Pool,
+    request: CallRequest,
+    by: CalledBy,
 ) -> Result<CallReply, CallError> {
-    let Some(named) = Named::of(&request).await else { return pool.begin_recorded(request, by).await.await };
+    let Some(named) = Named::in_arguments(&request).await else { return pool.begin_recorded(request, by).await };
     let consensus = &context.parts.consensus;
     let mut answer = None;
     if consensus.read_stale(|state| named.find(state, None).is_none()) {
-        let refusal = match pool.begin_recorded(request.clone(), by.clone()).await.await {
+        let refusal = match pool.begin_recorded(request.clone(), by.clone()).await {
             Err(refusal @ CallError::NotDefined(_)) => refusal,
             answered => return answered,
         };
@@ -44,9 +58,9 @@ pub(crate) async fn call(
     }
     let found = consensus.read(|state| named.find(state, None)).await;
     match (found.map_err(|error| CallError::Read(Arc::new(error)))?, answer) {
-        (Some(stored), _) => pool.begin_recorded(named.complete(context, stored, request).await?, by).await.await,
+        (Some(stored), _) => pool.begin_recorded(named.complete(&context, stored, request).await?, by).await,
         (None, Some(refusal)) => Err(refusal),
-        (None, None) => pool.begin_recorded(request, by).await.await,
+        (None, None) => pool.begin_recorded(request, by).await,
     }
 }
 
@@ -57,20 +71,15 @@ pub(crate) struct Named {
     inputs: Option<Box<RawValue>>,
 }
 
-/// What `execute_program` takes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Given {
-    program_id: String,
-    inputs: Option<Box<RawValue>>,
-}
-
 /// The same with the program that the worker is to take.
 #[derive(Serialize)]
 struct Told<'a> {
     program_id: &'a str,
     inputs: &'a Option<Box<RawValue>>,
     stored: &'a str,
+    /// Those of the version, which its code finds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variables: Option<&'a RawValue>,
 }
 
 /// A program as it stands in the store.
@@ -80,14 +89,16 @@ pub(crate) struct Stored {
     version: u64,
     definition: ProgramDefinition,
     signature: Option<Signature>,
+    variables: SessionData,
 }
 
 impl Named {
     /// `None`: it is a call of something else, or none that a worker understands: that says why.
     pub(crate) async fn of(request: &CallRequest) -> Option<Self> {
-        if !may_be_named(request) {
-            return None;
-        }
+        if request.command == EXECUTE_PROGRAM { Self::in_arguments(request).await } else { None }
+    }
+
+    async fn in_arguments(request: &CallRequest) -> Option<Self> {
         let arguments = request.arguments.clone();
         if arguments.len() <= SHORT {
             return read(&arguments);
@@ -100,7 +111,8 @@ impl Named {
         let (id, program) = state.program_for(session, &self.name)?;
         let newest = program.newest()?;
         let (definition, signature) = (newest.definition.clone(), newest.signature.clone());
-        Some(Stored { id, version: program.info.version, definition, signature })
+        let variables = newest.variables.clone();
+        Some(Stored { id, version: program.info.version, definition, signature, variables })
     }
 
     /// The call, with all that a worker needs for it.
@@ -113,32 +125,40 @@ impl Named {
         stored: Stored,
         mut request: CallRequest,
     ) -> Result<CallRequest, CallError> {
-        let Stored { id, version, definition, signature } = stored;
+        let Stored { id, version, definition, signature, variables } = stored;
         let name = format!("{id}@{version}");
         let body = match definition {
             ProgramDefinition::Inline(text) => Bytes::from(text),
             ProgramDefinition::Blob { digest, .. } => load(context, digest, &self.name).await?,
         };
         let arguments = if request.arguments.len() <= SHORT {
-            self.checked(signature.as_ref(), &name)
+            self.checked(signature.as_ref(), &name, &variables)
         } else {
             let name = name.clone();
-            let checking = spawn_blocking(move || self.checked(signature.as_ref(), &name));
+            let checking = spawn_blocking(move || self.checked(signature.as_ref(), &name, &variables));
             checking.await.map_err(|_| CallError::Stopping)?
         };
         request.arguments = arguments?;
-        request.program = Some(CallProgram { name: format!("stored program {name}"), body });
+        request.program = Some(CallProgram { id, version, name: format!("stored program {name}"), body });
         Ok(request)
     }
 
     /// What the worker is told, where the program takes it.
-    fn checked(&self, signature: Option<&Signature>, stored: &str) -> Result<Bytes, CallError> {
+    fn checked(
+        &self,
+        signature: Option<&Signature>,
+        stored: &str,
+        variables: &SessionData,
+    ) -> Result<Bytes, CallError> {
         if let Some(signature) = signature {
             let inputs = self.inputs.as_ref().map_or("{}", |inputs| inputs.get());
             check_inputs(signature, inputs).map_err(|error| self.refused(&error))?;
         }
-        let told = Told { program_id: self.name.as_str(), inputs: &self.inputs, stored };
-        // Read from JSON, it has a JSON form.
+        // Read from JSON, they have a JSON form.
+        let variables = (variables.values().len() > 0).then(|| RawValue::from_string(as_json(variables)));
+        let variables = variables.transpose().map_err(|_| CallError::Stopping)?;
+        let told =
+            Told { program_id: self.name.as_str(), inputs: &self.inputs, stored, variables: variables.as_deref() };
         serde_json::to_vec(&told).map(Bytes::from).map_err(|_| CallError::Stopping)
     }
 
@@ -148,8 +168,14 @@ impl Named {
 }
 
 fn read(arguments: &[u8]) -> Option<Named> {
-    let Given { program_id, inputs } = serde_json::from_slice(arguments).ok()?;
-    Some(Named { name: Name::new(&program_id).ok()?, inputs })
+    // A name that an object has twice has its last value, as in Python: the worker and the record of executions read it so.
+    let mut given: BTreeMap<String, &RawValue> = serde_json::from_slice(arguments).ok()?;
+    let program: String = serde_json::from_str(given.remove("program_id")?.get()).ok()?;
+    let inputs = given.remove("inputs").filter(|inputs| inputs.get() != "null").map(ToOwned::to_owned);
+    if !given.is_empty() {
+        return None;
+    }
+    Some(Named { name: Name::new(&program).ok()?, inputs })
 }
 
 async fn load(context: &Arc<NodeContext>, digest: Digest, name: &Name) -> Result<Bytes, CallError> {
@@ -180,10 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_given_twice_is_read_as_a_worker_reads_it() {
+        let twice = named(r#"{"program_id": "old", "inputs": {"a": 1}, "program_id": "qa", "inputs": {"a": 2}}"#);
+        let told = twice.expect("named").checked(None, "id@1").expect("no signature");
+        assert_eq!(told, r#"{"program_id":"qa","inputs":{"a": 2},"stored":"id@1"}"#);
+    }
+
+    #[test]
     fn inputs_go_to_the_worker_as_they_came() {
         let given = named(r#"{"program_id": "qa", "inputs": {"b": 1.50, "a": [12345678901234567890123]}}"#);
-        let told = given.expect("named").checked(None, "id@3").expect("no signature");
+        let told = given.expect("named").checked(None, "id@3", &SessionData::default()).expect("no signature");
         let expected = r#"{"program_id":"qa","inputs":{"b": 1.50, "a": [12345678901234567890123]},"stored":"id@3"}"#;
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn the_variables_of_the_version_go_with_the_call() {
+        let given = named(r#"{"program_id": "qa"}"#).expect("named");
+        let text = str::to_owned;
+        let variables = SessionData::new([(text("t"), text("1.50")), (text("a \"b\""), text(r#"{"c":[null]}"#))]);
+        let told = given.checked(None, "id@3", &variables).expect("no signature");
+        let expected =
+            r#"{"program_id":"qa","inputs":null,"stored":"id@3","variables":{"a \"b\"":{"c":[null]},"t":1.50}}"#;
         assert_eq!(told, expected);
     }
 
@@ -192,7 +236,7 @@ mod tests {
         let signature = Signature::of_text("question, k: int -> answer", TypeNames::Any).expect("a signature");
         let refusal = |inputs: &str| {
             let given = named(&format!(r#"{{"program_id": "qa", "inputs": {inputs}}}"#)).expect("named");
-            given.checked(Some(&signature), "id@1").err().map(|error| error.to_string())
+            given.checked(Some(&signature), "id@1", &SessionData::default()).err().map(|error| error.to_string())
         };
         assert_eq!(refusal(r#"{"question": "?", "k": 2}"#), None);
         let wrong = [

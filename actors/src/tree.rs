@@ -224,17 +224,16 @@ impl Tree {
         self.context.parts.blobs.unpin(digest);
     }
 
-    /// Calls a command of a pool; where it names a program of the store, with that.
-    ///
-    /// # Errors
-    /// As [`Pool::call`], and where the inputs do not fit the program.
-    pub async fn call(&self, pool: &Pool, request: CallRequest, by: CalledBy) -> Result<CallReply, CallError> {
-        stored::call(&self.context, pool, request, by).await
-    }
-
-    /// Whether [`Tree::call`] does more with it than [`Pool::call`].
-    pub fn may_be_stored(request: &CallRequest) -> bool {
-        stored::may_be_named(request)
+    /// Calls a command of a pool, records that where the pool's settings say so, and takes a program of the store where the call names
+    /// one. Any other call has its place in the pool's queue when this returns. It fails as [`Pool::call`], and where the inputs do not
+    /// fit the program. `by`: on whose account.
+    pub fn call(
+        &self,
+        pool: &Pool,
+        request: CallRequest,
+        by: CalledBy,
+    ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
+        stored::call(&self.context, pool, request, by)
     }
 
     /// The pools of this node.

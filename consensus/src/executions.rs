@@ -5,7 +5,7 @@ use std::io;
 
 use dspex_model::{
     CodecError, ColdRecords, Digest, ExecutionId, ExecutionPage, ExecutionQuery, Order, RecordedExecution, Visit,
-    execution_blobs, execution_page, find_execution, next_execution,
+    execution_blobs, execution_page, find_execution, named_blobs, next_execution,
 };
 use dspex_storage::StateView;
 use tokio::task::spawn_blocking;
@@ -52,15 +52,11 @@ impl Consensus {
         from: u64,
     ) -> Result<(HashSet<Digest>, u64), ExecutionsError> {
         self.look(Freshness::Stale, move |records| {
-            let (next, mut from) = (next_execution(records)?, from);
-            while from < next {
-                let named = execution_blobs(records, from, NAMES_AT_ONCE)?;
-                from = named.last().map_or(next, |(last, _)| last + 1);
-                for (_, digest) in &named {
-                    blobs.remove(digest);
-                }
+            let candidates: Vec<Digest> = blobs.iter().copied().collect();
+            for digest in named_blobs(records, &candidates, from)? {
+                blobs.remove(&digest);
             }
-            Ok((blobs, next))
+            Ok((blobs, next_execution(records)?))
         })
         .await
     }
@@ -103,10 +99,6 @@ impl ColdRecords for Records<'_> {
     }
 
     fn scan(&self, from: &[u8], to: &[u8], order: Order, visit: &mut Visit<'_>) -> Result<(), Unreadable> {
-        match order {
-            Order::FirstFirst => self.0.forwards(from, to, visit),
-            Order::LastFirst => self.0.backwards(from, to, visit),
-        }
-        .map_err(Unreadable)
+        self.0.scan(from, to, order, visit).map_err(Unreadable)
     }
 }

@@ -22,7 +22,7 @@ mod show;
 mod tests;
 mod units;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(crate) use layers::Layers;
 pub(crate) use listeners::ListenerSetup;
 use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
-use pools::PoolSection;
+use pools::{PoolSection, SessionsSection};
 pub(crate) use problem::{Problem, Problems};
 use sandbox::SandboxSection;
 
@@ -60,6 +60,7 @@ pub(crate) struct Configuration {
     environments: BTreeMap<String, EnvironmentSection>,
     bundles: BundlesSection,
     sandbox: SandboxSection,
+    sessions: SessionsSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
     #[serde(skip)]
@@ -129,20 +130,22 @@ impl Configuration {
 
     /// The settings of the pools on a machine with so many CPUs.
     pub(crate) fn pools(&self, cpus: usize, own: Option<Arc<Caller>>) -> PoolsSettings {
-        let mut classes = HashMap::new();
-        for class in PoolClass::ALL {
+        let of_class = |class: PoolClass| {
             let mut settings = pools::defaults(class, cpus, own.is_none());
             if let Some(section) = self.pools.get(class.name()) {
                 section.apply(&mut settings);
             }
-            classes.insert(class, settings);
-        }
-        PoolsSettings { classes, own }
+            settings
+        };
+        let classes = PoolClass::ALL.into_iter().map(|class| (class, of_class(class))).collect();
+        let sessions = self.sessions.of(of_class(PoolClass::General));
+        PoolsSettings { classes, sessions, own }
     }
 
-    /// Whether a pool holds its workers to a limit of memory.
+    /// Whether a pool, or a session, holds its workers to a limit of memory.
     pub(crate) fn limits_memory(&self) -> bool {
-        self.pools(1, None).classes.values().any(|settings| settings.memory_limit.is_some())
+        let pools = self.pools(1, None);
+        pools.classes.values().chain([&pools.sessions]).any(|settings| settings.memory_limit.is_some())
     }
 
     /// What is wrong with a key, with its place and its value.

@@ -66,7 +66,7 @@ fn print(findings: &[Finding], format: Format) -> Result<(), CommandError> {
     if format == Format::Table {
         let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or_default();
         let text: String = findings.iter().map(|finding| finding.lines(width)).collect();
-        return output::text(&text);
+        return output::people(&text);
     }
     let mut counts = Map::new();
     for state in [State::Ok, State::Warning, State::Failure] {

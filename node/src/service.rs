@@ -7,6 +7,7 @@ mod environments;
 mod errors;
 mod executing;
 mod executions;
+mod json;
 mod pages;
 mod pools;
 mod programs;

@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use dspex_sandbox::{Endpoints, Judge, Kernel, Order, OwnDirectories, Places, Settings};
+use dspex_sandbox::{Endpoints, Judge, Kernel, Order, OwnDirectories, Places, Settings, real_path};
 use uuid::Uuid;
 
 use crate::environment::Environment;
@@ -57,7 +57,6 @@ impl Sandbox {
     /// When the place cannot be made.
     pub fn start(setup: SandboxSetup, kernel: Kernel) -> io::Result<Arc<Self>> {
         let directories = OwnDirectories::open(&setup.directories)?;
-        let setup = real(setup, directories.root());
         let watch = Watch::start(directories.root(), setup.settings.disk_bytes);
         Ok(Arc::new(Self { setup, kernel, directories, watch }))
     }
@@ -87,20 +86,18 @@ impl Sandbox {
         // Nobody guesses it: whoever knows another's name may ask whether it has a file. Short: the path of a Unix socket in it may
         // have 107 bytes.
         let own = self.directories.make(&Uuid::new_v4().simple().to_string())?;
-        let place = Place::of(asked, &self.setup);
+        // Where links lead changes while a node runs: a key that is renewed lies elsewhere then.
+        let setup = real(&self.setup, self.directories.root());
+        let place = Place::of(asked, &setup);
+        let libraries = libraries.iter().map(|path| real_path(Path::new(path))).filter(|path| is_library(path));
         let places = Places {
-            environment: libraries
-                .iter()
-                .filter(|path| is_library(path))
-                .map(PathBuf::from)
-                .chain(place.shipped)
-                .collect(),
+            environment: libraries.chain(place.shipped).collect(),
             readable: place.readable,
-            writable: self.setup.settings.writable.clone(),
+            writable: setup.settings.writable.clone(),
             own: own.path().to_owned(),
-            hidden: self.setup.hidden.clone(),
+            hidden: setup.hidden,
         };
-        let order = Order::new(&self.setup.settings, &places, &self.kernel, watch::tasks());
+        let order = Order::new(&setup.settings, &places, &self.kernel, watch::tasks());
         let mut order = order.map_err(|missing| ConfineError::Missing(missing.join("; and ")))?;
         order.refused = place.refused;
         let roots = places.writable.into_iter().chain([places.own]).collect();
@@ -126,30 +123,27 @@ pub(crate) enum ConfineError {
 }
 
 /// No interpreter lies in all of the machine, or in what the kernel shows of it.
-fn is_library(path: &str) -> bool {
-    path != "/" && !["/dev", "/proc", "/sys"].iter().any(|root| Path::new(path).starts_with(root))
+fn is_library(path: &Path) -> bool {
+    path != "/" && !["/dev", "/proc", "/sys"].iter().any(|root| path.starts_with(root))
 }
 
-/// With real paths, so that one can be seen to lie in another. What is not there yet keeps its name, in the place that it will have.
-fn real(setup: SandboxSetup, directories: &Path) -> SandboxSetup {
-    let each = |paths: Vec<PathBuf>| paths.into_iter().map(|path| real_path(&path)).collect::<Vec<_>>();
-    let mut hidden = each(setup.hidden);
+/// With real paths, so that one can be seen to lie in another.
+fn real(setup: &SandboxSetup, directories: &Path) -> SandboxSetup {
+    let each = |paths: &[PathBuf]| paths.iter().map(|path| real_path(path)).collect::<Vec<_>>();
+    let mut hidden = each(&setup.hidden);
     hidden.push(directories.to_owned());
-    let settings =
-        Settings { readable: each(setup.settings.readable), writable: each(setup.settings.writable), ..setup.settings };
+    let settings = Settings {
+        readable: each(&setup.settings.readable),
+        writable: each(&setup.settings.writable),
+        ..setup.settings.clone()
+    };
     SandboxSetup {
         settings,
         hidden,
-        programs: each(setup.programs),
-        shipped: setup.shipped.map(|path| real_path(&path)),
-        ..setup
+        programs: each(&setup.programs),
+        shipped: setup.shipped.as_deref().map(real_path),
+        ..setup.clone()
     }
-}
-
-fn real_path(path: &Path) -> PathBuf {
-    let in_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
-    let found = path.canonicalize().ok().or_else(in_parent).or_else(|| std::path::absolute(path).ok());
-    found.unwrap_or_else(|| path.to_owned())
 }
 
 /// The same program in the same environment: a virtual environment is known by the directory of its link.
@@ -178,24 +172,11 @@ mod tests {
     #[test]
     fn what_an_interpreter_says_of_itself_opens_neither_the_machine_nor_its_devices() {
         for path in ["/usr/lib/python3.11", "/opt/venv", "/devices/python"] {
-            assert!(is_library(path), "{path}");
+            assert!(is_library(Path::new(path)), "{path}");
         }
         for path in ["/", "/dev", "/dev/shm", "/proc/1", "/sys/fs"] {
-            assert!(!is_library(path), "{path}");
+            assert!(!is_library(Path::new(path)), "{path}");
         }
-    }
-
-    #[test]
-    fn what_is_not_there_yet_has_the_place_that_it_will_have() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let data = directory.path().canonicalize().expect("there").join("data");
-        std::fs::create_dir(&data).expect("made");
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(&data, &link).expect("linked");
-        assert_eq!(real_path(&link.join("bundles")), data.join("bundles"));
-        std::fs::create_dir(data.join("bundles")).expect("made");
-        assert_eq!(real_path(&link.join("bundles")), data.join("bundles"));
-        assert_eq!(real_path(Path::new("/not/there/at/all")), Path::new("/not/there/at/all"));
     }
 
     #[tokio::test]

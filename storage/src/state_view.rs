@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
+use dspex_model::Order;
 use rocksdb::ReadOptions;
 
 use crate::error::from_rocksdb;
@@ -36,44 +37,30 @@ impl StateView<'_> {
         self.pairs.get(data_key(key)).map_err(from_rocksdb)
     }
 
-    /// Shows the pairs from one key up to another in their order, until `visit` has seen enough.
+    /// Shows the pairs from one key up to another, until `visit` has seen enough.
     ///
     /// # Errors
     /// When a pair cannot be read.
-    pub fn forwards(
+    pub fn scan(
         &self,
         from: &[u8],
         to: &[u8],
+        order: Order,
         mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
     ) -> io::Result<()> {
         let mut pairs = self.pairs.raw_iterator_opt(between(from, to));
-        pairs.seek_to_first();
-        while let Some((key, value)) = pairs.item() {
-            if visit(&key[1..], value).is_break() {
-                return Ok(());
-            }
-            pairs.next();
+        match order {
+            Order::FirstFirst => pairs.seek_to_first(),
+            Order::LastFirst => pairs.seek_to_last(),
         }
-        pairs.status().map_err(from_rocksdb)
-    }
-
-    /// The same from the last pair on.
-    ///
-    /// # Errors
-    /// When a pair cannot be read.
-    pub fn backwards(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        mut visit: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> io::Result<()> {
-        let mut pairs = self.pairs.raw_iterator_opt(between(from, to));
-        pairs.seek_to_last();
         while let Some((key, value)) = pairs.item() {
             if visit(&key[1..], value).is_break() {
                 return Ok(());
             }
-            pairs.prev();
+            match order {
+                Order::FirstFirst => pairs.next(),
+                Order::LastFirst => pairs.prev(),
+            }
         }
         pairs.status().map_err(from_rocksdb)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use dspex_model::Change;
+use dspex_model::{Change, Order};
 use dspex_storage::{DataDirectory, Options, SnapshotFile, SnapshotHeader, StateStore};
 
 /// Nothing is left out.
@@ -156,19 +156,14 @@ fn keys(state: &StateStore) -> Vec<String> {
     pairs(state).into_keys().map(|key| String::from_utf8(key).expect("text")).collect()
 }
 
-/// The keys of a view's range, the last one first where it is asked for.
-fn found(state: &StateStore, from: &str, to: &str, backwards: bool, most: usize) -> Vec<String> {
+/// The keys of a view's range.
+fn found(state: &StateStore, from: &str, to: &str, order: Order, most: usize) -> Vec<String> {
     let mut found = Vec::new();
     let visit = |key: &[u8], _: &[u8]| {
         found.push(String::from_utf8(key.to_vec()).expect("text"));
         if found.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    state
-        .view(|view| match backwards {
-            true => view.backwards(from.as_bytes(), to.as_bytes(), visit),
-            false => view.forwards(from.as_bytes(), to.as_bytes(), visit),
-        })
-        .expect("readable");
+    state.view(|view| view.scan(from.as_bytes(), to.as_bytes(), order, visit)).expect("readable");
     found
 }
 
@@ -188,7 +183,7 @@ fn a_range_goes_with_the_batch_that_removes_it_and_what_comes_later_stays() {
     let left = ["key 00000", "key 00001", "key 00002", "key 00006", "key 00098", "key 00099"];
     assert_eq!(keys(data.state()), left);
     assert_eq!(data.state().view(|view| view.get(b"key 00050")).expect("readable"), None);
-    assert_eq!(found(data.state(), "key", "kez", true, 3), ["key 00099", "key 00098", "key 00006"]);
+    assert_eq!(found(data.state(), "key", "kez", Order::LastFirst, 3), ["key 00099", "key 00098", "key 00006"]);
 
     // What was frozen before has all of it, what is frozen now has what is left.
     let count = |snapshot: &SnapshotFile| {
@@ -218,11 +213,11 @@ fn a_view_shows_a_range_from_either_end_and_nothing_that_comes_later() {
     let data = open(directory.path());
     fill(data.state(), 0, 10);
     let state = data.state();
-    assert_eq!(found(state, "key 00002", "key 00005", false, 9), ["key 00002", "key 00003", "key 00004"]);
-    assert_eq!(found(state, "key 00002", "key 00005", true, 2), ["key 00004", "key 00003"]);
-    assert_eq!(found(state, "key 000021", "key 000029", true, 9), [""; 0], "between two keys");
-    assert_eq!(found(state, "key 00005", "key 00002", true, 9), [""; 0], "no range");
-    assert_eq!(found(state, "", "zzz", true, 1), ["key 00009"], "nothing but the state's pairs");
+    assert_eq!(found(state, "key 00002", "key 00005", Order::FirstFirst, 9), ["key 00002", "key 00003", "key 00004"]);
+    assert_eq!(found(state, "key 00002", "key 00005", Order::LastFirst, 2), ["key 00004", "key 00003"]);
+    assert_eq!(found(state, "key 000021", "key 000029", Order::LastFirst, 9), [""; 0], "between two keys");
+    assert_eq!(found(state, "key 00005", "key 00002", Order::LastFirst, 9), [""; 0], "no range");
+    assert_eq!(found(state, "", "zzz", Order::LastFirst, 1), ["key 00009"], "nothing but the state's pairs");
     state.view(|view| {
         fill(state, 10, 12);
         state.write(&[remove_range(b"key 00000", b"key 00005")], b"later", None).expect("written");
@@ -233,7 +228,7 @@ fn a_view_shows_a_range_from_either_end_and_nothing_that_comes_later() {
             count += 1;
             ControlFlow::Continue(())
         };
-        view.forwards(b"", b"zzz", visit).expect("readable");
+        view.scan(b"", b"zzz", Order::FirstFirst, visit).expect("readable");
         assert_eq!(count, 10);
     });
     assert_eq!(keys(state).len(), 7);

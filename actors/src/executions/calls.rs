@@ -5,21 +5,22 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use dspex_model::{ExecutionStatus, SessionId};
+use dspex_model::{ExecutionStatus, ProgramId, SessionId};
 use serde_json::value::RawValue;
+use uuid::Uuid;
 
-use super::{ExecutionRecord, Place, Told};
-use crate::pool::{CallError, CallReply, CallRequest, CallTiming};
-
-/// The command that executes a program.
-const EXECUTE_PROGRAM: &str = "execute_program";
+use super::{ExecutionRecord, Executions, Place, Told};
+use crate::pool::{CallError, CallReply, CallRequest, CallTiming, EXECUTE_PROGRAM};
 
 /// A call that has ended.
 #[derive(Debug)]
 pub(crate) struct CallTold {
     command: String,
+    /// Of the store: which one, and at which version.
+    program: Option<(ProgramId, u64)>,
     arguments: Bytes,
     result: Option<Bytes>,
+    trace: Option<Bytes>,
     status: ExecutionStatus,
     error: Option<(String, String)>,
     timing: CallTiming,
@@ -37,13 +38,41 @@ pub struct CalledBy {
     pub session: Option<SessionId>,
 }
 
-/// A call under way that is to be recorded when it has ended, or when its caller goes away before.
+/// What became of a call.
+#[derive(Debug)]
+struct Ended {
+    status: ExecutionStatus,
+    result: Option<Bytes>,
+    trace: Option<Bytes>,
+    error: Option<(String, String)>,
+}
+
+impl Ended {
+    fn without_result(status: ExecutionStatus, class: String, message: String) -> Self {
+        Self { status, result: None, trace: None, error: Some((class, message)) }
+    }
+}
+
+/// How far a call is.
+#[derive(Debug)]
+enum Stage {
+    /// It waits or is executed.
+    Open,
+    /// It has ended, and waits for a place for its record.
+    Ended(Ended),
+    /// Nothing more is to be told.
+    Told,
+}
+
+/// A call under way that is to be recorded when it has ended, or when its caller goes away before. It takes a place when it has
+/// ended: as many may wait for a worker as a pool's queue has room for, which is more than there are places.
 #[derive(Debug)]
 pub(crate) struct CallUnderWay {
-    /// `None`: it has been told.
-    place: Option<Place>,
+    executions: Executions,
+    stage: Stage,
     begun: Instant,
     command: String,
+    program: Option<(ProgramId, u64)>,
     arguments: Bytes,
     timing: Arc<OnceLock<CallTiming>>,
     session: Option<SessionId>,
@@ -54,15 +83,17 @@ pub(crate) struct CallUnderWay {
 impl CallUnderWay {
     /// A call that is about to begin, and what is to be told of it.
     pub(crate) fn new(
-        place: Place,
+        executions: Executions,
         request: &CallRequest,
         CalledBy { actor, session }: CalledBy,
     ) -> (Self, Arc<OnceLock<CallTiming>>) {
         let timing = Arc::<OnceLock<CallTiming>>::default();
         let under_way = Self {
-            place: Some(place),
+            executions,
+            stage: Stage::Open,
             begun: Instant::now(),
             command: request.command.clone(),
+            program: request.program.as_ref().map(|program| (program.id, program.version)),
             arguments: request.arguments.clone(),
             timing: Arc::clone(&timing),
             session,
@@ -72,36 +103,52 @@ impl CallUnderWay {
         (under_way, timing)
     }
 
-    /// Waits for its answer, and records what became of it.
+    /// Waits for its answer, and records what became of it. Where the log is slower than the calls, the answer waits for a place.
     pub(crate) async fn follow(
         mut self,
         called: impl Future<Output = Result<CallReply, CallError>>,
     ) -> Result<CallReply, CallError> {
         let answer = called.await;
-        self.ended(&answer);
+        self.stage = match &answer {
+            Ok(CallReply { result, trace, .. }) => Stage::Ended(Ended {
+                status: ExecutionStatus::Succeeded,
+                result: Some(result.clone()),
+                trace: trace.clone(),
+                error: None,
+            }),
+            Err(error) => match failure(error) {
+                Some((status, class, message)) => Stage::Ended(Ended::without_result(status, class, message)),
+                // It was refused: nothing was executed.
+                None => Stage::Told,
+            },
+        };
+        if matches!(self.stage, Stage::Ended(_)) {
+            // Given up meanwhile, it is told all the same, see below.
+            let place = self.executions.reserve().await;
+            self.tell(place);
+        }
         answer
     }
 
-    fn ended(&mut self, answer: &Result<CallReply, CallError>) {
-        let (status, result, error) = match answer {
-            Ok(reply) => (ExecutionStatus::Succeeded, Some(reply.result.clone()), None),
-            Err(error) => match failure(error) {
-                Some((status, class, message)) => (status, None, Some((class, message))),
-                // It was refused: nothing was executed, and the place is free again.
-                None => return drop(self.place.take()),
-            },
+    /// Without a place it is left out, which is counted where there was none.
+    fn tell(&mut self, place: Option<Place>) {
+        let Ended { status, result, trace, error } = match std::mem::replace(&mut self.stage, Stage::Told) {
+            Stage::Ended(ended) => ended,
+            Stage::Open => {
+                let (class, message) = ("Cancelled".to_owned(), "its caller gave it up".to_owned());
+                Ended::without_result(ExecutionStatus::Cancelled, class, message)
+            }
+            Stage::Told => return,
         };
-        self.tell(status, result, error);
-    }
-
-    fn tell(&mut self, status: ExecutionStatus, result: Option<Bytes>, error: Option<(String, String)>) {
-        let Some(place) = self.place.take() else { return };
+        let Some(place) = place else { return };
         let timing = self.timing.get().cloned();
         let since_begin = || CallTiming { executed: self.begun.elapsed(), ..CallTiming::default() };
         place.fill(Told::Call(Box::new(CallTold {
             command: std::mem::take(&mut self.command),
+            program: self.program,
             arguments: std::mem::take(&mut self.arguments),
             result,
+            trace,
             status,
             error,
             timing: timing.unwrap_or_else(since_begin),
@@ -114,8 +161,10 @@ impl CallUnderWay {
 
 impl Drop for CallUnderWay {
     fn drop(&mut self) {
-        let error = ("Cancelled".to_owned(), "its caller gave it up".to_owned());
-        self.tell(ExecutionStatus::Cancelled, None, Some(error));
+        if !matches!(self.stage, Stage::Told) {
+            let place = self.executions.reserve_now();
+            self.tell(place);
+        }
     }
 }
 
@@ -134,7 +183,8 @@ fn failure(error: &CallError) -> Option<(ExecutionStatus, String, String)> {
 
 impl CallTold {
     pub(super) fn bytes(&self) -> usize {
-        self.arguments.len() + self.result.as_ref().map_or(0, Bytes::len)
+        let more = [&self.result, &self.trace].into_iter().flatten();
+        self.arguments.len() + more.map(Bytes::len).sum::<usize>()
     }
 
     /// As a record. Of a program's call the inputs and outputs count, and what it used is measured.
@@ -150,7 +200,10 @@ impl CallTold {
         ExecutionRecord {
             input: if input.is_empty() { Bytes::from_static(b"null") } else { input },
             output,
+            trace: self.trace,
             metrics,
+            program_id: self.program.map(|(id, _)| Uuid::from_u128(id.0)),
+            program_version: self.program.map(|(_, version)| version),
             error: self.error,
             duration: executed,
             queued,
@@ -207,8 +260,10 @@ mod tests {
     fn told(command: &str, arguments: &str, result: Option<&str>) -> CallTold {
         CallTold {
             command: command.to_owned(),
+            program: None,
             arguments: Bytes::from(arguments.to_owned()),
             result: result.map(|result| Bytes::from(result.to_owned())),
+            trace: None,
             status: ExecutionStatus::Succeeded,
             error: None,
             timing: CallTiming { worker: "w".to_owned(), queued: Duration::ZERO, executed: Duration::from_millis(3) },
@@ -229,6 +284,17 @@ mod tests {
         assert_eq!(record.output.as_deref(), Some(&br#"{"answer":"so"}"#[..]));
         assert_eq!(record.metrics, r#"{"cost_usd":null,"usage":{"m":{"total_tokens":5}}}"#);
         assert_eq!((record.worker.as_str(), record.duration), ("w", Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn of_a_stored_program_its_id_and_version_are_recorded() {
+        let arguments = r#"{"program_id": "qa", "inputs": {}, "stored": "7@3"}"#;
+        let stored = CallTold { program: Some((ProgramId(7), 3)), ..told("execute_program", arguments, None) };
+        let record = stored.into_record();
+        assert_eq!((record.program.as_str(), record.program_id), ("qa", Some(Uuid::from_u128(7))));
+        assert_eq!(record.program_version, Some(3));
+        let record = told("execute_program", arguments, None).into_record();
+        assert_eq!((record.program_id, record.program_version), (None, None), "one that only the pool knows");
     }
 
     #[test]

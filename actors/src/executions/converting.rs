@@ -2,7 +2,7 @@
 //! that a log entry holds.
 
 use bytes::Bytes;
-use dspex_model::{Digest, EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionValue, NodeId};
+use dspex_model::{Digest, EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionValue, NodeId, check_json};
 
 use super::{ExecutionRecord, Told};
 
@@ -49,9 +49,11 @@ pub(super) fn convert(told: Vec<Told>, node: NodeId) -> Converted {
 }
 
 fn execution(record: ExecutionRecord, node: NodeId, blobs: &mut Vec<Bytes>) -> Execution {
-    let mut value = |json: Bytes| match std::str::from_utf8(&json) {
-        Ok(text) if json.len() <= EXECUTION_INLINE_BYTES_MAX => ExecutionValue::Inline(text.to_owned()),
-        _ => {
+    // One that cannot be read would spoil the list that it is in.
+    let mut value = |json: Bytes| match std::str::from_utf8(&json).ok().filter(|text| check_json(text).is_ok()) {
+        None => ExecutionValue::Inline(left_out(json.len())),
+        Some(text) if json.len() <= EXECUTION_INLINE_BYTES_MAX => ExecutionValue::Inline(text.to_owned()),
+        Some(_) => {
             let stored = ExecutionValue::Blob { digest: Digest::of(&json), bytes: json.len() as u64 };
             blobs.push(json);
             stored
@@ -84,7 +86,12 @@ fn execution(record: ExecutionRecord, node: NodeId, blobs: &mut Vec<Bytes>) -> E
 
 /// Half of an object is none.
 fn measured(metrics: String) -> String {
-    if metrics.len() <= METRICS_BYTES { metrics } else { format!("{{\"left_out_bytes\":{}}}", metrics.len()) }
+    let is_whole = metrics.is_empty() || metrics.len() <= METRICS_BYTES && check_json(&metrics).is_ok();
+    if is_whole { metrics } else { left_out(metrics.len()) }
+}
+
+fn left_out(bytes: usize) -> String {
+    format!("{{\"left_out_bytes\":{bytes}}}")
 }
 
 fn cut(mut text: String, most: usize) -> String {
@@ -138,7 +145,7 @@ mod tests {
 
     #[test]
     fn large_values_are_blobs_and_small_ones_are_not() {
-        let text = |bytes: usize| Bytes::from("x".repeat(bytes));
+        let text = |bytes: usize| Bytes::from(format!("\"{}\"", "x".repeat(bytes - 2)));
         let (small, large) = (text(EXECUTION_INLINE_BYTES_MAX), text(EXECUTION_INLINE_BYTES_MAX + 1));
         let (execution, blobs) = one(ExecutionRecord {
             input: small.clone(),
@@ -150,8 +157,15 @@ mod tests {
         let blob = ExecutionValue::Blob { digest: Digest::of(&large), bytes: large.len() as u64 };
         assert_eq!((execution.output, execution.trace), (Some(blob.clone()), Some(blob)));
         assert_eq!(blobs, [large.clone(), large]);
-        let (execution, _) = one(ExecutionRecord { output: Some(Bytes::from_static(b"\xff")), ..record("qa") });
-        assert!(matches!(execution.output, Some(ExecutionValue::Blob { bytes: 1, .. })), "what is no text");
+        for unreadable in [&b"\xff"[..], b"1e400", b"\"\\ud800\"", b"NaN"] {
+            let output = Some(Bytes::copy_from_slice(unreadable));
+            let metrics = String::from_utf8_lossy(unreadable).into_owned();
+            let (execution, blobs) = one(ExecutionRecord { output, metrics: metrics.clone(), ..record("qa") });
+            let left_out = format!("{{\"left_out_bytes\":{}}}", unreadable.len());
+            assert_eq!(execution.output, Some(ExecutionValue::Inline(left_out)));
+            assert_eq!(execution.metrics, format!("{{\"left_out_bytes\":{}}}", metrics.len()));
+            assert_eq!(blobs.len(), 0);
+        }
     }
 
     #[test]
@@ -177,12 +191,13 @@ mod tests {
 
     #[test]
     fn a_command_of_any_executions_fits_a_log_entry() {
+        let text = |letter: &str, bytes: usize| format!("\"{}\"", letter.repeat(bytes - 2));
         let largest = || ExecutionRecord {
             session: Some(SessionId::new("s".repeat(256)).expect("an id")),
-            input: Bytes::from("i".repeat(EXECUTION_INLINE_BYTES_MAX)),
-            output: Some(Bytes::from("o".repeat(EXECUTION_INLINE_BYTES_MAX))),
-            trace: Some(Bytes::from("t".repeat(EXECUTION_INLINE_BYTES_MAX))),
-            metrics: "m".repeat(METRICS_BYTES),
+            input: Bytes::from(text("i", EXECUTION_INLINE_BYTES_MAX)),
+            output: Some(Bytes::from(text("o", EXECUTION_INLINE_BYTES_MAX))),
+            trace: Some(Bytes::from(text("t", EXECUTION_INLINE_BYTES_MAX))),
+            metrics: text("m", METRICS_BYTES),
             error: Some(("c".repeat(1000), "m".repeat(5000))),
             worker: "w".repeat(1000),
             actor: Some("a".repeat(1000)),

@@ -90,8 +90,7 @@ mod calls {
         let (executions, mut recorder) = Executions::new();
         let session = SessionId::new("user-1").expect("an id");
         let by = CalledBy { actor: Some("ada".to_owned()), session: Some(session.clone()) };
-        let place = executions.reserve().await.expect("a place");
-        let (under_way, _) = CallUnderWay::new(place, &request(), by);
+        let (under_way, _) = CallUnderWay::new(executions, &request(), by);
         drop(under_way);
         let recorded: Vec<_> = recorder.take().into_iter().map(recorded).collect();
         assert_eq!(recorded.len(), 1);
@@ -120,25 +119,15 @@ mod calls {
     #[tokio::test]
     async fn a_call_is_recorded_when_it_has_ended_and_when_its_caller_has_gone() {
         let (executions, mut recorder) = Executions::new();
-        let reply = CallReply {
-            result: Bytes::from_static(b"1"),
-            worker: "w".to_owned(),
-            queued: Duration::ZERO,
-            executed: Duration::ZERO,
-            attempt: 1,
-            changes: None,
-        };
         let lost = CallError::WorkerLost { message: "killed".to_owned(), output: String::new() };
         let (succeeded, was_lost) = (ExecutionStatus::Succeeded, ExecutionStatus::Lost);
-        for (given, status) in [(Ok(reply), succeeded), (Err(lost), was_lost)] {
-            let place = executions.reserve().await.expect("a place");
-            let (under_way, timing) = CallUnderWay::new(place, &request(), CalledBy::default());
+        for (given, status) in [(Ok(reply()), succeeded), (Err(lost), was_lost)] {
+            let (under_way, timing) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
             let ended = under_way.follow(answer(timing, given)).await;
             assert_eq!(ended.is_ok(), status == ExecutionStatus::Succeeded);
             assert_eq!(statuses(&mut recorder), [(status, "w".to_owned())]);
         }
-        let place = executions.reserve().await.expect("a place");
-        let (under_way, _) = CallUnderWay::new(place, &request(), CalledBy::default());
+        let (under_way, _) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
         let never = under_way.follow(std::future::pending());
         assert_eq!(statuses(&mut recorder), []);
         drop(never);
@@ -147,12 +136,72 @@ mod calls {
     }
 
     #[tokio::test]
-    async fn a_call_that_was_refused_gives_its_place_back() {
+    async fn a_call_that_was_refused_is_not_recorded() {
         let (executions, mut recorder) = Executions::new();
-        let place = executions.reserve().await.expect("a place");
-        let (under_way, timing) = CallUnderWay::new(place, &request(), CalledBy::default());
+        let (under_way, timing) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
         let refused = under_way.follow(answer(timing, Err(CallError::Stopping))).await;
         assert!(refused.is_err());
         assert_eq!((statuses(&mut recorder), available(&executions)), (Vec::new(), PLACES));
+    }
+
+    fn reply() -> CallReply {
+        CallReply {
+            result: Bytes::from_static(b"1"),
+            worker: "w".to_owned(),
+            queued: Duration::ZERO,
+            executed: Duration::ZERO,
+            attempt: 1,
+            changes: None,
+            trace: Some(Bytes::from_static(b"[]")),
+        }
+    }
+
+    #[tokio::test]
+    async fn calls_that_wait_for_a_worker_hold_no_place_and_all_are_recorded() {
+        const CALLS: usize = 2 * PLACES;
+        let (mut executions, mut recorder) = Executions::new();
+        executions.place_limit = Duration::from_secs(3600);
+        let (mut workers, mut followed) = (Vec::new(), Vec::new());
+        for _ in 0..CALLS {
+            let (under_way, timing) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
+            let (worker, answered) = tokio::sync::oneshot::channel();
+            workers.push((worker, timing));
+            followed.push(tokio::spawn(under_way.follow(async move { answered.await.expect("answered") })));
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(available(&executions), PLACES, "nobody has ended");
+        for (worker, timing) in workers {
+            let _ = timing.set(CallTiming::default());
+            assert!(worker.send(Ok(reply())).is_ok());
+        }
+        let mut recorded = 0;
+        while recorded < CALLS {
+            recorded += statuses(&mut recorder).len();
+            tokio::task::yield_now().await;
+        }
+        for call in followed {
+            assert!(call.await.expect("followed").is_ok());
+        }
+        assert_eq!((recorded, available(&executions)), (CALLS, PLACES));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_is_given_up_while_its_record_waits_for_a_place_is_recorded_as_it_ended() {
+        let (mut executions, mut recorder) = Executions::new();
+        executions.place_limit = Duration::from_secs(3600);
+        let all = Arc::clone(&executions.places).acquire_many_owned(PLACES as u32).await.expect("all places");
+        let (under_way, timing) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
+        let mut following = Box::pin(under_way.follow(answer(timing, Ok(reply()))));
+        assert!(futures::poll!(following.as_mut()).is_pending(), "its record has no place");
+        drop(all);
+        drop(following);
+        assert_eq!(statuses(&mut recorder), [(ExecutionStatus::Succeeded, "w".to_owned())]);
+        // Without a place there is no record, and nobody waits for one.
+        let all = Arc::clone(&executions.places).acquire_many_owned(PLACES as u32).await.expect("all places");
+        let (under_way, _) = CallUnderWay::new(executions.clone(), &request(), CalledBy::default());
+        drop(under_way);
+        assert_eq!(statuses(&mut recorder), []);
+        assert!(executions.standing.leaves_out.load(Ordering::Relaxed), "which is said");
+        drop(all);
     }
 }

@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use dspex_model::ProgramId;
 use dspex_python::protocol::{CallSession, ExampleFailure, SessionChanges};
 
 use crate::error::SubmitError;
+
+/// The command that executes a program.
+pub(crate) const EXECUTE_PROGRAM: &str = "execute_program";
 
 /// A call as its caller gives it.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,10 @@ pub struct CallRequest {
 /// What a worker is told when it asks for this name.
 #[derive(Clone, Debug)]
 pub struct CallProgram {
+    /// Which one of the store.
+    pub id: ProgramId,
+    /// At which version.
+    pub version: u64,
     /// Never of two programs, nor of two versions.
     pub name: String,
     /// What it is made of, JSON text.
@@ -63,6 +71,8 @@ pub struct CallReply {
     pub attempt: u32,
     /// What it has changed in its session.
     pub changes: Option<SessionChanges>,
+    /// What a program's predictors did, a JSON array; where executions are recorded.
+    pub trace: Option<Bytes>,
 }
 
 /// Why a call has no answer.

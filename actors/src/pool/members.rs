@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::PoolMessage;
-use super::call::CallError;
+use super::call::{CallError, EXECUTE_PROGRAM};
 use super::plan::{CallId, Cause, WorkerKey};
 use super::service::Service;
 use crate::error::{SubmitError, SubmitErrorKind};
@@ -81,6 +81,7 @@ impl Service {
             threads: settings.threads,
             commands: settings.commands.clone(),
             lm: settings.lm.clone(),
+            traces: settings.record.covers(EXECUTE_PROGRAM),
         };
         let place = WorkerPlace {
             context: Arc::clone(&self.arguments.context),

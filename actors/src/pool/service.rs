@@ -49,7 +49,12 @@ pub(crate) struct Service {
 }
 
 /// The result, and what the call has changed in its session.
-type Given = (Bytes, Option<SessionChanges>);
+#[derive(Debug, Default)]
+struct Given {
+    result: Bytes,
+    changes: Option<SessionChanges>,
+    trace: Option<Bytes>,
+}
 
 struct Held {
     pending: Pending,
@@ -217,14 +222,17 @@ impl Service {
     fn reply(&mut self, key: WorkerKey, reply: Reply) {
         let Reply { id, outcome, duration_us, cpu_us } = reply;
         let result = match outcome {
-            Outcome::Done(result) => Ok((result, None)),
-            Outcome::Changed { result, changes } => Ok((result, Some(changes))),
+            Outcome::Done(result) => Ok(Given { result, ..Given::default() }),
+            Outcome::Changed { result, changes } => Ok(Given { result, changes: Some(changes), trace: None }),
+            Outcome::Traced { result, trace, changes } => Ok(Given { result, changes, trace: Some(trace) }),
             // The runtime's own word, see serving.py.
             Outcome::Failed(failure) if failure.exception == "UnknownCommand" => {
                 Err(CallError::UnknownCommand(failure.message))
             }
             Outcome::Failed(failure) => Err(CallError::Failed(failure)),
-            Outcome::Defined { result, name, body } => self.define(&name, &body).map(|()| (result, None)),
+            Outcome::Defined { result, name, body } => {
+                self.define(&name, &body).map(|()| Given { result, ..Given::default() })
+            }
             Outcome::Needs(name) => match self.tell(key, id, &name) {
                 None => return,
                 Some(error) => {
@@ -281,13 +289,14 @@ impl Service {
         let Some(held) = self.calls.remove(&id) else { return };
         let assigned = held.assigned.unwrap_or(held.pending.since);
         self.meter.returned(held.command, executed);
-        let reply = result.map(|(result, changes)| CallReply {
+        let reply = result.map(|Given { result, changes, trace }| CallReply {
             result,
             worker,
             queued: assigned.saturating_duration_since(held.pending.since),
             executed,
             attempt: held.attempt,
             changes,
+            trace,
         });
         self.conclude(held, reply, Some(executed));
     }

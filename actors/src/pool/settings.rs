@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::call::EXECUTE_PROGRAM;
+
 /// A class of work with workers of its own, so that one cannot starve another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PoolClass {
@@ -40,10 +42,9 @@ impl FromStr for PoolClass {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|class| class.name() == text)
-            .ok_or_else(|| format!("there is no pool {text:?}; the pools are general, optimizer and inference"))
+        Self::ALL.into_iter().find(|class| class.name() == text).ok_or_else(|| {
+            format!("there is no pool {}; the pools are general, optimizer and inference", dspex_model::quoted(text))
+        })
     }
 }
 
@@ -74,7 +75,7 @@ impl RecordedCalls {
     pub(super) fn covers(self, command: &str) -> bool {
         match self {
             Self::None => false,
-            Self::Programs => command == "execute_program",
+            Self::Programs => command == EXECUTE_PROGRAM,
             Self::All => command != "ping",
         }
     }

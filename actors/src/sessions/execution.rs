@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dspex_model::{
-    Command, EXECUTED_BYTES_MAX, ExecutedWrite, NodeId, Outcome, Rejection, SessionChange, SessionData, SessionHome,
-    State,
+    Command, EXECUTED_BYTES_MAX, ExecutedWrite, InvalidJson, NodeId, Outcome, Rejection, SessionChange, SessionHome,
+    State, check_json,
 };
-use dspex_python::protocol::{CallSession, SessionChanges};
+use dspex_python::protocol::{CallSession, ExampleFailure, SessionChanges};
 
 use super::{AtHome, ExecuteError, ExecuteRequest, Executed};
 use crate::context::NodeContext;
 use crate::executions::CalledBy;
-use crate::pool::{CallReply, CallRequest, Pool};
+use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::proposing::{By, propose};
 use crate::stored::{Named, Stored};
+use crate::values::as_json;
 
 /// A session as it stands when it is executed in.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ fn found(state: &State, own: NodeId, request: &ExecuteRequest, named: Option<Nam
     };
     match session.home {
         Some(home) if home.node == own => {
-            let data = session.data().map(as_json).unwrap_or_else(|| Bytes::from_static(b"{}"));
+            let data = session.data().map_or_else(|| Bytes::from_static(b"{}"), |data| Bytes::from(as_json(data)));
             let session = CallSession { id: request.session.to_string(), version: session.info.version, data };
             let program = named.and_then(|named| {
                 let stored = named.find(state, Some(&request.session))?;
@@ -95,12 +96,12 @@ pub(super) async fn execute(
     };
     // What is executed is recorded as it went, also where the log refuses what it has changed.
     let by = CalledBy { actor: request.actor.clone(), session: Some(request.session.clone()) };
-    let reply = match pool.begin_recorded(call, by).await.await {
+    let reply = match pool.begin_recorded(call, by).await {
         Ok(reply) => reply,
         Err(error) => return failed(ExecuteError::Call(error)),
     };
     let node = context.parts.node;
-    let CallReply { result, worker, queued, executed, attempt, changes } = reply;
+    let CallReply { result, worker, queued, executed, attempt, changes, trace: _ } = reply;
     let given = result.clone();
     let done = |version| {
         AtHome::Done(Box::new(Executed {
@@ -115,6 +116,9 @@ pub(super) async fn execute(
         }))
     };
     let Some(SessionChanges { set, removed }) = changes else { return done(None) };
+    if let Err(error) = readable(&set) {
+        return failed(ExecuteError::Call(error));
+    }
     let write = ExecutedWrite {
         session: request.session,
         epoch,
@@ -133,20 +137,18 @@ pub(super) async fn execute(
     }
 }
 
-/// As a JSON object. Values are JSON texts already.
-fn as_json(data: &SessionData) -> Bytes {
-    let mut text = String::with_capacity(data.bytes() + 8 * data.values().len() + 2);
-    text.push('{');
-    for (place, (name, value)) in data.values().enumerate() {
-        if place > 0 {
-            text.push(',');
-        }
-        text.push_str(&serde_json::Value::from(name).to_string());
-        text.push(':');
-        text.push_str(value);
-    }
-    text.push('}');
-    Bytes::from(text)
+/// A worker is believed nothing: what it says of the session must be read by all that come after it.
+fn readable(set: &[(String, String)]) -> Result<(), CallError> {
+    let refused = |name: &str, error: InvalidJson| {
+        CallError::Failed(ExampleFailure {
+            exception: "SessionError".to_owned(),
+            message: format!("the session's value {name:?} {error}; nothing of this call's changes is stored"),
+            traceback: None,
+            file: None,
+            line: None,
+        })
+    };
+    set.iter().try_for_each(|(name, value)| check_json(value).map_err(|error| refused(name, error)))
 }
 
 #[cfg(test)]
@@ -154,10 +156,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_becomes_one_object() {
-        let text = |text: &str| text.to_owned();
-        let data = SessionData::new([(text("a\"b"), text("[1, 2]")), (text("c"), text("null"))]);
-        assert_eq!(as_json(&data), "{\"a\\\"b\":[1, 2],\"c\":null}");
-        assert_eq!(as_json(&SessionData::default()), "{}");
+    fn what_a_worker_changes_must_be_readable() {
+        let set = |value: &str| vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), value.to_owned())];
+        assert!(readable(&set("[12345678901234567890123, \"ü\"]")).is_ok());
+        for bad in ["1e400", "NaN", "\"\\ud800\"", "", &"[".repeat(5000)] {
+            let error = readable(&set(bad)).expect_err(bad).to_string();
+            assert!(error.contains("value \"b\" ") && error.contains("nothing of this call"), "{error}");
+        }
     }
 }

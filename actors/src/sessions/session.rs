@@ -127,11 +127,10 @@ impl SessionState {
     }
 }
 
-/// As the general pool's, with a single worker that the session ends itself.
+/// With a single worker, that the session ends itself.
 fn settings(context: &NodeContext) -> PoolSettings {
-    let general = context.parts.pools.classes.get(&PoolClass::General).cloned();
-    let general = general.unwrap_or_else(|| PoolSettings::default_of(PoolClass::General, context.parts.cpus));
-    PoolSettings { workers: 1, threads: 1, idle_timeout: None, eager: false, ..general }
+    let set = context.parts.pools.sessions.clone();
+    PoolSettings { workers: 1, threads: 1, idle_timeout: None, eager: false, ..set }
 }
 
 impl Actor for SessionActor {

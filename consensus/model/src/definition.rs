@@ -4,6 +4,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::json::check_json;
+use crate::secrets;
 use crate::signature::{Signature, SignatureError, TypeNames};
 
 /// Longer definitions are blobs.
@@ -14,8 +16,9 @@ pub const DEFINITION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const FIELDS: &[&str] = &["signature", "instructions", "module", "program", "state", "lm", "lm_settings"];
 const MODULES: &[&str] = &["predict", "chain_of_thought"];
-/// A name that ends like this is one of a secret.
-const SECRET_ENDINGS: &[&str] = &["key", "token", "secret", "password"];
+/// In these stand settings of an LM; elsewhere in a state a predictor may be called as it likes.
+const SETTINGS: &str = "lm_settings";
+const STATE: &str = "state";
 
 const USAGE: &str = r#"a definition is {"signature": "question -> answer"} with "instructions", "module", "state", "lm", "lm_settings", or {"program": "path.py:name"}"#;
 
@@ -41,6 +44,7 @@ pub enum DefinitionError {
 /// What is wrong with it.
 pub fn check_definition(json: &str) -> Result<Option<Signature>, DefinitionError> {
     let form = |why: String| DefinitionError::Form(why);
+    check_json(json).map_err(|error| form(format!("the definition {error}")))?;
     let read = serde_json::from_str(json).map_err(|error| form(format!("the definition is no JSON: {error}")))?;
     let Value::Object(definition) = read else { return Err(form(format!("{USAGE}, not {read}")).shortened()) };
     if definition.contains_key("id") {
@@ -50,7 +54,7 @@ pub fn check_definition(json: &str) -> Result<Option<Signature>, DefinitionError
         return Err(form(format!("a definition has no {other:?}; {USAGE}")).shortened());
     }
     check_kinds(&definition)?;
-    check_secrets(&definition)?;
+    check_secrets(json)?;
     match (present(&definition, "signature"), present(&definition, "program")) {
         (Some(signature), None) => Ok(Some(Signature::of_value(signature, TypeNames::Known)?)),
         (None, Some(_)) => check_code(&definition),
@@ -118,47 +122,14 @@ fn check_code(definition: &Map<String, Value>) -> Result<Option<Signature>, Defi
     }
 }
 
-/// Settings of an LM, wherever they stand: those of the definition, and what a saved state says of LMs. Fields of examples
-/// may be called as they like.
-fn check_secrets(definition: &Map<String, Value>) -> Result<(), DefinitionError> {
-    if let Some(Value::Object(settings)) = definition.get("lm_settings") {
-        check_settings("lm_settings", settings)?;
-    }
-    if let Some(state) = definition.get("state") {
-        check_state("state", state)?;
-    }
-    Ok(())
-}
-
-fn check_settings(place: &str, settings: &Map<String, Value>) -> Result<(), DefinitionError> {
-    for (name, value) in settings {
-        let place = format!("{place}.{name}");
-        let lower = name.to_ascii_lowercase();
-        let holds_something = value.as_str().is_some_and(|text| !text.is_empty());
-        if holds_something && SECRET_ENDINGS.iter().any(|ending| lower.ends_with(ending)) {
-            return Err(DefinitionError::Secret(place));
-        }
-        if let Value::Object(inner) = value {
-            check_settings(&place, inner)?;
-        }
-    }
-    Ok(())
-}
-
-fn check_state(place: &str, value: &Value) -> Result<(), DefinitionError> {
-    match value {
-        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
-            let place = format!("{place}.{name}");
-            match value {
-                Value::Object(settings) if name == "lm" => check_settings(&place, settings),
-                other => check_state(&place, other),
-            }
-        }),
-        Value::Array(values) => {
-            values.iter().enumerate().try_for_each(|(index, value)| check_state(&format!("{place}[{index}]"), value))
-        }
-        _ => Ok(()),
-    }
+/// Settings of an LM, wherever they stand: those of the definition, and what a saved state says of LMs.
+fn check_secrets(json: &str) -> Result<(), DefinitionError> {
+    let is_setting = |names: &[std::borrow::Cow<'_, str>]| match names {
+        [first, ..] if first == SETTINGS => true,
+        [first, within @ ..] if first == STATE => within.iter().any(|name| name == "lm"),
+        _ => false,
+    };
+    secrets::find("", json, is_setting).map_or(Ok(()), |place| Err(DefinitionError::Secret(place)))
 }
 
 #[cfg(test)]
@@ -194,6 +165,8 @@ mod tests {
         for (json, says) in [
             ("", "no JSON"),
             ("[1]", "a definition is"),
+            (r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"t": 1e400}}"#, "1e400 at lm_settings.t"),
+            (r#"{"signature": "q -> a", "instructions": "\ud800"}"#, "surrogate"),
             ("{}", "either a signature or a program"),
             (r#"{"signature": "q -> a", "program": "m:n"}"#, "either a signature or a program"),
             (r#"{"id": "qa", "signature": "q -> a"}"#, "no \"id\""),
@@ -226,9 +199,25 @@ mod tests {
         );
         secret(r#"{"program": "m:n", "state": {"p": {"lm": {"api_key": "sk-1"}}}}"#, "state.p.lm.api_key");
         secret(r#"{"program": "m:n", "state": {"all": [{"lm": {"api_key": "sk-1"}}]}}"#, "state.all[0].lm.api_key");
+        let headers = |name: &str| {
+            format!(r#"{{"signature": "q -> a", "lm": "m", "lm_settings": {{"extra_headers": {{"{name}": "sk-1"}}}}}}"#)
+        };
+        for name in ["Authorization", "x-api-key", "Cookie", "Proxy-Authorization"] {
+            secret(&headers(name), &format!("lm_settings.extra_headers.{name}"));
+        }
+        secret(
+            r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"aws_access_key_id": "sk-1"}}"#,
+            "lm_settings.aws_access_key_id",
+        );
+        secret(
+            r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"api_base": "https://me:sk-1@host/v1"}}"#,
+            "the password of the URL in lm_settings.api_base",
+        );
         // A field of an example is none, and neither is a number.
         let demos =
             r#"{"program": "m:n", "state": {"demos": [{"token": "word"}], "lm": {"max_token": 5, "api_key": null}}}"#;
         assert_eq!(check_definition(demos), Ok(None));
+        let ordinary = r#"{"signature": "q -> a", "lm": "m", "lm_settings": {"max_tokens": 5, "tokenizer": "x", "key": "k", "keyword": "w"}}"#;
+        assert!(check_definition(ordinary).is_ok());
     }
 }

@@ -21,7 +21,7 @@ pub use keys::COLD_RECORDS;
 pub(crate) use keys::{blob, is_cold};
 pub use reading::{
     ColdRecords, ExecutionPage, ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution,
-    next_execution,
+    named_blobs, next_execution,
 };
 
 /// Executions that are kept, whatever they hold; the oldest segment goes when the others are as many.
@@ -153,6 +153,9 @@ impl Executions {
             let (first, mut segment) = open
                 .filter(|(_, segment)| !self.is_full(segment, now_ms))
                 .unwrap_or((head.next, ExecutionSegment { began_ms: now_ms, ..ExecutionSegment::default() }));
+            if segment.count() == 0 {
+                recording.cold.push(Change::Put { key: keys::has_all_by_blob(first), value: Vec::new() });
+            }
             let record = RecordedExecution { created_ms: now_ms, execution: execution.clone() };
             let value = Record::encode_execution(&record);
             let indexes = keys::indexes(first, head.next, execution);
@@ -162,6 +165,9 @@ impl Executions {
             head.chain = Digest::of_parts([head.chain.0.to_vec(), value.clone()].into_iter());
             recording.cold.push(Change::Put { key: keys::execution(head.next), value });
             recording.cold.extend(indexes.into_iter().map(|(key, value)| Change::Put { key, value }));
+            // Not among the segment's bytes: what an older version counts must be the same.
+            let by_blob = keys::by_blob(first, head.next, execution);
+            recording.cold.extend(by_blob.map(|key| Change::Put { key, value: Vec::new() }));
             head = ExecutionsHead { next: head.next + 1, last_ms: now_ms, ..head };
             segments.insert(first, segment);
             open = Some((first, segment));

@@ -16,10 +16,12 @@ mod codec;
 mod command;
 mod definition;
 mod digest;
+mod echo;
 mod effect;
 mod execution;
 mod executions;
 mod id;
+mod json;
 mod member;
 mod name;
 mod optimization;
@@ -35,6 +37,7 @@ mod request;
 mod run;
 mod run_digest;
 mod score;
+mod secrets;
 mod session;
 mod session_stats;
 mod sessions;
@@ -55,6 +58,7 @@ pub use codec::CodecError;
 pub use command::{Command, ExecutedWrite, NewOptimization, NewProgramVersion, NewToken, NewTtl, RunSubmission};
 pub use definition::{DEFINITION_BYTES_MAX, DEFINITION_INLINE_BYTES_MAX, DefinitionError, check_definition};
 pub use digest::{Digest, ParseDigestError};
+pub use echo::quoted;
 pub use effect::Effect;
 pub use execution::{
     EXECUTION_INLINE_BYTES_MAX, Execution, ExecutionError, ExecutionId, ExecutionStatus, ExecutionValue,
@@ -62,9 +66,10 @@ pub use execution::{
 };
 pub use executions::{
     COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
-    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, next_execution,
+    ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, named_blobs, next_execution,
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
+pub use json::{InvalidJson, JSON_DEPTH_MAX, JSON_INTEGER_BYTES_MAX, check_json, check_json_bytes};
 pub use member::{ClusterInfo, NodeInfo, NodeRecord};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use optimization::{
@@ -92,6 +97,7 @@ pub use run::{
 };
 pub use run_digest::run_digest;
 pub use score::{Score, ScoreKind, SumRule, evaluation_score};
+pub use secrets::find_secret;
 pub use session::{
     InvalidSessionId, SESSION_BYTES_MAX, SESSION_ID_BYTES_MAX, SESSION_VERSIONS_MAX, SESSIONS_TOTAL_BYTES_MAX, Session,
     SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,

@@ -58,27 +58,7 @@ impl Name {
         if text.is_empty() || text.len() > NAME_BYTES_MAX {
             return Err(InvalidName::Length(text.len()));
         }
-        if text.starts_with(' ') || text.ends_with(' ') {
-            return Err(InvalidName::Spaces);
-        }
-        if let Some(part) = ["/", "\\", ".."].into_iter().find(|part| text == "." || text.contains(part)) {
-            return Err(InvalidName::Path(if text == "." { "." } else { part }));
-        }
-        if let Some(character) = text.chars().find(|character| !is_printed(*character)) {
-            return Err(InvalidName::Unprinted(character));
-        }
-        let normalizer = ComposingNormalizerBorrowed::new_nfkc();
-        if !normalizer.is_normalized(&text) {
-            return Err(InvalidName::NotNormal(normalizer.normalize(&text).into_owned()));
-        }
-        let scripts = scripts(&text);
-        let together = |known: &&[Script]| scripts.iter().all(|script| known.contains(script));
-        if scripts.len() > 1 && !WRITTEN_TOGETHER.iter().any(together) {
-            let names = PropertyNamesLong::<Script>::new();
-            let named: Vec<&str> =
-                scripts.iter().map(|script| names.get(*script).unwrap_or("an unknown script")).collect();
-            return Err(InvalidName::MixedScripts(named.join(" and ")));
-        }
+        check_letters(&text)?;
         Ok(Self(text))
     }
 
@@ -91,6 +71,31 @@ impl Name {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What is held against whatever people choose to call something, but for its length.
+pub(crate) fn check_letters(text: &str) -> Result<(), InvalidName> {
+    if text.starts_with(' ') || text.ends_with(' ') {
+        return Err(InvalidName::Spaces);
+    }
+    if let Some(part) = ["/", "\\", ".."].into_iter().find(|part| text == "." || text.contains(part)) {
+        return Err(InvalidName::Path(if text == "." { "." } else { part }));
+    }
+    if let Some(character) = text.chars().find(|character| !is_printed(*character)) {
+        return Err(InvalidName::Unprinted(character));
+    }
+    let normalizer = ComposingNormalizerBorrowed::new_nfkc();
+    if !normalizer.is_normalized(text) {
+        return Err(InvalidName::NotNormal(normalizer.normalize(text).into_owned()));
+    }
+    let scripts = scripts(text);
+    let together = |known: &&[Script]| scripts.iter().all(|script| known.contains(script));
+    if scripts.len() > 1 && !WRITTEN_TOGETHER.iter().any(together) {
+        let names = PropertyNamesLong::<Script>::new();
+        let named: Vec<&str> = scripts.iter().map(|script| names.get(*script).unwrap_or("an unknown script")).collect();
+        return Err(InvalidName::MixedScripts(named.join(" and ")));
+    }
+    Ok(())
 }
 
 impl fmt::Display for Name {

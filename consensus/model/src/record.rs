@@ -178,7 +178,7 @@ impl Key {
 }
 
 fn session_id(bytes: &[u8]) -> Option<SessionId> {
-    SessionId::new(std::str::from_utf8(bytes).ok()?).ok()
+    std::str::from_utf8(bytes).ok().filter(|text| !text.is_empty()).map(SessionId::stored)
 }
 
 fn name(bytes: &[u8]) -> Option<Name> {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::NodeId;
+use crate::name::{InvalidName, check_letters};
 
 /// Versions that are kept of a session, the newest included.
 pub const SESSION_VERSIONS_MAX: usize = 100;
@@ -27,19 +28,44 @@ pub const SESSION_ID_BYTES_MAX: usize = 256;
 pub struct SessionId(String);
 
 /// The text cannot name a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session id has 1 to {SESSION_ID_BYTES_MAX} bytes of printable text, without spaces at its ends")]
-pub struct InvalidSessionId;
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSessionId {
+    /// No session was ever called so.
+    #[error("a session id has 1 to {SESSION_ID_BYTES_MAX} bytes of printable text, without spaces at its ends")]
+    Form,
+    /// None is called so from now on.
+    #[error("a session's id is held to the rules of names: {0}")]
+    Name(#[from] InvalidName),
+}
 
 impl SessionId {
-    /// The id, if the text can be one.
+    /// The id, if the text can be the one of a session that is there: also of one that was created before [`chosen`](Self::chosen)
+    /// was stricter than this.
+    ///
+    /// # Errors
+    /// No session was ever called so.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidSessionId> {
         let text = text.into();
         let long = text.is_empty() || text.len() > SESSION_ID_BYTES_MAX;
         if long || text.trim() != text || text.chars().any(char::is_control) {
-            return Err(InvalidSessionId);
+            return Err(InvalidSessionId::Form);
         }
         Ok(Self(text))
+    }
+
+    /// The id of a session that is to be created: two that look alike must not be two, and none may look like a path.
+    ///
+    /// # Errors
+    /// Why it cannot be called so.
+    pub fn chosen(text: impl Into<String>) -> Result<Self, InvalidSessionId> {
+        let id = Self::new(text)?;
+        check_letters(id.as_str())?;
+        Ok(id)
+    }
+
+    /// What is stored was an id when it came in.
+    pub(crate) fn stored(text: &str) -> Self {
+        Self(text.to_owned())
     }
 
     /// As text.
@@ -230,7 +256,20 @@ mod tests {
             assert_eq!(SessionId::new(good).map(|id| id.to_string()), Ok(good.to_owned()));
         }
         for bad in ["", " a", "a\n", "a\u{7f}", &"x".repeat(SESSION_ID_BYTES_MAX + 1)] {
-            assert_eq!(SessionId::new(bad), Err(InvalidSessionId), "{bad:?}");
+            assert_eq!(SessionId::new(bad), Err(InvalidSessionId::Form), "{bad:?}");
+            assert!(SessionId::chosen(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_session_is_called_as_a_program_may_be() {
+        for good in ["user-123", "ü", "a b", "ada@example.org", "рецепт", &"x".repeat(SESSION_ID_BYTES_MAX)] {
+            assert_eq!(SessionId::chosen(good).map(|id| id.to_string()), Ok(good.to_owned()));
+        }
+        // A path, an override of direction, a space that nobody sees, Cyrillic among Latin, full-width letters.
+        for bad in ["..", ".", "a/b", "a\\b", "user\u{202e}1", "user\u{200b}1", "us\u{435}r", "ｕｓｅｒ"] {
+            assert!(matches!(SessionId::chosen(bad), Err(InvalidSessionId::Name(_))), "{bad:?}");
+            assert_eq!(SessionId::new(bad).map(|id| id.to_string()), Ok(bad.to_owned()), "older logs hold it");
         }
     }
 

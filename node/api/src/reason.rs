@@ -158,7 +158,7 @@ reasons! {
     BUNDLE_INVALID;
     /// The project cannot be packed: too many files, a link out of it, a file outside of it.
     PROJECT_INVALID;
-    /// What was to be sent contains the value of a secret of the caller's environment.
+    /// What was to be sent contains the value of a secret of the caller's environment, or what was to be stored is one by its name.
     SECRET_FOUND;
     /// The node has no environment of this name.
     ENVIRONMENT_NOT_FOUND;

@@ -25,8 +25,13 @@ pub fn remove(parent: &Path, name: &str) -> io::Result<()> {
 }
 
 pub(crate) fn remove_at(holder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    removed(holder, name).map(|_| ())
+}
+
+/// How many directories were moved up on the way, because those above them were held open.
+fn removed(holder: BorrowedFd<'_>, name: &str) -> io::Result<u64> {
     match unlinkat(holder, name, AtFlags::empty()) {
-        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Ok(()) | Err(Errno::NOENT) => return Ok(0),
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
@@ -35,7 +40,7 @@ pub(crate) fn remove_at(holder: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     for _ in 0..ROUNDS_MAX {
         empty(top.as_fd(), top.as_fd(), 0, &mut moved)?;
         match unlinkat(holder, name, AtFlags::REMOVEDIR) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(moved),
             Err(Errno::NOTEMPTY) => {} // What was moved up.
             Err(error) => return Err(error.into()),
         }
@@ -104,13 +109,20 @@ mod tests {
 
     #[test]
     fn directories_deeper_than_any_path_go_too() {
+        // Three times as many as are held open at once, and a path of ten times the length that one may have.
+        const DEPTH: usize = 3 * DEPTH_MAX + 50;
+        const PATH_MAX: usize = 4096;
+        let name = "directory".repeat(14);
+        assert!(DEPTH * name.len() > 10 * PATH_MAX);
         let parent = tempfile::tempdir().expect("a directory");
         let mut place = openat(CWD, parent.path(), DIRECTORY, Mode::empty()).expect("open");
-        for _ in 0..5000 {
-            rustix::fs::mkdirat(&place, "directory", Mode::RWXU).expect("made");
-            place = openat(&place, "directory", DIRECTORY, Mode::empty()).expect("open");
+        for _ in 0..DEPTH {
+            rustix::fs::mkdirat(&place, &name, Mode::RWXU).expect("made");
+            place = openat(&place, &name, DIRECTORY, Mode::empty()).expect("open");
         }
-        remove(parent.path(), "directory").expect("removed");
+        let holder = openat(CWD, parent.path(), DIRECTORY, Mode::empty()).expect("open");
+        let moved = removed(holder.as_fd(), &name).expect("removed");
+        assert!(moved >= 3, "all were held open at once: {moved}");
         assert_eq!(fs::read_dir(parent.path()).expect("readable").count(), 0);
     }
 }

@@ -9,6 +9,7 @@ use crate::command::{
     audit, cert, cluster, completion, config, doctor, env, eval, execution, local, member, pool, program, run, session,
     snapshot, token, variable, worker,
 };
+use crate::echo::quoted;
 use crate::output::Format;
 use crate::{demo, dev};
 
@@ -154,13 +155,22 @@ pub struct WhichNode {
     pub home: Option<PathBuf>,
 }
 
+/// An id, a name or a file. An empty one comes from a variable that a script has not set, and a node would take it for "those of
+/// all", or for no choice at all.
+pub fn identifier(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is empty: say which one is meant, or leave the option out".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// Seconds, with a fraction; more than nothing.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+    let number: f64 = text.parse().map_err(|_| format!("{} is not a number of seconds", quoted(text)))?;
     match Duration::try_from_secs_f64(number) {
         // A century stands for "for ever" and keeps sums of times from overflowing.
         Ok(duration) if !duration.is_zero() && duration < Duration::from_secs(3_155_760_000) => Ok(duration),
-        _ => Err(format!("{text:?} is not a time limit: more than 0 seconds and less than a century")),
+        _ => Err(format!("{} is not a time limit: more than 0 seconds and less than a century", quoted(text))),
     }
 }
 
@@ -187,6 +197,59 @@ mod tests {
             assert_eq!(arguments.global.format(), Format::Json, "{line}");
         }
         assert!(Arguments::try_parse_from(["dspex", "run", "--json", "-o", "csv"]).is_err());
+    }
+
+    /// What may be empty: a beginning of names, what is said of a version, JSON (which says so itself), a choice of fields.
+    const MAY_BE_EMPTY: [&str; 8] =
+        ["prefix", "note", "value", "arguments", "signature", "inputs", "address", "advertise"];
+
+    /// A command line with all that a command requires, in which one argument is empty.
+    fn with_an_empty(command: &clap::Command, path: &[String], id: &clap::Id) -> Vec<String> {
+        let mut line = path.to_vec();
+        for argument in command.get_arguments() {
+            let is_it = argument.get_id() == id;
+            let needed =
+                is_it || argument.is_required_set() || (argument.is_positional() && is_before(command, argument, id));
+            if !needed {
+                continue;
+            }
+            line.extend(argument.get_long().map(|long| format!("--{long}")));
+            let possible = argument.get_possible_values().first().map(|value| value.get_name().to_owned());
+            line.push(if is_it { String::new() } else { possible.unwrap_or_else(|| "x:1".to_owned()) });
+        }
+        line
+    }
+
+    fn is_before(command: &clap::Command, argument: &clap::Arg, id: &clap::Id) -> bool {
+        let place = |id: &clap::Id| command.get_arguments().find(|one| one.get_id() == id)?.get_index();
+        place(argument.get_id()) < place(id)
+    }
+
+    fn check_texts(command: &clap::Command, path: &[String], checked: &mut u32) {
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            let path: Vec<String> = path.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            check_texts(inner, &path, checked);
+        }
+        for argument in command.get_arguments() {
+            let is_text = argument.get_action().takes_values()
+                && argument.get_value_parser().type_id() == clap::builder::ValueParser::string().type_id();
+            if !is_text || MAY_BE_EMPTY.contains(&argument.get_id().as_str()) {
+                continue;
+            }
+            let line = with_an_empty(command, path, argument.get_id());
+            let error = Arguments::try_parse_from(&line).expect_err("refused").to_string();
+            assert!(error.contains("it is empty"), "{line:?}: {error}");
+            *checked += 1;
+        }
+    }
+
+    #[test]
+    fn no_command_takes_an_empty_id_or_name() {
+        let mut command = Arguments::command();
+        command.build();
+        let mut checked = 0;
+        check_texts(&command, &["dspex".to_owned()], &mut checked);
+        assert!(checked > 50, "only {checked} arguments were looked at");
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! The authority that a node's certificate must come from: the file of `--ca`.
 
-use std::fs;
 use std::path::Path;
 
 use dspex_api::{Address, Ca};
 
 use crate::error::CommandError;
+use crate::reading::{self, TEXT_BYTES_MAX};
 
 /// What the file holds, where there is one and the way to the node could need it.
 pub fn find(file: Option<&Path>, address: &Address) -> Result<Option<Ca>, CommandError> {
     let Some(file) = file.filter(|_| matches!(address, Address::Tcp(_) | Address::Tls(_))) else { return Ok(None) };
     let refused =
         |why: &dyn std::fmt::Display| CommandError::usage(format!("--ca (DSPEX_CA): {}: {why}", file.display()));
-    let pem = fs::read(file).map_err(|error| refused(&error))?;
+    let pem = reading::file(file, TEXT_BYTES_MAX).map_err(|error| refused(&error))?;
     Ca::new(&pem).map(Some).map_err(|why| refused(&why))
 }
 
@@ -28,6 +28,8 @@ mod tests {
         assert!(error.message.contains("/nonexistent/ca.pem"), "{error}");
         assert!(find(None, &tcp).expect("no authority").is_none());
         assert!(find(missing, &Address::Unix("/run/node.sock".into())).expect("no authority").is_none());
+        let error = find(Some(Path::new("/dev/zero")), &tcp).expect_err("refused");
+        assert!(error.message.contains("longer than 1 MiB"), "{error}");
         let empty = tempfile::NamedTempFile::new().expect("a file");
         let error = find(Some(empty.path()), &tcp).expect_err("refused");
         assert!(error.message.contains("no certificate"), "{error}");

@@ -3,6 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use crate::error::CommandError;
+use crate::visible;
 
 /// Returns when the person has typed `name`, or said `--yes` beforehand.
 pub fn confirm(what: &str, name: &str, yes: bool) -> Result<(), CommandError> {
@@ -29,7 +30,8 @@ fn ask(what: &str, name: &str, in_scripts: &str) -> Result<(), CommandError> {
         .hint(in_scripts));
     }
     let mut stderr = std::io::stderr().lock();
-    write!(stderr, "This will {what} for good.\nType {name} to go on: ")?;
+    // The name of a member is what its node says.
+    write!(stderr, "This will {} for good.\nType {} to go on: ", visible::text(what), visible::line(name))?;
     stderr.flush()?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer)?;

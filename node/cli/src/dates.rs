@@ -1,7 +1,9 @@
 //! Times as people read them.
 
 use chrono::{DateTime, SecondsFormat};
-use serde_json::Value;
+
+use crate::object::Object;
+use crate::verbatim::written;
 
 /// A time in Unix milliseconds, in UTC.
 pub fn date(milliseconds: u64) -> String {
@@ -10,14 +12,13 @@ pub fn date(milliseconds: u64) -> String {
 }
 
 /// An object's times: `created_unix_ms` becomes `created`, in UTC.
-pub fn with_dates(value: Value) -> Value {
-    let Value::Object(object) = value else { return value };
-    let shown = object.into_iter().map(|(key, value)| match (key.strip_suffix("_unix_ms"), value.as_u64()) {
-        (Some(name), Some(milliseconds)) => (name.to_owned(), Value::from(date(milliseconds))),
-        (Some(name), None) => (name.to_owned(), value),
-        (None, _) => (key, value),
+pub fn with_dates(object: Object) -> Object {
+    let shown = object.0.into_iter().map(|(name, value)| match (name.strip_suffix("_unix_ms"), value.get().parse()) {
+        (Some(name), Ok(milliseconds)) => (name.to_owned(), written(&date(milliseconds))),
+        (Some(name), Err(_)) => (name.to_owned(), value),
+        (None, _) => (name, value),
     });
-    Value::Object(shown.collect())
+    Object(shown.collect())
 }
 
 #[cfg(test)]
@@ -28,7 +29,8 @@ mod tests {
 
     #[test]
     fn times_are_dates() {
-        let shown = with_dates(json!({"created_unix_ms": 1_700_000_000_123_u64, "ended_unix_ms": null, "done": 3}));
-        assert_eq!(shown, json!({"created": "2023-11-14T22:13:20Z", "ended": null, "done": 3}));
+        let shown =
+            with_dates(json!({"created_unix_ms": 1_700_000_000_123_u64, "ended_unix_ms": null, "done": 3}).into());
+        assert_eq!(shown.json(), r#"{"created":"2023-11-14T22:13:20Z","ended":null,"done":3}"#);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::arguments::identifier;
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
@@ -24,7 +25,7 @@ use household::Household;
 )]
 pub struct Options {
     /// The interpreter, which needs dspy [default: as for dspex eval]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     python: Option<String>,
 }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use dspex_api::reason;
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::interpreter;
@@ -39,7 +40,7 @@ pub struct Options {
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The interpreter for workers, which needs dspy [default: as for dspex eval]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     python: Option<String>,
     /// The name of a variable of yours that workers get, for instance OPENAI_API_KEY; repeat it for more
     #[arg(long, value_name = "NAME", value_parser = plan::variable)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use dspex_api::reason;
 
 use crate::arguments::{Arguments, Command, Global, NodeArguments};
@@ -17,6 +18,7 @@ use crate::command::{
     variable, worker,
 };
 use crate::console::Console;
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
@@ -44,7 +46,7 @@ pub enum OwnCommand {
 /// Parses the command line and does what it says. `own` is called for the commands that are not a client's; it gives the exit
 /// code.
 pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(error));
     let format = arguments.global.format();
     let command = match arguments.command {
         Command::Node(of_node) => {
@@ -80,18 +82,31 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
 }
 
 /// clap repeats a refused value; one that was refused as a secret must not appear again, in a log least of all.
-fn refuse(error: &clap::Error) -> ! {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
+fn refuse(error: clap::Error) -> ! {
     let argument = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(name)) if name.starts_with("--env ") || name.starts_with("--lm-set ") => name,
-        _ => error.exit(),
+        Some(ContextValue::String(name)) if name.starts_with("--env ") || name.starts_with("--lm-set ") => name.clone(),
+        _ => with_short_echoes(error).exit(),
     };
     if error.kind() != ErrorKind::ValueValidation {
-        error.exit();
+        with_short_echoes(error).exit();
     }
-    let reason = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    let reason = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     Console::new(false, 0).error(&CommandError::usage(format!("{argument}: {reason}")));
     std::process::exit(i32::from(exit::USAGE));
+}
+
+/// A pasted file is no help in an error.
+fn with_short_echoes(mut error: clap::Error) -> clap::Error {
+    let mut typed = vec![ContextKind::InvalidValue, ContextKind::InvalidSubcommand];
+    // Elsewhere it is the name of an option that exists.
+    typed.extend((error.kind() == ErrorKind::UnknownArgument).then_some(ContextKind::InvalidArg));
+    for kind in typed {
+        if let Some(ContextValue::String(text)) = error.get(kind) {
+            let short = ContextValue::String(shortened(text));
+            error.insert(kind, short);
+        }
+    }
+    error
 }
 
 fn as_client(arguments: Arguments) -> u8 {
@@ -156,5 +171,22 @@ async fn dispatch(invocation: &Invocation, global: &Global, command: Command) ->
         Command::Node(_) | Command::Cert(_) | Command::Config(_) | Command::Doctor(_) => {
             Err(CommandError::usage("this is not done from here"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_is_not_repeated_whole() {
+        let long = "x".repeat(10_000);
+        for line in [["run", &long], ["session", &long], ["--retries", &long], ["--command-timeout", &long]] {
+            let error = Arguments::try_parse_from(["dspex"].into_iter().chain(line)).expect_err("refused");
+            let told = with_short_echoes(error).to_string();
+            assert!(told.len() < 1000, "{} bytes for {}: {}", told.len(), line[0], &told[..300]);
+        }
+        let unknown = Arguments::try_parse_from(["dspex".to_owned(), format!("--{long}")]).expect_err("refused");
+        assert!(with_short_echoes(unknown).to_string().len() < 1000);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use dspex_api::v1::Setting;
 
+use crate::echo::quoted;
 use crate::setting::is_secret;
 
 /// One `--env`.
@@ -22,7 +23,7 @@ pub fn parse(text: &str) -> Result<Variable, String> {
         None => (text, None),
     };
     if name.is_empty() || name.contains('\0') {
-        return Err(format!("{text:?} names no variable"));
+        return Err(format!("{} names no variable", quoted(text)));
     }
     match value {
         None => Ok(Variable::Named(name.to_owned())),

@@ -142,7 +142,8 @@ impl Follower<'_> {
                 self.run = run;
             }
             run_event::Event::Output(output) => {
-                invocation.console.line(&output.text);
+                // A progress bar goes back to the beginning of its line, which nothing may do here.
+                invocation.console.line(&output.text.replace("\r\n", "\n").replace('\r', "\n"));
                 self.left_out += output.dropped_bytes;
             }
             run_event::Event::Warning(text) => {

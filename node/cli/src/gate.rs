@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use crate::echo::quoted;
+
 /// A score in percent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Gate {
@@ -25,9 +27,9 @@ impl FromStr for Gate {
             None => (text.trim(), false),
         };
         let percent: f64 =
-            number.parse().map_err(|_| format!("{text:?} is not a number of percent, such as 80 or 80%"))?;
+            number.parse().map_err(|_| format!("{} is not a number of percent, such as 80 or 80%", quoted(text)))?;
         if !percent.is_finite() {
-            return Err(format!("{text:?} is not a finite number"));
+            return Err(format!("{} is not a finite number", quoted(text)));
         }
         if !marked && percent > 0.0 && percent <= 1.0 {
             return Err(format!(

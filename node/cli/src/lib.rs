@@ -12,6 +12,7 @@ mod dataset;
 mod dates;
 mod demo;
 mod dev;
+mod echo;
 mod embedded;
 mod entry;
 mod environment;
@@ -25,14 +26,18 @@ mod interrupt;
 mod invocation;
 mod listing;
 mod moment;
+mod object;
 pub mod output;
 mod process;
 mod project;
+mod reading;
 mod repeat;
 mod result;
 mod run_id;
 mod setting;
 pub mod token;
+mod verbatim;
+mod visible;
 
 pub use arguments::{NodeArguments, WhichNode};
 pub use command::cert::{CertArguments, CertCommand, CertNode, CertVerb};
@@ -46,6 +51,7 @@ pub use entry::{OwnCommand, main};
 pub use error::CommandError;
 pub use invocation::Invocation;
 pub use listing::{Listing, plain, show};
+pub use object::Object;
 pub use output::Format;
 
 /// The whole command line, for generated documentation.

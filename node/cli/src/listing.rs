@@ -3,18 +3,22 @@
 use std::io::Write;
 
 use comfy_table::{Table, presets};
-use serde_json::{Map, Value, json};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::console::Console;
 use crate::dates::with_dates;
 use crate::error::CommandError;
+use crate::object::Object;
 use crate::output::{self, Format};
+use crate::verbatim;
+use crate::visible;
 
 /// Items as objects, and how they look as a table.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// For programs.
-    pub items: Vec<Value>,
+    pub items: Items,
     /// How many there are of each kind, also of those left out.
     pub counts: Map<String, Value>,
     /// Items were left out; `--all` shows them.
@@ -27,6 +31,53 @@ pub struct Listing {
     pub rows: Vec<Vec<String>>,
 }
 
+/// Items on one page.
+pub const PAGE: u32 = 100;
+/// `--all` asks for page after page.
+pub const PAGE_OF_ALL: u32 = 1000;
+
+/// Items as a node gives them: some, and how many there are.
+#[derive(Debug, Default, PartialEq)]
+pub struct Page<T> {
+    /// In the order of their names.
+    pub items: Vec<T>,
+    /// How many there are in all, on this page or not.
+    pub total: u64,
+    /// There are more behind these.
+    pub truncated: bool,
+}
+
+/// The first page, or for `--all` one behind the other until there is no more. `ask` is told behind what its page begins, which is
+/// the `name` of the last item so far, and how long it may be.
+pub async fn pages<T>(
+    all: bool,
+    name: impl Fn(&T) -> String,
+    ask: impl AsyncFn(String, u32) -> Result<Page<T>, CommandError>,
+) -> Result<Page<T>, CommandError> {
+    if !all {
+        return ask(String::new(), PAGE).await;
+    }
+    let mut found = Page { items: Vec::new(), total: 0, truncated: true };
+    while found.truncated {
+        let after = found.items.last().map(&name).unwrap_or_default();
+        let page = ask(after, PAGE_OF_ALL).await?;
+        // A page without items would be asked for again and again.
+        (found.total, found.truncated) = (page.total, page.truncated && !page.items.is_empty());
+        found.items.extend(page.items);
+    }
+    Ok(found)
+}
+
+/// What is listed, as objects.
+#[derive(Debug, Default)]
+pub struct Items(pub Vec<Object>);
+
+impl<T: Into<Object>> FromIterator<T> for Items {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self(items.into_iter().map(Into::into).collect())
+    }
+}
+
 impl Listing {
     /// Prints in the format asked for. Lines and CSV have no place to say that something is missing: stderr has.
     pub fn print(self, format: Format, console: &Console) -> Result<(), CommandError> {
@@ -34,22 +85,28 @@ impl Listing {
             console.note(&self.left_out());
         }
         match format {
-            Format::Table => output::text(&self.table()),
-            Format::Json => output::json(&json!({
-                "items": self.items,
-                "counts": self.counts,
-                "truncated": self.truncated,
-            })),
-            Format::Jsonl => {
-                let lines: String = self.items.iter().map(|item| format!("{item}\n")).collect();
-                output::text(&lines)
-            }
+            Format::Table => output::people(&self.table()),
+            Format::Json => output::text(&format!("{}\n", self.document())),
+            Format::Jsonl => output::text(&self.lines()),
             Format::Csv => self.print_csv(),
         }
     }
 
+    fn document(&self) -> String {
+        let document = [
+            ("items", verbatim::written(&self.items.0)),
+            ("counts", verbatim::written(&self.counts)),
+            ("truncated", verbatim::written(&self.truncated)),
+        ];
+        Object(document.map(|(name, value)| (name.to_owned(), value)).into()).json()
+    }
+
+    fn lines(&self) -> String {
+        self.items.0.iter().map(|item| item.json() + "\n").collect()
+    }
+
     fn left_out(&self) -> String {
-        let shown = self.items.len();
+        let shown = self.items.0.len();
         match self.total {
             Some(total) => format!("{shown} of {total} shown: --all for the rest"),
             None => format!("{shown} shown, and there are more: --all for the rest"),
@@ -63,7 +120,7 @@ impl Listing {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(self.header.clone());
         for row in &self.rows {
-            table.add_row(row.clone());
+            table.add_row(row.iter().map(|cell| visible::line(cell)));
         }
         let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
         if self.truncated {
@@ -76,11 +133,11 @@ impl Listing {
         let mut out = output::writer();
         {
             let mut writer = csv::Writer::from_writer(&mut out);
-            if let Some(Value::Object(first)) = self.items.first() {
-                writer.write_record(first.keys()).map_err(csv_failed)?;
+            if let Some(first) = self.items.0.first() {
+                writer.write_record(first.0.iter().map(|(name, _)| name)).map_err(csv_failed)?;
             }
-            for item in &self.items {
-                let cells = item.as_object().into_iter().flat_map(Map::values).map(plain);
+            for item in &self.items.0 {
+                let cells = item.0.iter().map(|(_, value)| verbatim::plain(value));
                 writer.write_record(cells).map_err(csv_failed)?;
             }
             writer.flush()?;
@@ -100,16 +157,21 @@ pub fn counts<'a>(names: impl IntoIterator<Item = &'a str>) -> Map<String, Value
 }
 
 /// Prints one object: pairs with dates for people.
-pub fn show(value: Value, format: Format) -> Result<(), CommandError> {
-    show_as(value, format, pairs)
+pub fn show(object: impl Into<Object>, format: Format) -> Result<(), CommandError> {
+    show_as(object, format, pairs)
 }
 
 /// The same with other words for people, made of the object with its dates.
-pub fn show_as(value: Value, format: Format, text: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
+pub fn show_as(
+    object: impl Into<Object>,
+    format: Format,
+    text: impl FnOnce(&Object) -> String,
+) -> Result<(), CommandError> {
+    let object = object.into();
     match format {
-        Format::Table => output::text(&text(&with_dates(value))),
-        Format::Json | Format::Jsonl => output::json(&value),
-        Format::Csv => Listing { items: vec![value], ..Listing::default() }.print_csv(),
+        Format::Table => output::people(&text(&with_dates(object))),
+        Format::Json | Format::Jsonl => output::text(&format!("{}\n", object.json())),
+        Format::Csv => Listing { items: Items(vec![object]), ..Listing::default() }.print_csv(),
     }
 }
 
@@ -130,17 +192,22 @@ pub fn plain(value: &Value) -> String {
     }
 }
 
-/// An object as aligned lines of key and value.
-pub fn pairs(value: &Value) -> String {
-    let Value::Object(object) = value else {
-        return format!("{}\n", plain(value));
+/// An object as aligned lines of key and value. What a value has of further lines stands beneath its first, so that none of them
+/// passes for a pair.
+pub fn pairs(object: &Object) -> String {
+    let width = object.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let beneath = format!("\n{:width$}  ", "");
+    let pair = |(name, value): &(String, Box<RawValue>)| {
+        let value = verbatim::plain(value);
+        format!("{name:width$}  {}", value.trim_end().replace('\n', &beneath)).trim_end().to_owned() + "\n"
     };
-    let width = object.keys().map(String::len).max().unwrap_or(0);
-    object.iter().map(|(key, value)| format!("{key:width$}  {}", plain(value)).trim_end().to_owned() + "\n").collect()
+    object.0.iter().map(pair).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -157,9 +224,45 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_said_with_as_much_as_is_known() {
-        let listing = |total| Listing { items: vec![json!({}); 100], truncated: true, total, ..Listing::default() };
+        let listing = |total| Listing {
+            items: vec![json!({}); 100].into_iter().collect(),
+            truncated: true,
+            total,
+            ..Listing::default()
+        };
         assert_eq!(listing(Some(250)).left_out(), "100 of 250 shown: --all for the rest");
         assert_eq!(listing(None).left_out(), "100 shown, and there are more: --all for the rest");
+    }
+
+    /// A node with these many items, of which it gives at most 1000 at once.
+    async fn listed(count: u32, all: bool) -> (Page<u32>, Vec<String>) {
+        let asked = std::cell::RefCell::new(Vec::new());
+        let ask = async |after: String, limit: u32| {
+            asked.borrow_mut().push(format!("{after}+{limit}"));
+            let first = if after.is_empty() { 0 } else { after.parse::<u32>().expect("a number") + 1 };
+            let items: Vec<u32> = (first..count.min(first + limit)).collect();
+            let truncated = first + limit < count;
+            Ok(Page { items, total: u64::from(count), truncated })
+        };
+        let page = pages(all, u32::to_string, ask).await.expect("asked");
+        (page, asked.into_inner())
+    }
+
+    #[tokio::test]
+    async fn all_are_asked_for_page_after_page_and_the_first_hundred_at_once() {
+        let (page, asked) = listed(2500, true).await;
+        assert_eq!((page.items, page.total, page.truncated), ((0..2500).collect(), 2500, false));
+        assert_eq!(asked, ["+1000", "999+1000", "1999+1000"]);
+        let (page, asked) = listed(2500, false).await;
+        assert_eq!((page.items.len(), page.total, page.truncated), (100, 2500, true));
+        assert_eq!(asked, ["+100"]);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_promises_more_and_gives_nothing_is_not_asked_for_ever() {
+        let empty = async |_, _| Ok(Page { items: Vec::<u32>::new(), total: 9, truncated: true });
+        let page = pages(true, u32::to_string, empty).await.expect("asked");
+        assert_eq!(page, Page { items: Vec::new(), total: 9, truncated: false });
     }
 
     #[test]
@@ -170,6 +273,31 @@ mod tests {
 
     #[test]
     fn pairs_are_aligned() {
-        assert_eq!(pairs(&json!({"a": "x", "long": 1, "none": null})), "a     x\nlong  1\nnone\n");
+        assert_eq!(pairs(&json!({"a": "x", "long": 1, "none": null}).into()), "a     x\nlong  1\nnone\n");
+    }
+
+    #[test]
+    fn a_value_of_several_lines_passes_for_no_other_pair() {
+        let shown = pairs(&json!({"note": "old\nstatus  ready\n", "status": "draft"}).into());
+        assert_eq!(shown, "note    old\n        status  ready\nstatus  draft\n");
+    }
+
+    #[test]
+    fn a_cell_neither_acts_on_the_terminal_nor_makes_a_row() {
+        let rows = vec![vec!["qa\u{1b}[2J\nother  9".to_owned(), "\u{202e}ydaer".to_owned()]];
+        let table = Listing { header: vec!["PROGRAM", "NOTE"], rows, ..Listing::default() }.table();
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert!(table.contains(r"qa\u{1b}[2J\nother  9") && table.contains(r"\u{202e}ydaer"), "{table}");
+    }
+
+    #[test]
+    fn programs_get_what_is_stored_with_its_very_digits() {
+        let item = Object::from(json!({"variable": "t", "value": null}));
+        let items = [item.with("value", verbatim::stored("[123456789012345678901234567890, 1e400]"))];
+        let listing = Listing { items: items.into_iter().collect(), ..Listing::default() };
+        let expected = r#"{"variable":"t","value":[123456789012345678901234567890,1e400]}"#;
+        assert_eq!(listing.lines(), format!("{expected}\n"));
+        let document = format!(r#"{{"items":[{expected}],"counts":{{}},"truncated":false}}"#);
+        assert_eq!(listing.document(), document);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::echo::quoted;
+
 use chrono::DateTime;
 
 /// Unix milliseconds of "90s", "30m", "2h", "7d" ago, or of a date like 2026-11-22T10:00:00Z.
@@ -11,7 +13,8 @@ pub fn moment(text: &str) -> Result<u64, String> {
 }
 
 fn moment_at(text: &str, now: Duration) -> Result<u64, String> {
-    let wrong = || format!("{text:?} is no moment: write 90s, 30m, 2h or 7d for so long ago, or 2026-11-22T10:00:00Z");
+    let wrong =
+        || format!("{} is no moment: write 90s, 30m, 2h or 7d for so long ago, or 2026-11-22T10:00:00Z", quoted(text));
     let milliseconds = match ago(text) {
         Some(ago) => now.saturating_sub(ago).as_millis(),
         None => {

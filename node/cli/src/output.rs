@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use serde_json::Value;
 
 use crate::error::CommandError;
+use crate::visible;
 
 /// What `-o` takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -24,7 +25,12 @@ pub fn writer() -> impl Write {
     BufWriter::with_capacity(64 << 10, io::stdout().lock())
 }
 
-/// Prints a text that ends with a line break of its own.
+/// Prints a text for people, in which nothing acts on their terminal. It ends with a line break of its own.
+pub fn people(shown: &str) -> Result<(), CommandError> {
+    text(&visible::text(shown))
+}
+
+/// Prints data, whatever is in it, with a line break of its own.
 pub fn text(text: &str) -> Result<(), CommandError> {
     let mut out = writer();
     out.write_all(text.as_bytes())?;

@@ -3,6 +3,7 @@
 use dspex_api::v1::ListRunsRequest;
 use dspex_api::{Client, reason};
 
+use crate::echo::quoted;
 use crate::error::CommandError;
 
 /// The length of a UUID: nothing is looked up for a whole id.
@@ -23,7 +24,7 @@ fn choose<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Result<String, 
     let wanted = text.to_ascii_lowercase();
     let candidates: Vec<&str> = ids.filter(|id| !wanted.is_empty() && id.starts_with(&wanted)).collect();
     match candidates.as_slice() {
-        [] => Err(CommandError::because(reason::RUN_NOT_FOUND, format!("there is no run {text:?}"))
+        [] => Err(CommandError::because(reason::RUN_NOT_FOUND, format!("there is no run {}", quoted(text)))
             .hint("dspex run list --all shows the runs")),
         [one] => Ok((*one).to_owned()),
         several => {
@@ -31,7 +32,7 @@ fn choose<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Result<String, 
             if several.len() > CANDIDATES_SHOWN {
                 lines.push("...");
             }
-            let message = format!("{} runs start with {text:?}:\n  {}", several.len(), lines.join("\n  "));
+            let message = format!("{} runs start with {}:\n  {}", several.len(), quoted(text), lines.join("\n  "));
             Err(CommandError::because(reason::RUN_AMBIGUOUS, message).hint(
                 "write more of it: an id begins with the time, and 13 characters tell runs apart to the millisecond",
             ))

@@ -1,13 +1,16 @@
 //! `--lm-set key=value`: the value is JSON where it parses as JSON, else text.
 
 use dspex_api::v1::Setting;
+use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use crate::echo::quoted;
 
 /// Parses one setting into its key and the JSON text of its value.
 pub fn parse(text: &str) -> Result<Setting, String> {
-    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not key=value"))?;
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{} is not key=value", quoted(text)))?;
     if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-        return Err(format!("{key:?} is not the name of a setting"));
+        return Err(format!("{} is not the name of a setting", quoted(key)));
     }
     if is_secret(key) {
         return Err(format!(
@@ -26,7 +29,7 @@ pub fn is_secret(name: &str) -> bool {
 
 /// The text is kept as typed where it is JSON, so that no digit of a number is lost.
 fn as_json(value: &str) -> String {
-    match serde_json::from_str::<Value>(value) {
+    match serde_json::from_str::<IgnoredAny>(value) {
         Ok(_) => value.trim().to_owned(),
         Err(_) => Value::from(value).to_string(),
     }
@@ -43,6 +46,8 @@ mod tests {
     #[test]
     fn values_are_json_where_they_parse() {
         assert_eq!(value("temperature=0.70"), "0.70");
+        assert_eq!(value("seed=123456789012345678901234567890"), "123456789012345678901234567890");
+        assert_eq!(value("limit=1e400"), "1e400");
         assert_eq!(value("cache=false"), "false");
         assert_eq!(value("stop=[\"a\", \"b\"]"), "[\"a\", \"b\"]");
         assert_eq!(value("model_type=chat"), "\"chat\"");

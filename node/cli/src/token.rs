@@ -1,6 +1,5 @@
 //! The token that a node on TCP asks for: where it is written and where it is found.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use dspex_api::{Address, Token, reason};
 
 use crate::embedded::Home;
 use crate::error::CommandError;
+use crate::reading::{self, TEXT_BYTES_MAX};
 
 /// The token of `--token-file`, else the one that a node at this address left for its user, else none: a node that asks for
 /// one says so.
@@ -30,8 +30,9 @@ pub fn left_for_user(home: &Path, authority: &str) -> PathBuf {
 }
 
 fn read(file: &Path) -> Result<Token, CommandError> {
-    let text = fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
-    Token::new(&text).map_err(|why| CommandError::usage(format!("{}: {why}", file.display())))
+    let bytes = reading::file(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, &error))?;
+    Token::new(&String::from_utf8_lossy(&bytes))
+        .map_err(|why| CommandError::usage(format!("{}: {why}", file.display())))
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> CommandError {

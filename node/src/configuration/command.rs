@@ -65,7 +65,8 @@ fn validate(file: &Path, format: Format) -> Result<u8, CommandError> {
             "errors": objects(&problems),
         }))?,
         Format::Csv => {
-            Listing { items: objects(&problems), ..Listing::default() }.print(Format::Csv, &Console::new(false, 0))?;
+            Listing { items: objects(&problems).into_iter().collect(), ..Listing::default() }
+                .print(Format::Csv, &Console::new(false, 0))?;
         }
         Format::Table if is_valid => output::text(&format!("{}: valid\n", file.display()))?,
         Format::Table => {}

@@ -65,6 +65,8 @@ const fn count(least: u32, most: u32) -> Kind {
     Kind::Count { least, most }
 }
 
+/// Whatever else is set for the general pool holds in sessions, too.
+const AS_GENERAL: Preset = Preset::Nothing("that of `pools.general`");
 const POSITIVE: Kind = Kind::Seconds { zero: false };
 
 /// In the order of the book.
@@ -227,6 +229,9 @@ pub(crate) const KEYS: &[Key] = &[
         Preset::Text("2GiB"),
         "what sent projects may take unpacked; those of runs under way stay, of the others the one goes first that was not used the longest",
     ),
+    key("sessions", "memory_limit", Kind::Size, AS_GENERAL, "of the worker of one session with what it started"),
+    key("sessions", "queue_timeout_s", POSITIVE, AS_GENERAL, "how long a call in a session may wait for a worker"),
+    key("sessions", "execution_timeout_s", POSITIVE, AS_GENERAL, "how long a call in a session may take in the worker"),
     of_pool("workers", count(1, WORKERS_MAX), "Python processes"),
     of_pool("threads", count(1, 4096), "calls in execution at once in each"),
     of_pool("startup_timeout_s", POSITIVE, "for a worker, from its fork until it serves"),
@@ -346,8 +351,19 @@ mod tests {
 
     #[test]
     fn a_section_knows_what_may_stand_in_it() {
-        let sections =
-            ["node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "pools", "environments"];
+        let sections = [
+            "node",
+            "cluster",
+            "peers",
+            "api",
+            "http",
+            "python",
+            "sandbox",
+            "bundles",
+            "sessions",
+            "pools",
+            "environments",
+        ];
         assert_eq!(names_in(""), [&["data_dir"][..], &sections[..]].concat());
         assert_eq!(names_in("pools"), ["general", "optimizer", "inference"]);
         assert_eq!(names_in("http"), ["listen"]);

@@ -1,4 +1,4 @@
-//! `[pools.general]`, `[pools.optimizer]` and `[pools.inference]`.
+//! `[pools.general]`, `[pools.optimizer]` and `[pools.inference]`; `[sessions]`, which begins with the first.
 
 use std::path::PathBuf;
 
@@ -58,6 +58,27 @@ impl PoolSection {
     /// Interpreters and directories that its workers are to have.
     pub(super) fn paths(&self) -> (Option<&PathBuf>, Option<&PathBuf>) {
         (self.python.as_ref(), self.directory.as_ref())
+    }
+}
+
+/// `[sessions]`: what differs for calls in sessions from those of the general pool.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SessionsSection {
+    memory_limit: Option<Size>,
+    queue_timeout_s: Option<Seconds>,
+    execution_timeout_s: Option<Seconds>,
+}
+
+impl SessionsSection {
+    pub(super) fn of(&self, general: PoolSettings) -> PoolSettings {
+        let time = |set: Option<Seconds>, default| set.map_or(default, |Seconds(time)| time);
+        PoolSettings {
+            memory_limit: self.memory_limit.map(|Size(bytes)| bytes).or(general.memory_limit),
+            queue_timeout: time(self.queue_timeout_s, general.queue_timeout),
+            execution_timeout: time(self.execution_timeout_s, general.execution_timeout),
+            ..general
+        }
     }
 }
 

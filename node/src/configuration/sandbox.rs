@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dspex_actors::PoolClass;
 use dspex_python::SandboxSetup;
-use dspex_sandbox::{Network, Settings};
+use dspex_sandbox::{Network, Settings, real_path, system_tree};
 use serde::Deserialize;
 
 use super::units::Size;
@@ -82,11 +82,13 @@ impl Configuration {
         problems
     }
 
-    /// Directories of programs that hold the node's own data, and names in it are seen then.
-    pub(crate) fn programs_beside_data(&self) -> Vec<PathBuf> {
-        let data = real(&self.data_dir);
-        let mut beside: Vec<PathBuf> = self.programs().into_iter().map(|(_, path)| path).collect();
-        beside.retain(|path| data.starts_with(real(path)));
+    /// Directories that programs may read and that hold the node's own data: names in it are seen then.
+    pub(crate) fn readable_beside_data(&self) -> Vec<PathBuf> {
+        let data = real_path(&self.data_dir);
+        let programs = self.programs().into_iter().map(|(_, path)| path);
+        let mut beside: Vec<PathBuf> = programs.chain(self.sandbox.readable.iter().cloned()).collect();
+        beside.retain(|path| data.starts_with(real_path(path)));
+        beside.extend(system_tree(&data));
         beside.dedup();
         beside
     }
@@ -114,18 +116,18 @@ impl Configuration {
     }
 
     fn unreadable(&self, path: &Path) -> Option<String> {
-        let asked = real(path);
+        let asked = real_path(path);
         if asked == Path::new("/") {
             return Some("it is the whole machine: name the directory of your programs".to_owned());
         }
-        let hidden = self.hidden().into_iter().find(|hidden| asked.starts_with(real(hidden)))?;
+        let hidden = self.hidden().into_iter().find(|hidden| asked.starts_with(real_path(hidden)))?;
         Some(format!("{} lies in {}, which no program may read: put it elsewhere", path.display(), hidden.display()))
     }
 
     fn unwritable(&self, path: &Path) -> Option<String> {
-        let asked = real(path);
+        let asked = real_path(path);
         let meets = |hidden: &PathBuf| {
-            let hidden = real(hidden);
+            let hidden = real_path(hidden);
             asked.starts_with(&hidden) || hidden.starts_with(&asked)
         };
         let hidden = self.hidden().into_iter().find(meets)?;
@@ -135,9 +137,4 @@ impl Configuration {
 
 fn not_there(path: &Path) -> Option<String> {
     path.metadata().err().map(|error| format!("{}: {error}", path.display()))
-}
-
-/// Without links; what is not there yet, by its name.
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

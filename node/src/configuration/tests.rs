@@ -43,6 +43,21 @@ fn what_is_set_stands_and_the_rest_has_its_default() {
 }
 
 #[test]
+fn sessions_have_what_is_set_for_them_and_else_what_the_general_pool_has() {
+    let general = "[pools.general]\nmemory_limit = \"512MiB\"\nexecution_timeout_s = 7\ncommands = [\"tools.py\"]\n";
+    let sessions = |more: &str| valid(&format!("{general}{more}")).pools(2, None).sessions;
+    let plain = sessions("");
+    assert_eq!(plain, valid(general).pools(2, None).classes[&PoolClass::General]);
+    let own = "[sessions]\nmemory_limit = \"1GiB\"\nqueue_timeout_s = 2\nexecution_timeout_s = 90";
+    let set = sessions(own);
+    assert_eq!((set.memory_limit, set.queue_timeout), (Some(1 << 30), Duration::from_secs(2)));
+    assert_eq!((set.execution_timeout, set.commands), (Duration::from_secs(90), plain.commands));
+    // And the general pool has nothing of theirs.
+    assert_eq!(valid(own).pools(2, None).classes, valid("").pools(2, None).classes);
+    assert!(valid(own).limits_memory(), "a machine without cgroups is warned of it");
+}
+
+#[test]
 fn zero_seconds_of_idleness_stand_for_ever() {
     let idle = |text: &str| valid(text).pools(2, None).classes[&PoolClass::General].idle_timeout;
     assert_eq!(idle("[pools.general]\nidle_timeout_s = 0"), None);
@@ -220,6 +235,16 @@ fn a_sandbox_that_would_give_the_node_away_is_refused() {
 }
 
 #[test]
+fn whoever_may_read_beside_the_nodes_data_is_known() {
+    let beside = |text: &str| valid(text).readable_beside_data();
+    assert!(beside("data_dir = \"/var/lib/dspex\"").is_empty());
+    // Every program reads the system's.
+    assert_eq!(beside("data_dir = \"/usr/local/dspex\""), [Path::new("/usr")]);
+    let text = "data_dir = \"/srv/app/data\"\n[python]\ndirectory = \"/srv/app\"\n[sandbox]\nreadable = [\"/srv\", \"/models\"]";
+    assert_eq!(beside(text), ["/srv/app", "/srv"].map(Path::new));
+}
+
+#[test]
 fn relative_paths_are_relative_to_the_file() {
     assert_eq!(valid("").data_dir, Path::new("/etc/dspex/data"));
     assert_eq!(valid("data_dir = \"kept\"").data_dir, Path::new("/etc/dspex/kept"));
@@ -319,9 +344,10 @@ fn taken_by_the_parser(section: &str) -> BTreeSet<String> {
 #[test]
 fn the_parser_and_the_table_know_the_same_keys() {
     let pools = ["pools.general", "pools.inference"];
-    for section in ["", "node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "environments.nlp"]
-        .into_iter()
-        .chain(pools)
+    for section in
+        ["", "node", "cluster", "peers", "api", "http", "python", "sandbox", "bundles", "sessions", "environments.nlp"]
+            .into_iter()
+            .chain(pools)
     {
         let table: BTreeSet<String> = names_in(section).into_iter().collect();
         assert_eq!(taken_by_the_parser(section), table, "[{section}]");

@@ -16,13 +16,13 @@ pub(super) struct SandboxFacts {
     /// Why no cgroup holds the number of processes.
     pub no_cgroup: Option<String>,
     pub is_root: bool,
-    /// Directories of programs in which the node's data lies, too.
+    /// Directories that programs may read and in which the node's data lies, too.
     pub beside_data: Vec<String>,
 }
 
 /// Asks the kernel. A cgroup is made and removed.
 pub(super) fn gather(of_file: Option<&Configuration>) -> SandboxFacts {
-    let beside = of_file.map(Configuration::programs_beside_data).unwrap_or_default();
+    let beside = of_file.map(Configuration::readable_beside_data).unwrap_or_default();
     SandboxFacts {
         kernel: Kernel::gather(),
         asked: of_file.map(Configuration::is_sandboxed),
@@ -65,7 +65,7 @@ pub(super) fn check(facts: &SandboxFacts) -> Vec<Finding> {
     findings.extend(processes(facts));
     findings.extend(facts.beside_data.iter().map(|directory| {
         let says =
-            format!("the node's data lies in {directory}, where programs start: they see the names of its files");
+            format!("the node's data lies in {directory}, which programs may read: they see the names of its files");
         Finding::warning(CHECK, says, "put data_dir elsewhere; no program reads what is in the files")
     }));
     findings

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dspex_api::v1::blobs_server::Blobs;
 use dspex_api::v1::{BlobChunk, GetBlobRequest, KeepBlobRequest, KeepBlobResponse, PutBlobResponse};
 use dspex_api::{ApiError, reason};
-use dspex_model::Digest;
+use dspex_model::{Digest, quoted};
 use dspex_storage::BlobWriter;
 use futures::Stream;
 use tokio::sync::mpsc;
@@ -63,7 +63,7 @@ impl Blobs for BlobsService {
         let _call = self.node.activity.enter();
         let text = request.into_inner().digest;
         let digest: Digest = text.parse().map_err(|error| {
-            Status::from(ApiError::invalid(reason::REQUEST_INVALID, format!("digest: {text:?}: {error}")))
+            Status::from(ApiError::invalid(reason::REQUEST_INVALID, format!("digest: {}: {error}", quoted(&text))))
         })?;
         let _kept = self.node.tree.keep_blobs().await;
         let present = self.node.tree.keep_blob(digest).await.map_err(|error| storage(&error))?;

@@ -10,7 +10,7 @@ use dspex_api::v1::{
 };
 use dspex_api::{ApiError, Code, key, reason};
 use dspex_consensus::{FormationError, MemberChange, MemberStatus, Status as ConsensusStatus};
-use dspex_model::{Command, NodeId, NodeRecord, Proposal};
+use dspex_model::{Command, NodeId, NodeRecord, Proposal, quoted};
 use tonic::{Request, Response, Status};
 
 use super::{Node, errors, translate};
@@ -46,11 +46,12 @@ impl ClusterService {
         match matching.as_slice() {
             [member] => Ok(member.clone()),
             [] => {
-                let message = format!("no member has the id or name {wanted:?}; `dspex member list` shows them");
+                let message =
+                    format!("no member has the id or name {}; `dspex member list` shows them", quoted(wanted));
                 Err(ApiError::not_found(reason::MEMBER_NOT_FOUND, message))
             }
             _ => {
-                let message = format!("several members have the name {wanted:?}: use the id");
+                let message = format!("several members have the name {}: use the id", quoted(wanted));
                 Err(ApiError::new(Code::NotFound, reason::MEMBER_AMBIGUOUS, message))
             }
         }
@@ -217,7 +218,7 @@ impl Cluster for ClusterService {
         let _call = self.node.activity.enter();
         let (actor, AddMemberRequest { address, .. }) = translate::actor(request);
         if !is_host_and_port(&address) {
-            let message = format!("address: {address:?} is not HOST:PORT, like node-1.example:7410");
+            let message = format!("address: {} is not HOST:PORT, like node-1.example:7410", quoted(&address));
             return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());
         }
         let admitted = self.node.consensus.admit(&address, CHANGE_LIMIT).await;

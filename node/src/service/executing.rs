@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::sessions::session_id;
-use super::{Node, errors, pools, translate};
+use super::{Node, errors, json, pools, translate};
 
 /// The method of the inference channel. Its number is on the wire.
 const EXECUTE: u8 = 1;
@@ -33,6 +33,7 @@ impl Node {
             return Err(ApiError::invalid(reason::REQUEST_INVALID, "caller is missing"));
         }
         let request = asked(request, actor)?;
+        json::checked_arguments(&request.call.arguments).await?;
         self.tree.sessions().execute(request).await.map(answer).map_err(refusal)
     }
 }

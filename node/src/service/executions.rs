@@ -9,7 +9,7 @@ use dspex_api::v1::{
 };
 use dspex_api::{ApiError, reason};
 use dspex_consensus::ExecutionsError;
-use dspex_model::{Command, ExecutionQuery, ExecutionStatus, ExecutionValue, RecordedExecution};
+use dspex_model::{Command, ExecutionQuery, ExecutionStatus, ExecutionValue, RecordedExecution, quoted};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -129,8 +129,9 @@ impl Executions for ExecutionsService {
 
     async fn get(&self, request: Request<GetExecutionRequest>) -> Result<Response<v1::Execution>, Status> {
         let GetExecutionRequest { execution_id: text, freshness: wanted } = request.into_inner();
-        let id =
-            text.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))?;
+        let id = text
+            .parse()
+            .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", quoted(&text))))?;
         let found = self.node.consensus.execution(id, freshness(wanted)?).await.map_err(|error| failed(&error))?;
         let found = found.ok_or_else(|| {
             let message = format!("execution {id} is not recorded, or not kept any more");

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{CallError, CallReply, CallRequest, CalledBy, Pool, PoolClass, Tree};
+use dspex_actors::{CallError, CallReply, CallRequest, CalledBy, Pool, PoolClass};
 use dspex_api::v1::pools_server::Pools;
 use dspex_api::v1::{
     self, CallPoolRequest, CallPoolResponse, DrainWorkerRequest, ListWorkersRequest, ListWorkersResponse,
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use super::{Node, errors, translate, workers};
+use super::{Node, errors, json, translate, workers};
 
 /// Calls of one stream that are under way at once; a client that sends more waits.
 const STREAM_CALLS_MAX: usize = 1024;
@@ -65,6 +65,7 @@ impl Pools for PoolsService {
         let _call = self.node.activity.enter();
         let (actor, request) = translate::actor(request);
         let pool = self.node.pool(&request.pool_id).await?;
+        json::checked_arguments(&request.arguments).await?;
         let id = request.id;
         let by = CalledBy { actor, session: None };
         let reply = self.node.tree.call(&pool, call_request(request), by).await.map_err(refusal)?;
@@ -131,21 +132,20 @@ async fn execute_all(
         // A place for the answer first: a reader that is slow makes its own calls wait, not this process grow.
         let Ok(place) = answers.clone().reserve_owned().await else { return };
         let id = request.id;
-        match pool {
+        // In the order of the stream, too: a long one is looked through before the next one goes on.
+        let checked = match pool {
+            Ok(pool) => json::checked_arguments(&request.arguments).await.map(|()| pool),
+            Err(error) => Err(error),
+        };
+        match checked {
             Err(error) => {
                 place.send(Ok(failed(id, error)));
             }
             Ok(pool) => {
                 opened = Some((request.pool_id.clone(), pool.clone()));
-                let (request, by) = (call_request(request), by.clone());
-                if Tree::may_be_stored(&request) {
-                    let node = Arc::clone(&node);
-                    tokio::spawn(async move { place.send(Ok(told(id, node.tree.call(&pool, request, by).await))) });
-                } else {
-                    // In the order of the stream: only the wait is a task of its own.
-                    let called = pool.begin_recorded(request, by).await;
-                    tokio::spawn(async move { place.send(Ok(told(id, called.await))) });
-                }
+                // In the order of the stream: only the wait is a task of its own.
+                let called = node.tree.call(&pool, call_request(request), by.clone());
+                tokio::spawn(async move { place.send(Ok(told(id, called.await))) });
             }
         }
     }

@@ -3,6 +3,7 @@
 mod stored;
 mod translated;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dspex_api::v1::programs_server::Programs;
@@ -19,7 +20,7 @@ use dspex_model::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Node, errors, pages, sessions, translate};
+use super::{Node, errors, json, pages, sessions, translate, variables};
 use translated::Shown;
 
 pub(crate) struct ProgramsService {
@@ -74,7 +75,8 @@ impl ProgramsService {
             };
             return self.node.read(freshness, found).await?;
         }
-        let id: ProgramId = program_id.parse().map_err(|error| invalid(format!("{program_id:?}: {error}")))?;
+        let id: ProgramId =
+            program_id.parse().map_err(|error| invalid(format!("{}: {error}", dspex_model::quoted(&program_id))))?;
         let found = move |state: &State| {
             let missing =
                 || ApiError::not_found(reason::PROGRAM_UNKNOWN, format!("there is no program with the id {id}"));
@@ -109,7 +111,7 @@ impl Programs for ProgramsService {
         };
         let (expected_version, note) = (*expected_version, note.clone());
         let PutProgramRequest { request_id, replace_variables, removed, set, .. } = request;
-        let variables = SessionChange { replace: replace_variables, removed, set: sessions::checked(set)? };
+        let variables = SessionChange { replace: replace_variables, removed, set: checked_variables(set)? };
         let large = definition.as_ref().and_then(|(definition, _)| definition.blob());
         let new = NewProgramVersion { program, key: key.clone(), expected_version, definition, variables, note };
         let outcome = self.node.write(request_id, actor, Command::PutProgram(Box::new(new))).await;
@@ -226,13 +228,14 @@ fn optimization(
     let optimizer = &request.optimizer_type;
     let is_short = (1..=OPTIMIZER_TYPE_BYTES_MAX).contains(&optimizer.len());
     if !is_short || optimizer.chars().any(char::is_control) {
-        let message =
-            format!("optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {optimizer:?}");
+        let message = format!(
+            "optimizer_type has 1 to {OPTIMIZER_TYPE_BYTES_MAX} bytes of printable text, not {}",
+            dspex_model::quoted(optimizer)
+        );
         return Err(invalid(message));
     }
     for (field, text) in [("parameters", &request.parameters), ("performance_metrics", &request.performance_metrics)] {
-        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text)
-            .map_err(|error| invalid(format!("{field} is no JSON object: {error}")))?;
+        json::checked_object(field, text)?;
     }
     let training_data = match request.training_data_hash.as_str() {
         "" => None,
@@ -247,6 +250,12 @@ fn optimization(
         training_data,
         program_version: request.program_version,
     })
+}
+
+/// Those of a program are stored as those of everybody are.
+fn checked_variables(set: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
+    set.iter().try_for_each(|(name, value)| variables::checked(name, value))?;
+    sessions::checked(set)
 }
 
 /// The log does not repeat what the program is called.

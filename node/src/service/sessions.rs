@@ -12,13 +12,13 @@ use dspex_api::v1::{
 use dspex_api::{ApiError, reason};
 use dspex_consensus::Freshness;
 use dspex_model::{
-    Command, NewTtl, Outcome, SESSIONS_TOTAL_BYTES_MAX, Session, SessionChange, SessionData, SessionId, SessionStats,
-    State,
+    Command, InvalidSessionId, NewTtl, Outcome, SESSIONS_TOTAL_BYTES_MAX, Session, SessionChange, SessionData,
+    SessionId, SessionStats, State,
 };
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use super::{Node, errors, pages, translate};
+use super::{Node, errors, json, pages, translate};
 
 pub(crate) struct SessionsService {
     node: Arc<Node>,
@@ -40,7 +40,19 @@ fn written(id: &SessionId, outcome: &Outcome) -> Result<Response<SessionWritten>
 }
 
 pub(super) fn session_id(text: &str) -> Result<SessionId, ApiError> {
-    SessionId::new(text).map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+    SessionId::new(text)
+        .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", dspex_model::quoted(text))))
+}
+
+/// Of a session that is to be created. One that is there may be called otherwise, by an older version.
+fn new_session_id(text: &str) -> Result<SessionId, ApiError> {
+    SessionId::chosen(text).map_err(|error| {
+        let reason = match error {
+            InvalidSessionId::Form => reason::REQUEST_INVALID,
+            InvalidSessionId::Name(_) => reason::NAME_INVALID,
+        };
+        ApiError::invalid(reason, format!("{}: {error}", dspex_model::quoted(text)))
+    })
 }
 
 pub(super) fn not_found(id: &SessionId) -> ApiError {
@@ -48,15 +60,13 @@ pub(super) fn not_found(id: &SessionId) -> ApiError {
     ApiError::not_found(reason::SESSION_NOT_FOUND, message)
 }
 
-/// Values come as JSON texts; what is none must not enter the log.
+/// Values come as JSON texts; what is none, or cannot be read back, must not enter the log.
 pub(super) fn checked(values: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
     for (name, value) in &values {
-        let invalid = |why: String| ApiError::invalid(reason::REQUEST_INVALID, why);
         if name.is_empty() {
-            return Err(invalid("a value has no name".to_owned()));
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, "a value has no name"));
         }
-        serde_json::from_str::<serde::de::IgnoredAny>(value)
-            .map_err(|error| invalid(format!("the value of {name:?} is no JSON: {error}")))?;
+        json::checked(&format!("the value of {}", dspex_model::quoted(name)), value)?;
     }
     Ok(values.into_iter().collect())
 }
@@ -104,7 +114,7 @@ impl Sessions for SessionsService {
         // Of the request, so that a repeated one names the same session.
         let drawn = |request| Uuid::from_u128(request).to_string();
         let id = if id.is_empty() { drawn(translate::request_id(request_id.clone())?.request) } else { id };
-        let session = session_id(&id)?;
+        let session = new_session_id(&id)?;
         if ttl_ms == Some(0) {
             let message = "ttl_ms must be more than 0; leave it out for a session without an end";
             return Err(ApiError::invalid(reason::REQUEST_INVALID, message).into());

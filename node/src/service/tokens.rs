@@ -4,7 +4,7 @@ use dspex_api::v1::{
     AuditEntry, AuditRequest, AuditResponse, CreateTokenRequest, CreateTokenResponse, ListTokensRequest, Token,
 };
 use dspex_api::{ApiError, Code, reason, v1};
-use dspex_model::{Command, Digest, NewToken, Role, TokenId};
+use dspex_model::{Command, Digest, NewToken, Role, TokenId, quoted};
 use uuid::Uuid;
 
 use super::{Node, translate};
@@ -44,7 +44,7 @@ impl Node {
         let role = Role::ALL
             .into_iter()
             .find(|known| known.name() == role)
-            .ok_or_else(|| invalid(format!("the role {role:?} does not exist: reader, runner or admin")))?;
+            .ok_or_else(|| invalid(format!("the role {} does not exist: reader, runner or admin", quoted(&role))))?;
         if ttl_ms == Some(0) {
             return Err(invalid("ttl_ms must be more than 0; leave it out for a token without an end"));
         }
@@ -121,11 +121,12 @@ impl Node {
         match matching[..] {
             [id] => Ok(id),
             [] => {
-                let message = format!("no valid token has the id or name {wanted:?}; `dspex token list` shows them");
+                let message =
+                    format!("no valid token has the id or name {}; `dspex token list` shows them", quoted(wanted));
                 Err(ApiError::not_found(reason::TOKEN_NOT_FOUND, message))
             }
             _ => {
-                let message = format!("several tokens have the name {wanted:?}: use the id");
+                let message = format!("several tokens have the name {}: use the id", quoted(wanted));
                 Err(ApiError::new(Code::NotFound, reason::TOKEN_AMBIGUOUS, message))
             }
         }

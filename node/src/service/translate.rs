@@ -8,7 +8,9 @@ use dspex_actors::{Caller, Column, DatasetSource, EnvironmentNeed, EvaluationReq
 use dspex_api::v1::evaluation_spec::Dataset;
 use dspex_api::v1::{self, EvaluationSpec, ModelUsage};
 use dspex_api::{ApiError, Code, reason};
-use dspex_model::{Digest, EXAMPLES_MAX, Name, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of};
+use dspex_model::{
+    Digest, EXAMPLES_MAX, Name, REQUEST_WINDOW_MS, RequestId, Run, RunId, RunStatus, State, payload_of, quoted,
+};
 use tonic::Request;
 use uuid::Uuid;
 
@@ -27,7 +29,8 @@ pub(super) fn actor<T>(request: Request<T>) -> (Option<String>, T) {
 /// The request id that every write carries.
 pub(super) fn request_id(id: Option<v1::RequestId>) -> Result<RequestId, ApiError> {
     let id = id.ok_or_else(|| invalid("request_id is missing: every write carries one"))?;
-    let parse = |text: &str| Uuid::try_parse(text).map_err(|_| invalid(format!("request_id: {text:?} is not a UUID")));
+    let parse =
+        |text: &str| Uuid::try_parse(text).map_err(|_| invalid(format!("request_id: {} is not a UUID", quoted(text))));
     let request = parse(&id.request)?;
     // Its time is what the window of known requests is judged by.
     if request.get_version_num() != 7 {
@@ -51,7 +54,7 @@ fn wall_ms() -> u64 {
 
 /// A run's id: whole.
 pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
-    text.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{text:?}: {error}")))
+    text.parse().map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("{}: {error}", quoted(text))))
 }
 
 /// A name that people choose. What is wrong with it is shown escaped: it may be made to deceive.
@@ -89,7 +92,7 @@ pub(super) fn caller_elsewhere(given: Option<v1::Caller>) -> Result<Caller, ApiE
 /// A project's digest; empty: there is none.
 pub(super) fn bundle(text: &str) -> Result<Option<Digest>, ApiError> {
     let parsed = (!text.is_empty()).then(|| text.parse());
-    parsed.transpose().map_err(|error| invalid(format!("bundle: {text:?}: {error}")))
+    parsed.transpose().map_err(|error| invalid(format!("bundle: {}: {error}", quoted(text))))
 }
 
 fn shipped(code: v1::ShippedCode) -> Result<ShippedRequest, ApiError> {

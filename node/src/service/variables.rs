@@ -8,10 +8,10 @@ use dspex_api::v1::{
     ListVariablesResponse, SetVariableRequest, VariableHistoryRequest, VariableHistoryResponse, VariableWritten,
 };
 use dspex_api::{ApiError, reason};
-use dspex_model::{Command, Name, Outcome, State, Variable, VariableVersion};
+use dspex_model::{Command, Name, Outcome, State, Variable, VariableVersion, find_secret};
 use tonic::{Request, Response, Status};
 
-use super::{Node, errors, pages, translate};
+use super::{Node, errors, json, pages, translate};
 
 pub(crate) struct VariablesService {
     node: Arc<Node>,
@@ -36,6 +36,16 @@ fn named(error: ApiError, name: &Name) -> ApiError {
     if error.reason == reason::VARIABLE_NOT_FOUND { not_found(name) } else { error }
 }
 
+/// What cannot be read back, or is a secret, must not enter the log.
+pub(super) fn checked(name: &str, value: &str) -> Result<(), ApiError> {
+    json::checked(&format!("the value of {name:?}"), value)?;
+    let Some(place) = find_secret(name, value) else { return Ok(()) };
+    let message = format!(
+        "{place} is a secret, and would be stored on every node: leave it out, and set an environment variable where the workers start"
+    );
+    Err(ApiError::invalid(reason::SECRET_FOUND, message))
+}
+
 fn shown(name: &Name, held: &Variable, (version, kept): (u64, &VariableVersion)) -> v1::Variable {
     v1::Variable {
         name: name.to_string(),
@@ -54,9 +64,7 @@ impl Variables for VariablesService {
         let (actor, request) = translate::actor(request);
         let SetVariableRequest { request_id, name, expected_version, value } = request;
         let name = translate::name(&name)?;
-        serde_json::from_str::<serde::de::IgnoredAny>(&value).map_err(|error| {
-            ApiError::invalid(reason::REQUEST_INVALID, format!("the value of {:?} is no JSON: {error}", name.as_str()))
-        })?;
+        checked(name.as_str(), &value)?;
         let command = Command::SetVariable { name: name.clone(), expected_version, value };
         match self.node.write(request_id, actor, command).await.map_err(|error| named(error, &name))? {
             Outcome::VariableWritten { version } => {
@@ -123,5 +131,26 @@ impl Variables for VariablesService {
             Ok::<_, ApiError>(held.versions().rev().map(|version| shown(&name, held, version)).collect())
         };
         Ok(Response::new(VariableHistoryResponse { items: self.node.read(freshness, read).await?? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_refused_by_its_place_and_never_repeated() {
+        for (name, value, place) in [
+            ("openai_api_key", "\"sk-1\"", "openai_api_key is a secret"),
+            ("settings", r#"{"headers": {"Authorization": "sk-1"}}"#, "settings.headers.Authorization is a secret"),
+            ("base", r#""https://me:sk-1@host""#, "the password of the URL in base is a secret"),
+        ] {
+            let error = checked(name, value).expect_err(value);
+            assert_eq!(error.reason, reason::SECRET_FOUND);
+            assert!(error.message.starts_with(place) && !error.message.contains("sk-1"), "{}", error.message);
+        }
+        for (name, value) in [("max_tokens", "5"), ("tokenizer", "\"t5\""), ("keys", r#"["a"]"#), ("key", "\"k\"")] {
+            assert_eq!(checked(name, value), Ok(()), "{name}");
+        }
     }
 }

@@ -61,7 +61,10 @@ async fn find(node: &Node, id: &str) -> Result<PoolWorker, ApiError> {
 }
 
 fn not_found(id: &str) -> ApiError {
-    ApiError::not_found(reason::WORKER_NOT_FOUND, format!("there is no worker {id} (dspex worker list)"))
+    ApiError::not_found(
+        reason::WORKER_NOT_FOUND,
+        format!("there is no worker {} (dspex worker list)", dspex_model::quoted(id)),
+    )
 }
 
 fn worker(view: WorkerView, memory: &BTreeMap<u32, u64>) -> PoolWorker {

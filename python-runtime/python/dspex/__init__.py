@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dspex.pool_stats import PoolStats
     from dspex.program_records import Optimization, Program, ProgramVersion, ProgramWritten, Signature, SignatureField
     from dspex.programs import Programs
+    from dspex.runtime.current_program import current_program
     from dspex.runtime.sessions import current_session
     from dspex.session import Session, SessionState, SessionStats, SessionVersion
     from dspex.session_errors import OutcomeUnknown, SessionExists, SessionNotFound, VersionConflict
@@ -78,6 +79,7 @@ __all__ = [
     "WorkerLost",
     "command",
     "connect",
+    "current_program",
     "current_session",
 ]
 
@@ -126,6 +128,7 @@ _HOMES = {
     "WorkerLost": "dspex.pool_errors",
     "command": "dspex.pool_command",
     "connect": "dspex.connected",
+    "current_program": "dspex.runtime.current_program",
     "current_session": "dspex.runtime.sessions",
 }
 

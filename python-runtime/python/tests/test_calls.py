@@ -179,6 +179,54 @@ def test_a_stored_program_is_asked_for_once_for_each_of_its_versions(serve: Call
     assert b"its inputs are question" in call(1)[1], "both are kept"
 
 
+VARIED = """
+import dspex, dspy
+
+class Varied(dspy.Module):
+    def forward(self, name):
+        current = dspex.current_program()
+        current.variables["name"] = "changed"
+        return dspy.Prediction(value=current.variables.get(name), of=[current.name, current.version])
+
+varied = Varied()
+
+def outside():
+    try:
+        return dspex.current_program().name
+    except ValueError as error:
+        return str(error)
+"""
+
+
+def test_a_stored_program_finds_the_variables_of_the_version_that_is_executed(
+    serve: Callable[[int], Served], tmp_path: Path
+) -> None:
+    served = serve(1)
+    (tmp_path / "varied.py").write_text(VARIED)
+    body = json.dumps({"program": f"{tmp_path / 'varied.py'}:varied"}).encode()
+    cases: list[tuple[int, dict[str, Any], str | None]] = [
+        (1, {"variables": {"name": "a"}}, "a"),
+        (2, {}, None),
+        (1, {"variables": {}}, None),
+    ]
+    for version, more, value in cases:
+        served.worker.connection.send(DEFINE, {"name": f"stored program id@{version}", "body": body})
+        served.replies.clear()
+        given = {"program_id": "qa", "inputs": {"name": "name"}, "stored": f"id@{version}", **more}
+        served.send(("execute_program", given))
+        status, answer = served.reply(0)[1:3]
+        assert status == 0, answer
+        assert json.loads(answer)["outputs"] == {"value": value, "of": ["qa", version]}
+    # It is of that call alone, and a caller brings none.
+    served.replies.clear()
+    served.send(
+        (f"{tmp_path / 'varied.py'}:outside", {}),
+        ("execute_program", {"program_id": "qa", "inputs": {}, "variables": {"name": "mine"}}),
+    )
+    assert "no stored program" in json.loads(served.reply(0)[2])
+    assert b"execute_program takes" in served.reply(1)[2]
+
+
 @pytest.mark.parametrize("given", [{}, {"a": 1}, None, "x"])
 def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], given: Any) -> None:
     served = serve(1)
@@ -187,3 +235,32 @@ def test_a_ping_gives_back_what_it_was_given(serve: Callable[[int], Served], giv
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     served.worker.connection.send(CALLS, {"calls": [[7, "ping", json.dumps(given).encode(), trace, None]]})
     assert json.loads(served.reply(7)[2])["payload"] == given
+
+
+def test_a_program_gives_its_trace_beside_its_result_only_where_that_is_wanted(zygote: Zygote, tmp_path: Path) -> None:
+    (tmp_path / "qa.py").write_text(
+        "import dspy\nfrom dspy.utils.dummies import DummyLM\n\n"
+        "class Qa(dspy.Module):\n"
+        "    def __init__(self):\n        self.answer = dspy.Predict('question -> answer')\n"
+        "    def forward(self, question):\n"
+        "        with dspy.context(lm=DummyLM([{'answer': 'so'}])):\n"
+        "            return self.answer(question=question)\n\n"
+        "program = Qa()\n"
+    )
+    bodies = []
+    for traces in (False, True):
+        worker = zygote.fork(tmp_path)
+        serve = {"pool": "general", "threads": 1, "commands": [], "lm": None, "traces": traces, "protocol": 1}
+        worker.connection.send(SERVE, serve)
+        worker.connection.expect(SERVING)
+        served = Served(worker, tmp_path)
+        call = {"program_id": "qa", "inputs": {"question": "why?"}}
+        served.send(("create_program", {"id": "qa", "program": f"{tmp_path}/qa.py:program"}), ("execute_program", call))
+        served.reply(0)
+        bodies.append(served.reply(1)[1:3])
+        worker.connection.close()
+    (done, plain), (traced, body) = bodies
+    assert (done, traced) == (0, 5)
+    result, trace, changes = msgspec.msgpack.decode(body)
+    assert (result, changes) == (plain, None)
+    assert [entry["outputs"] for entry in json.loads(trace)] == [{"answer": "so"}]

@@ -5,6 +5,7 @@
 //! argument lies in memory, is put before the node (`supervision`).
 
 mod assembler;
+mod control;
 mod syscall;
 
 use crate::settings::Network;
@@ -15,6 +16,8 @@ use assembler::{Action, Clause, Condition, Row, assemble};
 
 const EPERM: u16 = 1;
 const EACCES: u16 = 13;
+/// As the kernel says it where a file does not know a request: programs then do without.
+const ENOTTY: u16 = 25;
 const ENOSYS: u16 = 38;
 const EOPNOTSUPP: u16 = 95;
 const EAFNOSUPPORT: u16 = 97;
@@ -33,8 +36,6 @@ const IPPROTO_UDP: u32 = 17;
 const MSG_FASTOPEN: u32 = 0x2000_0000;
 /// CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET.
 const NAMESPACES: u32 = 0x7e02_0000;
-const TIOCSTI: u32 = 0x5412;
-const TIOCLINUX: u32 = 0x541c;
 const O_ACCMODE: u32 = 3;
 const O_TRUNC: u32 = 0x200;
 const IOPRIO_WHO_PROCESS: u32 = 1;
@@ -158,12 +159,23 @@ const SUPERVISED: &[Syscall] =
 const SIGNALS: &[Syscall] =
     &[Syscall::KILL, Syscall::TKILL, Syscall::TGKILL, Syscall::RT_SIGQUEUEINFO, Syscall::RT_TGSIGQUEUEINFO];
 
-/// The program, as the kernel reads it.
-pub(crate) fn program(architecture: Architecture, network: Network, landlock: u32) -> Vec<u8> {
-    assembler::bytes(&assemble(architecture, &rows(network, landlock)))
+/// What of a worker's settings and of its kernel the program depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub network: Network,
+    /// The version of Landlock.
+    pub landlock: u32,
+    /// Whether it may write devices, which have requests of their own.
+    pub devices: bool,
 }
 
-fn rows(network: Network, landlock: u32) -> Vec<Row> {
+/// The program, as the kernel reads it.
+pub(crate) fn program(architecture: Architecture, given: Given) -> Vec<u8> {
+    assembler::bytes(&assemble(architecture, &rows(given)))
+}
+
+fn rows(given: Given) -> Vec<Row> {
+    let Given { network, landlock, devices } = given;
     let always = |calls: &[Syscall], action: Action| -> Vec<Row> {
         calls.iter().map(|call| Row { call: *call, clauses: Vec::new(), otherwise: action }).collect()
     };
@@ -188,13 +200,7 @@ fn rows(network: Network, landlock: u32) -> Vec<Row> {
         otherwise: Action::Allow,
     };
     rows.push(allowed_unless(Syscall::CLONE, vec![Condition::AnyBit(0, NAMESPACES)]));
-    rows.push(Row {
-        call: Syscall::IOCTL,
-        clauses: [TIOCSTI, TIOCLINUX]
-            .map(|request| Clause { conditions: vec![Condition::Is(1, request)], action: Action::Error(EPERM) })
-            .into(),
-        otherwise: Action::Allow,
-    });
+    rows.push(control::row(devices));
     // To ask, and what every process has.
     rows.push(Row {
         call: Syscall::PERSONALITY,

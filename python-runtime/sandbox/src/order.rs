@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::filter;
+use crate::filter::{self, Given};
 use crate::kernel::Kernel;
 use crate::landlock::Ruleset;
-use crate::rules::{self, Places};
+use crate::real_path::real_path;
+use crate::rules::{self, Disk, Places};
 use crate::settings::{Network, Settings};
 
 /// An order. Everything in it is applied, or the worker does not start.
@@ -58,11 +59,16 @@ impl Order {
         let (Some(architecture), true) = (kernel.architecture, missing.is_empty()) else { return Err(missing) };
         let version = kernel.landlock_version();
         let text = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let given = Given {
+            network: settings.network,
+            landlock: version,
+            devices: places.writable.iter().any(|path| path.starts_with("/dev")),
+        };
         let writable: Vec<String> = places.writable.iter().chain([&places.own]).map(text).collect();
         Ok(Self {
             own: text(&places.own),
-            landlock: rules::ruleset(places, version, &entries),
-            filter: filter::program(architecture, settings.network, version),
+            landlock: rules::ruleset(places, version, &Disk { entries: &entries, real: &real_path }),
+            filter: filter::program(architecture, given),
             limits: Limits {
                 open_files: u64::from(settings.open_files),
                 file_bytes: settings.file_bytes,
@@ -76,9 +82,11 @@ impl Order {
     }
 }
 
-/// What is in a directory; nothing where it cannot be read.
+/// What is in a directory, without links: what they lead to has rules of its own, if any. Nothing where it cannot be read.
 fn entries(directory: &Path) -> Vec<PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+    let mut found: Vec<fs::DirEntry> = fs::read_dir(directory).into_iter().flatten().flatten().collect();
+    found.retain(|entry| entry.file_type().is_ok_and(|kind| !kind.is_symlink()));
+    found.iter().map(fs::DirEntry::path).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn who_may_write_a_device_may_ask_more_of_the_kernel() {
+        let filter = |writable: &str| {
+            let places = Places { own: "/own".into(), writable: vec![writable.into()], ..Places::default() };
+            Order::new(&Settings::default(), &places, &kernel(), 0).expect("all is there").filter
+        };
+        assert_eq!(filter("/scratch"), filter("/device"));
+        assert_ne!(filter("/scratch"), filter("/dev/nvidia0"));
+    }
+
+    #[test]
     fn without_the_kernels_help_there_is_no_order() {
         let without = Kernel { landlock: Err("Function not implemented".to_owned()), ..kernel() };
         let missing = Order::new(&Settings::default(), &Places::default(), &without, 0).expect_err("nothing holds it");
@@ -119,6 +137,9 @@ mod tests {
         for name in ["data", "lib"] {
             fs::create_dir(root.join(name)).expect("made");
         }
+        for (name, leads_to) in [("to-data", root.join("data")), ("to-all", "/".into())] {
+            std::os::unix::fs::symlink(leads_to, root.join(name)).expect("linked");
+        }
         let places = Places {
             own: "/own".into(),
             readable: vec![root.clone()],
@@ -131,6 +152,7 @@ mod tests {
             order.landlock.rules.iter().find(|(rule, _)| *rule == path).map(|(_, rights)| *rights)
         };
         assert_eq!((rule("lib"), rule("data"), rule("")), (Some(0b1101), None, None));
+        assert_eq!((rule("to-data"), rule("to-all")), (None, None), "a rule holds for where a link leads");
         let listed = order.landlock.rules.iter().find(|(path, _)| Path::new(path) == root).expect("a rule");
         assert_eq!(listed.1, 0b1000);
     }

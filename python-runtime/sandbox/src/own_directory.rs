@@ -199,6 +199,11 @@ fn allow(place: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
 }
 
 fn usage(path: &Path) -> io::Result<Usage> {
+    Ok(measured(path, ENTRIES_MAX)?.0)
+}
+
+/// What a tree holds, and how many entries were looked at to say so: never more than one beyond `entries_max`, however they lie.
+fn measured(path: &Path, entries_max: u64) -> io::Result<(Usage, u64)> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let (mut bytes, mut entries) = (0_u64, 0_u64);
     let mut open = vec![Dir::new(listing(CWD, &path)?)?];
@@ -211,7 +216,11 @@ fn usage(path: &Path) -> io::Result<Usage> {
         if [c".", c".."].contains(&entry.file_name()) {
             continue;
         }
+        // Before it is looked at: who makes and removes files all the time would be followed without end.
         entries += 1;
+        if entries > entries_max {
+            return Ok((Usage::TooMany, entries));
+        }
         let place = directory.fd()?;
         // A program goes on meanwhile: what has gone counts nothing.
         let Ok(found) = statat(place, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
@@ -220,14 +229,14 @@ fn usage(path: &Path) -> io::Result<Usage> {
             FileType::Directory => listing(place, entry.file_name()),
             _ => continue,
         };
-        if entries > ENTRIES_MAX || open.len() > DEPTH_MAX {
-            return Ok(Usage::TooMany);
+        if open.len() > DEPTH_MAX {
+            return Ok((Usage::TooMany, entries));
         }
         if let Ok(inner) = inner {
             open.push(Dir::new(inner)?);
         }
     }
-    Ok(if entries > ENTRIES_MAX { Usage::TooMany } else { Usage::Bytes(bytes) })
+    Ok((Usage::Bytes(bytes), entries))
 }
 
 #[cfg(test)]
@@ -302,13 +311,30 @@ mod tests {
     }
 
     #[test]
+    fn more_entries_than_are_counted_are_not_looked_at_however_they_lie() {
+        let (_keep, directories) = place();
+        let own = directories.make("w1").expect("made");
+        // In one directory, without any directory behind them; tmp is an entry, too.
+        for number in 0..49 {
+            fs::write(own.path().join(number.to_string()), "x").expect("written");
+        }
+        assert!(matches!(measured(own.path(), 50).expect("measured"), (Usage::Bytes(_), 50)));
+        for entries_max in [0, 10, 49] {
+            let (usage, looked_at) = measured(own.path(), entries_max).expect("measured");
+            assert_eq!((usage, looked_at), (Usage::TooMany, entries_max + 1));
+        }
+    }
+
+    #[test]
     fn a_tree_deeper_than_any_path_and_without_rights_is_measured_and_removed() {
         let (_keep, directories) = place();
         let own = directories.make("w1").expect("made");
         let mut place = openat(CWD, own.path(), OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("opened");
-        for _ in 0..3000 {
-            rustix::fs::mkdirat(&place, c"deep", Mode::from_raw_mode(PRIVATE)).expect("made");
-            place = openat(&place, c"deep", OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("opened");
+        // Three times the length that a path may have.
+        let deep = "deep".repeat(15);
+        for _ in 0..200 {
+            rustix::fs::mkdirat(&place, &deep, Mode::from_raw_mode(PRIVATE)).expect("made");
+            place = openat(&place, &deep, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).expect("opened");
         }
         assert_eq!(own.usage().expect("measured"), Usage::TooMany);
         let closed = own.temporary().join("closed");

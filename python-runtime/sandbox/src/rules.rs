@@ -1,7 +1,8 @@
 //! Which files a worker may read and write: a list of rules from the places that there are.
 //!
 //! Landlock's rules only ever add: what lies below a directory that may be read may be read, too. So a directory that holds
-//! something hidden is not granted as a whole, but each of its entries that holds nothing hidden.
+//! something hidden is not granted as a whole, but each of its entries that holds nothing hidden. That goes for every tree that is
+//! read, the system's own included.
 
 mod system_paths;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::landlock::{Access, OF_FILES, Ruleset, handled, scoped};
+use crate::real_path::real_path;
 
 /// Entries of directories that hold something hidden; more of them would make every start of a worker slow.
 const SPLIT_MAX: usize = 10_000;
@@ -36,10 +38,18 @@ struct Rule {
     access: Access,
 }
 
-/// What a worker may do with files, by version of Landlock. `entries` lists a directory.
-pub(crate) fn ruleset(places: &Places, version: u32, entries: &dyn Fn(&Path) -> Vec<PathBuf>) -> Ruleset {
+/// How the files lie.
+pub(crate) struct Disk<'a> {
+    /// What is in a directory, without links: a rule holds for where a link leads, and that may be what is hidden.
+    pub entries: &'a dyn Fn(&Path) -> Vec<PathBuf>,
+    /// Where a path leads in the end.
+    pub real: &'a dyn Fn(&Path) -> PathBuf,
+}
+
+/// What a worker may do with files, by version of Landlock.
+pub(crate) fn ruleset(places: &Places, version: u32, disk: &Disk<'_>) -> Ruleset {
     let mut by_path: BTreeMap<PathBuf, u64> = BTreeMap::new();
-    for Rule { path, access } in rules(places, entries) {
+    for Rule { path, access } in rules(places, disk) {
         *by_path.entry(path).or_default() |= access.rights(version);
     }
     // What is no UTF-8 has no place in the protocol, and in no setting.
@@ -48,21 +58,26 @@ pub(crate) fn ruleset(places: &Places, version: u32, entries: &dyn Fn(&Path) -> 
     Ruleset { handled: handled(version), scoped: scoped(version), of_files: OF_FILES, rules }
 }
 
+/// The tree of the system that a path lies in, and in which programs see its name.
+pub fn system_tree(path: &Path) -> Option<PathBuf> {
+    let trees = system_paths::TREES.iter().map(|tree| real_path(Path::new(tree)));
+    trees.into_iter().find(|tree| path.starts_with(tree))
+}
+
 /// The same as rules; a path may be there more than once.
-fn rules(places: &Places, entries: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<Rule> {
-    let of_system = |paths: &[&str], access| -> Vec<Rule> {
-        paths.iter().map(|path| Rule { path: PathBuf::from(path), access }).collect()
-    };
-    let mut rules = of_system(system_paths::TREES, Access::Read);
-    rules.extend(of_system(system_paths::FILES, Access::Read));
-    rules.extend(of_system(system_paths::DEVICES, Access::Device));
+fn rules(places: &Places, disk: &Disk<'_>) -> Vec<Rule> {
+    let mut rules: Vec<Rule> =
+        system_paths::DEVICES.iter().map(|path| Rule { path: path.into(), access: Access::Device }).collect();
+    for path in system_paths::TREES.iter().chain(system_paths::FILES) {
+        grant(&of_system(Path::new(path), disk), &places.hidden, disk, &mut rules);
+    }
     for path in &places.environment {
         // Inside something hidden it is there on purpose: the node's own package is.
         let within: Vec<PathBuf> = places.hidden.iter().filter(|hidden| hidden.starts_with(path)).cloned().collect();
-        grant(path, &within, entries, &mut rules);
+        grant(path, &within, disk, &mut rules);
     }
     for path in &places.readable {
-        grant(path, &places.hidden, entries, &mut rules);
+        grant(path, &places.hidden, disk, &mut rules);
     }
     let meets_hidden =
         |path: &&PathBuf| !places.hidden.iter().any(|hidden| path.starts_with(hidden) || hidden.starts_with(path));
@@ -71,8 +86,13 @@ fn rules(places: &Places, entries: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<Rule> 
     rules
 }
 
+/// Some of them are links (/lib is). What /proc shows is the worker's own: it resolves that itself.
+fn of_system(path: &Path, disk: &Disk<'_>) -> PathBuf {
+    if path.starts_with("/proc") { path.to_owned() } else { (disk.real)(path) }
+}
+
 /// A tree without what is hidden in it.
-fn grant(path: &Path, hidden: &[PathBuf], entries: &dyn Fn(&Path) -> Vec<PathBuf>, rules: &mut Vec<Rule>) {
+fn grant(path: &Path, hidden: &[PathBuf], disk: &Disk<'_>, rules: &mut Vec<Rule>) {
     if hidden.iter().any(|hidden| path.starts_with(hidden)) || rules.len() > SPLIT_MAX {
         return;
     }
@@ -80,8 +100,8 @@ fn grant(path: &Path, hidden: &[PathBuf], entries: &dyn Fn(&Path) -> Vec<PathBuf
     let access = if holds_some { Access::List } else { Access::Read };
     rules.push(Rule { path: path.to_owned(), access });
     if holds_some {
-        for entry in entries(path) {
-            grant(&entry, hidden, entries, rules);
+        for entry in (disk.entries)(path) {
+            grant(&entry, hidden, disk, rules);
         }
     }
 }
@@ -102,6 +122,15 @@ mod tests {
             own: "/srv/app/data/workers/w1".into(),
             hidden: paths(&["/srv/app/data", "/srv/app/dspex.toml", "/srv/app/certs/node.key", "/home/u/.dspex"]),
         }
+    }
+
+    /// A disk on which /lib is a link, as it is in the distributions.
+    fn disk(entries: &dyn Fn(&Path) -> Vec<PathBuf>) -> Disk<'_> {
+        let real = &|path: &Path| match path.strip_prefix("/lib") {
+            Ok(rest) => Path::new("/usr/lib").join(rest).components().collect(),
+            Err(_) => path.to_owned(),
+        };
+        Disk { entries, real }
     }
 
     /// A directory with a program, the node's file and its data.
@@ -125,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_directory_that_holds_the_nodes_data_is_granted_without_it() {
-        let rules = rules(&places(), &entries);
+        let rules = rules(&places(), &disk(&entries));
         for (path, expected) in [
             ("/opt/venv", vec![Access::Read]),
             // Its names are seen, or no module would be found in it.
@@ -155,7 +184,7 @@ mod tests {
             (vec!["/srv/app/dspex.toml"], vec!["/"]),
         ] {
             let places = Places { readable: paths(&readable), writable: paths(&writable), ..places() };
-            for Rule { path, access } in rules(&places, &entries) {
+            for Rule { path, access } in rules(&places, &disk(&entries)) {
                 let is_own = path == places.own || places.environment.contains(&path);
                 let meets = hidden
                     .iter()
@@ -166,8 +195,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hidden_in_a_tree_of_the_system_is_granted_by_no_tree() {
+        for (hidden, listed) in [
+            ("/usr/local/dspex/data", vec!["/usr", "/usr/local", "/usr/local/dspex"]),
+            // By its real name; the tree that is granted as /lib leads there.
+            ("/usr/lib/dspex", vec!["/usr", "/usr/lib"]),
+            ("/etc/ssl/certs/node.key", vec!["/etc/ssl/certs"]),
+            ("/etc/hosts", vec![]),
+            ("/usr", vec![]),
+        ] {
+            let hidden = Path::new(hidden);
+            // Each directory on the way has a neighbour beside what leads to it.
+            let entries = |path: &Path| {
+                let next = hidden.strip_prefix(path).expect("on the way").components().next().expect("not the end");
+                vec![path.join(next), path.join("neighbour")]
+            };
+            let places = Places { own: "/own".into(), hidden: vec![hidden.to_owned()], ..Places::default() };
+            let rules = rules(&places, &disk(&entries));
+            for Rule { path, access } in &rules {
+                assert!(!path.starts_with(hidden), "{path:?} of {hidden:?}");
+                assert!(!hidden.starts_with(path) || *access == Access::List, "{path:?} {access:?} of {hidden:?}");
+            }
+            for path in listed {
+                let own = access(&rules, path);
+                assert!(!own.is_empty() && own.iter().all(|access| *access == Access::List), "{path} {own:?}");
+                assert!(access(&rules, &format!("{path}/neighbour")).contains(&Access::Read), "{path}");
+            }
+        }
+        assert_eq!(access(&rules(&places(), &disk(&entries)), "/usr"), [Access::Read], "nothing is hidden there");
+    }
+
+    #[test]
+    fn the_tree_of_the_system_in_which_a_path_lies_is_known() {
+        assert_eq!(system_tree(Path::new("/usr/local/dspex")), Some("/usr".into()));
+        assert_eq!((system_tree(Path::new("/var/lib/dspex")), system_tree(Path::new("/"))), (None, None));
+    }
+
+    #[test]
     fn the_machines_secrets_are_not_among_what_every_program_needs() {
-        let rules = rules(&Places { own: "/own".into(), ..Places::default() }, &|_| Vec::new());
+        let rules = rules(&Places { own: "/own".into(), ..Places::default() }, &disk(&|_| Vec::new()));
         for secret in
             ["/etc/passwd", "/etc/shadow", "/root/.ssh/id", "/home/u/x", "/proc/1/environ", "/tmp/x", "/dev/sda"]
         {
@@ -181,7 +247,7 @@ mod tests {
     #[test]
     fn a_path_has_one_rule_with_all_of_its_rights() {
         let twice = Places { readable: paths(&["/scratch", "/opt/venv"]), ..places() };
-        let ruleset = ruleset(&twice, 7, &entries);
+        let ruleset = ruleset(&twice, 7, &disk(&entries));
         let mut names: Vec<&String> = ruleset.rules.iter().map(|(path, _)| path).collect();
         let count = names.len();
         names.dedup();
@@ -194,7 +260,7 @@ mod tests {
     #[test]
     fn a_directory_with_very_many_entries_is_not_granted_without_end() {
         let many = |_: &Path| (0..30_000).map(|number| PathBuf::from(format!("/srv/app/{number}"))).collect();
-        let split = rules(&places(), &many).len();
+        let split = rules(&places(), &disk(&many)).len();
         assert!((SPLIT_MAX..=SPLIT_MAX + 10).contains(&split), "{split}");
     }
 }

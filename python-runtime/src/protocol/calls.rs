@@ -18,6 +18,8 @@ pub struct Serve {
     pub commands: Vec<String>,
     /// What answers where a program names no LM: a model string, "path.py:name" or "module:name".
     pub lm: Option<String>,
+    /// Whether what predictors did is wanted beside the results of programs: executions are recorded.
+    pub traces: bool,
 }
 
 /// The worker serves.
@@ -126,6 +128,15 @@ pub enum Outcome {
         /// What changed.
         changes: SessionChanges,
     },
+    /// The result of a program, and what its predictors did.
+    Traced {
+        /// JSON text.
+        result: Bytes,
+        /// A JSON array.
+        trace: Bytes,
+        /// What changed in the call's session, if anything.
+        changes: Option<SessionChanges>,
+    },
 }
 
 /// What a call has changed in its session's data.
@@ -153,6 +164,12 @@ impl<'de> Deserialize<'de> for Reply {
             4 => {
                 let (result, set, removed) = rmp_serde::from_slice(&body).map_err(Error::custom)?;
                 Outcome::Changed { result, changes: SessionChanges { set, removed } }
+            }
+            5 => {
+                let (result, trace, changes): (_, _, Option<_>) =
+                    rmp_serde::from_slice(&body).map_err(Error::custom)?;
+                let changes = changes.map(|(set, removed)| SessionChanges { set, removed });
+                Outcome::Traced { result, trace, changes }
             }
             other => return Err(Error::custom(format!("unknown status of a call: {other}"))),
         };

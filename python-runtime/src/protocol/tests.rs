@@ -251,6 +251,12 @@ fn calls_and_their_replies_are_golden() {
     let changes = SessionChanges { set: vec![("n".to_owned(), "2".to_owned())], removed: vec!["m".to_owned()] };
     let changed = Outcome::Changed { result: Bytes::from_static(b"1"), changes };
     assert_eq!(frame("921981a77265706c69657391950704c40d93c401319192a16ea13291a16d0908"), one(changed));
+    let (result, trace) = (Bytes::from_static(b"1"), Bytes::from_static(b"[]"));
+    let traced = |changes| Outcome::Traced { result: result.clone(), trace: trace.clone(), changes };
+    assert_eq!(frame("921981a77265706c69657391950705c40993c40131c4025b5dc00908"), one(traced(None)));
+    let changes = SessionChanges { set: vec![("n".to_owned(), "2".to_owned())], removed: vec!["m".to_owned()] };
+    let golden = "921981a77265706c69657391950705c41293c40131c4025b5d929192a16ea13291a16d0908";
+    assert_eq!(frame(golden), one(traced(Some(changes))));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{SandboxSetup, real_path};
+use dspex_sandbox::real_path;
+
+use super::SandboxSetup;
 
 /// The directory of a worker, and all that it may read besides its environment.
 #[derive(Debug, PartialEq, Eq)]

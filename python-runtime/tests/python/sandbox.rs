@@ -4,7 +4,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dspex_python::protocol::{Call, Calls, FromWorker, Outcome, PROTOCOL_VERSION, Serve, ToWorker};
@@ -54,6 +54,13 @@ def signal_child():
     child = subprocess.Popen(["sleep", "60"])
     child.kill()
     return child.wait()
+
+@dspex.command
+def change_flags(path):
+    import fcntl
+    place = os.open(path, os.O_RDONLY)
+    flags = fcntl.ioctl(place, 0x80086601, bytes(8))
+    fcntl.ioctl(place, 0x40086602, flags)
 
 @dspex.command
 def truncate(path):
@@ -108,7 +115,7 @@ struct Subject {
 }
 
 /// A runtime in a directory, with its program in `program` and everything else hidden.
-fn runtime(directory: &Path, settings: Settings, endpoints: Endpoints, kernel: Kernel) -> Zygotes {
+fn runtime(directory: &Path, settings: Settings, endpoints: Endpoints, kernel: Kernel, hidden: &[PathBuf]) -> Zygotes {
     let program = directory.join("program");
     std::fs::create_dir_all(&program).expect("made");
     std::fs::write(program.join("commands.py"), COMMANDS).expect("written");
@@ -120,7 +127,7 @@ fn runtime(directory: &Path, settings: Settings, endpoints: Endpoints, kernel: K
     let setup = SandboxSetup {
         settings,
         directories: directory.join("workers"),
-        hidden: vec![directory.join("processes")],
+        hidden: [&[directory.join("processes")], hidden].concat(),
         programs: vec![program],
         interpreters: vec![interpreter()],
         environment: environment(),
@@ -137,12 +144,18 @@ impl Subject {
     }
 
     async fn on(settings: Settings, endpoints: Endpoints, kernel: Kernel) -> Self {
+        Self::beside(settings, endpoints, kernel, &[]).await
+    }
+
+    /// With something more that is hidden.
+    async fn beside(settings: Settings, endpoints: Endpoints, kernel: Kernel, hidden: &[PathBuf]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let zygotes = runtime(directory.path(), settings, endpoints, kernel);
+        let zygotes = runtime(directory.path(), settings, endpoints, kernel, hidden);
         let zygote = zygotes.zygote(&interpreter(), &environment()).await.expect("a zygote");
         let program = directory.path().join("program");
         let mut worker = zygote.fork("w1", &environment(), &program, "test").await.expect("a worker");
         let serve = Serve {
+            traces: false,
             protocol: PROTOCOL_VERSION,
             pool: "general".to_owned(),
             threads: 1,
@@ -227,6 +240,39 @@ async fn files_are_the_programs_and_the_workers_own_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_hidden_among_the_systems_programs_is_not_read() {
+    let place = match tempfile::tempdir_in("/usr/local") {
+        Ok(place) => place,
+        Err(error) => return eprintln!("skipped: only root writes in /usr/local ({error})"),
+    };
+    std::fs::create_dir(place.path().join("data")).expect("made");
+    for name in ["data/token", "node.key", "library.py"] {
+        std::fs::write(place.path().join(name), "of this machine").expect("written");
+    }
+    // Its name says nothing of where it lies.
+    let links = tempfile::tempdir().expect("a directory");
+    std::os::unix::fs::symlink(place.path().join("data"), links.path().join("data")).expect("linked");
+    std::os::unix::fs::symlink(place.path().join("data"), place.path().join("also-data")).expect("linked");
+    let path = |name: &str| json!({"path": place.path().join(name)});
+    let hidden = [links.path().join("data"), place.path().join("node.key")];
+    for (hidden, is_readable) in [(&hidden[..], false), (&[], true)] {
+        let (settings, endpoints) = (Settings::default(), Endpoints::default());
+        let mut subject = Subject::beside(settings, endpoints, Kernel::gather(), hidden).await;
+        for name in ["data/token", "also-data/token", "node.key"] {
+            let told = subject.call("read", path(name)).await;
+            if is_readable {
+                assert_eq!(told, Ok(json!("of this machine")), "{name}: the attempt proves nothing");
+            } else {
+                Subject::refused(&told, &["PermissionError", "does not let programs read"]);
+            }
+        }
+        assert_eq!(subject.call("read", path("library.py")).await, Ok(json!("of this machine")));
+        assert_eq!(subject.call("signal_child", json!({})).await, Ok(json!(-9)), "programs of the system are executed");
+        subject.zygotes.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn modes_change_of_its_own_files_only() {
     let mut subject = Subject::new(Settings::default()).await;
     let own = subject.call("where", json!({})).await.expect("said")[0].as_str().expect("a path").to_owned();
@@ -244,6 +290,22 @@ async fn modes_change_of_its_own_files_only() {
         Subject::refused(&told, &["PermissionError"]);
     }
     assert_eq!(std::fs::metadata(&secret).expect("there").permissions(), before);
+    subject.zygotes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flags_of_files_that_are_read_are_not_changed() {
+    let mut subject = Subject::new(Settings::default()).await;
+    let file = std::fs::File::open(subject.path("program/data.txt")).expect("there");
+    let Ok(flags) = rustix::fs::ioctl_getflags(&file) else {
+        return eprintln!("skipped: files have no flags here");
+    };
+    // Who owns it may, though it be opened to read.
+    rustix::fs::ioctl_setflags(&file, flags).expect("the attempt proves nothing");
+    for path in [subject.path("program/data.txt"), "/usr/lib/os-release".to_owned()] {
+        let told = subject.call("change_flags", json!({"path": path})).await;
+        Subject::refused(&told, &["Inappropriate ioctl for device"]);
+    }
     subject.zygotes.stop().await;
 }
 
@@ -345,7 +407,7 @@ async fn a_call_of_another_machine_ends_the_worker_which_is_told() {
 async fn on_a_machine_without_landlock_no_worker_is_forked() {
     let directory = tempfile::tempdir().expect("a directory");
     let kernel = Kernel { landlock: Err("Function not implemented".to_owned()), ..Kernel::gather() };
-    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), kernel);
+    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), kernel, &[]);
     let zygote = zygotes.zygote(&interpreter(), &environment()).await.expect("a zygote");
     match zygote.fork("w1", &environment(), directory.path(), "test").await {
         Err(ForkError::NotConfined(why)) => assert!(why.contains("Landlock (Function not implemented)"), "{why}"),
@@ -358,7 +420,7 @@ async fn on_a_machine_without_landlock_no_worker_is_forked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_interpreter_that_a_caller_names_is_not_started() {
     let directory = tempfile::tempdir().expect("a directory");
-    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather());
+    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather(), &[]);
     match zygotes.zygote(Path::new("/usr/bin/false"), &environment()).await {
         Err(StartError::NotOurs(why)) => assert!(why.contains("/usr/bin/false is not"), "{why}"),
         other => panic!("{other:?}"),
@@ -368,7 +430,7 @@ async fn an_interpreter_that_a_caller_names_is_not_started() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_does_not_apply_its_sandbox_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
-    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather());
+    let zygotes = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather(), &[]);
     // As if the package were another one: it says that it has applied everything, and has not.
     let unpacked = std::fs::read_dir(directory.path().join("runtime")).expect("unpacked");
     let package = unpacked.flatten().next().expect("a package").path();
@@ -393,7 +455,7 @@ async fn a_worker_that_does_not_apply_its_sandbox_is_refused() {
 async fn what_a_sandbox_costs_at_the_start_is_measured() {
     const WORKERS: u32 = 20;
     let directory = tempfile::tempdir().expect("a directory");
-    let sandboxed = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather());
+    let sandboxed = runtime(directory.path(), Settings::default(), Endpoints::default(), Kernel::gather(), &[]);
     let free = crate::support::Runtime::new();
     let mut took = Vec::new();
     for zygotes in [&free.zygotes, &sandboxed] {

@@ -24,12 +24,27 @@ fn a_secret_in_a_file_is_refused_with_its_place_and_without_its_value() {
 #[test]
 fn what_is_left_out_is_not_on_the_node() {
     let (node, project) = (Node::start(), project(1));
-    for left_out in
-        [".env", "tls.pem", "id.key", ".git/config", "venv/pyvenv.cfg", "venv/bin/x", "a/__pycache__/b.pyc", "build/x"]
-    {
+    for left_out in [
+        ".env",
+        "prod.env",
+        "tls.pem",
+        "server.KEY",
+        "a/id_ed25519",
+        "a/.npmrc",
+        ".aws/credentials",
+        "service-account.json",
+        ".git/config",
+        "venv/pyvenv.cfg",
+        "venv/bin/x",
+        "a/__pycache__/b.pyc",
+        "build/x",
+        "a/private.txt",
+    ] {
         project.file(left_out, "not to be sent");
     }
     project.file(".gitignore", "/build\n").file("a/kept.py", "");
+    // What the caller keeps here stays here, whatever a repository beneath says.
+    project.file(".dspexignore", "private.txt\n").file("a/.gitignore", "!private.txt\n");
     node.eval(&project).run().expect(0);
     let mut found = Vec::new();
     let mut waiting = vec![node.bundles()];
@@ -42,7 +57,9 @@ fn what_is_left_out_is_not_on_the_node() {
         }
     }
     found.sort();
-    assert_eq!(found, [".gitignore", "data.jsonl", "helping.py", "kept.py", "program.py", "words.txt"]);
+    let ignoring = [".dspexignore", ".gitignore", ".gitignore"];
+    assert_eq!(found[..3], ignoring);
+    assert_eq!(found[3..], ["data.jsonl", "helping.py", "kept.py", "program.py", "words.txt"]);
 }
 
 #[test]

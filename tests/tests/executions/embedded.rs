@@ -28,6 +28,12 @@ fn a_call_of_a_program_is_an_execution_with_what_it_was_given_gave_and_used() {
     let shown = subject.dspex(&["execution", "show", text(&listed[1], "execution"), "-o", "json"]).run().expect(0);
     let shown = shown.object();
     assert_eq!((&shown["input"], &shown["output"]), (&json!({"image": image}), &answer["outputs"]));
+    let trace = shown["trace"].as_array().cloned().expect("a trace");
+    assert_eq!(
+        trace.last().map(|entry| (&entry["inputs"]["image"], &entry["outputs"])),
+        Some((&json!(image), &shown["output"]))
+    );
+    assert!(answer.get("trace").is_none(), "it is recorded, not given to the caller");
     assert_eq!((&shown["metrics"]["usage"], &shown["actor"]), (&answer["usage"], &json!("local user")));
     assert!(shown["duration_s"].as_f64() > Some(0.0) && text(&shown, "worker").starts_with("python_worker_"));
     assert!(text(&listed[0]["error"], "message").contains("'image'"), "{}", listed[0]);

@@ -1,13 +1,16 @@
 //! Stored programs are executed by their name: through a pool of any node, and in sessions.
 
+use std::time::Duration;
+
 use dspex_api::v1::PutProgramRequest;
-use dspex_tests::{Cluster, Project};
+use dspex_tests::{Cluster, Project, wait_until};
 use serde_json::{Value, json};
 
 use crate::request::{id, put};
 
 /// Programs without a model, and one whose call would be seen.
 const PROGRAMS: &str = r#"
+import dspex
 import dspy
 
 
@@ -23,6 +26,14 @@ class Say(dspy.Module):
 first = Say("first")
 second = Say("second")
 of_s = Say("of s")
+
+
+class Varied(dspy.Module):
+    def forward(self, question):
+        return dspy.Prediction(answer=f"{dspex.current_program().variables.get('tone')} {question}")
+
+
+varied = Varied()
 
 
 class Clerk(dspy.BaseLM):
@@ -99,10 +110,41 @@ fn what_one_node_has_stored_every_node_executes_and_always_the_newest() {
         let said = answered(&subject.in_pool(position, &asks("qa")).expect(0));
         assert_eq!(said, ("second ?".to_owned(), Some(2)), "at node {position}");
     }
+    let listed = || {
+        let list = ["execution", "list", "--program", "qa", "-o", "json"];
+        let listed = subject.cluster.dspex(1, &list).run().expect(0).object();
+        listed["items"].as_array().cloned().filter(|items| items.len() == 6)
+    };
+    let recorded = wait_until("all executions are found by the program", Duration::from_secs(60), listed);
+    let shown = subject.cluster.dspex(2, &["program", "show", "qa", "-o", "json"]).run().expect(0).object();
+    let versions: Vec<_> = recorded.iter().map(|one| one["program_version"].as_u64()).collect();
+    assert_eq!(versions, [Some(2), Some(2), Some(2), Some(1), Some(1), Some(1)]);
+    assert!(recorded.iter().all(|one| one["program_id"] == shown["program_id"]), "{recorded:?} of {shown}");
     subject.cluster.dspex(0, &["program", "delete", "qa", "--yes"]).run().expect(0);
     for position in 0..3 {
         subject.in_pool(position, &asks("qa")).expect(5).says("NOT_DEFINED").says("program put");
     }
+}
+
+#[test]
+fn a_program_is_executed_with_the_variables_of_its_newest_version() {
+    let subject = Subject::new(1);
+    subject.put(1, "qa", "varied", "");
+    let said = || answered(&subject.in_pool(0, &asks("qa")).expect(0));
+    assert_eq!(said(), ("None ?".to_owned(), Some(1)));
+    for (value, version) in [("calm", 2), ("loud", 3)] {
+        subject.cluster.dspex(0, &["program", "put", "qa", "--set", &format!("tone=\"{value}\"")]).run().expect(0);
+        assert_eq!(said(), (format!("{value} ?"), Some(version)));
+    }
+    // A session's own program has its own.
+    subject.cluster.dspex(0, &["session", "create", "s"]).run().expect(0);
+    subject.put(4, "qa", "varied", "s");
+    assert_eq!(answered(&subject.in_session(0, "s", &asks("qa")).expect(0)), ("None ?".to_owned(), Some(1)));
+    subject.cluster.dspex(0, &["program", "put", "qa", "--session", "s", "--set", "tone=\"shy\""]).run().expect(0);
+    assert_eq!(answered(&subject.in_session(0, "s", &asks("qa")).expect(0)), ("shy ?".to_owned(), Some(2)));
+    // What a caller brings under that name counts for nothing.
+    let brought = json!({"program_id": "qa", "inputs": {"question": "?"}, "variables": {"tone": "mine"}});
+    assert_ne!(subject.in_pool(0, &brought).code, Some(0));
 }
 
 #[test]
@@ -135,7 +177,7 @@ fn inputs_that_do_not_fit_are_refused_by_name_before_anything_is_executed() {
         (json!({"question": "?", "k": 1, "hint": 2, "other": 3}), "with unknown hint, other"),
         (json!({"question": "?", "k": "one"}), "with a value of another type: k is a whole number, not a text"),
         (json!(null), "without question, k"),
-        (json!(["?", 1]), "an object"),
+        (json!(["?", 1]), "the program \"qa\" is called with a list instead of an object"),
     ] {
         let arguments = json!({"program_id": "qa", "inputs": inputs});
         for refused in [subject.in_pool(0, &arguments), subject.in_session(0, "s", &arguments)] {

@@ -6,6 +6,7 @@ mod executing;
 mod large;
 mod losses;
 mod names;
+mod printing;
 mod request;
 mod sessions;
 mod variables;

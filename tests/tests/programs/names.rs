@@ -1,6 +1,6 @@
 //! Names that are none, wherever a name may stand.
 
-use dspex_api::v1::{DeleteProgramRequest, ListProgramsRequest, SetVariableRequest};
+use dspex_api::v1::{CreateSessionRequest, DeleteProgramRequest, ListProgramsRequest, SetVariableRequest};
 use dspex_api::{ApiError, reason};
 use dspex_tests::{Cluster, Home};
 
@@ -58,6 +58,25 @@ fn a_bad_name_is_refused_wherever_a_name_may_stand_and_shown_escaped() {
     }
     let listed = cluster.ask(0, async |client| client.list_programs(ListProgramsRequest::default()).await);
     assert_eq!(listed.expect("listed").total, 0, "nothing was stored");
+}
+
+#[test]
+fn a_new_session_is_held_to_the_same_rules() {
+    let cluster = Cluster::of(1);
+    for (name, says) in BAD.into_iter().filter(|(name, _)| !name.is_empty()) {
+        let request =
+            CreateSessionRequest { request_id: id(1), session_id: name.to_owned(), ..CreateSessionRequest::default() };
+        let error = cluster.ask(0, async |client| client.create_session(request).await).expect_err(name);
+        // What no session was ever called has the older reason.
+        let is_older = name.trim() != name || name.chars().any(char::is_control);
+        let (reason, says) =
+            if is_older { (reason::REQUEST_INVALID, "printable") } else { (reason::NAME_INVALID, says) };
+        assert_eq!(error.reason, reason, "{name:?}: {error}");
+        assert!(error.message.contains(says), "{name:?}: {error}");
+        assert!(!error.message.contains(['\u{200b}', '\u{202e}']), "{:?}", error.message);
+    }
+    let listed = cluster.dspex(0, &["session", "list", "-o", "json"]).run().expect(0).object();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(0), "nothing was stored");
 }
 
 #[test]

@@ -58,6 +58,46 @@ fn a_value_is_json_of_at_most_16_kib() {
 }
 
 #[test]
+fn a_value_that_could_not_be_read_back_or_is_a_secret_is_refused_by_its_place() {
+    let cluster = Cluster::of(1);
+    let set = |number: u64, name: &str, value: &str| {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        let request = SetVariableRequest { request_id: id(number), name, value, ..Default::default() };
+        cluster.ask(0, async |client| client.set_variable(request).await)
+    };
+    let deep = format!("{}{}", "[".repeat(5000), "]".repeat(5000));
+    for (number, value, says) in [
+        (1, r#"{"a": [0, 1e400]}"#, "holds 1e400 at a[1]"),
+        (2, r#""\ud800""#, "surrogate"),
+        (3, deep.as_str(), "nested more than 120 deep"),
+    ] {
+        let error = set(number, "t", value).expect_err(says);
+        assert_eq!(error.reason, reason::REQUEST_INVALID, "{error}");
+        assert!(error.message.contains("\"t\"") && error.message.contains(says), "{error}");
+    }
+    for (number, name, value, says) in [
+        (4, "openai_api_key", r#""sk-1""#, "openai_api_key is a secret"),
+        (5, "lm", r#"{"headers": {"Authorization": "Bearer sk-1"}}"#, "lm.headers.Authorization is a secret"),
+        (6, "base", r#""https://me:sk-1@host/v1""#, "the password of the URL in base is a secret"),
+    ] {
+        let error = set(number, name, value).expect_err(says);
+        assert_eq!(error.reason, reason::SECRET_FOUND, "{error}");
+        assert!(error.message.contains(says) && !error.message.contains("sk-1"), "{error}");
+    }
+    let digits = "123456789012345678901234567890.10";
+    set(7, "max_tokens", digits).expect("set");
+    let listed = run_at(&cluster, &["list", "-o", "json"]);
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "nothing else was stored");
+    let request = dspex_api::v1::GetVariableRequest { name: "max_tokens".to_owned(), ..Default::default() };
+    let kept = cluster.ask(0, async |client| client.variable(request).await).expect("there");
+    assert_eq!(kept.value, digits, "as it was written");
+}
+
+fn run_at(cluster: &Cluster, arguments: &[&str]) -> Value {
+    cluster.dspex(0, &[&["variable"][..], arguments].concat()).run().expect(0).object()
+}
+
+#[test]
 fn the_optimizations_of_a_program_are_its_history() {
     let cluster = Cluster::of(1);
     cluster.ask(0, async |client| client.put_program(put(1, "qa", "q -> a")).await).expect("put");

@@ -157,6 +157,21 @@ def change_owner(path: str) -> str:
 
 
 @dspex.command
+def change_flags(path: str, past: int = 0) -> str:
+    """FS_IOC_SETFLAGS, to what the flags are: who owns a file needs no right to write it. `past` are bits beyond those
+    that the kernel looks at."""
+    get, change = 0x80086601, 0x40086602
+    flags = ctypes.c_int(0)
+    place = os.open(path, os.O_RDONLY)
+    try:
+        checked(LIBC.ioctl(place, ctypes.c_ulong(get), ctypes.byref(flags)))
+        checked(LIBC.ioctl(place, ctypes.c_ulong(change | past << 32), ctypes.byref(flags)))
+    finally:
+        os.close(place)
+    return path
+
+
+@dspex.command
 def watch_directory(path: str) -> int:
     watching = checked(LIBC.inotify_init1(0))
     return checked(LIBC.inotify_add_watch(watching, path.encode(), 0x100))

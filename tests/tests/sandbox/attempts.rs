@@ -43,6 +43,8 @@ enum Needs {
     Root,
     /// There are no such calls elsewhere.
     X86,
+    /// A file system whose files have flags.
+    Flags,
 }
 
 struct Attempt {
@@ -63,7 +65,22 @@ fn as_root(command: &'static str, arguments: Value, stopped: Stopped) -> Attempt
 const DENIED: Stopped = Raises("PermissionError");
 const NOT_READABLE: Stopped = Raises("does not let programs read");
 const NOT_WRITABLE: Stopped = Raises("lets programs write in their own directory");
+const NO_FLAGS: Stopped = Raises("Inappropriate ioctl for device");
 const NOT_REACHED: Stopped = Raises("lets programs connect neither to nodes");
+
+/// Why nothing could be shown; nothing: it can.
+fn lacks(needs: Needs, node: &Node, is_sandboxed: bool) -> Option<&'static str> {
+    let has_flags = || {
+        let file = std::fs::File::open(node.project.path("app/victim.txt")).expect("there");
+        rustix::fs::ioctl_getflags(&file).is_ok()
+    };
+    match needs {
+        Needs::Root if !is_sandboxed && !rustix::process::geteuid().is_root() => Some("takes root"),
+        Needs::X86 if !cfg!(target_arch = "x86_64") => Some("is of x86-64"),
+        Needs::Flags if !has_flags() => Some("takes a file system whose files have flags"),
+        _ => None,
+    }
+}
 
 fn files(node: &Node) -> Vec<Attempt> {
     let path = |name: &str| json!({"path": node.path(name)});
@@ -94,6 +111,11 @@ fn files(node: &Node) -> Vec<Attempt> {
         attempt("change_mode_beside_home", path("node/data/token"), DENIED),
         attempt("change_time", path("node/data/token"), DENIED),
         attempt("change_owner", secret(), DENIED),
+        Attempt { needs: Needs::Flags, ..attempt("change_flags", path("app/victim.txt"), NO_FLAGS) },
+        Attempt {
+            needs: Needs::Flags,
+            ..attempt("change_flags", json!({"path": node.path("app/victim.txt"), "past": 1}), NO_FLAGS)
+        },
         attempt("watch_directory", path("node/data"), Raises("Function not implemented")),
     ]
 }
@@ -189,8 +211,8 @@ fn every_attempt_is_stopped_in_its_own_way_and_the_node_stays_well() {
     let attempts = all(&node, &other, true);
     assert!(attempts.len() >= 25);
     for Attempt { command, arguments, stopped, needs } in attempts {
-        if needs == Needs::X86 && !cfg!(target_arch = "x86_64") {
-            skip("every_attempt_is_stopped", "x32 is of x86-64");
+        if let Some(why) = lacks(needs, &node, true) {
+            skip("every_attempt_is_stopped", &format!("{command} {why}"));
             continue;
         }
         let told = node.call("general", command, &arguments);
@@ -213,14 +235,9 @@ fn every_attempt_is_stopped_in_its_own_way_and_the_node_stays_well() {
 #[test]
 fn every_attempt_works_where_nothing_stops_it() {
     let (node, other) = (Node::start(OFF), Other::open());
-    let is_root = rustix::process::geteuid().is_root();
     for Attempt { command, arguments, needs, .. } in all(&node, &other, false) {
-        if needs == Needs::Root && !is_root {
-            skip("every_attempt_works_where_nothing_stops_it", &format!("{command} takes root"));
-            continue;
-        }
-        if needs == Needs::X86 && !cfg!(target_arch = "x86_64") {
-            skip("every_attempt_works_where_nothing_stops_it", "x32 is of x86-64");
+        if let Some(why) = lacks(needs, &node, false) {
+            skip("every_attempt_works_where_nothing_stops_it", &format!("{command} {why}"));
             continue;
         }
         let told = node.call("general", command, &arguments);

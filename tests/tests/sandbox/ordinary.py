@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import urllib.request
 from pathlib import Path
@@ -201,6 +203,21 @@ def talk_to_itself() -> str:
         with connection:
             client.sendmsg([b"hello"])
             return connection.recv(5).decode()
+
+
+@dspex.command
+def ask_of_descriptors() -> list[object]:
+    """By ioctl(2): how much there is to read, not to wait, if it is a terminal, to be closed at an exec. And a copy."""
+    here, there = os.pipe()
+    os.write(there, b"abc")
+    waiting = int.from_bytes(fcntl.ioctl(here, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+    os.set_blocking(here, False)
+    fcntl.ioctl(here, termios.FIOCLEX)
+    told = [waiting, os.get_blocking(here), os.isatty(here), os.get_inheritable(here)]
+    place = tempfile.mkdtemp()
+    Path(place, "file").write_text("x")
+    subprocess.run(["cp", "--reflink=auto", "file", "copy"], cwd=place, check=True)
+    return [*told, Path(place, "copy").read_text()]
 
 
 @dspex.command

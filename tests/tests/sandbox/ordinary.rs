@@ -104,6 +104,7 @@ fn ordinary_programs_do_what_they_did() {
         ("trust_the_system", json!({}), json!(true)),
         ("resolve", json!({"name": "localhost"}), json!(true)),
         ("talk_to_itself", json!({}), json!("hello")),
+        ("ask_of_descriptors", json!({}), json!([3, false, false, false, "x"])),
         ("end_a_child", json!({}), json!(-9)),
         ("look_at_itself", json!({}), json!(true)),
     ] {

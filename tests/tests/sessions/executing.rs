@@ -53,6 +53,7 @@ fn a_call_that_raises_or_dies_changes_nothing() {
     for (name, expected, told) in [
         ("fail", reason::CALL_FAILED, "ValueError: no"),
         ("spoil", reason::CALL_FAILED, "has no JSON form"),
+        ("deepen", reason::CALL_FAILED, "\"n\" is nested more than 120 deep"),
         ("die", reason::WORKER_LOST, ""),
     ] {
         let error = subject.asks(0, subject.request("s", name, "")).expect_err(name);
@@ -129,6 +130,20 @@ fn what_cannot_be_called_is_refused_with_what_to_do() {
     assert!(refused(unnamed).message.contains("command is missing"));
     let bad = refused(subject.request("\u{0}", "count", ""));
     assert_eq!(bad.reason, reason::REQUEST_INVALID, "{bad}");
+    for arguments in [r#"{"by": 1e400}"#, r#"{"by": "\ud800"}"#, "{"] {
+        let error = refused(subject.request("s", "count", arguments));
+        assert_eq!(error.reason, reason::REQUEST_INVALID, "{arguments}: {error}");
+        assert!(error.message.starts_with("what the command is called with "), "{error}");
+    }
+    let update = UpdateSessionRequest {
+        request_id: Some(request_id()),
+        session_id: "s".to_owned(),
+        set: [("n".to_owned(), "[1e400]".to_owned())].into(),
+        ..UpdateSessionRequest::default()
+    };
+    let error = subject.cluster.ask(0, async |client| client.update_session(update).await).expect_err("refused");
+    assert!(error.message.contains("the value of \"n\" holds 1e400 at [0]"), "{error}");
+    assert_eq!(subject.shown(0, "s").version, 1, "nothing was written");
     // Outside of a session there is none.
     let called = subject.cluster.dspex(0, &["pool", "call", "general", &subject.command("outside")]).run();
     assert_eq!(called.code, Some(1));

@@ -43,6 +43,13 @@ def spoil():
     dspex.current_session().data["n"] = object()
 
 
+def deepen():
+    value = []
+    for _ in range(200):
+        value = [value]
+    dspex.current_session().data["n"] = value
+
+
 def long():
     count()
     return "x" * 5000

@@ -9,6 +9,8 @@
 //! 0x54 segment, session, sequence                  -> status and program: by session
 //! 0x55 segment, id                                 -> sequence
 //! 0x56 sequence, digest                               a blob that it refers to
+//! 0x57 segment                                        every blob of the segment has the next key, too
+//! 0x57 segment, digest, sequence                      by blob
 //! ```
 //!
 //! Numbers are big endian. A segment is named by its first sequence number; a program or a session by the first half of the
@@ -23,10 +25,19 @@ const TAG_BY_STATUS: u8 = 0x53;
 const TAG_BY_SESSION: u8 = 0x54;
 const TAG_BY_ID: u8 = 0x55;
 const TAG_BLOB: u8 = 0x56;
+const TAG_BY_BLOB: u8 = 0x57;
 
 /// Every tag that is in use.
-const TAGS: [u8; 7] =
-    [TAG_EXECUTION, TAG_BY_PROGRAM, TAG_BY_PROGRAM_AND_STATUS, TAG_BY_STATUS, TAG_BY_SESSION, TAG_BY_ID, TAG_BLOB];
+const TAGS: [u8; 8] = [
+    TAG_EXECUTION,
+    TAG_BY_PROGRAM,
+    TAG_BY_PROGRAM_AND_STATUS,
+    TAG_BY_STATUS,
+    TAG_BY_SESSION,
+    TAG_BY_ID,
+    TAG_BLOB,
+    TAG_BY_BLOB,
+];
 
 /// From where on keys are those of records that no state holds in memory, and where that ends.
 pub const COLD_RECORDS: (&[u8], &[u8]) = (&[TAG_EXECUTION], &[0x58]);
@@ -80,6 +91,22 @@ pub(super) fn indexes(segment: u64, sequence: u64, execution: &Execution) -> Vec
     indexes
 }
 
+/// What says that every blob of a segment is found by its digest. Segments that an older version began do not have it.
+pub(super) fn has_all_by_blob(segment: u64) -> Vec<u8> {
+    joined(TAG_BY_BLOB, segment, &[])
+}
+
+/// By the blobs that it refers to.
+pub(super) fn by_blob(segment: u64, sequence: u64, execution: &Execution) -> impl Iterator<Item = Vec<u8>> {
+    execution.blobs().map(move |digest| joined(TAG_BY_BLOB, segment, &[&digest.0, &sequence.to_be_bytes()]))
+}
+
+/// Where the executions of a segment from one number up to another stand that refer to a blob.
+pub(super) fn referring(segment: u64, digest: &Digest, from: u64, to: u64) -> (Vec<u8>, Vec<u8>) {
+    let key = |number: u64| joined(TAG_BY_BLOB, segment, &[&digest.0, &number.to_be_bytes()]);
+    (key(from), key(to))
+}
+
 /// The ranges in which everything stands of the executions from one number up to another, which is that of a segment, too.
 pub(super) fn whole(from: u64, to: u64) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     TAGS.into_iter().map(move |tag| (joined(tag, from, &[]), joined(tag, to, &[])))
@@ -126,6 +153,11 @@ pub(super) fn matches(value: &[u8], program: Option<Short>, status: Option<Execu
 /// Where the blobs stand that executions from this number on refer to.
 pub(super) fn blobs_from(sequence: u64) -> (Vec<u8>, Vec<u8>) {
     (joined(TAG_BLOB, sequence, &[]), vec![TAG_BLOB + 1])
+}
+
+/// The same up to another number.
+pub(super) fn blobs_between(from: u64, to: u64) -> (Vec<u8>, Vec<u8>) {
+    (joined(TAG_BLOB, from, &[]), joined(TAG_BLOB, to, &[]))
 }
 
 /// The execution and the blob that a key of [`blobs_from`] names; `None`: it is another kind of key.

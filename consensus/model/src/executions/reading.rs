@@ -1,5 +1,6 @@
 //! Finding executions among the records of a disk: which keys are looked at, and nothing of how.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::keys::{self, Index, Short};
@@ -139,6 +140,39 @@ pub fn execution_blobs<R: ColdRecords>(records: &R, from: u64, about: usize) -> 
         ControlFlow::Continue(())
     })?;
     Ok(blobs)
+}
+
+/// Those of some blobs that executions from a number on refer to. A few are looked up in each segment; of more than a segment has
+/// names for, these are read through, as are those of segments that an older version began.
+///
+/// # Errors
+/// When the records cannot be read.
+pub fn named_blobs<R: ColdRecords>(records: &R, blobs: &[Digest], from: u64) -> Result<BTreeSet<Digest>, R::Error> {
+    let mut named = BTreeSet::new();
+    for (first, end, segment) in History::read(records)?.segments {
+        let from = from.max(first);
+        if from >= end || segment.blobs == 0 {
+            continue;
+        }
+        let is_few = (blobs.len() as u64) < segment.blobs;
+        if is_few && records.get(&keys::has_all_by_blob(first))?.is_some() {
+            for digest in blobs {
+                let (low, high) = keys::referring(first, digest, from, end);
+                records.scan(&low, &high, Order::FirstFirst, &mut |_, _| {
+                    named.insert(*digest);
+                    ControlFlow::Break(())
+                })?;
+            }
+            continue;
+        }
+        let wanted: BTreeSet<Digest> = blobs.iter().copied().collect();
+        let (low, high) = keys::blobs_between(from, end);
+        records.scan(&low, &high, Order::FirstFirst, &mut |key, _| {
+            named.extend(keys::blob(key).map(|(_, digest)| digest).filter(|digest| wanted.contains(digest)));
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(named)
 }
 
 /// What only some of an index's entries have.

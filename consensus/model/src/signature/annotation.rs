@@ -5,6 +5,7 @@ mod reader;
 use serde_json::Value;
 
 use super::TypeNames;
+use crate::echo::quoted;
 
 /// Deeper ones are refused.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -57,7 +58,7 @@ impl Annotation {
             }
             Self::Values(inner) => {
                 let Value::Object(values) = value else { return is(false, "an object") };
-                values.iter().try_for_each(|(key, value)| inner.check(&format!("{place}[{key:?}]"), value))
+                values.iter().try_for_each(|(key, value)| inner.check(&format!("{place}[{}]", quoted(key)), value))
             }
             Self::OneOf(choices) if choices.iter().any(|choice| choice.check(place, value).is_ok()) => Ok(()),
             Self::OneOf(choices) => {
@@ -89,7 +90,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value of JSON is called.
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a truth value",

@@ -1,5 +1,7 @@
 //! What is wrong with a signature or with what a program is called with.
 
+use crate::echo::quoted;
+
 /// Why a text or a value is no signature. The message names the field.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -11,7 +13,7 @@ impl SignatureError {
     }
 
     pub(super) fn of_field(name: &str, why: impl std::fmt::Display) -> Self {
-        Self(format!("the field {name:?}: {why}"))
+        Self(format!("the field {}: {why}", quoted(name)))
     }
 }
 

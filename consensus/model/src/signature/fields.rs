@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::annotation::Annotation;
 use super::{SIGNATURE_BYTES_MAX, SIGNATURE_FIELDS_MAX, Signature, SignatureError, SignatureField, TypeNames};
+use crate::echo::quoted;
 
 const FORM: &str =
     r#"a signature is "question -> answer", or {"inputs": [{"name": "question", "type": "str"}], "outputs": [...]}"#;
@@ -28,7 +29,7 @@ pub(super) fn read(value: &Value) -> Result<Signature, SignatureError> {
     let Value::Object(sides) = value else { return Err(SignatureError::new(FORM)) };
     let known = ["inputs", "outputs"];
     if let Some(other) = sides.keys().find(|key| !known.contains(&key.as_str())) {
-        return Err(SignatureError::new(format!("a signature has no {other:?}; {FORM}")));
+        return Err(SignatureError::new(format!("a signature has no {}; {FORM}", quoted(other))));
     }
     let [inputs, outputs] = known.map(|side| read_side(sides, side));
     Ok(Signature { inputs: inputs?, outputs: outputs? })
@@ -52,7 +53,7 @@ fn read_field(value: &Value, side: &str, place: usize) -> Result<SignatureField,
         if !["name", "type", "description"].contains(&key.as_str()) {
             return Err(SignatureError::of_field(
                 name,
-                format!("it has no {key:?}; it has name, type and description"),
+                format!("it has no {}; it has name, type and description", quoted(key)),
             ));
         }
         if !value.is_string() {

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::annotation::Annotation;
+use super::annotation::{Annotation, kind};
 use super::{InputsError, Signature, TypeNames};
+use crate::echo::shortened;
 
 /// Whether a program of this signature can be called with these inputs, a JSON object: none missing, none unknown, none of
 /// another basic type. Classes of the program's own are left to Python.
@@ -11,9 +12,17 @@ use super::{InputsError, Signature, TypeNames};
 /// # Errors
 /// All that is wrong, with the fields' names.
 pub fn check_inputs(signature: &Signature, inputs: &str) -> Result<(), InputsError> {
-    let read = serde_json::from_str(inputs).map_err(|error| InputsError(format!("the inputs are no JSON: {error}")))?;
-    let Value::Object(given) = read else {
-        return Err(InputsError(format!("the inputs are an object of names and values; {}", known(signature))));
+    let read =
+        serde_json::from_str(inputs).map_err(|error| InputsError(format!("with inputs that are no JSON: {error}")))?;
+    let given = match read {
+        Value::Object(given) => given,
+        other => {
+            let what = kind(&other);
+            return Err(InputsError(format!(
+                "with {what} instead of an object of names and values; {}",
+                known(signature)
+            )));
+        }
     };
     let problems: Vec<String> = [missing(signature, &given), unknown(signature, &given)]
         .into_iter()
@@ -52,7 +61,7 @@ fn of_another_type<'a>(signature: &'a Signature, given: &'a Map<String, Value>) 
 fn listed<'a>(before: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     const SHOWN: usize = 8;
     let names: Vec<&str> = names.collect();
-    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let shown = names.iter().take(SHOWN).map(|name| shortened(name)).collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => None,
         count if count > SHOWN => Some(format!("{before}{shown} and {} more", count - SHOWN)),

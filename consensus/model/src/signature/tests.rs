@@ -167,8 +167,12 @@ fn all_that_is_wrong_with_inputs_is_said_at_once() {
     let error = check_inputs(&signature, r#"{"query": "x", "k": "3"}"#).expect_err("wrong").to_string();
     let expected = "without question; with unknown query; with a value of another type: k is a whole number, not a text; the program takes question: str, k: int";
     assert_eq!(error, expected);
-    assert!(check_inputs(&signature, "[]").expect_err("a list").to_string().contains("an object of names and values"));
-    assert!(check_inputs(&signature, "{").expect_err("nothing").to_string().contains("no JSON"));
+    // It goes on from "the program is called".
+    let refused = |inputs: &str| check_inputs(&signature, inputs).expect_err("refused").to_string();
+    assert!(refused("[]").starts_with("with a list instead of an object of names and values; the program takes "));
+    assert!(refused("{").starts_with("with inputs that are no JSON: "));
+    let long = refused(&format!("{{\"{}\": 1}}", "x".repeat(10_000)));
+    assert!(long.len() < 1000 && long.contains(&format!("with unknown {}…", "x".repeat(64))), "{long}");
     let many: serde_json::Map<String, Value> = (0..1000).map(|number| (format!("f{number}"), json!(1))).collect();
     let error = check_inputs(&signature, &Value::Object(many).to_string()).expect_err("unknown").to_string();
     assert!(error.contains("and 992 more") && error.len() < 300, "{error}");

@@ -1,6 +1,7 @@
 //! "question, context: list[str] -> answer: float": fields between commas, on both sides of one arrow.
 
 use super::{Signature, SignatureError, SignatureField};
+use crate::echo::quoted;
 
 pub(super) fn read(text: &str) -> Result<Signature, SignatureError> {
     match text.split("->").collect::<Vec<_>>()[..] {
@@ -27,7 +28,9 @@ fn field(text: &str) -> Result<SignatureField, SignatureError> {
         None => (text.trim(), None),
     };
     match annotation {
-        _ if name.is_empty() => Err(SignatureError::new(format!("{:?} has no name before its type", text.trim()))),
+        _ if name.is_empty() => {
+            Err(SignatureError::new(format!("{} has no name before its type", quoted(text.trim()))))
+        }
         Some("") => Err(SignatureError::of_field(name, "no type stands behind its colon")),
         annotation => Ok(SignatureField { name: name.to_owned(), annotation: annotation.map(str::to_owned) }),
     }

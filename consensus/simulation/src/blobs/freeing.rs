@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Digest, State, execution_blobs, next_execution};
+use dspex_model::{Digest, State, execution_blobs, named_blobs, next_execution};
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio::time::sleep;
 
@@ -69,7 +69,8 @@ impl Handle {
         let contents = self.network.disk.contents();
         let records = &contents.state.read().records;
         let next = next_execution(records).unwrap_or_else(|error| panic!("{error}"));
-        for (_, digest) in of_executions(records, from) {
+        let candidates: Vec<Digest> = blobs.iter().copied().collect();
+        for digest in named_blobs(records, &candidates, from).unwrap_or_else(|error| panic!("{error}")) {
             blobs.remove(&digest);
         }
         (blobs, next)

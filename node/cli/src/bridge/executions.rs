@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::answers::{Body, Nothing};
 use super::messages::Failure;
+use crate::echo::quoted;
 use crate::follow::new_request_id;
 
 /// A frame holds 32 MiB.
@@ -89,7 +90,10 @@ fn status(name: &str) -> Result<ExecutionStatus, ApiError> {
     let known = STATUSES.into_iter().find(|(_, own)| *own == name);
     known.map(|(status, _)| status).ok_or_else(|| {
         let names: Vec<&str> = STATUSES[1..].iter().map(|(_, name)| *name).collect();
-        ApiError::invalid(reason::REQUEST_INVALID, format!("{name:?} is none of the statuses {}", names.join(", ")))
+        ApiError::invalid(
+            reason::REQUEST_INVALID,
+            format!("{} is none of the statuses {}", quoted(name), names.join(", ")),
+        )
     })
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::messages::Failure;
 use super::stored::Limits;
+use crate::echo::quoted;
 use crate::error::CommandError;
 
 /// Under what a program is found.
@@ -262,7 +263,8 @@ const STATUS: [(&str, ProgramStatus); 3] =
 
 fn status_of(word: &str) -> Result<ProgramStatus, Failure> {
     let known = STATUS.iter().find(|(name, _)| *name == word).map(|(_, status)| *status);
-    let refused = || Failure::Own(CommandError::usage(format!("status is draft, ready or deprecated, not {word:?}")));
+    let refused =
+        || Failure::Own(CommandError::usage(format!("status is draft, ready or deprecated, not {}", quoted(word))));
     known.ok_or_else(refused)
 }
 

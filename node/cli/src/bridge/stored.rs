@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::messages::Failure;
 use super::sessions::RequestId;
 use crate::console::Console;
+use crate::echo::quoted;
 use crate::error::CommandError;
 use crate::repeat::repeated;
 
@@ -43,7 +44,7 @@ impl Limits {
             Some("lease") => Freshness::Lease,
             Some("stale") => Freshness::Stale,
             Some(other) => {
-                let message = format!("read is \"linearizable\", \"lease\" or \"stale\", not {other:?}");
+                let message = format!("read is \"linearizable\", \"lease\" or \"stale\", not {}", quoted(other));
                 return Err(Failure::Own(CommandError::usage(message)));
             }
         };

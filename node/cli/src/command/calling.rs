@@ -1,11 +1,9 @@
 //! What calls of pools and of sessions have in common: their arguments, whose environment their workers have, how answers are shown.
 
-use std::io::Read;
 use std::time::Duration;
 
 use dspex_api::v1::Caller;
 use dspex_api::{ApiError, reason};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::command::eval::{caller, show_passed_over};
@@ -13,6 +11,8 @@ use crate::error::CommandError;
 use crate::interpreter;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
+use crate::reading::{self, JSON_BYTES_MAX};
+use crate::verbatim::{indented, plain};
 
 /// Longer than any pool lets a call wait and run: the node says itself when it is too long.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(24 * 3600);
@@ -51,11 +51,7 @@ pub fn own(invocation: &Invocation, python: Option<&str>, command: &str) -> Resu
 pub fn arguments(given: Option<&str>) -> Result<String, CommandError> {
     let text = match given {
         None => return Ok(String::new()),
-        Some("-") => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            text
-        }
+        Some("-") => reading::text("-", "the arguments", JSON_BYTES_MAX)?,
         Some(text) => text.to_owned(),
     };
     match serde_json::from_str::<&RawValue>(&text) {
@@ -82,11 +78,31 @@ pub fn with_output(error: ApiError) -> CommandError {
 pub fn print(result: &[u8], format: Format) -> Result<(), CommandError> {
     let text = String::from_utf8_lossy(result);
     match format {
-        Format::Table => match serde_json::from_str::<Value>(&text) {
-            Ok(Value::String(plain)) => output::text(&format!("{plain}\n")),
-            Ok(value) => output::text(&format!("{value:#}\n")),
-            Err(_) => output::text(&format!("{text}\n")),
-        },
+        Format::Table => output::people(&format!("{}\n", for_people(&text))),
         Format::Json | Format::Jsonl | Format::Csv => output::text(&format!("{text}\n")),
+    }
+}
+
+/// With the digits that the worker wrote.
+fn for_people(result: &str) -> String {
+    match serde_json::from_str::<&RawValue>(result) {
+        Ok(value) if value.get().starts_with('"') => plain(value),
+        Ok(value) => indented(value.get()),
+        Err(_) => result.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_see_a_result_as_it_was_given() {
+        assert_eq!(for_people(r#""two\nlines""#), "two\nlines");
+        assert_eq!(
+            for_people(r#"{"a":[1e400,123456789012345678901]}"#),
+            "{\n  \"a\": [\n    1e400,\n    123456789012345678901\n  ]\n}"
+        );
+        assert_eq!(for_people("no JSON"), "no JSON");
     }
 }

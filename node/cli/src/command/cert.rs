@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::arguments::identifier;
+use crate::echo::quoted;
 use crate::output::Format;
 
 /// The arguments of `dspex cert`.
@@ -35,7 +37,7 @@ pub enum CertVerb {
         #[arg(long)]
         renew: bool,
         /// What the authority is called
-        #[arg(long, value_name = "NAME", default_value = "dspex")]
+        #[arg(long, value_name = "NAME", default_value = "dspex", value_parser = identifier)]
         cluster: String,
     },
     /// Show what certificates say
@@ -72,11 +74,11 @@ fn node(text: &str) -> Result<CertNode, String> {
             && name.chars().all(|one| one.is_ascii_alphanumeric() || "-_.".contains(one))
     };
     if !usable(name) {
-        return Err(format!("{name:?} is no name for a directory: letters, digits, - _ and ."));
+        return Err(format!("{} is no name for a directory: letters, digits, - _ and .", quoted(name)));
     }
     let hosts: Vec<String> = hosts.split(',').map(str::trim).map(str::to_owned).collect();
     if hosts.iter().any(|host| host.is_empty() || host.contains(':') && host.parse::<std::net::Ipv6Addr>().is_err()) {
-        return Err(format!("{text:?}: a host is a name or an address, without a port"));
+        return Err(format!("{}: a host is a name or an address, without a port", quoted(text)));
     }
     Ok(CertNode { name: name.to_owned(), hosts })
 }

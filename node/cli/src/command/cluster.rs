@@ -9,6 +9,7 @@ use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
 use crate::listing::{self, Listing};
+use crate::object::Object;
 use crate::output::{self, Format};
 
 /// The arguments of `dspex cluster`.
@@ -46,7 +47,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Hash) => {
             let hash = client.state_hash().await?;
             let value = json!({ "applied_index": hash.applied_index, "hash": hash.hash });
-            let text = |_: &Value| format!("{}  {}\n", hash.applied_index, hash.hash);
+            let text = |_: &Object| format!("{}  {}\n", hash.applied_index, hash.hash);
             listing::show_as(value, invocation.format, text)?;
             Ok(exit::OK)
         }
@@ -171,7 +172,7 @@ fn health(invocation: &Invocation, status: &ClusterStatusResponse) -> Result<u8,
         "needed": needed,
     });
     let said = if healthy { "healthy" } else { "not healthy" };
-    let text = |_: &Value| format!("{said}: {answering} of {} voters answer, {needed} are needed\n", voters.len());
+    let text = |_: &Object| format!("{said}: {answering} of {} voters answer, {needed} are needed\n", voters.len());
     listing::show_as(value, invocation.format, text)?;
     if healthy {
         return Ok(exit::OK);

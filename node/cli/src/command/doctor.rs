@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::arguments::Global;
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::invocation::Invocation;
 
@@ -18,7 +19,7 @@ pub struct DoctorArguments {
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The interpreter to look at [default: that of the file, else as for dspex eval]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     pub python: Option<String>,
 }
 

@@ -4,10 +4,15 @@ use clap::{Args, Subcommand};
 use dspex_api::v1::Environment;
 use serde_json::{Map, Value, json};
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
 use crate::listing::{self, Listing};
+use crate::object::Object;
+use crate::verbatim::plain;
+
+const DISTRIBUTIONS: &str = "distributions";
 
 /// The arguments of `dspex env`.
 #[derive(Debug, Args)]
@@ -26,7 +31,7 @@ enum Verb {
     /// Show one environment with its distributions
     Show {
         /// Its name
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", value_parser = identifier)]
         name: String,
     },
 }
@@ -101,19 +106,19 @@ fn object(environment: &Environment, whole: bool) -> Value {
         let installed = environment.distributions.iter();
         let installed: Map<String, Value> =
             installed.map(|one| (one.name.clone(), Value::from(one.version.as_str()))).collect();
-        object["distributions"] = Value::Object(installed);
+        object[DISTRIBUTIONS] = Value::Object(installed);
     }
     object
 }
 
 /// Distributions one a line, beneath the rest.
-fn text(object: &Value) -> String {
-    let mut rest = object.clone();
-    let distributions = rest.as_object_mut().and_then(|object| object.shift_remove("distributions"));
-    let installed = distributions.as_ref().and_then(Value::as_object).into_iter().flatten();
-    let lines: String = installed.map(|(name, version)| format!("  {name} {}\n", listing::plain(version))).collect();
+fn text(object: &Object) -> String {
+    let rest = object.0.iter().filter(|(name, _)| name != DISTRIBUTIONS).cloned().collect();
+    let installed = object.get(DISTRIBUTIONS).and_then(|installed| serde_json::from_str(installed.get()).ok());
+    let installed: Object = installed.unwrap_or_default();
+    let lines: String = installed.0.iter().map(|(name, version)| format!("  {name} {}\n", plain(version))).collect();
     let heading = if lines.is_empty() { "" } else { "distributions\n" };
-    format!("{}{heading}{lines}", listing::pairs(&rest))
+    format!("{}{heading}{lines}", listing::pairs(&Object(rest)))
 }
 
 #[cfg(test)]
@@ -137,7 +142,7 @@ mod tests {
 
     #[test]
     fn one_environment_is_shown_with_what_is_installed() {
-        let shown = text(&object(&environment(), true));
+        let shown = text(&object(&environment(), true).into());
         assert!(shown.contains("python       3.12.3\n") && shown.ends_with("distributions\n  dspy 3.4.1\n"), "{shown}");
         assert_eq!(object(&environment(), false)["distributions"], Value::Null);
     }

@@ -176,7 +176,7 @@ pub fn show_notes(invocation: &Invocation, submitted: &SubmitRunResponse) {
 /// Prints the run that goes on without this command.
 pub fn detached(invocation: &Invocation, run: &Run) -> Result<u8, CommandError> {
     match invocation.format {
-        Format::Table => output::text(&format!("{}\n", run.run_id))?,
+        Format::Table => output::people(&format!("{}\n", run.run_id))?,
         _ => output::json(&Value::Object(result::evaluation(run)))?,
     }
     invocation.console.note(&format!("follow it with: dspex run watch {}", run.run_id));

@@ -5,6 +5,7 @@ mod show;
 
 use clap::{Args, Subcommand, ValueEnum};
 use dspex_api::v1::{ClearExecutionsRequest, Execution, ExecutionStatus, ExecutionValue};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::confirm::confirm;
@@ -12,7 +13,9 @@ use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
+use crate::object::Object;
 use crate::repeat::until_known;
+use crate::verbatim::{stored, written};
 
 /// The arguments of `dspex execution`.
 #[derive(Debug, Args)]
@@ -98,11 +101,11 @@ fn status_name(execution: &Execution) -> &'static str {
     }
 }
 
-/// As JSON, where it is not a blob; one that is not JSON, from a newer node, is shown as it is.
-fn value(value: &ExecutionValue) -> Value {
+/// As JSON, where it is not a blob.
+fn value(value: &ExecutionValue) -> Box<RawValue> {
     match value.digest.as_str() {
-        "" => serde_json::from_str(&value.json).unwrap_or_else(|_| Value::from(value.json.clone())),
-        digest => json!({ "$blob": digest, "bytes": value.bytes }),
+        "" => stored(&value.json),
+        digest => written(&json!({ "$blob": digest, "bytes": value.bytes })),
     }
 }
 
@@ -110,8 +113,8 @@ fn given(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { Value::from(text) }
 }
 
-fn object(execution: &Execution, with_values: bool) -> Value {
-    let mut object = json!({
+fn object(execution: &Execution, with_values: bool) -> Object {
+    let mut object = Object::from(json!({
         "execution": execution.execution_id,
         "number": execution.number,
         "program": execution.program,
@@ -122,17 +125,42 @@ fn object(execution: &Execution, with_values: bool) -> Value {
         "error": execution.error.as_ref().map(|error| json!({ "type": error.r#type, "message": error.message })),
         "duration_s": execution.duration_us as f64 / 1e6,
         "queued_s": execution.queued_us as f64 / 1e6,
-        "metrics": serde_json::from_str(&execution.metrics).unwrap_or_else(|_| given(&execution.metrics)),
+        "metrics": null,
         "node_id": execution.node_id,
         "worker": given(&execution.worker),
         "actor": given(&execution.actor),
         "trace_id": given(&execution.trace_id),
         "created_unix_ms": execution.created_ms,
-    });
-    if with_values && let Value::Object(object) = &mut object {
+    }));
+    if !execution.metrics.is_empty() {
+        object.set("metrics", stored(&execution.metrics));
+    }
+    if with_values {
         for (name, shown) in [("input", &execution.input), ("output", &execution.output), ("trace", &execution.trace)] {
-            object.insert(name.to_owned(), shown.as_ref().map_or(Value::Null, value));
+            object.set(name, shown.as_ref().map_or_else(|| RawValue::NULL.to_owned(), value));
         }
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_shown_with_their_very_digits() {
+        let long = "123456789012345678901234567890";
+        let given = |json: String| Some(ExecutionValue { json, ..ExecutionValue::default() });
+        let execution = Execution {
+            input: given(format!("{{\"n\": {long}}}")),
+            output: given("1e400".to_owned()),
+            metrics: format!("{{\"tokens\":{long}}}"),
+            ..Execution::default()
+        };
+        let shown = object(&execution, true).json();
+        for part in [format!(r#""input":{{"n":{long}}}"#), format!(r#""metrics":{{"tokens":{long}}}"#)] {
+            assert!(shown.contains(&part), "{shown}");
+        }
+        assert!(shown.ends_with(r#""output":1e400,"trace":null}"#), "{shown}");
+    }
 }

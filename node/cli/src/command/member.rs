@@ -5,6 +5,7 @@ use dspex_api::v1::{AddMemberRequest, ChangeMemberRequest, Member};
 use dspex_api::{ApiError, Client, reason};
 
 use super::cluster;
+use crate::arguments::identifier;
 use crate::confirm::{confirm, confirm_by_name};
 use crate::error::CommandError;
 use crate::exit;
@@ -37,7 +38,7 @@ enum Verb {
     /// Give a member a vote, as soon as it has caught up
     Promote {
         /// Its id or name
-        #[arg(value_name = "MEMBER")]
+        #[arg(value_name = "MEMBER", value_parser = identifier)]
         member: String,
     },
     /// Take a member's vote; it goes on following the log
@@ -47,7 +48,7 @@ enum Verb {
     /// Let another voter lead
     TransferLeader {
         /// Its id or name
-        #[arg(value_name = "MEMBER")]
+        #[arg(value_name = "MEMBER", value_parser = identifier)]
         member: String,
     },
 }
@@ -55,7 +56,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct Taking {
     /// Its id or name
-    #[arg(value_name = "MEMBER")]
+    #[arg(value_name = "MEMBER", value_parser = identifier)]
     member: String,
     /// Do not ask
     #[arg(long)]
@@ -64,7 +65,7 @@ struct Taking {
     #[arg(long)]
     force: bool,
     /// The member's name, for --force in scripts; on a terminal it is asked for
-    #[arg(long, value_name = "NAME", requires = "force")]
+    #[arg(long, value_name = "NAME", requires = "force", value_parser = identifier)]
     confirm: Option<String>,
 }
 

@@ -9,15 +9,12 @@ use dspex_api::v1::{
 };
 use serde_json::{Map, Value};
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::freshness::Freshness;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing};
-
-/// Programs on one page; `--all` asks for page after page.
-const PAGE: u32 = 100;
-const PAGE_OF_ALL: u32 = 1000;
+use crate::listing::{self, Listing, Page};
 
 /// The arguments of `dspex program`.
 #[derive(Debug, Args)]
@@ -50,7 +47,7 @@ enum Verb {
 #[derive(Debug, Default, Args)]
 struct List {
     /// Those of a session [default: those of all]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// Only those that are so far
     #[arg(long, value_enum)]
@@ -69,9 +66,10 @@ struct List {
 #[derive(Debug, Args)]
 struct Show {
     /// Its name
+    #[arg(value_parser = identifier)]
     program: String,
     /// One of a session's own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// Where the session has none of this name: that of all
     #[arg(long, requires = "session")]
@@ -87,9 +85,10 @@ struct Show {
 #[derive(Debug, Args)]
 struct One {
     /// Its name
+    #[arg(value_parser = identifier)]
     program: String,
     /// One of a session's own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// How fresh the answer must be
     #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -134,25 +133,16 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
 async fn list(invocation: &Invocation, options: List) -> Result<u8, CommandError> {
     let List { session, status, prefix, all, read } = options;
     let client = invocation.node().await?;
-    let mut request = ListProgramsRequest {
-        session_id: session.unwrap_or_default(),
-        after: String::new(),
-        limit: if all { PAGE_OF_ALL } else { PAGE },
-        prefix,
-        status: status.map_or(ProgramStatus::Unspecified, Status::wire).into(),
-        freshness: read.wire().into(),
+    let session_id = session.unwrap_or_default();
+    let status = status.map_or(ProgramStatus::Unspecified, Status::wire).into();
+    let ask = async |after: String, limit: u32| {
+        let (session_id, prefix, freshness) = (session_id.clone(), prefix.clone(), read.wire().into());
+        let request = ListProgramsRequest { session_id, after, limit, prefix, status, freshness };
+        let page = client.list_programs(request).await.map_err(|error| read.refusal(error))?;
+        Ok(Page { items: page.items, total: page.total, truncated: page.truncated })
     };
-    let mut programs: Vec<v1::Program> = Vec::new();
-    let (mut truncated, mut total) = (true, 0);
-    while truncated {
-        let page = client.list_programs(request.clone()).await.map_err(|error| read.refusal(error))?;
-        (truncated, total) = (page.truncated, page.total);
-        programs.extend(page.items);
-        match programs.last() {
-            Some(last) if all => request.after.clone_from(&last.name),
-            _ => break,
-        }
-    }
+    let Page { items: programs, total, truncated } =
+        listing::pages(all, |program: &v1::Program| program.name.clone(), ask).await?;
     let listing = Listing {
         items: programs.iter().map(shown::outline).collect(),
         // The cluster's total: of those of a session, or of a status, nobody counts all.

@@ -8,17 +8,16 @@ use dspex_api::reason;
 use dspex_api::v1::{GetSessionRequest, ListSessionsRequest, Session, SessionHistoryRequest, SessionStatsRequest};
 use serde_json::{Map, Value, json};
 
+use crate::arguments::identifier;
 use crate::assignment;
 use crate::dates::date;
 use crate::error::CommandError;
 use crate::exit;
 use crate::freshness::Freshness;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing};
-
-/// Sessions on one page; `--all` asks for page after page.
-const PAGE: u32 = 100;
-const PAGE_OF_ALL: u32 = 1000;
+use crate::listing::{self, Listing, Page};
+use crate::object::Object;
+use crate::verbatim::plain;
 
 /// The arguments of `dspex session`.
 #[derive(Debug, Args)]
@@ -47,6 +46,7 @@ enum Verb {
     /// Show a session
     Show {
         /// Its id
+        #[arg(value_parser = identifier)]
         session: String,
         /// An earlier version
         #[arg(long, value_name = "VERSION")]
@@ -66,6 +66,7 @@ enum Verb {
     /// Say whether there is a session of this id; exit code 5: there is none
     Exists {
         /// Its id
+        #[arg(value_parser = identifier)]
         session: String,
         /// How fresh the answer must be
         #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -74,6 +75,7 @@ enum Verb {
     /// Show how many sessions there are, what they take, and how many each node executes for
     Stats {
         /// Of this one alone
+        #[arg(value_parser = identifier)]
         session: Option<String>,
         /// How fresh the answer must be
         #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -82,6 +84,7 @@ enum Verb {
     /// List the versions of a session that are kept, newest first
     History {
         /// Its id
+        #[arg(value_parser = identifier)]
         session: String,
         /// How fresh the answer must be
         #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -112,29 +115,19 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
 
 async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshness) -> Result<u8, CommandError> {
     let client = invocation.node().await?;
-    let mut request = ListSessionsRequest {
-        after: String::new(),
-        limit: if all { PAGE_OF_ALL } else { PAGE },
-        prefix,
-        freshness: read.wire().into(),
+    let ask = async |after: String, limit: u32| {
+        let request = ListSessionsRequest { after, limit, prefix: prefix.clone(), freshness: read.wire().into() };
+        let page = client.list_sessions(request).await.map_err(|error| read.refusal(error))?;
+        Ok(Page { items: page.items, total: page.total, truncated: page.truncated })
     };
-    let mut sessions = Vec::new();
-    let (mut truncated, mut total) = (true, 0);
-    while truncated {
-        let page = client.list_sessions(request.clone()).await.map_err(|error| read.refusal(error))?;
-        (truncated, total) = (page.truncated, page.total);
-        sessions.extend(page.items);
-        match sessions.last() {
-            Some(last) if all => request.after.clone_from(&last.session_id),
-            _ => break,
-        }
-    }
+    let Page { items: sessions, total, truncated } =
+        listing::pages(all, |session: &Session| session.session_id.clone(), ask).await?;
     let listing = Listing {
         items: sessions.iter().map(|session| object(session, false)).collect(),
         counts: Map::from_iter([("sessions".to_owned(), Value::from(total))]),
         truncated,
         // The cluster's total: of those with a prefix nobody counts all.
-        total: request.prefix.is_empty().then_some(total),
+        total: prefix.is_empty().then_some(total),
         header: vec!["SESSION", "VERSION", "UPDATED", "ENDS"],
         rows: sessions.iter().map(row).collect(),
     };
@@ -176,11 +169,8 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
         items: versions
             .iter()
             .map(|version| {
-                json!({
-                    "version": version.version,
-                    "written_unix_ms": version.written_ms,
-                    "data": assignment::object(&version.data),
-                })
+                let object = json!({"version": version.version, "written_unix_ms": version.written_ms});
+                Object::from(object).with("data", assignment::object(&version.data))
             })
             .collect(),
         counts: Map::from_iter([("versions".to_owned(), Value::from(versions.len()))]),
@@ -188,11 +178,7 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
         rows: versions
             .iter()
             .map(|version| {
-                vec![
-                    version.version.to_string(),
-                    date(version.written_ms),
-                    assignment::object(&version.data).to_string(),
-                ]
+                vec![version.version.to_string(), date(version.written_ms), plain(&assignment::object(&version.data))]
             })
             .collect(),
         ..Listing::default()
@@ -201,19 +187,16 @@ async fn history(invocation: &Invocation, session: String, read: Freshness) -> R
     Ok(exit::OK)
 }
 
-fn object(session: &Session, with_data: bool) -> Value {
-    let mut value = json!({
+fn object(session: &Session, with_data: bool) -> Object {
+    let object = Object::from(json!({
         "session": session.session_id,
         "version": session.version,
         "created_unix_ms": session.created_ms,
         "updated_unix_ms": session.updated_ms,
         "expires_unix_ms": session.expires_ms,
         "ttl_s": session.ttl_ms.map(|ttl| ttl as f64 / 1000.0),
-    });
-    if with_data && let Value::Object(object) = &mut value {
-        object.insert("data".to_owned(), assignment::object(&session.data));
-    }
-    value
+    }));
+    if with_data { object.with("data", assignment::object(&session.data)) } else { object }
 }
 
 fn row(session: &Session) -> Vec<String> {

@@ -7,6 +7,7 @@ use dspex_api::v1::{CreateTokenRequest, RevokeTokenRequest, Token};
 use dspex_api::{ApiError, reason};
 use serde_json::{Value, json};
 
+use crate::arguments::identifier;
 use crate::arguments::life;
 use crate::confirm::confirm;
 use crate::dates::date;
@@ -39,6 +40,7 @@ enum Verb {
     /// Make a token and print its secret
     Create {
         /// Who it is for
+        #[arg(value_parser = identifier)]
         name: String,
         /// What it allows
         #[arg(long, value_enum)]
@@ -50,6 +52,7 @@ enum Verb {
     /// Let a token open nothing any more
     Revoke {
         /// Its id, or its name
+        #[arg(value_parser = identifier)]
         token: String,
         /// Do not ask
         #[arg(long)]

@@ -1,27 +1,26 @@
 //! `dspex variable`: variables of the whole cluster, under one version after another.
 
-use std::io::Read;
-
 use clap::{Args, Subcommand};
 use dspex_api::v1::{
     self, DeleteVariableRequest, GetVariableRequest, ListVariablesRequest, SetVariableRequest, VariableHistoryRequest,
 };
 use serde_json::{Map, Value, json};
 
+use crate::arguments::identifier;
 use crate::assignment;
 use crate::confirm::confirm;
 use crate::dates::date;
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
 use crate::freshness::Freshness;
 use crate::invocation::Invocation;
-use crate::listing::{self, Listing, plain};
+use crate::listing::{self, Listing, Page};
+use crate::object::Object;
+use crate::reading::{self, VALUE_BYTES_MAX};
 use crate::repeat::until_known;
-
-/// Variables on one page; `--all` asks for page after page.
-const PAGE: u32 = 100;
-const PAGE_OF_ALL: u32 = 1000;
+use crate::verbatim::{plain, stored};
 
 /// The arguments of `dspex variable`.
 #[derive(Debug, Args)]
@@ -50,6 +49,7 @@ enum Verb {
     /// Show a variable
     Show {
         /// Its name
+        #[arg(value_parser = identifier)]
         variable: String,
         /// An earlier version
         #[arg(long, value_name = "VERSION")]
@@ -61,6 +61,7 @@ enum Verb {
     /// Set a variable
     Set {
         /// Its name
+        #[arg(value_parser = identifier)]
         variable: String,
         /// Its value: JSON; - reads stdin
         #[arg(value_name = "JSON", allow_hyphen_values = true)]
@@ -72,6 +73,7 @@ enum Verb {
     /// Remove a variable with its history
     Delete {
         /// Its name
+        #[arg(value_parser = identifier)]
         variable: String,
         /// Refuse when the variable is at another version
         #[arg(long, value_name = "VERSION")]
@@ -83,6 +85,7 @@ enum Verb {
     /// List the versions of a variable that are kept, newest first
     History {
         /// Its name
+        #[arg(value_parser = identifier)]
         variable: String,
         /// How fresh the answer must be
         #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -109,29 +112,19 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
 
 async fn list(invocation: &Invocation, prefix: String, all: bool, read: Freshness) -> Result<u8, CommandError> {
     let client = invocation.node().await?;
-    let mut request = ListVariablesRequest {
-        after: String::new(),
-        limit: if all { PAGE_OF_ALL } else { PAGE },
-        prefix,
-        freshness: read.wire().into(),
+    let ask = async |after: String, limit: u32| {
+        let request = ListVariablesRequest { after, limit, prefix: prefix.clone(), freshness: read.wire().into() };
+        let page = client.list_variables(request).await.map_err(|error| read.refusal(error))?;
+        Ok(Page { items: page.items, total: page.total, truncated: page.truncated })
     };
-    let mut variables: Vec<v1::Variable> = Vec::new();
-    let (mut truncated, mut total) = (true, 0);
-    while truncated {
-        let page = client.list_variables(request.clone()).await.map_err(|error| read.refusal(error))?;
-        (truncated, total) = (page.truncated, page.total);
-        variables.extend(page.items);
-        match variables.last() {
-            Some(last) if all => request.after.clone_from(&last.name),
-            _ => break,
-        }
-    }
+    let Page { items: variables, total, truncated } =
+        listing::pages(all, |variable: &v1::Variable| variable.name.clone(), ask).await?;
     let listing = Listing {
         items: variables.iter().map(object).collect(),
         counts: Map::from_iter([("variables".to_owned(), Value::from(total))]),
         truncated,
         // The cluster's total: of those with a prefix nobody counts all.
-        total: request.prefix.is_empty().then_some(total),
+        total: prefix.is_empty().then_some(total),
         header: vec!["VARIABLE", "VERSION", "WRITTEN", "VALUE"],
         rows: variables.iter().map(row).collect(),
     };
@@ -146,15 +139,11 @@ async fn set(
     if_version: Option<u64>,
 ) -> Result<u8, CommandError> {
     let value = match value.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            text.trim().to_owned()
-        }
+        "-" => reading::text("-", "the value", VALUE_BYTES_MAX)?.trim().to_owned(),
         _ => value,
     };
     assignment::checked(&value)
-        .map_err(|why| CommandError::usage(format!("{why}: dspex variable set {name} '\"text\"'")))?;
+        .map_err(|why| CommandError::usage(format!("{why}: dspex variable set {} '\"text\"'", shortened(&name))))?;
     let request = SetVariableRequest { request_id: Some(new_request_id()), name, expected_version: if_version, value };
     let client = invocation.node().await?;
     let set = async || client.set_variable(request.clone()).await;
@@ -188,7 +177,7 @@ async fn history(invocation: &Invocation, name: String, read: Freshness) -> Resu
         rows: versions
             .iter()
             .map(|version| {
-                let value = plain(&assignment::value(&version.value));
+                let value = plain(&stored(&version.value));
                 vec![version.version.to_string(), date(version.written_ms), version.written_by.clone(), value]
             })
             .collect(),
@@ -198,24 +187,25 @@ async fn history(invocation: &Invocation, name: String, read: Freshness) -> Resu
     Ok(exit::OK)
 }
 
-fn object(variable: &v1::Variable) -> Value {
-    json!({
+fn object(variable: &v1::Variable) -> Object {
+    let object = json!({
         "variable": variable.name,
         "version": variable.version,
         "newest_version": variable.newest_version,
-        "value": assignment::value(&variable.value),
+        "value": null,
         "created_unix_ms": variable.created_ms,
         "written_unix_ms": variable.written_ms,
         "written_by": variable.written_by,
-    })
+    });
+    Object::from(object).with("value", stored(&variable.value))
 }
 
 fn row(variable: &v1::Variable) -> Vec<String> {
-    let value = plain(&assignment::value(&variable.value));
+    let value = plain(&stored(&variable.value));
     vec![variable.name.clone(), variable.version.to_string(), date(variable.written_ms), value]
 }
 
 /// How a person sees whether a write was executed.
 fn look(name: &str) -> String {
-    format!("dspex variable show {name} shows what stands there, once there is a quorum")
+    format!("dspex variable show {} shows what stands there, once there is a quorum", shortened(name))
 }

@@ -5,6 +5,8 @@ use dspex_api::v1::PoolWorker;
 use dspex_api::{Client, reason};
 use serde_json::{Value, json};
 
+use crate::arguments::identifier;
+use crate::echo::quoted;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
@@ -27,19 +29,19 @@ enum Verb {
     /// Show one worker
     Show {
         /// Its id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = identifier)]
         worker: String,
     },
     /// Let a worker finish what it has and end, without a replacement
     Drain {
         /// Its id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = identifier)]
         worker: String,
     },
     /// Replace a worker when it has finished what it has
     Restart {
         /// Its id
-        #[arg(value_name = "ID")]
+        #[arg(value_name = "ID", value_parser = identifier)]
         worker: String,
         /// Now: what it executes runs again on another worker
         #[arg(long)]
@@ -80,13 +82,13 @@ async fn find(client: &Client, text: &str) -> Result<PoolWorker, CommandError> {
     }
     match found.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(CommandError::because(reason::WORKER_NOT_FOUND, format!("there is no worker {text:?}"))
+        [] => Err(CommandError::because(reason::WORKER_NOT_FOUND, format!("there is no worker {}", quoted(text)))
             .hint("dspex worker list shows the workers")),
         several => {
             let ids: Vec<&str> = several.iter().take(10).map(|worker| worker.worker_id.as_str()).collect();
             Err(CommandError::because(
                 reason::WORKER_NOT_FOUND,
-                format!("{} workers are meant by {text:?}:\n  {}", several.len(), ids.join("\n  ")),
+                format!("{} workers are meant by {}:\n  {}", several.len(), quoted(text), ids.join("\n  ")),
             ))
         }
     }

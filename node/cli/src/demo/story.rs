@@ -64,7 +64,7 @@ fn describe(outcome: &Outcome) -> String {
 
 fn say(invocation: &Invocation, text: &str) -> Result<(), CommandError> {
     match invocation.format {
-        output::Format::Table => output::text(&format!("{text}\n")),
+        output::Format::Table => output::people(&format!("{text}\n")),
         // Only people want a story on stdout.
         _ => {
             invocation.console.line(text);

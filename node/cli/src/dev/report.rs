@@ -32,7 +32,7 @@ pub fn print(format: Format, report: &Report<'_>, console: &Console) -> Result<(
             let lines: String =
                 report.environment().iter().map(|(name, value)| format!("export {name}={}\n", quoted(value))).collect();
             report.listing().print(Format::Table, console)?;
-            output::text(&format!("\n{lines}"))
+            output::people(&format!("\n{lines}"))
         }
         Format::Json | Format::Jsonl => output::json(&report.object()),
         Format::Csv => report.listing().print(Format::Csv, console),
@@ -90,7 +90,7 @@ impl Report<'_> {
             ]
         };
         Listing {
-            items: self.items(),
+            items: self.items().into_iter().collect(),
             header: vec!["NODE", "ADDRESS", "HTTP", "PID", "TOKEN FILE"],
             rows: self.nodes.iter().zip(&self.pids).map(|(node, pid)| row(node, pid)).collect(),
             ..Listing::default()

@@ -82,7 +82,7 @@ async fn save(invocation: &Invocation, client: &Client, run: &Run, target: &Targ
 async fn print(invocation: &Invocation, client: &Client, run: &Run, failures: &str) -> Result<(), CommandError> {
     let all = Selection { all: true, ..Selection::default() };
     match invocation.format {
-        Format::Table => output::text(&format!("{}{failures}", summary(run)))?,
+        Format::Table => output::people(&format!("{}{failures}", summary(run)))?,
         Format::Json => {
             invocation.console.raw(failures);
             output::json(&Value::Object(result::evaluation(run)))?;

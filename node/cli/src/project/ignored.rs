@@ -1,5 +1,6 @@
-//! `.gitignore` and `.dspexignore`: the rules of the directories above a file, of which the nearest that says something decides;
-//! in one directory `.dspexignore` goes first, so that `!name` in it takes back what git leaves out.
+//! `.gitignore` and `.dspexignore`: the rules of the directories above a file, of which the nearest that says something decides.
+//! Every `.dspexignore` is asked before any `.gitignore`: what the caller keeps here stays here, however deep a `.gitignore`
+//! takes it back, and `!name` of the caller's takes back what git leaves out.
 
 use std::fs;
 use std::io;
@@ -11,56 +12,60 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use crate::error::CommandError;
+use crate::reading::{self, TEXT_BYTES_MAX};
 
 /// Of the caller's own.
 pub const OWN: &str = ".dspexignore";
 const OF_GIT: &str = ".gitignore";
-/// A longer one is no list of patterns.
-const RULES_BYTES_MAX: u64 = 1 << 20;
 
 /// The rules that hold in a directory. A clone costs nothing.
 #[derive(Clone, Default)]
 pub struct Rules {
-    nearest: Option<Rc<Step>>,
+    own: Nearest,
+    of_git: Nearest,
 }
 
+/// The nearest file of one name, and those above it.
+type Nearest = Option<Rc<Step>>;
+
 struct Step {
-    /// In the order in which they are asked.
-    of_directory: Vec<Gitignore>,
-    above: Option<Rc<Step>>,
+    rules: Gitignore,
+    above: Nearest,
 }
 
 impl Rules {
     /// Those of a directory beneath the one that these are of.
     pub fn beneath(&self, directory: &Path) -> Result<Self, CommandError> {
-        let of_directory: Vec<Gitignore> = [OWN, OF_GIT]
-            .iter()
-            .map(|name| read(directory, name))
-            .collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .flatten()
-            .collect();
-        if of_directory.is_empty() {
-            return Ok(self.clone());
-        }
-        Ok(Self { nearest: Some(Rc::new(Step { of_directory, above: self.nearest.clone() })) })
+        Ok(Self {
+            own: nearer(read(directory, OWN)?, &self.own),
+            of_git: nearer(read(directory, OF_GIT)?, &self.of_git),
+        })
     }
 
     /// Whether the rules leave this path out, which lies in the directory that they are of.
     pub fn leave_out(&self, path: &Path, is_directory: bool) -> bool {
-        let mut step = self.nearest.as_deref();
-        while let Some(Step { of_directory, above }) = step {
-            for rules in of_directory {
-                match rules.matched(path, is_directory) {
-                    Match::Ignore(_) => return true,
-                    Match::Whitelist(_) => return false,
-                    Match::None => {}
-                }
-            }
-            step = above.as_deref();
-        }
-        false
+        said(&self.own, path, is_directory).or_else(|| said(&self.of_git, path, is_directory)).unwrap_or(false)
     }
+}
+
+fn nearer(rules: Option<Gitignore>, above: &Nearest) -> Nearest {
+    match rules {
+        Some(rules) => Some(Rc::new(Step { rules, above: above.clone() })),
+        None => above.clone(),
+    }
+}
+
+/// Whether files of one name leave a path out, if they say anything of it.
+fn said(nearest: &Nearest, path: &Path, is_directory: bool) -> Option<bool> {
+    let mut step = nearest.as_deref();
+    while let Some(Step { rules, above }) = step {
+        match rules.matched(path, is_directory) {
+            Match::Ignore(_) => return Some(true),
+            Match::Whitelist(_) => return Some(false),
+            Match::None => step = above.as_deref(),
+        }
+    }
+    None
 }
 
 /// The rules of a file, if there is one.
@@ -72,10 +77,9 @@ fn read(directory: &Path, name: &str) -> Result<Option<Gitignore>, CommandError>
     match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Ok(found) if found.is_dir() => return Ok(None),
-        Ok(found) if found.len() > RULES_BYTES_MAX => return Err(refused(&"it is longer than 1 MiB")),
         _ => {}
     }
-    let text = fs::read(&path).map_err(|error| refused(&error))?;
+    let text = reading::file(&path, TEXT_BYTES_MAX).map_err(|error| refused(&error))?;
     of_text(directory, &String::from_utf8_lossy(&text), name == OWN).map(Some).map_err(|why| refused(&why))
 }
 
@@ -100,14 +104,12 @@ mod tests {
     const ROOT: &str = "/p";
 
     fn rules(own: &str, of_git: &str) -> Rules {
-        let each = [(own, true), (of_git, false)];
-        let of_directory = each.map(|(text, strict)| of_text(Path::new(ROOT), text, strict).expect("patterns"));
-        Rules { nearest: Some(Rc::new(Step { of_directory: of_directory.into(), above: None })) }
+        inner(&Rules::default(), ROOT, own, of_git)
     }
 
-    fn inner(above: &Rules, directory: &str, of_git: &str) -> Rules {
-        let own = of_text(Path::new(directory), of_git, false).expect("patterns");
-        Rules { nearest: Some(Rc::new(Step { of_directory: vec![own], above: above.nearest.clone() })) }
+    fn inner(above: &Rules, directory: &str, own: &str, of_git: &str) -> Rules {
+        let read = |text, strict| Some(of_text(Path::new(directory), text, strict).expect("patterns"));
+        Rules { own: nearer(read(own, true), &above.own), of_git: nearer(read(of_git, false), &above.of_git) }
     }
 
     fn left_out(rules: &Rules, path: &str) -> bool {
@@ -127,12 +129,30 @@ mod tests {
     }
 
     #[test]
-    fn the_callers_own_list_goes_before_gits_and_the_nearer_before_the_farther() {
-        let own = rules("!model.bin\nlarge/", "*.bin\n");
-        assert!(!left_out(&own, "model.bin") && left_out(&own, "other.bin") && left_out(&own, "large/"));
-        let nearer = inner(&own, "/p/sub", "!other.bin\nmodel.bin\n");
-        assert!(!left_out(&nearer, "sub/other.bin") && left_out(&nearer, "sub/model.bin"));
-        assert!(left_out(&nearer, "sub/large/") && left_out(&nearer, "sub/x.bin"));
+    fn the_nearer_list_of_one_name_goes_before_the_farther() {
+        let above = rules("large/\n!small.bin\n", "*.bin\n");
+        assert!(!left_out(&above, "small.bin") && left_out(&above, "other.bin") && left_out(&above, "large/"));
+        let nearer = inner(&above, "/p/sub", "!large/\nsmall.bin\n", "!other.bin\n");
+        assert!(!left_out(&nearer, "sub/large/") && left_out(&nearer, "sub/small.bin"));
+        assert!(!left_out(&nearer, "sub/other.bin") && left_out(&nearer, "sub/x.bin"));
+    }
+
+    #[test]
+    fn what_the_caller_keeps_here_no_deeper_gitignore_sends() {
+        let above = rules("private.txt\n!model.bin\n", "");
+        let nearer = inner(&above, "/p/sub", "", "!private.txt\n*.bin\n");
+        assert!(left_out(&nearer, "sub/private.txt"));
+        assert!(!left_out(&nearer, "sub/model.bin"), "what the caller takes back git does not leave out");
+        let deepest = inner(&nearer, "/p/sub/deep", "!private.txt\n", "");
+        assert!(!left_out(&deepest, "sub/deep/private.txt"), "the caller's own word, nearer");
+    }
+
+    #[test]
+    fn a_list_without_an_end_is_refused() {
+        let place = tempfile::tempdir().expect("a directory");
+        std::os::unix::fs::symlink("/dev/zero", place.path().join(OF_GIT)).expect("a link");
+        let error = Rules::default().beneath(place.path()).err().expect("refused");
+        assert!(error.message.ends_with(".gitignore: it is longer than 1 MiB"), "{error}");
     }
 
     #[test]

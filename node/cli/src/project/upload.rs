@@ -7,6 +7,7 @@ use dspex_api::{Bytes, CHUNK_LIMIT_BYTES, Client, Part};
 use tokio::sync::mpsc;
 
 use super::packing::Packed;
+use crate::echo::quoted;
 use crate::error::CommandError;
 
 /// Chunks between here and the connection.
@@ -88,7 +89,7 @@ impl FromStr for Limit {
         // A blob holds no more.
         match bytes {
             Some(bytes @ 1..=1_000_000_000) => Ok(Self(bytes)),
-            _ => Err(format!("{text:?} is not a size up to 1 GB, like 64MiB")),
+            _ => Err(format!("{} is not a size up to 1 GB, like 64MiB", quoted(text))),
         }
     }
 }

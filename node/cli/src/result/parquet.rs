@@ -11,8 +11,8 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::types::Type;
 use serde_json::value::RawValue;
 
-use super::row::Row;
 use super::shape::{Kind, Shape};
+use crate::object::Object;
 
 const ROWS_PER_GROUP: usize = 10_000;
 
@@ -20,7 +20,7 @@ const ROWS_PER_GROUP: usize = 10_000;
 pub struct Writer {
     file: SerializedFileWriter<File>,
     columns: Vec<(String, Kind)>,
-    rows: Vec<Row>,
+    rows: Vec<Object>,
 }
 
 impl Writer {
@@ -38,7 +38,7 @@ impl Writer {
     }
 
     /// Adds a row.
-    pub fn write(&mut self, row: Row) -> Result<(), ParquetError> {
+    pub fn write(&mut self, row: Object) -> Result<(), ParquetError> {
         self.rows.push(row);
         if self.rows.len() == ROWS_PER_GROUP {
             self.flush()?;

@@ -1,70 +1,18 @@
 //! One result as a row: with the very text that Python wrote for each value.
 
-use std::fmt;
-
 use dspex_api::v1::{ExampleResult, ScoreKind};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Names and JSON texts, in the order of the source.
-#[derive(Debug, Default, Clone)]
-pub struct Row(pub Vec<(String, Box<RawValue>)>);
-
-impl<'de> Deserialize<'de> for Row {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RowVisitor;
-        impl<'de> Visitor<'de> for RowVisitor {
-            type Value = Row;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Row, M::Error> {
-                let mut row = Row::default();
-                while let Some((name, value)) = map.next_entry()? {
-                    row.set(name, value);
-                }
-                Ok(row)
-            }
-        }
-        deserializer.deserialize_map(RowVisitor)
-    }
-}
-
-impl Row {
-    /// As in Python: a name that exists keeps its place and gets the new value.
-    pub fn set(&mut self, name: String, value: Box<RawValue>) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
-        }
-    }
-
-    /// The value of a name.
-    pub fn get(&self, name: &str) -> Option<&RawValue> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_ref())
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.get(name).is_some()
-    }
-
-    /// The row as a JSON object.
-    pub fn json(&self) -> String {
-        let fields: Vec<String> = self.0.iter().map(|(name, value)| format!("{}:{value}", quoted(name))).collect();
-        format!("{{{}}}", fields.join(","))
-    }
-}
+use crate::object::Object;
 
 /// DSPy's row for `save_as_json` and `save_as_csv`: the example's fields, the prediction's, the score under the metric's
 /// name. A name that both have becomes `example_NAME` and `pred_NAME`.
-pub fn merged(result: &ExampleResult, metric: &str) -> Result<Row, serde_json::Error> {
-    let example: Row = match result.example.is_empty() {
-        true => Row::default(),
+pub fn merged(result: &ExampleResult, metric: &str) -> Result<Object, serde_json::Error> {
+    let example: Object = match result.example.is_empty() {
+        true => Object::default(),
         false => serde_json::from_slice(&result.example)?,
     };
-    let mut row = Row::default();
+    let mut row = Object::default();
     match prediction(result)? {
         Prediction::Fields(fields) => {
             for (name, value) in &example.0 {
@@ -86,14 +34,14 @@ pub fn merged(result: &ExampleResult, metric: &str) -> Result<Row, serde_json::E
 }
 
 enum Prediction {
-    Fields(Row),
+    Fields(Object),
     Other(Box<RawValue>),
 }
 
 /// A failed example has DSPy's empty prediction.
 fn prediction(result: &ExampleResult) -> Result<Prediction, serde_json::Error> {
     if result.prediction.is_empty() {
-        return Ok(Prediction::Fields(Row::default()));
+        return Ok(Prediction::Fields(Object::default()));
     }
     if result.prediction.first() == Some(&b'{') {
         return Ok(Prediction::Fields(serde_json::from_slice(&result.prediction)?));
@@ -111,11 +59,6 @@ pub fn score(result: &ExampleResult) -> String {
         ScoreKind::Integer if result.score.abs() < 9e15 => format!("{}", result.score as i64),
         _ => serde_json::Value::from(result.score).to_string(),
     }
-}
-
-/// A text as a JSON string.
-pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 /// JSON text as a value.

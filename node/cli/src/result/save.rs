@@ -10,12 +10,13 @@ use dspex_api::v1::{Run, RunResultsRequest};
 
 use super::for_each;
 use super::parquet;
-use super::row::{Row, metric_column};
+use super::row::metric_column;
 use super::shape::Shape;
 use super::survey::{self, Survey};
 use crate::error::CommandError;
 use crate::exit;
 use crate::listing::csv_failed;
+use crate::object::Object;
 
 /// Where and how results are saved; made before a run starts, so that a wrong name costs no work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Writer {
         })
     }
 
-    fn write(&mut self, row: Row) -> Result<(), CommandError> {
+    fn write(&mut self, row: Object) -> Result<(), CommandError> {
         match self {
             Self::Json(out, first) => {
                 out.write_all(if *first { b"[\n  " } else { b",\n  " })?;
@@ -197,7 +198,7 @@ fn parquet_failed(error: ::parquet::errors::ParquetError) -> CommandError {
 }
 
 /// A row's cells under a header: text bare, Python's words for booleans, JSON for what is nested.
-pub fn cells(row: &Row, names: &[String]) -> Vec<String> {
+pub fn cells(row: &Object, names: &[String]) -> Vec<String> {
     names
         .iter()
         .map(|name| match row.get(name).map(|value| value.get()) {
@@ -212,7 +213,7 @@ pub fn cells(row: &Row, names: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 pub fn write_parquet_for_tests(path: &Path, rows: &[serde_json::Value]) {
-    let rows: Vec<Row> = rows.iter().map(|row| serde_json::from_str(&row.to_string()).expect("an object")).collect();
+    let rows: Vec<Object> = rows.iter().map(|row| serde_json::from_str(&row.to_string()).expect("an object")).collect();
     let mut shape = Shape::default();
     rows.iter().for_each(|row| shape.add(row));
     let file = File::create(path).expect("created");
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     fn written(kind: Kind, rows: &[&str]) -> String {
-        let rows: Vec<Row> = rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect();
+        let rows: Vec<Object> = rows.iter().map(|row| serde_json::from_str(row).expect("JSON")).collect();
         let mut shape = Shape::default();
         rows.iter().for_each(|row| shape.add(row));
         let file = tempfile::NamedTempFile::new().expect("temporary file");

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 
-use super::row::Row;
+use crate::object::Object;
 
 /// What the values of a column have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Shape {
 
 impl Shape {
     /// Takes a row into account.
-    pub fn add(&mut self, row: &Row) {
+    pub fn add(&mut self, row: &Object) {
         for (name, value) in &row.0 {
             let kind = kind_of(value);
             match self.index.get(name) {

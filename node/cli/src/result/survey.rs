@@ -7,10 +7,11 @@ use dspex_api::Client;
 use dspex_api::v1::{ExampleResult, RunResultsRequest};
 
 use super::for_each;
-use super::row::{Row, merged};
+use super::row::merged;
 use super::shape::Shape;
 use crate::error::CommandError;
 use crate::exit;
+use crate::object::Object;
 
 /// What the first pass has seen.
 #[derive(Debug, Default)]
@@ -38,14 +39,14 @@ impl Survey {
         self.examples.binary_search(&example).is_ok()
     }
 
-    fn add(&mut self, example: u32, row: &Row) {
+    fn add(&mut self, example: u32, row: &Object) {
         self.shape.add(row);
         self.examples.push(example);
     }
 }
 
 /// A result as a row. What is not JSON was not written by a node of this version.
-pub fn row(result: &ExampleResult, metric: &str) -> Result<Row, CommandError> {
+pub fn row(result: &ExampleResult, metric: &str) -> Result<Object, CommandError> {
     merged(result, metric)
         .map_err(|error| CommandError::new(exit::FAILED, format!("the node sent a result that is not JSON: {error}")))
 }

@@ -43,6 +43,16 @@ class Defined:
         self.body = body
 
 
+class Traced:
+    """The result of a command, and what happened on the way: JSON that is recorded, and not given to the caller."""
+
+    __slots__ = ("result", "trace")
+
+    def __init__(self, result: Any, trace: bytes) -> None:
+        self.result = result
+        self.trace = trace
+
+
 Command = Callable[..., Any]
 
 

@@ -8,9 +8,9 @@ from typing import Any, Union
 import dspy
 import msgspec
 
-from dspex.runtime import accounting, guard, language_models, loading, references
+from dspex.runtime import accounting, current_program, guard, language_models, loading, references, traces
 from dspex.runtime.canonical import canonical
-from dspex.runtime.commands import Defined, NeedsDefinition
+from dspex.runtime.commands import Defined, NeedsDefinition, Traced
 
 _MODULES = {"predict": dspy.Predict, "chain_of_thought": dspy.ChainOfThought}
 _ID_MAX = 255
@@ -74,21 +74,27 @@ class Program:
     def describe(self) -> dict[str, Any]:
         return {"id": self._id, "module": type(self._module).__name__, "inputs": self.inputs, "outputs": self.outputs}
 
-    def call(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def call(self, inputs: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+        """Its answer, and dspy's trace of the call."""
         if self.inputs is not None:
             self._check(inputs)
         account = accounting.Account()
-        with dspy.context(trace=[], **self._settings, **{accounting.CONTEXT_KEY: account}):
+        trace: list[Any] = []
+        with dspy.context(trace=trace, **self._settings, **{accounting.CONTEXT_KEY: account}):
             prediction = self._module(**inputs)
         shown, _ = canonical(prediction)
         if account.histories:
             accounting.trim_histories(account, 1)
-        return {
+        answer = {
             "program_id": self._id,
             "outputs": msgspec.Raw(shown),
             "usage": account.usage(),
             "cost_usd": account.cost(),
         }
+        return answer, trace
+
+    def traced(self, trace: list[Any]) -> bytes:
+        return traces.form(self._module, trace)
 
     def _check(self, inputs: dict[str, Any]) -> None:
         known = [field["name"] for field in self.inputs or []]
@@ -105,7 +111,9 @@ class Program:
 class Programs:
     """The programs of a worker: built when they are first needed, from what the pool says they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, traces: bool = False) -> None:
+        """traces: executions are recorded, with what their predictors did."""
+        self._traces = traces
         self._definitions: dict[str, bytes] = {}
         self._built: dict[str, Program] = {}
         self._stored: dict[str, Program] = {}
@@ -143,22 +151,37 @@ class Programs:
         return Defined(program.describe(), name, body)
 
     def execute(
-        self, program_id: str = "", inputs: Any = None, stored: str | None = None, **others: Any
-    ) -> dict[str, Any]:
-        """The command `execute_program`. `stored`: the node has found the program in its store; which version of it."""
+        self,
+        program_id: str = "",
+        inputs: Any = None,
+        stored: str | None = None,
+        variables: dict[str, Any] | None = None,
+        **others: Any,
+    ) -> dict[str, Any] | Traced:
+        """The command `execute_program`. `stored`: the node has found the program in its store; which version of it,
+        and the `variables` of that."""
+        if stored is None and variables is not None:
+            others["variables"] = variables
         if others or not isinstance(program_id, str) or not program_id or not isinstance(inputs, (dict, type(None))):
             raise ProgramError('execute_program takes {"program_id": "...", "inputs": {...}}')
         if stored is not None:
-            answer = self._of_store(program_id, f"{_STORED}{stored}").call(inputs or {})
-            return {**answer, "version": int(stored.rpartition("@")[2])}
+            version = int(stored.rpartition("@")[2])
+            program = self._of_store(program_id, f"{_STORED}{stored}")
+            current_program.enter(current_program.CurrentProgram(program_id, version, variables or {}))
+            return self._call(program, inputs, {"version": version})
         name = _name(program_id)
-        program = self._built.get(name)
-        if program is None:
+        built = self._built.get(name)
+        if built is None:
             body = self._definitions.get(name)
             if body is None:
                 raise NeedsDefinition(name)
-            program = self._built[name] = Program(msgspec.json.decode(body, type=Definition))
-        return program.call(inputs or {})
+            built = self._built[name] = Program(msgspec.json.decode(body, type=Definition))
+        return self._call(built, inputs, {})
+
+    def _call(self, program: Program, inputs: dict[str, Any] | None, more: dict[str, Any]) -> dict[str, Any] | Traced:
+        answer, trace = program.call(inputs or {})
+        answer = {**answer, **more}
+        return Traced(answer, program.traced(trace)) if self._traces else answer
 
     def _of_store(self, program_id: str, name: str) -> Program:
         """A version of a stored program. Only those that were called last are kept: the node has them all."""

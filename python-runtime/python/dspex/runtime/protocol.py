@@ -122,6 +122,8 @@ class Serve(msgspec.Struct):
     threads: int
     commands: list[str] = []
     lm: Union[str, None] = None
+    # Whether what predictors did is wanted beside the results of programs.
+    traces: bool = False
     protocol: int = VERSION
 
 

@@ -16,7 +16,7 @@ from dspy.dsp.utils.settings import thread_local_overrides
 
 from dspex.runtime import accounting, failure, language_models, protocol, references, sessions, tracing
 from dspex.runtime.canonical import canonical
-from dspex.runtime.commands import Commands, Defined, NeedsDefinition, UnknownCommand, takes_session_id
+from dspex.runtime.commands import Commands, Defined, NeedsDefinition, Traced, UnknownCommand, takes_session_id
 from dspex.runtime.directory import WorkingDirectory
 from dspex.runtime.outbox import Outbox, Reply
 from dspex.runtime.programs import ProgramError, Programs
@@ -27,6 +27,7 @@ FAILED = 1
 NEEDS = 2
 DEFINED = 3
 CHANGED = 4
+TRACED = 5
 
 # Of one reply; a frame holds 32 MiB.
 MAX_RESULT = 16 * 1024 * 1024
@@ -56,7 +57,7 @@ class Serving:
             )
         accounting.install()
         self._outbox = outbox
-        self._programs = Programs()
+        self._programs = Programs(order.traces)
         self._worker = os.environ.get("DSPEX_WORKER", "")
         self._commands = Commands(
             {
@@ -111,11 +112,16 @@ class Serving:
             if inspect.iscoroutine(result):
                 result = asyncio.run(result)  # Its task has a copy of this context.
         self._outbox.leave_if_forked()
-        if type(result) is not Defined:
-            form = _json(result)
-            changes = session.changes() if session is not None else None
-            return (DONE, form) if changes is None else (CHANGED, _pack((form, *changes)))
-        return DEFINED, _pack((_json(result.result), result.name, result.body))
+        if type(result) is Defined:
+            return DEFINED, _pack((_json(result.result), result.name, result.body))
+        trace = None
+        if type(result) is Traced:
+            result, trace = result.result, result.trace
+        form = _json(result)
+        changes = session.changes() if session is not None else None
+        if trace is not None:
+            return TRACED, _pack((form, trace, changes))
+        return (DONE, form) if changes is None else (CHANGED, _pack((form, *changes)))
 
     def _ping(self, payload: Any = None) -> dict[str, Any]:
         return {"worker": self._worker, "payload": payload}

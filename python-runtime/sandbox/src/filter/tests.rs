@@ -48,7 +48,11 @@ struct Filter {
 
 impl Filter {
     fn new(architecture: Architecture, network: Network, landlock: u32) -> Self {
-        Self { program: assemble(architecture, &rows(network, landlock)), architecture }
+        Self::of(architecture, Given { network, landlock, devices: false })
+    }
+
+    fn of(architecture: Architecture, given: Given) -> Self {
+        Self { program: assemble(architecture, &rows(given)), architecture }
     }
 
     fn usual() -> Self {
@@ -116,8 +120,10 @@ fn every_call_of_the_lists_is_judged_on_every_machine_that_has_it() {
 #[test]
 fn no_call_has_two_rows() {
     for architecture in MACHINES {
-        let mut numbers: Vec<u32> =
-            rows(Network::All, 1).iter().filter_map(|row| row.call.number(architecture)).collect();
+        let mut numbers: Vec<u32> = rows(Given { network: Network::All, landlock: 1, devices: false })
+            .iter()
+            .filter_map(|row| row.call.number(architecture))
+            .collect();
         let count = numbers.len();
         numbers.sort_unstable();
         numbers.dedup();
@@ -202,15 +208,96 @@ fn other_processes_keep_their_limits_and_priorities() {
 
 #[test]
 fn a_terminal_is_not_typed_into_and_a_personality_only_asked_for() {
-    assert_eq!(
-        (judge(Syscall::IOCTL, &[0, 0x5412]), judge(Syscall::IOCTL, &[0, 0x541c])),
-        (error(EPERM), error(EPERM))
-    );
-    assert_eq!(judge(Syscall::IOCTL, &[0, 0x5401]), ALLOW);
-    // The kernel looks at the lower half only.
-    assert_eq!(judge(Syscall::IOCTL, &[0, 0x1_0000_5412]), error(EPERM));
+    for given in BOTH {
+        let filter = Filter::of(Architecture::X86_64, given);
+        // The kernel looks at the lower half only.
+        for request in [0x5412, 0x541c, 0x1_0000_5412] {
+            assert_eq!(filter.judge(Syscall::IOCTL, &[0, request]), Some(error(EPERM)), "{request:#x} {given:?}");
+        }
+    }
     assert_eq!((judge(Syscall::PERSONALITY, &[0xffff_ffff]), judge(Syscall::PERSONALITY, &[0])), (ALLOW, ALLOW));
     assert_eq!(judge(Syscall::PERSONALITY, &[0x0040_0000]), error(EPERM));
+}
+
+/// With and without a device that may be written.
+const BOTH: [Given; 2] = [
+    Given { network: Network::All, landlock: 7, devices: false },
+    Given { network: Network::All, landlock: 7, devices: true },
+];
+
+#[test]
+fn nothing_about_a_file_is_changed_by_a_descriptor_to_read_it() {
+    // FS_IOC_SETFLAGS and its 32-bit form, FS_IOC_SETVERSION twice, FS_IOC_FSSETXATTR, FS_IOC_SET_ENCRYPTION_POLICY,
+    // FS_IOC_ADD_ENCRYPTION_KEY, FS_IOC_ENABLE_VERITY, EXT4_IOC_MIGRATE, EXT4_IOC_SETVERSION, FAT_IOCTL_SET_ATTRIBUTES,
+    // BTRFS_IOC_SUBVOL_SETFLAGS, BTRFS_IOC_DEFRAG, F2FS_IOC_SET_PIN_FILE, FIDEDUPERANGE, FITRIM, FIFREEZE, FIBMAP.
+    let changing: [u64; 18] = [
+        0x4008_6602,
+        0x4004_6602,
+        0x4008_7602,
+        0x4004_7602,
+        0x401c_5820,
+        0x800c_6613,
+        0xc050_6617,
+        0x4080_6685,
+        0x6609,
+        0x4008_6604,
+        0x4004_7211,
+        0x4008_941a,
+        0x5000_9402,
+        0x4004_f50d,
+        0xc018_9436,
+        0xc018_5879,
+        0xc004_5877,
+        0x1,
+    ];
+    for architecture in MACHINES {
+        for given in BOTH {
+            let filter = Filter::of(architecture, given);
+            for request in changing {
+                // What stands in the upper half the kernel does not see.
+                for request in [request, request | 0xffff_ffff_0000_0000] {
+                    let judged = filter.judge(Syscall::IOCTL, &[3, request]);
+                    assert_eq!(judged, Some(error(ENOTTY)), "{request:#x} {given:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn terminals_sockets_and_copies_do_what_they_did() {
+    // TCGETS, TCSETSW, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, TCGETS2, SIOCGIFCONF, SIOCGIFINDEX, FICLONE, FICLONERANGE,
+    // FS_IOC_GETFLAGS.
+    let usual = [
+        0x5401,
+        0x5403,
+        0x5413,
+        0x541b,
+        0x5421,
+        0x5451,
+        0x802c_542a,
+        0x8912,
+        0x8933,
+        0x4004_9409,
+        0x4020_940d,
+        0x8008_6601,
+    ];
+    for given in BOTH {
+        let filter = Filter::of(Architecture::X86_64, given);
+        for request in usual {
+            assert_eq!(filter.judge(Syscall::IOCTL, &[3, request]), Some(ALLOW), "{request:#x} {given:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_known_is_asked_of_devices_that_an_operator_gives_and_of_nothing_else() {
+    // Of NVIDIA's card, its shared memory, and of DRM.
+    for request in [0xc020_462a, 0x1b, 0xc010_6409] {
+        assert_eq!(judge(Syscall::IOCTL, &[3, request]), error(ENOTTY), "{request:#x}");
+        let given = Filter::of(Architecture::X86_64, BOTH[1]).judge(Syscall::IOCTL, &[3, request]);
+        assert_eq!(given, Some(ALLOW), "{request:#x}");
+    }
 }
 
 #[test]
@@ -231,7 +318,7 @@ fn an_older_landlock_is_helped_out() {
 
 #[test]
 fn the_program_is_pinned() {
-    let program = program(Architecture::X86_64, Network::All, 7);
+    let program = program(Architecture::X86_64, Given { network: Network::All, landlock: 7, devices: false });
     assert_eq!(program.len() % 8, 0);
     assert!(program.len() / 8 < 4096, "the kernel takes 4096 instructions");
     // ld [4]; jeq 0xc000003e, 1, 0; ret kill; ld [0]; jge x32, 0, 1; ret kill
@@ -254,12 +341,12 @@ fn the_program_is_pinned() {
 proptest! {
     /// Whatever is called with whatever arguments: the program ends, and gives one of its answers.
     #[test]
-    fn every_call_has_an_answer(number in 0_u32..500, arguments in any::<[u64; 6]>(), landlock in 1_u32..8, all in any::<bool>()) {
+    fn every_call_has_an_answer(number in 0_u32..500, arguments in any::<[u64; 6]>(), landlock in 1_u32..8, all in any::<bool>(), devices in any::<bool>()) {
         let network = if all { Network::All } else { Network::None };
         for architecture in MACHINES {
-            let filter = Filter::new(architecture, network, landlock);
+            let filter = Filter::of(architecture, Given { network, landlock, devices });
             let given = execute(&filter.program, number, architecture.audit(), arguments);
-            let known = [ALLOW, ASK, error(EPERM), error(EACCES), error(ENOSYS), error(EOPNOTSUPP), error(EAFNOSUPPORT)];
+            let known = [ALLOW, ASK, error(EPERM), error(EACCES), error(ENOSYS), error(EOPNOTSUPP), error(EAFNOSUPPORT), error(ENOTTY)];
             prop_assert!(known.contains(&given), "{given:#x}");
         }
     }

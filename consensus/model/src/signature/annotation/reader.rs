@@ -4,6 +4,7 @@ use serde_json::{Number, Value};
 
 use super::super::TypeNames;
 use super::{Annotation, DEPTH_MAX};
+use crate::echo::quoted;
 
 /// Names of Python's own and of `typing` that are types, beside those that `meaning` knows more of.
 const OPAQUE: &[&str] = &[
@@ -55,7 +56,7 @@ pub(super) fn read(text: &str, names: TypeNames) -> Result<Annotation, String> {
     reader.spaces();
     match reader.rest() {
         "" => Ok(read),
-        rest => Err(format!("{rest:?} is left over behind the type in {text:?}")),
+        rest => Err(format!("{} is left over behind the type in {}", quoted(rest), quoted(text))),
     }
 }
 
@@ -98,8 +99,8 @@ impl<'a> Reader<'a> {
         let is_name = |part: &str| part.starts_with(|first: char| first.is_alphabetic() || first == '_');
         if name.is_empty() || !name.split('.').all(is_name) {
             return Err(match rest.chars().next() {
-                Some(_) => format!("{rest:?} is no type, as str, list[str] or int | None"),
-                None => format!("a type is missing at the end of {:?}", self.text),
+                Some(_) => format!("{} is no type, as str, list[str] or int | None", quoted(rest)),
+                None => format!("a type is missing at the end of {}", quoted(self.text)),
             });
         }
         self.place += end;
@@ -117,7 +118,7 @@ impl<'a> Reader<'a> {
                 if self.takes("]") {
                     break;
                 }
-                return Err(format!("a bracket of {:?} is not closed", self.text));
+                return Err(format!("a bracket of {} is not closed", quoted(self.text)));
             }
         }
         if arguments.is_empty() { Err(format!("{of}[] has nothing in its brackets")) } else { Ok(arguments) }
@@ -137,10 +138,10 @@ impl<'a> Reader<'a> {
     fn literal(&mut self) -> Result<Value, String> {
         let rest = self.rest();
         if let Some(quote) = rest.chars().next().filter(|first| ['"', '\''].contains(first)) {
-            let Some(end) = rest[1..].find(quote) else { return Err(format!("{rest:?} has no closing quote")) };
+            let Some(end) = rest[1..].find(quote) else { return Err(format!("{} has no closing quote", quoted(rest))) };
             let text = &rest[1..=end];
             if text.contains('\\') {
-                return Err(format!("{text:?}: a literal has no backslash here"));
+                return Err(format!("{}: a literal has no backslash here", quoted(text)));
             }
             self.place += end + 2;
             return Ok(Value::from(text));
@@ -155,7 +156,7 @@ impl<'a> Reader<'a> {
             number => {
                 let read = number.parse::<u64>().map(Number::from);
                 read.map(Value::Number).map_err(|_| {
-                    format!("{word:?} is no literal: a text in quotes, a whole number, True, False or None")
+                    format!("{} is no literal: a text in quotes, a whole number, True, False or None", quoted(word))
                 })
             }
         }
@@ -205,7 +206,8 @@ impl<'a> Reader<'a> {
             dotted if dotted.contains('.') => Ok(Annotation::Anything),
             _ if self.names == TypeNames::Any => Ok(Annotation::Anything),
             unknown => Err(format!(
-                "{unknown:?} is no type that is known here; a class of a module is written with it, as dspy.Image"
+                "{} is no type that is known here; a class of a module is written with it, as dspy.Image",
+                quoted(unknown)
             )),
         }
     }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use dspex_api::v1::Setting;
 
+use crate::arguments::identifier;
 use crate::arguments::seconds;
 use crate::dataset::Source;
+use crate::echo::quoted;
 use crate::environment::{self, Variable};
 use crate::error::CommandError;
 use crate::gate::Gate;
@@ -25,16 +27,16 @@ const WORKERS_MAX: i64 = 64;
 )]
 pub struct Options {
     /// path.py:name or module:name: a dspy.Module, a Module class, or a function that returns one
-    #[arg(value_name = "PROGRAM")]
+    #[arg(value_name = "PROGRAM", value_parser = identifier)]
     program: Option<String>,
     /// The examples: a .jsonl, .csv or .parquet file, or path.py:name
-    #[arg(long, value_name = "FILE|PY")]
+    #[arg(long, value_name = "FILE|PY", value_parser = identifier)]
     devset: Option<String>,
     /// A callable (example, prediction) or a Module: path.py:name, module:name, or a name in PROGRAM's file
-    #[arg(long)]
+    #[arg(long, value_parser = identifier)]
     metric: Option<String>,
     /// A model such as openai/gpt-4o-mini, or path.py:name [default: what the program configures]
-    #[arg(long)]
+    #[arg(long, value_parser = identifier)]
     pub(super) lm: Option<String>,
     /// A setting of the LM, as often as needed; the value is JSON or text
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting::parse, requires = "lm")]
@@ -43,7 +45,7 @@ pub struct Options {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub(super) inputs: Vec<String>,
     /// A state that the program saved
-    #[arg(long, value_name = "STATE.json")]
+    #[arg(long, value_name = "STATE.json", value_parser = identifier)]
     pub(super) load: Option<String>,
     /// Take the first N examples
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
@@ -73,10 +75,10 @@ pub struct Options {
     #[arg(long, value_name = "NAME[=V]", value_parser = environment::parse)]
     env: Vec<Variable>,
     /// The interpreter [default: DSPEX_PYTHON, VIRTUAL_ENV, CONDA_PREFIX, .venv above PROGRAM, the one beside dspex]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     pub(super) python: Option<String>,
     /// The environment of the node to execute in, whatever it has [default: one that agrees with your Python; dspex env list]
-    #[arg(long, value_name = "NAME", conflicts_with = "in_place")]
+    #[arg(long, value_name = "NAME", conflicts_with = "in_place", value_parser = identifier)]
     pub(super) environment: Option<String>,
     /// The node sees this file system: send nothing, execute in this directory with this interpreter
     #[arg(long)]
@@ -89,14 +91,14 @@ pub struct Options {
     #[arg(long)]
     local: bool,
     /// Save the results as DSPy does: .json, .jsonl, .csv or .parquet
-    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    #[arg(long, value_name = "FILE", conflicts_with = "detach", value_parser = identifier)]
     pub(super) save: Option<String>,
     /// Do not wait: print the run's id and leave it running
     #[arg(long)]
     pub(super) detach: bool,
     /// Go on with RUN, or with the newest unfinished run of an equal specification
-    #[arg(long, value_name = "RUN", num_args = 0..=1, default_missing_value = "")]
-    pub(super) resume: Option<String>,
+    #[arg(long, value_name = "RUN", num_args = 0..=1, value_parser = identifier)]
+    pub(super) resume: Option<Option<String>>,
 }
 
 /// What must be there for a new run.
@@ -114,9 +116,14 @@ pub struct Checked {
 }
 
 impl Options {
+    /// What stands behind `--resume`.
+    fn resumed(&self) -> Option<&str> {
+        self.resume.as_ref()?.as_deref()
+    }
+
     /// The run that `--resume` names. `--resume qa.py:qa` names none: the program was typed behind the option.
     pub fn run_to_resume(&self) -> Option<&str> {
-        self.resume.as_deref().filter(|id| !id.is_empty() && !id.contains(':'))
+        self.resumed().filter(|id| !id.contains(':'))
     }
 
     /// Options that were given and that a run which is resumed by its id does not follow.
@@ -142,7 +149,7 @@ impl Options {
 
     /// PROGRAM, also when it was taken for the value of `--resume`.
     pub fn program(&self) -> Option<&str> {
-        let behind_resume = self.resume.as_deref().filter(|id| id.contains(':'));
+        let behind_resume = self.resumed().filter(|id| id.contains(':'));
         self.program.as_deref().or(behind_resume)
     }
 
@@ -160,7 +167,10 @@ impl Options {
         let metric = beside(program, self.metric.as_deref().ok_or_else(|| missing("--metric"))?);
         for (what, text) in [("PROGRAM", program), ("--metric", metric.as_str())] {
             if !text.rsplit_once(':').is_some_and(|(place, name)| !place.is_empty() && !name.is_empty()) {
-                return Err(CommandError::usage(format!("{what} is path.py:name or module:name, not {text:?}")));
+                return Err(CommandError::usage(format!(
+                    "{what} is path.py:name or module:name, not {}",
+                    quoted(text)
+                )));
             }
         }
         if self.inputs.iter().any(String::is_empty) {
@@ -175,7 +185,7 @@ impl Options {
 fn finite(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(number),
-        _ => Err(format!("{text:?} is not a finite number")),
+        _ => Err(format!("{} is not a finite number", quoted(text))),
     }
 }
 
@@ -213,7 +223,7 @@ mod tests {
         .expect("valid");
         assert_eq!(options.inputs, ["a", "b"]);
         assert_eq!((options.retries, options.failure_score), (Some(0), Some(-1.0)));
-        assert_eq!((options.run_to_resume(), options.resume.as_deref()), (None, Some("")));
+        assert_eq!((options.run_to_resume(), &options.resume), (None, &Some(None)));
         assert!(options.check().is_ok());
     }
 

@@ -5,30 +5,27 @@ use dspex_api::v1::{Execution, ExecutionStatus, ListExecutionsRequest};
 use serde_json::Value;
 
 use super::{Status, object, status_name};
+use crate::arguments::identifier;
 use crate::dates::date;
 use crate::error::CommandError;
 use crate::exit;
 use crate::freshness::Freshness;
 use crate::invocation::Invocation;
-use crate::listing::Listing;
+use crate::listing::{Listing, PAGE, PAGE_OF_ALL};
 use crate::moment::moment;
 use crate::output::{self, Format};
-
-/// Executions on one page; `--all` asks for page after page.
-const PAGE: u32 = 100;
-const PAGE_OF_ALL: u32 = 1000;
 
 /// The arguments of `dspex execution list`.
 #[derive(Debug, Default, Args)]
 pub struct Options {
     /// Only of this program or command
-    #[arg(long)]
+    #[arg(long, value_parser = identifier)]
     program: Option<String>,
     /// Only those that ended so
     #[arg(long, value_enum)]
     status: Option<Status>,
     /// Only of this session
-    #[arg(long)]
+    #[arg(long, value_parser = identifier)]
     session: Option<String>,
     /// Only since then: 90s, 30m, 2h or 7d ago, or a date like 2026-11-22T10:00:00Z
     #[arg(long, value_name = "WHEN", value_parser = moment)]
@@ -85,14 +82,14 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         let page = client.list_executions(request.clone()).await.map_err(|error| options.read.refusal(error))?;
         let shown = page.items.iter().map(|execution| object(execution, options.values));
         if flows {
-            output::text(&shown.map(|item| format!("{item}\n")).collect::<String>())?;
+            output::text(&shown.map(|item| item.json() + "\n").collect::<String>())?;
         } else {
-            listing.items.extend(shown);
+            listing.items.0.extend(shown);
             listing.rows.extend(page.items.iter().map(row));
         }
         listing.counts = page.counts.into_iter().map(|(name, count)| (name, Value::from(count))).collect();
         // A page may be short, and have one behind it.
-        (request.before, request.limit) = (page.next, options.wanted(listing.items.len()));
+        (request.before, request.limit) = (page.next, options.wanted(listing.items.0.len()));
         if page.next == 0 || request.limit == 0 {
             break;
         }

@@ -3,14 +3,17 @@
 use clap::Args;
 use dspex_api::Client;
 use dspex_api::v1::{ExecutionValue, GetExecutionRequest};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::object;
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::freshness::Freshness;
 use crate::invocation::Invocation;
 use crate::listing;
+use crate::object::Object;
+use crate::verbatim::{plain, written};
 
 /// Characters of a value in a table.
 const SHOWN_MAX: usize = 2000;
@@ -19,6 +22,7 @@ const SHOWN_MAX: usize = 2000;
 #[derive(Debug, Args)]
 pub struct Options {
     /// Its id
+    #[arg(value_parser = identifier)]
     execution: String,
     /// How fresh the answer must be
     #[arg(long, value_enum, default_value_t = Freshness::Linearizable)]
@@ -47,17 +51,16 @@ async fn fetch(client: &Client, value: &mut ExecutionValue) -> Result<(), Comman
 }
 
 /// For people: what is long is cut, and says so.
-fn shortened(shown: &Value) -> Value {
-    let Value::Object(object) = shown else { return shown.clone() };
-    let short = |value: &Value| {
-        let text = listing::plain(value);
+fn shortened(shown: &Object) -> Object {
+    let short = |value: &RawValue| {
+        let text = plain(value);
         if text.chars().count() <= SHOWN_MAX {
-            return value.clone();
+            return value.to_owned();
         }
         let begin: String = text.chars().take(SHOWN_MAX).collect();
-        Value::from(format!("{begin} ... ({} bytes; -o json shows all)", text.len()))
+        written(&format!("{begin} ... ({} bytes; -o json shows all)", text.len()))
     };
-    object.iter().map(|(name, value)| (name.clone(), short(value))).collect::<serde_json::Map<_, _>>().into()
+    Object(shown.0.iter().map(|(name, value)| (name.clone(), short(value))).collect())
 }
 
 #[cfg(test)]
@@ -68,9 +71,11 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_for_people_and_says_so() {
-        let short = shortened(&json!({ "input": { "question": "x".repeat(3000) }, "output": [1], "error": null }));
-        assert_eq!((&short["output"], &short["error"]), (&json!([1]), &Value::Null));
-        let shown = short["input"].as_str().expect("text");
+        let short =
+            shortened(&json!({ "input": { "question": "x".repeat(3000) }, "output": [1], "error": null }).into());
+        let shown = |name| plain(short.get(name).expect(name));
+        assert_eq!([shown("output"), shown("error")], ["[1]", ""]);
+        let shown = shown("input");
         assert!(shown.len() < 2100 && shown.ends_with("(3015 bytes; -o json shows all)"), "{shown}");
     }
 }

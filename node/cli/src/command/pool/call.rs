@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use dspex_api::v1::{CallPoolRequest, OpenPoolRequest};
 
+use crate::arguments::identifier;
 use crate::arguments::seconds;
 use crate::command::calling::{self, milliseconds};
 use crate::error::CommandError;
@@ -16,10 +17,10 @@ use crate::invocation::Invocation;
 #[derive(Debug, Args)]
 pub struct Options {
     /// general, optimizer or inference
-    #[arg(value_name = "CLASS")]
+    #[arg(value_name = "CLASS", value_parser = identifier)]
     class: String,
     /// ping, create_program, execute_program, a command of the pool's own modules, or any function: path.py:name, module:name
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "COMMAND", value_parser = identifier)]
     command: String,
     /// The arguments: the fields of an object are keyword arguments, anything else is the only argument; - reads stdin
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
@@ -34,7 +35,7 @@ pub struct Options {
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
     /// The Python of the embedded node's workers [default: as for dspex eval]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     python: Option<String>,
 }
 

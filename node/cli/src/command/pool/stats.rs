@@ -4,6 +4,7 @@ use clap::Args;
 use dspex_api::v1::PoolStats;
 use serde_json::{Value, json};
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
@@ -13,7 +14,7 @@ use crate::listing::{self, Listing};
 #[derive(Debug, Default, Args)]
 pub struct Options {
     /// Only this pool: general, optimizer or inference
-    #[arg(value_name = "CLASS")]
+    #[arg(value_name = "CLASS", value_parser = identifier)]
     class: Option<String>,
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::assignment;
 use crate::dates::date;
 use crate::listing::pairs;
+use crate::object::Object;
+use crate::verbatim::{plain, stored, written};
 
 /// In a list.
 pub(super) fn outline(program: &v1::Program) -> Value {
@@ -25,41 +27,36 @@ pub(super) fn outline(program: &v1::Program) -> Value {
 }
 
 /// All of it.
-pub(super) fn object(program: &v1::Program, optimizations: &[v1::Optimization]) -> Value {
-    let mut shown = outline(program);
-    if let Value::Object(object) = &mut shown {
-        let fields = |side: fn(&v1::Signature) -> &[SignatureField]| {
-            let listed =
-                |field: &SignatureField| json!({"name": field.name, "type": field.r#type.as_deref().unwrap_or("str")});
-            program.signature.as_ref().map(|signature| side(signature).iter().map(listed).collect::<Vec<_>>())
-        };
-        object.insert("newest_version".to_owned(), Value::from(program.newest_version));
-        object.insert("inputs".to_owned(), json!(fields(|signature| &signature.inputs)));
-        object.insert("outputs".to_owned(), json!(fields(|signature| &signature.outputs)));
-        object.insert("definition".to_owned(), assignment::value(&program.definition));
-        object.insert("definition_digest".to_owned(), json!(some(&program.definition_digest)));
-        object.insert("variables".to_owned(), assignment::object(&program.variables));
-        let history: Vec<Value> = optimizations.iter().map(optimization).collect();
-        object.insert("optimization_history".to_owned(), Value::from(history));
-    }
-    shown
+pub(super) fn object(program: &v1::Program, optimizations: &[v1::Optimization]) -> Object {
+    let fields = |side: fn(&v1::Signature) -> &[SignatureField]| {
+        let listed =
+            |field: &SignatureField| json!({"name": field.name, "type": field.r#type.as_deref().unwrap_or("str")});
+        program.signature.as_ref().map(|signature| side(signature).iter().map(listed).collect::<Vec<_>>())
+    };
+    let history: Vec<Object> = optimizations.iter().map(optimization).collect();
+    Object::from(outline(program))
+        .with("newest_version", written(&program.newest_version))
+        .with("inputs", written(&fields(|signature| &signature.inputs)))
+        .with("outputs", written(&fields(|signature| &signature.outputs)))
+        .with("definition", stored(&program.definition))
+        .with("definition_digest", written(&some(&program.definition_digest)))
+        .with("variables", assignment::object(&program.variables))
+        .with("optimization_history", written(&history))
 }
 
 /// The same for people: what stands in the signature is not said twice, and optimizations are counted.
-pub(super) fn page(shown: &Value) -> String {
-    let Value::Object(object) = shown else { return pairs(shown) };
-    let mut page = object.clone();
-    for field in ["inputs", "outputs", "optimization_history"] {
-        page.shift_remove(field);
+pub(super) fn page(shown: &Object) -> String {
+    let kept = |name: &str, value: &str| {
+        !["inputs", "outputs", "optimization_history"].contains(&name) && !["null", "\"\""].contains(&value)
+    };
+    let mut page = Object(shown.0.iter().filter(|(name, value)| kept(name, value.get())).cloned().collect());
+    let history = shown.get("optimization_history").and_then(|list| serde_json::from_str(list.get()).ok());
+    let history: Vec<Object> = history.unwrap_or_default();
+    if let Some(newest) = history.first() {
+        let by = newest.get("optimizer_type").map(plain).unwrap_or_default();
+        page.set("optimizations", written(&format!("{}, the newest by {by}", history.len())));
     }
-    page.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
-    let history = object.get("optimization_history").and_then(Value::as_array);
-    if let Some(newest) = history.and_then(|history| history.first()) {
-        let count = history.map_or(0, Vec::len);
-        let said = format!("{count}, the newest by {}", newest["optimizer_type"].as_str().unwrap_or_default());
-        page.insert("optimizations".to_owned(), Value::from(said));
-    }
-    pairs(&Value::Object(page))
+    pairs(&page)
 }
 
 pub(super) fn row(program: &v1::Program) -> Vec<String> {
@@ -72,18 +69,19 @@ pub(super) fn row(program: &v1::Program) -> Vec<String> {
     ]
 }
 
-pub(super) fn version(version: &v1::ProgramVersion) -> Value {
-    let definition = (!version.definition.is_empty()).then(|| assignment::value(&version.definition));
-    json!({
+pub(super) fn version(version: &v1::ProgramVersion) -> Object {
+    let object = Object::from(json!({
         "version": version.version,
         "written_unix_ms": version.written_ms,
         "written_by": version.written_by,
         "note": version.note,
         "signature": version.signature.as_ref().map(signature),
-        "definition": definition,
+        "definition": null,
         "definition_digest": some(&version.definition_digest),
-        "variables": assignment::object(&version.variables),
-    })
+    }));
+    let object =
+        if version.definition.is_empty() { object } else { object.with("definition", stored(&version.definition)) };
+    object.with("variables", assignment::object(&version.variables))
 }
 
 pub(super) fn version_row(version: &v1::ProgramVersion) -> Vec<String> {
@@ -96,18 +94,21 @@ pub(super) fn version_row(version: &v1::ProgramVersion) -> Vec<String> {
     ]
 }
 
-pub(super) fn optimization(optimization: &v1::Optimization) -> Value {
-    json!({
+pub(super) fn optimization(optimization: &v1::Optimization) -> Object {
+    let object = json!({
         "optimization_id": optimization.optimization_id,
         "number": optimization.number,
         "optimizer_type": optimization.optimizer_type,
         "program_version": optimization.program_version,
-        "parameters": assignment::value(&optimization.parameters),
-        "performance_metrics": assignment::value(&optimization.performance_metrics),
+        "parameters": null,
+        "performance_metrics": null,
         "training_data_hash": some(&optimization.training_data_hash),
         "created_unix_ms": optimization.created_ms,
         "recorded_by": optimization.recorded_by,
-    })
+    });
+    Object::from(object)
+        .with("parameters", stored(&optimization.parameters))
+        .with("performance_metrics", stored(&optimization.performance_metrics))
 }
 
 pub(super) fn optimization_row(optimization: &v1::Optimization) -> Vec<String> {
@@ -172,6 +173,10 @@ mod tests {
         }
     }
 
+    fn value(object: &Object) -> Value {
+        serde_json::from_str(&object.json()).expect("an object")
+    }
+
     #[test]
     fn an_object_has_values_and_not_their_texts() {
         let optimization = v1::Optimization {
@@ -179,7 +184,8 @@ mod tests {
             performance_metrics: r#"{"score": 81.5}"#.to_owned(),
             ..v1::Optimization::default()
         };
-        let shown = object(&program(), &[optimization]);
+        let whole = object(&program(), &[optimization]);
+        let shown = value(&whole);
         assert_eq!(shown["definition"]["signature"], "q -> a: int");
         assert_eq!((&shown["signature"], &shown["session"]), (&json!("q -> a: int"), &Value::Null));
         assert_eq!(
@@ -191,7 +197,7 @@ mod tests {
             (&json!(0.2), &json!(2), &json!(3))
         );
         assert_eq!(shown["optimization_history"][0]["performance_metrics"]["score"], 81.5);
-        let text = page(&shown);
+        let text = page(&whole);
         assert!(
             text.contains("1, the newest by MIPROv2") && !text.contains("inputs") && !text.contains("session"),
             "{text}"
@@ -199,9 +205,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_is_shown_with_its_very_digits() {
+        let long = "123456789012345678901234567890";
+        let variables = [("t".to_owned(), "1e400".to_owned())].into();
+        let definition = format!(r#"{{"signature": "q -> a", "seed": {long}}}"#);
+        let optimization = v1::Optimization { parameters: long.to_owned(), ..v1::Optimization::default() };
+        let shown = object(&v1::Program { definition, variables, ..program() }, &[optimization]).json();
+        assert!(shown.contains(&format!(r#""seed":{long}}}"#)), "{shown}");
+        assert!(shown.contains(r#""variables":{"t":1e400}"#), "{shown}");
+        assert!(shown.contains(&format!(r#""parameters":{long}"#)), "{shown}");
+    }
+
+    #[test]
     fn a_program_of_code_has_no_signature_to_show() {
-        let shown = object(&v1::Program { signature: None, ..program() }, &[]);
+        let whole = object(&v1::Program { signature: None, ..program() }, &[]);
+        let shown = value(&whole);
         assert_eq!((&shown["signature"], &shown["inputs"]), (&Value::Null, &Value::Null));
-        assert!(!page(&shown).contains("optimizations"));
+        assert!(!page(&whole).contains("optimizations"));
     }
 }

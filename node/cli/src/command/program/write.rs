@@ -1,7 +1,5 @@
 //! `dspex program put`, `status` and `delete`.
 
-use std::io::Read;
-
 use clap::Args;
 use dspex_api::v1::{
     DeleteProgramRequest, GetProgramRequest, ProgramWritten, PutProgramRequest, SetProgramStatusRequest,
@@ -9,27 +7,31 @@ use dspex_api::v1::{
 use serde_json::json;
 
 use super::Status;
+use crate::arguments::identifier;
 use crate::assignment::{once, parse};
 use crate::confirm::confirm;
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
 use crate::listing;
+use crate::reading::{self, JSON_BYTES_MAX};
 use crate::repeat::until_known;
 
 #[derive(Debug, Args)]
 pub struct Put {
     /// Its name
+    #[arg(value_parser = identifier)]
     program: String,
     /// What it is made of: a file with JSON; - reads stdin [default: as before]
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", value_parser = identifier)]
     file: Option<String>,
     /// A program of this signature, as 'question -> answer'; beside a file with code: what that takes and gives
     #[arg(long, value_name = "SIGNATURE")]
     signature: Option<String>,
     /// One of a session's own, which leaves with it
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// Refuse when the program is at another version; 0: when there is one
     #[arg(long, value_name = "VERSION")]
@@ -38,7 +40,7 @@ pub struct Put {
     #[arg(long, value_name = "NAME=JSON", value_parser = parse)]
     set: Vec<(String, String)>,
     /// A variable that goes; repeat it for more
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = identifier)]
     remove: Vec<String>,
     /// Variables that are not set go
     #[arg(long)]
@@ -51,12 +53,13 @@ pub struct Put {
 #[derive(Debug, Args)]
 pub struct SetStatus {
     /// Its name
+    #[arg(value_parser = identifier)]
     program: String,
     /// How far it is
     #[arg(value_enum)]
     status: Status,
     /// One of a session's own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// Refuse when the program is at another version
     #[arg(long, value_name = "VERSION")]
@@ -66,9 +69,10 @@ pub struct SetStatus {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Its name
+    #[arg(value_parser = identifier)]
     program: String,
     /// One of a session's own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = identifier)]
     session: Option<String>,
     /// Refuse when the program is at another version
     #[arg(long, value_name = "VERSION")]
@@ -136,15 +140,7 @@ pub async fn delete(invocation: &Invocation, options: Delete) -> Result<u8, Comm
 /// A signature alone is a program; beside a file it says what the file's code takes and gives.
 fn made_of(file: Option<&str>, signature: Option<String>) -> Result<(Option<String>, Option<String>), CommandError> {
     let definition = match file {
-        Some("-") => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text)?;
-            Some(text)
-        }
-        Some(file) => {
-            let read = std::fs::read_to_string(file);
-            Some(read.map_err(|error| CommandError::usage(format!("the definition {file}: {error}")))?)
-        }
+        Some(file) => Some(reading::text(file, "the definition", JSON_BYTES_MAX)?),
         None => None,
     };
     match (definition, signature) {
@@ -167,8 +163,8 @@ fn written(invocation: &Invocation, program: &ProgramWritten) -> Result<u8, Comm
 
 /// How a person sees whether a write was executed.
 fn look(name: &str, session: &str) -> String {
-    let session = if session.is_empty() { String::new() } else { format!(" --session {session}") };
-    format!("dspex program show {name}{session} shows what stands there, once there is a quorum")
+    let session = if session.is_empty() { String::new() } else { format!(" --session {}", shortened(session)) };
+    format!("dspex program show {}{session} shows what stands there, once there is a quorum", shortened(name))
 }
 
 #[cfg(test)]
@@ -183,6 +179,8 @@ mod tests {
         assert_eq!(made_of(None, None), Ok((None, None)), "its variables alone");
         let missing = made_of(Some("/nowhere/qa.json"), None).expect_err("no file");
         assert!(missing.exit == exit::USAGE && missing.message.contains("/nowhere/qa.json"), "{missing}");
+        let endless = made_of(Some("/dev/zero"), None).expect_err("refused");
+        assert!(endless.exit == exit::LIMIT && endless.message.contains("longer than 16 MiB"), "{endless}");
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(file.path(), "{}").expect("written");
         let path = file.path().to_str().expect("a path");

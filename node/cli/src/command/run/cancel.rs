@@ -4,6 +4,7 @@ use clap::Args;
 use dspex_api::v1::CancelRunRequest;
 use serde_json::Value;
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::{new_request_id, resume_command};
@@ -16,6 +17,7 @@ use crate::run_id;
 #[derive(Debug, Args)]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
 }
 

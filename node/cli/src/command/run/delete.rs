@@ -3,6 +3,7 @@
 use clap::Args;
 use dspex_api::v1::DeleteRunRequest;
 
+use crate::arguments::identifier;
 use crate::confirm::confirm;
 use crate::error::CommandError;
 use crate::exit;
@@ -15,6 +16,7 @@ use crate::run_id;
 #[command(after_help = "Asks for the run's id to be typed; without a terminal it refuses unless --yes is given.")]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
     /// Do not ask
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
@@ -15,6 +16,7 @@ use crate::run_id;
 )]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
     /// Failed examples only
     #[arg(long)]
@@ -23,7 +25,7 @@ pub struct Options {
     #[arg(long)]
     all: bool,
     /// Write all results to a file instead: .json, .jsonl, .csv or .parquet
-    #[arg(long, value_name = "FILE", conflicts_with = "failed")]
+    #[arg(long, value_name = "FILE", conflicts_with = "failed", value_parser = identifier)]
     save: Option<String>,
 }
 

@@ -6,6 +6,7 @@ use clap::Args;
 use dspex_api::Client;
 use dspex_api::v1::{Caller, ResumeRunRequest, Run};
 
+use crate::arguments::identifier;
 use crate::command::eval::{caller, caller_elsewhere, detached, show_notes, show_passed_over};
 use crate::error::CommandError;
 use crate::exit;
@@ -24,12 +25,13 @@ use crate::run_id;
 )]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
     /// The interpreter [default: DSPEX_PYTHON, else the run's]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     python: Option<String>,
     /// Save the results as DSPy does: .json, .jsonl, .csv or .parquet
-    #[arg(long, value_name = "FILE", conflicts_with = "detach")]
+    #[arg(long, value_name = "FILE", conflicts_with = "detach", value_parser = identifier)]
     save: Option<String>,
     /// Do not wait: leave it running
     #[arg(long)]

@@ -1,12 +1,13 @@
 //! `dspex run show`.
 
 use clap::Args;
-use serde_json::Value;
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
 use crate::listing;
+use crate::object::Object;
 use crate::output::Format;
 use crate::result::{self, Failures};
 use crate::run_id;
@@ -15,6 +16,7 @@ use crate::run_id;
 #[derive(Debug, Args)]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
 }
 
@@ -27,7 +29,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Format::Table if run.failed > 0 => Failures::of(&client, &id).await?.text(),
         _ => String::new(),
     };
-    let text = |run: &Value| format!("{}{failures}", listing::pairs(run));
+    let text = |run: &Object| format!("{}{failures}", listing::pairs(run));
     listing::show_as(result::run(&run), invocation.format, text)?;
     Ok(exit::OK)
 }

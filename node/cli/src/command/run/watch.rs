@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::arguments::identifier;
 use crate::error::CommandError;
 use crate::follow::{Ending, Role, Wanted, conclude, follow};
 use crate::interrupt::Interrupts;
@@ -14,6 +15,7 @@ use dspex_api::v1::RunStatus;
 #[command(after_help = "Ctrl-C stops watching; the run goes on. Output and exit code are those of dspex eval.")]
 pub struct Options {
     /// The run's id, or its beginning
+    #[arg(value_parser = identifier)]
     run: String,
 }
 

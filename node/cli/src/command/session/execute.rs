@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use dspex_api::v1::ExecuteSessionRequest;
 
+use crate::arguments::identifier;
 use crate::arguments::seconds;
 use crate::command::calling::{self, milliseconds};
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
@@ -17,9 +19,10 @@ use crate::repeat::until_known;
 #[derive(Debug, Args)]
 pub struct Execute {
     /// Its id
+    #[arg(value_parser = identifier)]
     session: String,
     /// create_program, execute_program, a command of the general pool's own modules, or any function: path.py:name, module:name
-    #[arg(value_name = "COMMAND")]
+    #[arg(value_name = "COMMAND", value_parser = identifier)]
     command: String,
     /// The arguments: the fields of an object are keyword arguments, anything else is the only argument; - reads stdin
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
@@ -34,7 +37,7 @@ pub struct Execute {
     #[arg(long, value_name = "N")]
     retries: Option<u32>,
     /// The Python of the embedded node's workers [default: as for dspex eval]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = identifier)]
     python: Option<String>,
 }
 
@@ -57,7 +60,7 @@ pub async fn execute(invocation: &Invocation, options: Execute) -> Result<u8, Co
         traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
         caller,
     };
-    let look = format!("dspex session history {} shows what was written", request.session_id);
+    let look = format!("dspex session history {} shows what was written", shortened(&request.session_id));
     let execute = async || client.execute_session(request.clone(), calling::ANSWER_LIMIT).await;
     let executed = until_known(invocation.deadline, &invocation.console, &look, execute);
     let answer = tokio::select! {

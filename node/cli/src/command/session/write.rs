@@ -9,9 +9,11 @@ use dspex_api::v1::{
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::arguments::identifier;
 use crate::arguments::{life, seconds};
 use crate::assignment::{once, parse};
 use crate::confirm::confirm;
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
@@ -22,6 +24,7 @@ use crate::repeat::until_known;
 #[derive(Debug, Args)]
 pub struct Create {
     /// Its id, 1 to 256 bytes of text [default: a new UUID]
+    #[arg(value_parser = identifier)]
     session: Option<String>,
     /// It ends so many seconds after each write [default: never]
     #[arg(long, value_name = "SECONDS", value_parser = life)]
@@ -34,12 +37,13 @@ pub struct Create {
 #[derive(Debug, Args)]
 pub struct Update {
     /// Its id
+    #[arg(value_parser = identifier)]
     session: String,
     /// A value: JSON; repeat it for more
     #[arg(long, value_name = "NAME=JSON", value_parser = parse)]
     set: Vec<(String, String)>,
     /// A value that goes; repeat it for more
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = identifier)]
     remove: Vec<String>,
     /// What is not set goes
     #[arg(long)]
@@ -58,6 +62,7 @@ pub struct Update {
 #[derive(Debug, Args)]
 pub struct Delete {
     /// Its id
+    #[arg(value_parser = identifier)]
     session: String,
     /// Refuse when the session is at another version
     #[arg(long, value_name = "VERSION")]
@@ -128,7 +133,7 @@ fn written(invocation: &Invocation, session: &SessionWritten) -> Result<u8, Comm
 
 /// How a person sees whether a write was executed.
 fn look(session: &str) -> String {
-    format!("dspex session show {session} shows what stands there, once there is a quorum")
+    format!("dspex session show {} shows what stands there, once there is a quorum", shortened(session))
 }
 
 fn another_life(text: &str) -> Result<Duration, String> {
