@@ -1,5 +1,5 @@
 //! The links of this node: how it and its peers give each other orders and reports, over ractor_cluster on the coordination
-//! channel (docs/adr/0023).
+//! channel (docs/adr/0024).
 //!
 //! ```text
 //! session (node/transport: TLS, heartbeats) -> tunnel (bytes) -> ractor_cluster -> inbox (packets) -> line (messages)

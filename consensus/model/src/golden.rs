@@ -1,5 +1,6 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
+mod orders;
 mod programs;
 
 use crate::executions::{EXECUTION_RETENTION_MS, ExecutionSegment, ExecutionsHead, is_cold};
