@@ -208,7 +208,7 @@ mod tests {
     #[test]
     fn a_name_that_is_given_twice_is_read_as_a_worker_reads_it() {
         let twice = named(r#"{"program_id": "old", "inputs": {"a": 1}, "program_id": "qa", "inputs": {"a": 2}}"#);
-        let told = twice.expect("named").checked(None, "id@1").expect("no signature");
+        let told = twice.expect("named").checked(None, "id@1", &SessionData::default()).expect("no signature");
         assert_eq!(told, r#"{"program_id":"qa","inputs":{"a": 2},"stored":"id@1"}"#);
     }
 

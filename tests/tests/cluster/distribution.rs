@@ -106,11 +106,17 @@ fn a_run_executes_on_every_node_and_has_the_result_of_one() {
     assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
     let run = begin(&cluster, 0, &project);
     for position in 0..3 {
-        assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) > 0), "node {position} has no worker of it");
+        assert!(
+            holds_within(PATIENCE, || workers(&cluster, position, &run) > 0),
+            "node {position} has no worker of it"
+        );
     }
     let shown = finished(&cluster, 1, &run);
     let alone = undisturbed(&project);
-    assert_eq!((&shown["digest"], &shown["score"], &shown["failed"]), (&alone["digest"], &alone["score"], &alone["failed"]));
+    assert_eq!(
+        (&shown["digest"], &shown["score"], &shown["failed"]),
+        (&alone["digest"], &alone["score"], &alone["failed"])
+    );
     assert!(shown["digest"].is_string(), "{shown}");
     for position in 0..3 {
         assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) == 0), "node {position} keeps workers");
