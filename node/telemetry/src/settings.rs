@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) use headers::Headers;
 
 /// What is logged where nobody says otherwise.
-pub const LOG_FILTER_DEFAULT: &str = "info,openraft=error";
+pub const LOG_FILTER_DEFAULT: &str = "info,openraft=error,ractor_cluster=error";
 /// `service.name` where nobody says otherwise.
 pub const SERVICE_NAME_DEFAULT: &str = "dspex";
 
@@ -129,7 +129,7 @@ fn log_filter(variable: &Variable<'_>, warnings: &mut Vec<String>) -> String {
     }
     let Some(level) = variable("LOG_LEVEL") else { return LOG_FILTER_DEFAULT.to_owned() };
     match level.to_ascii_lowercase().as_str() {
-        level @ ("trace" | "debug" | "info") => format!("{level},openraft=error"),
+        level @ ("trace" | "debug" | "info") => format!("{level},openraft=error,ractor_cluster=error"),
         "warn" | "warning" => "warn".to_owned(),
         // The highest level that we have.
         "error" | "fatal" | "critical" => "error".to_owned(),

@@ -7,7 +7,10 @@ fn read(variables: &[(&str, &str)]) -> Settings {
 #[test]
 fn nothing_is_exported_where_nobody_asks() {
     let settings = read(&[]);
-    assert_eq!((settings.log_filter.as_str(), settings.log_format), ("info,openraft=error", LogFormat::Pretty));
+    assert_eq!(
+        (settings.log_filter.as_str(), settings.log_format),
+        ("info,openraft=error,ractor_cluster=error", LogFormat::Pretty)
+    );
     assert_eq!(settings.resource["service.name"], "dspex");
     assert!(settings.traces.is_none() && settings.warnings.is_empty());
     assert!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).traces.is_none());
@@ -15,7 +18,7 @@ fn nothing_is_exported_where_nobody_asks() {
 
 #[test]
 fn the_level_and_the_format_of_logs_can_be_chosen() {
-    assert_eq!(read(&[("LOG_LEVEL", "Debug")]).log_filter, "debug,openraft=error");
+    assert_eq!(read(&[("LOG_LEVEL", "Debug")]).log_filter, "debug,openraft=error,ractor_cluster=error");
     assert_eq!(read(&[("LOG_LEVEL", "fatal")]).log_filter, "error");
     assert_eq!(read(&[("LOG_LEVEL", "debug"), ("RUST_LOG", "dspex=trace")]).log_filter, "dspex=trace");
     assert_eq!(read(&[("LOG_LEVEL", "loud")]).warnings.len(), 1);
