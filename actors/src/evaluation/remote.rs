@@ -101,7 +101,8 @@ impl Work {
             return Ok(Next::Go);
         }
         let held: usize = lost.iter().map(|key| self.plan.held_by(*key)).sum();
-        let text = format!("node {node} is lost; {held} examples that it held run again elsewhere");
+        let what = if self.spec.retries == 0 { "have failed (--retries 0)" } else { "run again elsewhere" };
+        let text = format!("node {node} is lost; {held} examples that it held {what}");
         self.arguments.board.publish(BoardEvent::Warning(text));
         for key in lost {
             let end = WorkerEnd {
