@@ -12,7 +12,7 @@ from typing import Any
 import tqdm
 
 from dspex.client import Stream
-from dspex.conclusion import Outcome, conclude, interrupted, resume_command
+from dspex.conclusion import CANCELLED, Outcome, conclude, interrupted, resume_command
 from dspex.errors import DspexError, ExampleError
 from dspex.pool_errors import is_lost
 from dspex.questions import DriverMetric
@@ -21,6 +21,8 @@ from dspex.submission import Options, Uploaded, submit, threads_of
 
 # Ctrl-C is prompt, whatever the node does.
 _CANCEL_SECONDS = 2.0
+# How often it is looked whether somebody has cancelled, as dspy looks.
+_LOOK_SECONDS = 1.0
 log = logging.getLogger("dspex")
 # dspy's: the same lines from the same logger.
 _executor_log = logging.getLogger("dspy.utils.parallelizer")
@@ -129,7 +131,15 @@ class Evaluation:
     def _follow(self, bar: Any) -> None:
         self._bar = bar
         while self._ended is None or not self._all_sent:
-            self._events.get()()
+            try:
+                take = self._events.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                # dspy's own loop ends, too, when somebody else sets this.
+                if self._executor.cancel_jobs.is_set() and self._ended is None:
+                    _executor_log.warning(CANCELLED)
+                    raise Exception(CANCELLED) from None
+            else:
+                take()
 
     def _take_event(self, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -153,12 +163,19 @@ class Evaluation:
                 self._take(index, result)
 
     def _take(self, index: int, result: dict[str, Any]) -> None:
-        returned = open_returned(result.get("returned") or b"", self._objects)
+        returned = open_returned(result.get("returned") or b"", self._objects_of(index))
         for note in returned.notes:
             if note not in self._told_notes:  # Most often it is the same for all.
                 self._told_notes.add(note)
                 log.warning(f"example {index}: {note}")
         returned.apply()
+        self._settle(index, result, returned)
+
+    def _objects_of(self, index: int) -> Sequence[Any]:
+        """What driver and worker know by number, of this example."""
+        return self._objects
+
+    def _settle(self, index: int, result: dict[str, Any], returned: Returned) -> None:
         if result.get("failure") is not None:
             self._failed(index, error_of(result, self._own_exception(index, returned)))
         else:
@@ -226,6 +243,7 @@ class Evaluation:
         if self._options.detach:
             log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
             return
+        self._executor.cancel_jobs.set()
         _executor_log.warning("SIGINT received. Cancelling.")
         if self._cancel("interrupted by its driver"):
             log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")

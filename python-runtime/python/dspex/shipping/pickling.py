@@ -56,6 +56,10 @@ class ShippingPickler(ProgramPickler):
         # What a worker has to import.
         self.modules: set[str] = set()
 
+    def share(self, other: ShippingPickler) -> None:
+        """Count secrets and modules with those of another pickle of the same shipment."""
+        self.secrets, self._variables, self.modules = other.secrets, other._variables, other.modules
+
     def reducer_override(self, value: Any) -> Any:
         kind: Any = type(value)
         if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):

@@ -1,0 +1,68 @@
+"""Whether a batch is worth a run: a run has a fixed cost, and a batch of a few quick items takes less than that."""
+
+from __future__ import annotations
+
+import threading
+import types
+from typing import Any
+
+# How much a new batch counts in the mean of what went before.
+_WEIGHT = 0.5
+
+
+class Costs:
+    """What the batches of one distribution took. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # The least that a run took beside its items. Nothing is known before the first.
+        self._run_seconds: float | None = None
+        self._item_seconds: dict[Any, float] = {}
+        self._is_dangerous = False
+
+    def why_local(self, function: Any, items: int) -> str | None:
+        """Why this process is the better place for these items: one after the other they take less than a run does
+        beside them. None where a node is, or where nothing is known yet."""
+        with self._lock:
+            each = self._item_seconds.get(_kind(function))
+            if each is None or self._run_seconds is None or self._is_dangerous or items * each >= self._run_seconds:
+                return None
+            return (
+                f"{items} items of {each * 1000:.1f} ms take less than the {self._run_seconds * 1000:.0f} ms that a "
+                "run takes beside its items"
+            )
+
+    def learn_run(self, function: Any, items: int, at_once: int, work: float, elapsed: float) -> None:
+        """work: seconds of all items together; elapsed: from before the pickle to the last result."""
+        beside = max(0.0, elapsed - work / max(1, min(items, at_once)))
+        with self._lock:
+            self._run_seconds = beside if self._run_seconds is None else min(self._run_seconds, beside)
+            self._learn(function, work / items)
+
+    def learn_local(self, function: Any, items: int, elapsed: float) -> None:
+        with self._lock:
+            self._learn(function, elapsed / items)
+
+    def learn_danger(self) -> None:
+        """An item has taken its worker along: nothing of this is executed in this process unasked."""
+        self._is_dangerous = True
+
+    def _learn(self, function: Any, seconds: float) -> None:
+        kind = _kind(function)
+        known = self._item_seconds.get(kind)
+        self._item_seconds[kind] = seconds if known is None else known + _WEIGHT * (seconds - known)
+
+
+def _kind(function: Any) -> Any:
+    """Functions that dspy makes anew for each batch are of one kind: the same code with values of the same types."""
+    if not isinstance(function, types.FunctionType):
+        return type(function)
+    return function.__code__, tuple(type(cell.cell_contents) for cell in function.__closure__ or () if _is_set(cell))
+
+
+def _is_set(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
