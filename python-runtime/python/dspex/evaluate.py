@@ -8,8 +8,7 @@ from typing import Any
 import dspy
 from dspy.evaluate.evaluate import EvaluationResult as DspyResult
 
-from dspex import arguments
-from dspex import fallbacks
+from dspex import arguments, fallbacks
 from dspex import client as clients
 from dspex.arguments import ADDRESS
 from dspex.conclusion import Outcome

@@ -1,4 +1,4 @@
-"""A batch of dspy's as it is handed over: the function once, and a row for each item, whatever kind of value that is."""
+"""A batch of dspy's as it is handed over: the function once, and a row for each item, whatever value that is."""
 
 from __future__ import annotations
 

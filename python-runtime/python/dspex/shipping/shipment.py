@@ -140,10 +140,8 @@ def _unshippable_with(contents: dict[str, Any], named: Named, name: str, value: 
             return None
         return None
 
-    for path, part in {
-        **named,
-        **{f"dspy.settings.{name}": part for name, part in contents["settings"].items()},
-    }.items():
+    ours = {f"dspy.settings.{key}": part for key, part in contents["settings"].items()}
+    for path, part in {**named, **ours}.items():
         if (located := unshippable(part, path, refuses)) is not None:
             return secrets.found(name, located.path)
     return None
