@@ -8,9 +8,10 @@ from typing import Any
 
 from dspex.conclusion import CANCELLED
 from dspex.evaluation import Evaluation
+from dspex.questions import DriverLMs, Questions
 from dspex.returned import ABSENT, Returned, error_of
 from dspex.shipping import BatchShipment
-from dspex.submission import Options, Uploaded
+from dspex.submission import Options, Uploaded, threads_of
 
 log = logging.getLogger("dspex")
 _executor_log = logging.getLogger("dspy.utils.parallelizer")
@@ -33,6 +34,7 @@ class BatchRun(Evaluation):
         self._function = function
         self._items = items
         self._unset = _unset()
+        self._lms = DriverLMs(shipped.objects, threads_of(executor)) if shipped.asks else None
         self._results = [self._unset] * len(items)
         self._unreturned: list[int] = []
         # Whether all of it has come back.
@@ -48,6 +50,9 @@ class BatchRun(Evaluation):
 
     def _objects_of(self, index: int) -> Sequence[Any]:
         return self._shipped.objects(index)
+
+    def _answers(self) -> Questions | None:
+        return self._lms
 
     def _settle(self, index: int, result: dict[str, Any], returned: Returned) -> None:
         self.seconds += result.get("duration_us", 0) / 1e6

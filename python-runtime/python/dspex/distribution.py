@@ -44,11 +44,12 @@ class Batch:
 class Distribution(ContextDecorator):
     """What `distribute` returns: a context manager, or a decorator. It may be entered again, also inside of itself."""
 
-    def __init__(self, options: Options, local: bool | None, speculation: int | None) -> None:
+    def __init__(self, options: Options, local: bool | None, speculation: int | None, lm_on: str) -> None:
         """Distributions are made by `distribute`."""
         self._options = options
         self._local = local
         self._speculation = speculation
+        self._lm_on = lm_on
         self._costs = Costs()
         self._entered: list[AbstractContextManager[None]] = []
         #: The batches so far, in the order in which they ended.
@@ -65,13 +66,20 @@ class Distribution(ContextDecorator):
 
     def _recreate_cm(self) -> Distribution:
         """For each call of a decorated function, which may be on several threads at once."""
-        again = Distribution(self._options, self._local, self._speculation)
+        again = Distribution(self._options, self._local, self._speculation, self._lm_on)
         again._costs, again.batches = self._costs, self.batches
         return again
 
     def execute(self, executor: Any, function: Any, data: Any, by_threads: Callable[[], list[Any]]) -> list[Any]:
         """dspy calls this for each of its batches."""
         return _Handover(self, executor, function, data, by_threads).execute()
+
+    def _ahead(self, executor: Any, function: Any, data: Any) -> list[Any] | None:
+        """A batch of which it is not known yet whether it is needed; None where it may not be executed ahead."""
+        try:
+            return _Handover(self, executor, function, data, _go_on_alone, is_ahead=True).execute()
+        except _Alone:
+            return None
 
     def bootstrap(self, optimizer: Any, by_itself: Callable[[], Any]) -> Any:
         """dspy calls this when it looks for demos."""
@@ -81,13 +89,7 @@ class Distribution(ContextDecorator):
         if window < 2 or self._local or not bootstrapping.can_speculate(optimizer):
             return by_itself()
 
-        def execute(executor: Any, function: Any, data: Any) -> list[Any] | None:
-            try:
-                return self.execute(executor, function, data, _go_on_alone)
-            except _Alone:
-                return None
-
-        return bootstrapping.bootstrap(optimizer, window, execute, by_itself)
+        return bootstrapping.bootstrap(optimizer, window, self._ahead, by_itself)
 
 
 class _Alone(Exception):
@@ -114,6 +116,8 @@ class _Handover:
         function: Any,
         data: Any,
         by_threads: Callable[[], list[Any]],
+        *,
+        is_ahead: bool = False,
     ) -> None:
         self._distribution = distribution
         self._options = distribution._options
@@ -122,6 +126,7 @@ class _Handover:
         self._function = function
         self._items = data
         self._by_threads = by_threads
+        self._is_ahead = is_ahead
 
     def execute(self) -> list[Any]:
         if not len(self._items):
@@ -136,10 +141,14 @@ class _Handover:
                 is_summed=self._executor.compare_results,
                 max_errors=max_errors_of(self._executor),
                 num_threads=threads_of(self._executor),
+                lm_on=self._distribution._lm_on,
             )
         except Unshippable as error:
             fallbacks.refuse_or_warn(error, self._options)
             return self._here(str(error))
+        if shipped.asks and self._is_ahead:
+            # Calls that are not needed would change what an LM of this process answers later.
+            return self._by_threads()
         environment = self._options.environment
         try:
             # The node may have ended since it was last needed.
@@ -204,6 +213,7 @@ def distribute(
     environment: str | None = None,
     local: bool | None = None,
     speculation: int | None = None,
+    lm_on: str = "worker",
 ) -> Distribution:
     """In the block, stock dspy executes its batches on the workers of a node: `dspy.Evaluate`, `dspy.Parallel`,
     `Module.batch`, and every optimizer that is built on them.
@@ -227,12 +237,16 @@ def distribute(
         ones have shown that its items, one after the other, take less time than a run beside its items does.
     speculation: how many examples of a trainset BootstrapFewShot, and what uses it, attempts at once; the demos are
         those of dspy. By default dspy's `num_threads`; 1: one after the other, in this process.
+    lm_on: "driver" has all calls of LMs made by this process, for an LM that keeps count of them. LMs that cannot be
+        pickled, such as dspy's DummyLM with a list of answers, stay here anyway. Nothing is attempted ahead then.
 
     Raises TypeError or ValueError for an argument of another kind or size; in the block what dspy raises, and
     `DspexError` where the node cannot be reached or refuses a batch.
     """
     if fallback not in fallbacks.CHOICES:
         raise ValueError(f"fallback is one of {fallbacks.CHOICES}, not {fallback!r}")
+    if lm_on not in ("worker", "driver"):
+        raise ValueError(f"lm_on is one of ('worker', 'driver'), not {lm_on!r}")
     options = Options(
         workers=None if workers is None else arguments.whole("workers", workers, least=1),
         timeout=None if timeout is None else arguments.seconds("timeout", timeout),
@@ -245,4 +259,5 @@ def distribute(
         options,
         None if local is None else arguments.flag("local", local),
         None if speculation is None else arguments.whole("speculation", speculation, least=1),
+        lm_on,
     )

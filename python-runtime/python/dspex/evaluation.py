@@ -15,7 +15,7 @@ from dspex.client import Stream
 from dspex.conclusion import CANCELLED, Outcome, conclude, interrupted, resume_command
 from dspex.errors import DspexError, ExampleError
 from dspex.pool_errors import is_lost
-from dspex.questions import DriverMetric
+from dspex.questions import DriverMetric, Questions
 from dspex.returned import ABSENT, Returned, error_of, open_returned, prediction_from_json, score_of
 from dspex.submission import Options, Uploaded, submit, threads_of
 
@@ -96,8 +96,8 @@ class Evaluation:
             bar.close()
             for stream in streams:
                 stream.close()
-            if self._metric is not None:
-                self._metric.close()
+            if (questions := self._answers()) is not None:
+                questions.close()
 
     def _streams(self) -> list[Stream]:
         run_id = self.outcome.run_id
@@ -107,9 +107,13 @@ class Evaluation:
             self._stream("runs.watch", watch, self._take_event),
             self._stream("runs.results", results, self._take_results),
         ]
-        if self._metric is not None:
-            streams.append(self._questions(self._metric))
+        if (questions := self._answers()) is not None:
+            streams.append(self._serve(questions))
         return streams
+
+    def _answers(self) -> Questions | None:
+        """Who answers what workers ask, where they may ask."""
+        return self._metric
 
     def _stream(self, method: str, body: dict[str, Any], take: Callable[[dict[str, Any] | None], None]) -> Stream:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
@@ -117,10 +121,10 @@ class Evaluation:
 
         return self._client.stream(method, body, deliver)
 
-    def _questions(self, metric: DriverMetric) -> Stream:
+    def _serve(self, questions: Questions) -> Stream:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
             if isinstance(item, dict):
-                self._events.put(lambda: metric.answer(stream, item))
+                self._events.put(lambda: questions.answer(stream, item))
             elif item is not None:
                 # Unanswered, its examples would wait for ever.
                 self._events.put(lambda: _raise(item))

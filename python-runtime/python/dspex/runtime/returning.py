@@ -32,6 +32,10 @@ class Returning:
         """The same for an example that brought objects of its own."""
         return Returning([*self._objects, *objects], self._modules) if objects else self
 
+    def knows(self, value: Any) -> bool:
+        """Whether it has a number."""
+        return id(value) in self._numbers
+
     def dumps(self, value: Any) -> bytes:
         pickler = _ReturnPickler(self._numbers, self._modules)
         pickler.dump(value)

@@ -12,7 +12,18 @@ import cloudpickle
 import dspy
 import msgspec
 
-from dspex.runtime import asking, collecting, datasets, guard, loading, payload, protocol, references, returning
+from dspex.runtime import (
+    asking,
+    collecting,
+    datasets,
+    driver_lm,
+    guard,
+    loading,
+    payload,
+    protocol,
+    references,
+    returning,
+)
 from dspex.runtime.references import LoadFailure
 
 # From the name of a secret to the secret.
@@ -51,6 +62,8 @@ def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:
     metric = contents["metric"]
     if shipment.metric_on == "driver":
         metric = asking.DriverMetric(questions, returns)
+    if shipment.kind == payload.BATCH:
+        driver_lm.connect(questions, returns)
     if shipment.collect.history:
         collecting.install()
     report: dict[str, Any] = {

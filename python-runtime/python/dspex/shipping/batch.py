@@ -21,7 +21,7 @@ from dspex.runtime.failure import message_of
 from dspex.runtime.payload import BATCH, Payload, encode, original
 from dspex.runtime.references import LoadFailure
 from dspex.shipping import changes, secrets, settings, shipment
-from dspex.shipping.locating import unshippable
+from dspex.shipping.locating import unshippable, why_not
 from dspex.shipping.pickling import ShippingPickler, TooLarge, Unshippable
 from dspex.shipping.shipment import Named, Shipment
 
@@ -33,6 +33,8 @@ class BatchShipment:
     shipment: Shipment
     # What an item was the first to bring, by the item's index; numbered after the objects of the shipment.
     own: Mapping[int, Sequence[Any]]
+    # Whether workers ask for calls of LMs.
+    asks: bool
 
     def objects(self, index: int) -> Sequence[Any]:
         """What the worker of this item knows by number."""
@@ -41,16 +43,24 @@ class BatchShipment:
 
 
 def ship_batch(
-    function: Callable[[Any], Any], items: Sequence[Any], *, is_summed: bool, max_errors: int, num_threads: int
+    function: Callable[[Any], Any],
+    items: Sequence[Any],
+    *,
+    is_summed: bool,
+    max_errors: int,
+    num_threads: int,
+    lm_on: str,
 ) -> BatchShipment:
-    """Pickles everything; Unshippable where something exists in the driver only or is too large, DspexError where there
-    is a secret."""
+    """Pickles everything but the LMs that stay here: all with lm_on="driver", else those that cannot be pickled.
+
+    Unshippable where something else exists in the driver only or is too large, DspexError where there is a secret.
+    """
     variables = variables_of(function)
     named = {**variables, _called(function): function}
     is_traced = dspy.settings.trace is not None and dspy.settings.max_trace_size > 0
     batch = Batch(function, is_summed=is_summed, is_traced=is_traced)
     contents = {"program": batch, "metric": None, "settings": settings.shipped()}
-    pickler = shipment.pickled(contents, named)
+    pickler = shipment.pickled(contents, named, _Staying(lm_on))
     environment = secrets.of_environment()
     shipment.refuse_secrets(pickler.pickled(), contents, named, environment)
     rows = _Rows(pickler)
@@ -87,6 +97,7 @@ def ship_batch(
             collect=collect,
         ),
         rows.own,
+        asks=bool(pickler.served),
     )
 
 
@@ -117,6 +128,21 @@ def _name(function: Any, variables: Named, is_summed: bool) -> str:
     if is_summed and "program" in variables:
         return shipment.name_of(variables["program"])
     return _called(function).partition(".")[0]
+
+
+class _Staying:
+    """Which LMs stay with the driver."""
+
+    def __init__(self, lm_on: str) -> None:
+        self._all = lm_on == "driver"
+        # Asked again and again; the LMs are kept with what is known, so that no other gets the id of one.
+        self._known: dict[int, tuple[Any, bool]] = {}
+
+    def __call__(self, lm: Any) -> bool:
+        known = self._known.get(id(lm))
+        if known is None:
+            known = self._known[id(lm)] = (lm, self._all or why_not(lm) is not None)
+        return known[1]
 
 
 class _Rows:

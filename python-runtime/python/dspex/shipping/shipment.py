@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,9 +95,9 @@ def collected_of(objects: Sequence[Any]) -> Collect:
     )
 
 
-def pickled(contents: dict[str, Any], named: Named) -> ShippingPickler:
+def pickled(contents: dict[str, Any], named: Named, stays: Callable[[Any], bool] | None = None) -> ShippingPickler:
     """The contents, which have settings besides what is named. Unshippable with the name of what cannot be pickled."""
-    pickler = ShippingPickler()
+    pickler = ShippingPickler(stays)
     try:
         pickler.dump(contents)
         # A second pickle with the memo of the first: the very objects of the program, in the order of their numbers.
