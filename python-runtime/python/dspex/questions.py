@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import dspy
@@ -13,7 +14,7 @@ from dspy.utils.usage_tracker import UsageTracker
 
 from dspex.client import Stream
 from dspex.returned import ABSENT, Returned
-from dspex.runtime import asking, failure, protocol, returning
+from dspex.runtime import asking, dspy_seams, failure, protocol, returning
 from dspex.runtime.payload import Opener
 
 _THREADS_MAX = 256
@@ -119,8 +120,11 @@ class DriverLMs(Questions):
             token = callback_context.ACTIVE_CALL_ID.set(call["parent"])
         modules = [*(dspy.settings.caller_modules or []), *call["modules"]]
         try:
-            with dspy.context(caller_modules=modules, usage_tracker=tracker):
-                outputs = self._lm(call["lm"], call["copies"])(*call["items"], **call["given"])
+            lm = self._lm(call["lm"], call["copies"])
+            adapters = call["is_adapters"]
+            marked = dspy_seams.adapters_call(lm, call["given"].get("messages")) if adapters else nullcontext()
+            with marked, dspy.context(caller_modules=modules, usage_tracker=tracker):
+                outputs = lm(*call["items"], **call["given"])
         except BaseException as error:
             self.let_interrupt(error)
             return self._told({"raised": error})

@@ -13,7 +13,7 @@ from typing import Any
 import dspy
 from dspy.utils import callback_context
 
-from dspex.runtime import asking, collecting, returning
+from dspex.runtime import asking, collecting, dspy_seams, returning
 from dspex.runtime.payload import Opener
 
 # What adapters look at before they call.
@@ -75,6 +75,7 @@ class DriverLM(dspy.BaseLM):  # type: ignore[misc]
             "copies": self._copies,
             "items": items,
             "given": given,
+            "is_adapters": dspy_seams.is_adapters_call(self, given.get("messages")),
             "parent": callback_context.ACTIVE_CALL_ID.get(),
             "modules": list(dspy.settings.caller_modules or []),
         }
