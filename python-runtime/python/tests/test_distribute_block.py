@@ -42,7 +42,8 @@ def test_afterwards_all_is_dspys_again() -> None:
             assert not _restored()
             raise KeyError
 
-    pytest.raises(KeyError, work)
+    with pytest.raises(KeyError):
+        work()
     assert _restored()
     assert not _is_remote()
     dspex.Evaluate(devset=program.devset(1), metric=program.metric)(program.Answering())
