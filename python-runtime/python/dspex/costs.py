@@ -1,4 +1,4 @@
-"""Whether a batch is worth a run: a run has a fixed cost, and a batch of a few quick items takes less than that."""
+"""Whether a batch is worth a run: a run has a fixed cost, and a few quick items take less than that."""
 
 from __future__ import annotations
 
@@ -17,19 +17,29 @@ class Costs:
         self._lock = threading.Lock()
         # The least that a run took beside its items. Nothing is known before the first.
         self._run_seconds: float | None = None
-        self._item_seconds: dict[Any, float] = {}
+        # Of one item: work in a worker, and wall time in this process with all its threads.
+        self._work: dict[Any, float] = {}
+        self._here: dict[Any, float] = {}
         self._is_dangerous = False
 
-    def why_local(self, function: Any, items: int) -> str | None:
-        """Why this process is the better place for these items: one after the other they take less than a run does
-        beside them. None where a node is, or where nothing is known yet."""
+    def why_local(self, function: Any, items: int, at_once: int) -> str | None:
+        """Why this process is the better place for these items: they take less time here than a run does beside them.
+        None where a node is, or where nothing is known yet.
+
+        Threads help items that wait and not those that compute. What it is nobody knows before the first such batch
+        was executed here, so that is expected to wait: it is a small one, or this were not asked.
+        """
+        kind = _kind(function)
         with self._lock:
-            each = self._item_seconds.get(_kind(function))
-            if each is None or self._run_seconds is None or self._is_dangerous or items * each >= self._run_seconds:
+            work, here = self._work.get(kind), self._here.get(kind)
+            if work is None or self._run_seconds is None or self._is_dangerous:
+                return None
+            expected = items * (work / max(1, min(items, at_once)) if here is None else here)
+            if expected >= self._run_seconds:
                 return None
             return (
-                f"{items} items of {each * 1000:.1f} ms take less than the {self._run_seconds * 1000:.0f} ms that a "
-                "run takes beside its items"
+                f"{items} items are expected to take {expected * 1000:.0f} ms here, and a run takes "
+                f"{self._run_seconds * 1000:.0f} ms beside its items"
             )
 
     def learn_run(self, function: Any, items: int, at_once: int, work: float, elapsed: float) -> None:
@@ -37,20 +47,20 @@ class Costs:
         beside = max(0.0, elapsed - work / max(1, min(items, at_once)))
         with self._lock:
             self._run_seconds = beside if self._run_seconds is None else min(self._run_seconds, beside)
-            self._learn(function, work / items)
+            _learn(self._work, _kind(function), work / items)
 
     def learn_local(self, function: Any, items: int, elapsed: float) -> None:
         with self._lock:
-            self._learn(function, elapsed / items)
+            _learn(self._here, _kind(function), elapsed / items)
 
     def learn_danger(self) -> None:
         """An item has taken its worker along: nothing of this is executed in this process unasked."""
         self._is_dangerous = True
 
-    def _learn(self, function: Any, seconds: float) -> None:
-        kind = _kind(function)
-        known = self._item_seconds.get(kind)
-        self._item_seconds[kind] = seconds if known is None else known + _WEIGHT * (seconds - known)
+
+def _learn(means: dict[Any, float], kind: Any, seconds: float) -> None:
+    known = means.get(kind)
+    means[kind] = seconds if known is None else known + _WEIGHT * (seconds - known)
 
 
 def _kind(function: Any) -> Any:

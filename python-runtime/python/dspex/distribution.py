@@ -166,7 +166,7 @@ class _Handover:
 
     def _why_local(self) -> str | None:
         if self._distribution._local is None:
-            return self._costs.why_local(self._function, len(self._items))
+            return self._costs.why_local(self._function, len(self._items), threads_of(self._executor))
         return "distribute(local=True)" if self._distribution._local else None
 
     def _here(self, reason: str) -> list[Any]:
@@ -234,7 +234,7 @@ def distribute(
         error on a cluster.
     environment: of a cluster's node, the environment to execute in; by default one that agrees with this process's.
     local: False sends every batch to the node, True none. By default a batch stays in this process when earlier
-        ones have shown that its items, one after the other, take less time than a run beside its items does.
+        ones have shown that it takes less time here than a run takes beside its items, and that it kills nothing.
     speculation: how many examples of a trainset BootstrapFewShot, and what uses it, attempts at once; the demos are
         those of dspy. By default dspy's `num_threads`; 1: one after the other, in this process.
     lm_on: "driver" has all calls of LMs made by this process, for an LM that keeps count of them. LMs that cannot be

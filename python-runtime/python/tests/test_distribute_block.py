@@ -150,23 +150,23 @@ def test_a_few_quick_items_stay_here_once_that_is_known() -> None:
     first, second, third = distribution.batches
     assert first.run_id, "nothing is known before the first batch"
     assert second.run_id is None
-    assert "take less than" in (second.reason or "")
+    assert "a run takes" in (second.reason or "")
     assert third.run_id, "nothing is known of this function"
     assert [batch.items for batch in distribution.batches] == [10, 2, 2]
 
 
 def test_slow_items_and_dangerous_ones_go_to_workers() -> None:
     costs = Costs()
-    costs.learn_run(distributed.step, 4, 2, work=0.04, elapsed=0.32)
-    assert costs.why_local(distributed.step, 3) is not None
-    assert costs.why_local(distributed.step, 40) is None, "one after the other they take longer than a run"
-    assert costs.why_local(distributed.where, 1) is None, "nothing is known of this function"
-    costs.learn_local(distributed.step, 3, elapsed=6.0)
-    assert costs.why_local(distributed.step, 3) is None, "they turned out to be slow"
-    again = Costs()
-    again.learn_run(distributed.step, 4, 2, work=0.04, elapsed=0.32)
-    again.learn_danger()
-    assert again.why_local(distributed.step, 1) is None
+    assert costs.why_local(distributed.step, 1, 2) is None, "nothing is known"
+    costs.learn_run(distributed.step, 4, 2, work=0.4, elapsed=0.5)
+    assert costs.why_local(distributed.where, 1, 2) is None, "nothing is known of this function"
+    assert costs.why_local(distributed.step, 4, 4) is not None, "four that wait at once take 100 ms, a run 300"
+    assert costs.why_local(distributed.step, 40, 4) is None, "they take longer than a run does beside them"
+    costs.learn_local(distributed.step, 4, elapsed=0.4)
+    assert costs.why_local(distributed.step, 4, 4) is None, "they compute, and threads do not help"
+    assert costs.why_local(distributed.step, 2, 4) is not None
+    costs.learn_danger()
+    assert costs.why_local(distributed.step, 2, 4) is None
 
 
 def test_runs_are_named_after_what_they_execute() -> None:
