@@ -15,8 +15,9 @@ class Costs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # The least that a run took beside its items. Nothing is known before the first.
+        # The least that a run took beside its items. The first one is left out: it may have started the node.
         self._run_seconds: float | None = None
+        self._runs = 0
         # Of one item: work in a worker, and wall time in this process with all its threads.
         self._work: dict[Any, float] = {}
         self._here: dict[Any, float] = {}
@@ -46,7 +47,9 @@ class Costs:
         """work: seconds of all items together; elapsed: from before the pickle to the last result."""
         beside = max(0.0, elapsed - work / max(1, min(items, at_once)))
         with self._lock:
-            self._run_seconds = beside if self._run_seconds is None else min(self._run_seconds, beside)
+            self._runs += 1
+            if self._runs > 1:
+                self._run_seconds = beside if self._run_seconds is None else min(self._run_seconds, beside)
             _learn(self._work, _kind(function), work / items)
 
     def learn_local(self, function: Any, items: int, elapsed: float) -> None:

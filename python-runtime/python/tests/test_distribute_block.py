@@ -144,20 +144,23 @@ def test_a_metric_that_changes_what_is_here_gets_a_warning() -> None:
 def test_a_few_quick_items_stay_here_once_that_is_known() -> None:
     executor = ParallelExecutor(num_threads=2, disable_progress_bar=True)
     with dspex.distribute(workers=2) as distribution:
-        executor.execute(distributed.step, list(range(10)))
-        executor.execute(distributed.step, list(range(2)))
+        for items in (10, 3, 2):
+            executor.execute(distributed.step, list(range(items)))
         executor.execute(distributed.where, list(range(2)))
-    first, second, third = distribution.batches
+    first, second, third, other = distribution.batches
     assert first.run_id, "nothing is known before the first batch"
-    assert second.run_id is None
-    assert "a run takes" in (second.reason or "")
-    assert third.run_id, "nothing is known of this function"
-    assert [batch.items for batch in distribution.batches] == [10, 2, 2]
+    assert second.run_id, "the first may have started the node"
+    assert third.run_id is None
+    assert "a run takes" in (third.reason or "")
+    assert other.run_id, "nothing is known of this function"
+    assert [batch.items for batch in distribution.batches] == [10, 3, 2, 2]
 
 
 def test_slow_items_and_dangerous_ones_go_to_workers() -> None:
     costs = Costs()
     assert costs.why_local(distributed.step, 1, 2) is None, "nothing is known"
+    costs.learn_run(distributed.step, 4, 2, work=0.4, elapsed=9.0)
+    assert costs.why_local(distributed.step, 1, 2) is None, "it may have started the node"
     costs.learn_run(distributed.step, 4, 2, work=0.4, elapsed=0.5)
     assert costs.why_local(distributed.where, 1, 2) is None, "nothing is known of this function"
     assert costs.why_local(distributed.step, 4, 4) is not None, "four that wait at once take 100 ms, a run 300"
