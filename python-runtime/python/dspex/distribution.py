@@ -17,7 +17,7 @@ from dspex.costs import Costs
 from dspex.errors import DspexError
 from dspex.execute import distributing
 from dspex.shipping import BatchShipment, Unshippable, ship_batch
-from dspex.shipping.batch import variables_of
+from dspex.shipping.batch import batch_name, variables_of
 from dspex.shipping.side_effects import side_effects
 from dspex.submission import Options, max_errors_of, threads_of, upload
 
@@ -171,11 +171,18 @@ class _Handover:
 
     def _here(self, reason: str) -> list[Any]:
         log.debug(f"a batch of {len(self._items)} items is executed in this process: {reason}")
+        name = batch_name(self._function, self._executor.compare_results)
         started = time.perf_counter()
-        results = self._by_threads()
+        try:
+            results = self._by_threads()
+        except _Alone:
+            raise
+        except BaseException:
+            self._note(name, time.perf_counter() - started, None, reason)
+            raise
         elapsed = time.perf_counter() - started
         self._costs.learn_local(self._function, len(self._items), elapsed)
-        self._note("", elapsed, None, reason)
+        self._note(name, elapsed, None, reason)
         return results
 
     def _followed(self, run: BatchRun, shipped: BatchShipment, started: float) -> list[Any]:

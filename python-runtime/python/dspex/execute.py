@@ -70,9 +70,18 @@ def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
         distributor = _distributor.get()
         if distributor is None:
             return original(self, function, data)
-        return distributor.execute(self, function, data, lambda: original(self, function, data))
+        return distributor.execute(self, function, data, lambda: _alone(lambda: original(self, function, data)))
 
     return execute
+
+
+def _alone(work: Callable[[], Any]) -> Any:
+    """As in a worker: what runs inside of a batch is dspy's own."""
+    token = _distributor.set(None)
+    try:
+        return work()
+    finally:
+        _distributor.reset(token)
 
 
 def _bootstrap(original: Callable[..., Any]) -> Callable[..., Any]:

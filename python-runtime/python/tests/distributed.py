@@ -10,6 +10,7 @@ from typing import Any
 
 import driver_program as program
 import dspy
+from dspy.utils.parallelizer import ParallelExecutor
 
 
 def step(item: Any) -> Any:
@@ -63,3 +64,8 @@ def key(item: Any) -> tuple[bool, bool]:
     return lm.kwargs["api_key"] == "a-very-secret-value", "a-very-secret-value" in [
         value for name, value in os.environ.items() if name != "MINE_TOKEN"
     ]
+
+
+def nested(item: Any) -> Any:
+    """A batch of its own."""
+    return ParallelExecutor(num_threads=1, disable_progress_bar=True).execute(step, [item + 1, item + 2])

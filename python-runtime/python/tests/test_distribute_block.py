@@ -172,6 +172,22 @@ def test_slow_items_and_dangerous_ones_go_to_workers() -> None:
     assert costs.why_local(distributed.step, 2, 4) is None
 
 
+def test_what_runs_inside_of_a_batch_is_dspys_own() -> None:
+    executor = ParallelExecutor(num_threads=1, disable_progress_bar=True)
+    for local in (False, True):
+        with dspex.distribute(local=local) as distribution:
+            assert executor.execute(distributed.nested, [1]) == [[2, 3]]
+        assert [batch.name for batch in distribution.batches] == ["batch of nested"]
+
+
+def test_a_batch_that_fails_here_is_listed_as_well() -> None:
+    executor = ParallelExecutor(num_threads=1, max_errors=1, disable_progress_bar=True)
+    with dspex.distribute(local=True) as distribution, pytest.raises(Exception, match="Execution cancelled"):
+        executor.execute(distributed.step, [1, "raise"])
+    (batch,) = distribution.batches
+    assert (batch.items, batch.failed, batch.reason) == (2, 1, "distribute(local=True)")
+
+
 def test_runs_are_named_after_what_they_execute() -> None:
     with dspex.distribute(local=False) as distribution:
         dspy.Evaluate(devset=program.devset(1), metric=program.metric)(program.Answering())

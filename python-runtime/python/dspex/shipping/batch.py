@@ -75,7 +75,7 @@ def ship_batch(
         dspy=str(dspy.__version__),
         cloudpickle=str(cloudpickle.__version__),
         path=shipment.path(),
-        program_name=f"batch of {_name(function, variables, is_summed)}",
+        program_name=batch_name(function, is_summed),
         metric_name=shipment.name_of(variables["metric"]) if is_summed and "metric" in variables else "completed",
         pickle=pickler.pickled(),
         lm=shipment.lm_of(variables.get("program")),
@@ -124,10 +124,12 @@ def _called(function: Any) -> str:
     return str(name).partition(".<locals>")[0]
 
 
-def _name(function: Any, variables: Named, is_summed: bool) -> str:
-    if is_summed and "program" in variables:
-        return shipment.name_of(variables["program"])
-    return _called(function).partition(".")[0]
+def batch_name(function: Any, is_summed: bool) -> str:
+    """As people see it: of an evaluation its program, else what makes the function."""
+    variables = variables_of(function)
+    is_evaluation = is_summed and "program" in variables
+    name = shipment.name_of(variables["program"]) if is_evaluation else _called(function).partition(".")[0]
+    return f"batch of {name}"
 
 
 class _Staying:
