@@ -22,6 +22,8 @@ from dspex.shipping.side_effects import side_effects
 from dspex.submission import Options, max_errors_of, threads_of, upload
 
 log = logging.getLogger("dspex")
+# dspy's: the same lines from the same logger.
+_executor_log = logging.getLogger("dspy.utils.parallelizer")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,17 @@ class _Handover:
             return self._by_threads()
         if (reason := self._why_local()) is not None:
             return self._here(reason)
+        try:
+            return self._there()
+        except KeyboardInterrupt:
+            if not self._executor.cancel_jobs.is_set():
+                # There was no run yet.
+                self._executor.cancel_jobs.set()
+                _executor_log.warning("SIGINT received. Cancelling.")
+            raise
+
+    def _there(self) -> list[Any]:
+        """On a node, where it can be shipped and there is one."""
         started = time.perf_counter()
         try:
             shipped = ship_batch(

@@ -165,12 +165,28 @@ def test_cancelling_the_executor_ends_the_batch() -> None:
 
 def test_ctrl_c_is_prompt_and_cancels(caplog: pytest.LogCaptureFixture) -> None:
     executor = _executor()
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer = threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGINT))
     started = time.monotonic()
     timer.start()
     with _distribute(), caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         executor.execute(distributed.step, ["sleep", "sleep", 3])
     assert time.monotonic() - started < 55, "it has waited for what sleeps"
+    assert executor.cancel_jobs.is_set()
+    assert "SIGINT received. Cancelling." in caplog.text
+
+
+class _Interrupting:
+    """An item during whose pickling somebody types Ctrl-C."""
+
+    def __reduce__(self) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return str, ("never seen",)
+
+
+def test_ctrl_c_before_there_is_a_run_cancels_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    executor = _executor()
+    with _distribute(), caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
+        executor.execute(distributed.step, [1, _Interrupting()])
     assert executor.cancel_jobs.is_set()
     assert "SIGINT received. Cancelling." in caplog.text
 
