@@ -8,6 +8,7 @@ from dspex.imported import watch
 
 if TYPE_CHECKING:
     from dspex.connected import Client, connect
+    from dspex.distribution import Batch, Distribution, distribute
     from dspex.errors import DspexError, ExampleError, RemoteError
     from dspex.evaluate import Evaluate, EvaluationResult
     from dspex.executions import Execution, ExecutionError, Executions
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batch",
     "CallFailed",
     "CallTimedOut",
     "Client",
     "ConnectionLost",
     "DefinitionInvalid",
+    "Distribution",
     "DspexError",
     "Evaluate",
     "EvaluationResult",
@@ -81,15 +84,18 @@ __all__ = [
     "connect",
     "current_program",
     "current_session",
+    "distribute",
 ]
 
 # Where each name lives; imported when it is first used.
 _HOMES = {
+    "Batch": "dspex.distribution",
     "CallFailed": "dspex.pool_errors",
     "CallTimedOut": "dspex.pool_errors",
     "Client": "dspex.connected",
     "ConnectionLost": "dspex.pool_errors",
     "DefinitionInvalid": "dspex.stored_errors",
+    "Distribution": "dspex.distribution",
     "DspexError": "dspex.errors",
     "Evaluate": "dspex.evaluate",
     "EvaluationResult": "dspex.evaluate",
@@ -130,6 +136,7 @@ _HOMES = {
     "connect": "dspex.connected",
     "current_program": "dspex.runtime.current_program",
     "current_session": "dspex.runtime.sessions",
+    "distribute": "dspex.distribution",
 }
 
 

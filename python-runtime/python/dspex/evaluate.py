@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import dspy
 from dspy.evaluate.evaluate import EvaluationResult as DspyResult
 
-from dspex import arguments
+from dspex import arguments, fallbacks
 from dspex import client as clients
 from dspex.arguments import ADDRESS
-from dspex.client.program import NOT_FOUND
 from dspex.conclusion import Outcome
 from dspex.errors import DspexError, ExampleError
 from dspex.evaluation import Evaluation
@@ -23,9 +19,7 @@ from dspex.shipping import Unshippable, ship
 from dspex.shipping.side_effects import side_effects
 from dspex.submission import Options, max_errors_of, threads_of, upload
 
-_INNER = tuple(os.path.dirname(file) + os.sep for file in (__file__, dspy.__file__))
 _METRIC_ON = ("worker", "driver")
-_FALLBACK = (None, "threads", "error")
 
 
 class EvaluationResult(DspyResult):  # type: ignore[misc]
@@ -90,8 +84,8 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         super().__init__(**dspys)
         if metric_on not in _METRIC_ON:
             raise ValueError(f"metric_on is one of {_METRIC_ON}, not {metric_on!r}")
-        if fallback not in _FALLBACK:
-            raise ValueError(f"fallback is one of {_FALLBACK}, not {fallback!r}")
+        if fallback not in fallbacks.CHOICES:
+            raise ValueError(f"fallback is one of {fallbacks.CHOICES}, not {fallback!r}")
         self.workers = workers
         self.timeout = timeout
         self.retries = retries
@@ -175,16 +169,17 @@ class _Batch:
                 num_threads=threads_of(executor),
             )
         except Unshippable as error:
-            self._refuse_or_warn(error)
+            hint = ", or give metric_on='driver'" if error.path.startswith("metric") else ""
+            fallbacks.refuse_or_warn(error, self._options, hint)
             return by_threads()
         try:
             # The node may have ended since it was last needed.
             environment = self._options.environment
             uploaded = clients.ask(self._options.address, None, lambda client: upload(client, shipment, environment))
         except DspexError as error:
-            if not self._goes_without_node(error):
+            if not fallbacks.goes_without_node(error, self._options):
                 raise
-            _warn(f"there is no node ({error}): evaluating with threads in this process")
+            fallbacks.warn_of_no_node(error)
             return by_threads()
         if self._options.metric_on == "worker":
             self._warn_of_side_effects()
@@ -192,43 +187,9 @@ class _Batch:
         self.outcome = evaluation.outcome
         return evaluation.execute()
 
-    def _refuse_or_warn(self, error: Unshippable) -> None:
-        fallback = self._options.fallback
-        if fallback is None:
-            # A node is not needed to know that: without an address it is the embedded one.
-            on_cluster = self._options.address or os.environ.get("DSPEX_ADDRESS")
-            fallback = "error" if on_cluster else "threads"
-        hint = error.remedy
-        if error.path.startswith("metric"):
-            hint += ", or give metric_on='driver'"
-        if fallback == "error":
-            raise DspexError(
-                f"{error.path}: {error.type} cannot be shipped to workers: {error.reason}. To have it there, {hint}; "
-                "fallback='threads' evaluates in this process",
-                code="INVALID_ARGUMENT",
-                reason=error.code,
-                metadata={"path": error.path, "type": error.type},
-            ) from error
-        _warn(
-            f"{error.path}: {error.type} cannot be shipped to workers ({error.reason}): evaluating with threads in "
-            f"this process. To have it there, {hint}"
-        )
-
-    def _goes_without_node(self, error: DspexError) -> bool:
-        """Elsewhere than on Linux the package is a client, and the program may not even exist."""
-        return error.reason == NOT_FOUND and (self._options.fallback == "threads" or sys.platform != "linux")
-
     def _warn_of_side_effects(self) -> None:
         for effect in side_effects(self._metric):
-            _warn(
+            fallbacks.warn(
                 f"the metric {effect}. It runs in worker processes, where the change stays; give metric_on='driver' to "
                 "run it in this process"
             )
-
-
-def _warn(text: str) -> None:
-    """At the line that called us: between it and here are dspy's frames and our own."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_INNER):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(text, stacklevel=level)

@@ -12,15 +12,17 @@ from typing import Any
 import tqdm
 
 from dspex.client import Stream
-from dspex.conclusion import Outcome, conclude, interrupted, resume_command
+from dspex.conclusion import CANCELLED, Outcome, conclude, interrupted, resume_command
 from dspex.errors import DspexError, ExampleError
 from dspex.pool_errors import is_lost
-from dspex.questions import DriverMetric
+from dspex.questions import DriverMetric, Questions
 from dspex.returned import ABSENT, Returned, error_of, open_returned, prediction_from_json, score_of
 from dspex.submission import Options, Uploaded, submit, threads_of
 
 # Ctrl-C is prompt, whatever the node does.
 _CANCEL_SECONDS = 2.0
+# How often it is looked whether somebody has cancelled, as dspy looks.
+_LOOK_SECONDS = 1.0
 log = logging.getLogger("dspex")
 # dspy's: the same lines from the same logger.
 _executor_log = logging.getLogger("dspy.utils.parallelizer")
@@ -94,8 +96,8 @@ class Evaluation:
             bar.close()
             for stream in streams:
                 stream.close()
-            if self._metric is not None:
-                self._metric.close()
+            if (questions := self._answers()) is not None:
+                questions.close()
 
     def _streams(self) -> list[Stream]:
         run_id = self.outcome.run_id
@@ -105,9 +107,13 @@ class Evaluation:
             self._stream("runs.watch", watch, self._take_event),
             self._stream("runs.results", results, self._take_results),
         ]
-        if self._metric is not None:
-            streams.append(self._questions(self._metric))
+        if (questions := self._answers()) is not None:
+            streams.append(self._serve(questions))
         return streams
+
+    def _answers(self) -> Questions | None:
+        """Who answers what workers ask, where they may ask."""
+        return self._metric
 
     def _stream(self, method: str, body: dict[str, Any], take: Callable[[dict[str, Any] | None], None]) -> Stream:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
@@ -115,10 +121,10 @@ class Evaluation:
 
         return self._client.stream(method, body, deliver)
 
-    def _questions(self, metric: DriverMetric) -> Stream:
+    def _serve(self, questions: Questions) -> Stream:
         def deliver(item: dict[str, Any] | DspexError | None) -> None:
             if isinstance(item, dict):
-                self._events.put(lambda: metric.answer(stream, item))
+                self._events.put(lambda: questions.answer(stream, item))
             elif item is not None:
                 # Unanswered, its examples would wait for ever.
                 self._events.put(lambda: _raise(item))
@@ -129,7 +135,15 @@ class Evaluation:
     def _follow(self, bar: Any) -> None:
         self._bar = bar
         while self._ended is None or not self._all_sent:
-            self._events.get()()
+            try:
+                take = self._events.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                # dspy's own loop ends, too, when somebody else sets this.
+                if self._executor.cancel_jobs.is_set() and self._ended is None:
+                    _executor_log.warning(CANCELLED)
+                    raise Exception(CANCELLED) from None
+            else:
+                take()
 
     def _take_event(self, event: dict[str, Any] | None) -> None:
         if event is None:
@@ -153,12 +167,19 @@ class Evaluation:
                 self._take(index, result)
 
     def _take(self, index: int, result: dict[str, Any]) -> None:
-        returned = open_returned(result.get("returned") or b"", self._objects)
+        returned = open_returned(result.get("returned") or b"", self._objects_of(index))
         for note in returned.notes:
             if note not in self._told_notes:  # Most often it is the same for all.
                 self._told_notes.add(note)
                 log.warning(f"example {index}: {note}")
         returned.apply()
+        self._settle(index, result, returned)
+
+    def _objects_of(self, index: int) -> Sequence[Any]:
+        """What driver and worker know by number, of this example."""
+        return self._objects
+
+    def _settle(self, index: int, result: dict[str, Any], returned: Returned) -> None:
         if result.get("failure") is not None:
             self._failed(index, error_of(result, self._own_exception(index, returned)))
         else:
@@ -226,6 +247,7 @@ class Evaluation:
         if self._options.detach:
             log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
             return
+        self._executor.cancel_jobs.set()
         _executor_log.warning("SIGINT received. Cancelling.")
         if self._cancel("interrupted by its driver"):
             log.warning(f"run {run_id} is cancelled and keeps its results. Go on with: {resume_command(self.outcome)}")

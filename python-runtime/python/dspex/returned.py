@@ -32,12 +32,14 @@ class Returned:
     history: list[HistoryEntry] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     usage: dict[str, list[Any]] | None = None
+    trace: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def apply(self) -> None:
         """Do in the driver what the calls would have done here."""
         self._enter_history()
         self._add_usage()
+        self._extend_trace()
         replay(self.events)
 
     def _enter_history(self) -> None:
@@ -54,6 +56,14 @@ class Returned:
         if tracker is not None and self.usage:
             for model, entries in self.usage.items():
                 tracker.usage_data[model].extend(entries)
+
+    def _extend_trace(self) -> None:
+        """As dspy.Predict does, from any of its threads."""
+        trace = dspy.settings.trace
+        for step in self.trace if trace is not None else ():
+            if len(trace) >= dspy.settings.max_trace_size:
+                trace.pop(0)
+            trace.append(step)
 
 
 class _Nobody:

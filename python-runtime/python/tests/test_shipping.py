@@ -225,7 +225,7 @@ def test_a_payload_that_is_too_large_says_what_is_large(monkeypatch: pytest.Monk
 
 
 def test_a_devset_that_is_too_large_says_how_much_of_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dspex.shipping.shipment._DEVSET_BYTES", 5_000)
+    monkeypatch.setattr("dspex.shipping.shipment.DEVSET_BYTES", 5_000)
     devset = [dspy.Example(question="q" * 2_000, answer="a").with_inputs("question") for _ in range(9)]
     with pytest.raises(TooLarge, match="3 of its 9 examples take"):
         _ship(devset=devset)

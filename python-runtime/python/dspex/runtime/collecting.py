@@ -28,6 +28,10 @@ class Collected:
         self.index = index
         self.history: list[HistoryEntry] = []
         self.events: list[Event] = []
+        # As dspy keeps it: (the predictor, its inputs, its prediction).
+        self.trace: list[Any] | None = [] if wanted.trace else None
+        # What came with the example itself, numbered after the objects of the run.
+        self.objects: list[Any] = []
         self.tracker = UsageTracker() if wanted.usage else None
         # It has seen it already, for its metric; the score is its own, too.
         self.driver_has_prediction = False
@@ -38,6 +42,8 @@ class Collected:
         overrides: dict[str, Any] = {CONTEXT_KEY: self}
         if self._wants_events:
             overrides["callbacks"] = [RECORDER]
+        if self.trace is not None:
+            overrides["trace"] = self.trace
         if self.tracker is not None:
             overrides["usage_tracker"] = self.tracker
         return overrides

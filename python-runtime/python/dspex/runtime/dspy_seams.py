@@ -11,7 +11,7 @@ import importlib.util
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -97,6 +97,28 @@ def enter_history(client: Any, entry: Any) -> None:
     """Enter it into `client.history`, the calling modules' and the global one, bounded as dspy bounds them."""
     # The base class's: a method of the LM's own may write elsewhere, too, and has done so in the worker.
     base_lm.BaseLM.update_history(client, entry)
+
+
+def is_adapters_call(lm: Any, messages: Any) -> bool:
+    """Whether it is dspy's own adapter that calls this LM with these messages. To everybody else dspy says that such
+    messages are deprecated; dspy 3.3 says nothing."""
+    marked = getattr(_marks(), "_adapter_call", None)
+    origin = marked.get() if marked is not None else None
+    return origin is not None and origin[0] is lm and origin[1] is messages
+
+
+def adapters_call(lm: Any, messages: Any) -> AbstractContextManager[Any]:
+    """In the block a call of this LM with these messages is an adapter's."""
+    mark = getattr(_marks(), "adapter_message_call", None)
+    return nullcontext() if mark is None else mark(lm, messages)
+
+
+def _marks() -> Any:
+    try:
+        from dspy.clients import _deprecation
+    except ImportError:
+        return None
+    return _deprecation
 
 
 def scripted_lm(text: str) -> Any:

@@ -11,6 +11,7 @@ import dspy
 from dspy.dsp.utils.settings import thread_local_overrides
 
 from dspex.runtime import accounting, failure, loading, protocol, tracing
+from dspex.runtime.batches import Answer
 from dspex.runtime.canonical import canonical
 from dspex.runtime.directory import WorkingDirectory
 from dspex.runtime.outbox import Result
@@ -37,6 +38,7 @@ class Execution:
     def __init__(self, loaded: loading.Loaded, process: Process) -> None:
         self._program = loaded.program
         self._metric: Callable[..., Any] = loaded.metric or _no_metric
+        self._answer: Callable[[Any], Answer] = loaded.batch or self._evaluate
         self._read = loaded.reader.read
         self._process = process
         self._collect = loaded.collecting
@@ -61,18 +63,16 @@ class Execution:
         if self._collect is not None:
             collected = self._collect.begin(index)
             overrides.update(collected.overrides())
-        prediction = returned = raised = None
+        whole = returned = raised = None
         started = time.perf_counter_ns()
         score, kind = self._failure_score, self._failure_kind
         shown = digest_form = failed = None
         try:
             with dspy.context(**overrides), tracing.under(trace):
-                example = self._read(row)
-                prediction = self._program(**example.inputs())
-                returned = self._metric(example, prediction)
+                whole, to_show, returned = self._answer(self._read(row))
             self._process.leave_if_forked()
             score, kind = _score(returned)
-            shown, digest_form = canonical(prediction)
+            shown, digest_form = canonical(to_show)
         except NoScore:
             raise
         except BaseException as error:  # SystemExit, too: no example ends the worker.
@@ -85,11 +85,15 @@ class Execution:
         back = None
         if self._collect is not None and collected is not None:
             room = protocol.RESULT_BYTES - len(shown or b"") - len(digest_form or b"")
-            back = self._collect.returned(collected, prediction, returned, raised, room)
+            back = self._collect.returned(collected, whole, returned, raised, room)
         if account.histories:
             accounting.trim_histories(account, self._threads)
         usage, cost = account.usage(), account.cost()
         return index, attempt, score, kind, shown, digest_form, failed, usage, cost, duration, back
+
+    def _evaluate(self, example: Any) -> Answer:
+        prediction = self._program(**example.inputs())
+        return Answer(prediction, prediction, self._metric(example, prediction))
 
 
 def _no_metric(example: Any, prediction: Any) -> Any:

@@ -17,6 +17,7 @@ from dspex.runtime.references import LoadFailure, an_instance
 
 if TYPE_CHECKING:
     from dspex.runtime import shipped
+    from dspex.runtime.batches import Answer
 
 # What the node counts with, and what it takes for a typing error.
 MAX_ERRORS = 2**32 - 1
@@ -36,6 +37,8 @@ class Loaded:
     report: dict[str, Any] = field(default_factory=dict)
     # Only of a payload: its driver wants more back than a score.
     collecting: shipped.Collecting | None = None
+    # Only of a batch: what each item goes through, instead of program and metric.
+    batch: Callable[[Any], Answer] | None = None
 
 
 def load(order: protocol.Load) -> Loaded:

@@ -16,6 +16,9 @@ import msgspec
 VERSION = 1
 # A frame holds 32 MiB.
 MAX_BYTES = 24 * 1024 * 1024
+# What a payload is.
+EVALUATION = "evaluation"
+BATCH = "batch"
 # Environment variables in which secrets reach a worker; the node never stores its callers' environment.
 SECRET_PREFIX = "DSPEX_SECRET_"
 
@@ -26,6 +29,7 @@ class Collect(msgspec.Struct):
     history: bool = True
     events: bool = False
     usage: bool = False
+    trace: bool = False
 
 
 class Payload(msgspec.Struct):
@@ -44,6 +48,8 @@ class Payload(msgspec.Struct):
     num_threads: int = 8
     main: Union[str, None] = None
     metric_on: str = "worker"
+    # Of a batch `program` is a function of items, and there is no metric.
+    kind: str = EVALUATION
     collect: Collect = msgspec.field(default_factory=Collect)
     version: int = VERSION
 

@@ -28,6 +28,14 @@ class Returning:
         self._objects = objects
         self._numbers = {id(known): number for number, known in enumerate(objects)}
 
+    def with_more(self, objects: Sequence[Any]) -> Returning:
+        """The same for an example that brought objects of its own."""
+        return Returning([*self._objects, *objects], self._modules) if objects else self
+
+    def knows(self, value: Any) -> bool:
+        """Whether it has a number."""
+        return id(value) in self._numbers
+
     def dumps(self, value: Any) -> bytes:
         pickler = _ReturnPickler(self._numbers, self._modules)
         pickler.dump(value)
@@ -53,6 +61,8 @@ class Returning:
             if type(score) not in _PLAIN:
                 parts["score"] = score
         parts.update(self._happened(collected))
+        if collected.trace:
+            parts["trace"] = list(collected.trace)
         parts["usage"] = collected.usage()
         return self._pickled(parts, min(MAX_BYTES, room))
 
@@ -88,7 +98,7 @@ class Returning:
     def _bounded(self, parts: dict[str, Any], limit: int) -> bytes:
         """Within the limit: the parts go in the order of how well a driver does without them."""
         notes = parts.setdefault("notes", [])
-        for name in ("events", "history", "prediction", "score", "exception", "usage"):
+        for name in ("events", "history", "trace", "prediction", "score", "exception", "usage"):
             try:
                 whole = self.dumps(parts)
             except BaseException as error:

@@ -12,8 +12,22 @@ import cloudpickle
 import dspy
 import msgspec
 
-from dspex.runtime import asking, collecting, datasets, guard, loading, payload, protocol, references, returning
+from dspex.runtime import (
+    asking,
+    collecting,
+    datasets,
+    driver_lm,
+    guard,
+    loading,
+    payload,
+    protocol,
+    references,
+    returning,
+)
 from dspex.runtime.references import LoadFailure
+
+# From the name of a secret to the secret.
+Secret = Callable[[str], "str | None"]
 
 
 class Collecting:
@@ -29,7 +43,8 @@ class Collecting:
     def returned(
         self, collected: collecting.Collected, prediction: Any, score: Any, raised: BaseException | None, room: int
     ) -> bytes:
-        return self._returns.result(collected, prediction, score, raised, room)
+        returns = self._returns.with_more(collected.objects)
+        return returns.result(collected, prediction, score, raised, room)
 
 
 def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:
@@ -41,12 +56,14 @@ def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:
         sys.argv = [shipment.main]
     if order.path is None:
         _extend_path(shipment.path)
-    contents, objects = _open(shipment)
+    contents, objects, secret = _open(shipment)
     dspy.configure(**contents["settings"])
     returns = returning.Returning(objects)
     metric = contents["metric"]
     if shipment.metric_on == "driver":
         metric = asking.DriverMetric(questions, returns)
+    if shipment.kind == payload.BATCH:
+        driver_lm.connect(questions, returns)
     if shipment.collect.history:
         collecting.install()
     report: dict[str, Any] = {
@@ -64,12 +81,15 @@ def load(order: protocol.Load, questions: asking.Questions) -> loading.Loaded:
     return loading.Loaded(
         program=contents["program"],
         metric=metric,
-        reader=datasets.RowReader([], from_python=True, converters={}, unpickle=_row_opener(objects)),
+        reader=datasets.RowReader(
+            [], from_python=True, converters={}, unpickle=_row_opener(shipment.kind, objects, secret)
+        ),
         rows=[],
         threads=order.threads,
         failure_score=order.failure_score,
         report=report,
         collecting=Collecting(shipment.collect, returns),
+        batch=contents["program"] if shipment.kind == payload.BATCH else None,
     )
 
 
@@ -111,7 +131,7 @@ def _extend_path(entries: list[str]) -> None:
     importlib.invalidate_caches()
 
 
-def _open(shipment: payload.Payload) -> tuple[dict[str, Any], list[Any]]:
+def _open(shipment: payload.Payload) -> tuple[dict[str, Any], list[Any], Secret]:
     secrets = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(payload.SECRET_PREFIX)}
     opener = payload.Opener(shipment.pickle, secrets=secrets.get)
     try:
@@ -121,8 +141,20 @@ def _open(shipment: payload.Payload) -> tuple[dict[str, Any], list[Any]]:
             objects: list[Any] = opener.load()
     except BaseException as error:
         raise references.raised(error, f"loading {shipment.program_name} as the driver sent it") from error
-    return contents, objects
+    return contents, objects, secrets.get
 
 
-def _row_opener(objects: list[Any]) -> Callable[[bytes], Any]:
-    return lambda data: payload.Opener(data, objects).load()
+def _row_opener(kind: str, objects: list[Any], secret: Secret) -> Callable[[bytes], Any]:
+    if kind != payload.BATCH:
+        return lambda data: payload.Opener(data, objects).load()
+
+    def item(data: bytes) -> Any:
+        opener = payload.Opener(data, objects, secret)
+        opened = opener.load()
+        collected = collecting.current()
+        assert collected is not None, "opened outside of an example"
+        # As in a payload: the second pickle holds the objects that this item is the first to bring.
+        collected.objects = opener.load()
+        return opened
+
+    return item

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from typing import Any
 
+from dspex.runtime.driver_lm import described, stand_in
 from dspex.runtime.payload import SECRET_PREFIX, secret
-from dspex.runtime.pickling import ProgramPickler, is_known, note_module
+from dspex.runtime.pickling import ProgramPickler, is_known, is_lm, note_module
 
 
 class Unshippable(Exception):
@@ -47,7 +49,7 @@ class _Secret:
 class ShippingPickler(ProgramPickler):
     """Notes, in the order of first meeting, what driver and workers know by number, and the secrets it left out."""
 
-    def __init__(self) -> None:
+    def __init__(self, stays: Callable[[Any], bool] | None = None) -> None:
         super().__init__()
         self.objects: list[Any] = []
         # {environment variable of the worker: secret}
@@ -55,12 +57,24 @@ class ShippingPickler(ProgramPickler):
         self._variables: dict[str, str] = {}
         # What a worker has to import.
         self.modules: set[str] = set()
+        # LMs that stay with the driver, and who says which.
+        self.served: list[Any] = []
+        self._stays: Callable[[Any], bool] | None = stays
+
+    def share(self, other: ShippingPickler) -> None:
+        """Count secrets and modules with those of another pickle of the same shipment."""
+        self.secrets, self._variables, self.modules = other.secrets, other._variables, other.modules
+        self.served, self._stays = other.served, other._stays
 
     def reducer_override(self, value: Any) -> Any:
         kind: Any = type(value)
         if kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__"):
             # Pickles of iterators exist, and each worker would count from where the driver is.
             raise Stateful("an iterator, which would start anew in each worker")
+        if self._stays is not None and is_lm(kind) and self._stays(value):
+            self.objects.append(value)
+            self.served.append(value)
+            return stand_in, (described(value),)
         reduced = super().reducer_override(value)
         if reduced is NotImplemented:
             note_module(self.modules, value, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import types
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,10 @@ from dspex.shipping import changes, secrets, settings
 from dspex.shipping.locating import unshippable
 from dspex.shipping.pickling import ShippingPickler, TooLarge, Unshippable
 
-_NAMES = ("program", "metric")
+# What a user knows by name, in the order in which it is looked at.
+Named = Mapping[str, Any]
 # What a node takes for one evaluation, all examples together.
-_DEVSET_BYTES = 1 << 30
+DEVSET_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -49,66 +50,67 @@ def ship(
 ) -> Shipment:
     """Pickles everything; Unshippable where something exists in the driver only or is too large, DspexError where there
     is a secret."""
-    contents = {
-        "program": program,
-        "metric": metric if metric_on == "worker" else None,
-        "settings": settings.shipped(),
-    }
-    pickler = _pickled(contents)
+    named = {"program": program, "metric": metric if metric_on == "worker" else None}
+    contents = {**named, "settings": settings.shipped()}
+    pickler = pickled(contents, named)
     environment = secrets.of_environment()
-    _refuse_secrets(pickler.pickled(), contents, environment)
+    refuse_secrets(pickler.pickled(), contents, named, environment)
     rows = _rows(devset, pickler.objects, pickler.modules)
     changes.refuse(pickler.modules)
     secrets.refuse_in_rows(rows, environment)
-    collect = Collect(
-        history=not dspy.settings.disable_history,
-        events=_has_callbacks(pickler.objects),
-        usage=dspy.settings.usage_tracker is not None,
-    )
-    shipment = Payload(
+    header = Payload(
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         dspy=str(dspy.__version__),
         cloudpickle=str(cloudpickle.__version__),
-        path=_path(),
-        program_name=_name(program),
-        metric_name=_name(metric),
+        path=path(),
+        program_name=name_of(program),
+        metric_name=name_of(metric),
         pickle=pickler.pickled(),
         inputs=_inputs(devset[0]),
-        lm=_lm(program),
+        lm=lm_of(program),
         max_errors=max_errors,
         num_threads=num_threads,
-        main=_main(),
+        main=main(),
         metric_on=metric_on,
-        collect=collect,
+        collect=collected_of(pickler.objects),
     )
     return Shipment(
-        payload=_bounded(encode(shipment), contents),
+        payload=bounded(encode(header), contents, named),
         rows=b"\n".join(rows) + b"\n",
-        program_name=shipment.program_name,
-        metric_name=shipment.metric_name,
+        program_name=header.program_name,
+        metric_name=header.metric_name,
         objects=pickler.objects,
         secrets=pickler.secrets,
         modules=pickler.modules,
-        collect=collect,
+        collect=header.collect,
     )
 
 
-def _pickled(contents: dict[str, Any]) -> ShippingPickler:
-    pickler = ShippingPickler()
+def collected_of(objects: Sequence[Any]) -> Collect:
+    """What of each example this driver can use."""
+    return Collect(
+        history=not dspy.settings.disable_history,
+        events=_has_callbacks(objects),
+        usage=dspy.settings.usage_tracker is not None,
+    )
+
+
+def pickled(contents: dict[str, Any], named: Named, stays: Callable[[Any], bool] | None = None) -> ShippingPickler:
+    """The contents, which have settings besides what is named. Unshippable with the name of what cannot be pickled."""
+    pickler = ShippingPickler(stays)
     try:
         pickler.dump(contents)
         # A second pickle with the memo of the first: the very objects of the program, in the order of their numbers.
         pickler.dump(list(pickler.objects))
     except Exception as error:
-        raise _unshippable(contents) or Unshippable(
-            "program", type_name(contents["program"]), message_of(error)
-        ) from error
+        name, value = next(iter(named.items()))
+        raise _unshippable(contents, named) or Unshippable(name, type_name(value), message_of(error)) from error
     return pickler
 
 
-def _unshippable(contents: dict[str, Any]) -> Unshippable | None:
-    for name in _NAMES:
-        if (found := unshippable(contents[name], name)) is not None:
+def _unshippable(contents: dict[str, Any], named: Named) -> Unshippable | None:
+    for name, value in named.items():
+        if (found := unshippable(value, name)) is not None:
             return found
     for name, value in contents["settings"].items():
         if (found := unshippable(value, f"dspy.settings.{name}")) is not None:
@@ -116,16 +118,17 @@ def _unshippable(contents: dict[str, Any]) -> Unshippable | None:
     return None
 
 
-def _refuse_secrets(pickled: bytes, contents: dict[str, Any], environment: Mapping[str, str]) -> None:
+def refuse_secrets(pickled: bytes, contents: dict[str, Any], named: Named, environment: Mapping[str, str]) -> None:
+    """DspexError where the pickle holds one of these, with the part that it is in."""
     for name, value in environment.items():
         try:
             secrets.refuse(pickled, {name: value}, "the pickle of program, metric and settings")
         except DspexError as error:
-            found = _unshippable_with(contents, name, value)
+            found = _unshippable_with(contents, named, name, value)
             raise (found or error) from None
 
 
-def _unshippable_with(contents: dict[str, Any], name: str, value: str) -> DspexError | None:
+def _unshippable_with(contents: dict[str, Any], named: Named, name: str, value: str) -> DspexError | None:
     def refuses(part: Any) -> BaseException | None:
         pickler = ShippingPickler()
         try:
@@ -137,9 +140,8 @@ def _unshippable_with(contents: dict[str, Any], name: str, value: str) -> DspexE
             return None
         return None
 
-    named = {**{name: contents[name] for name in _NAMES}, **contents["settings"]}
-    for where, part in named.items():
-        path = where if where in _NAMES else f"dspy.settings.{where}"
+    ours = {f"dspy.settings.{key}": part for key, part in contents["settings"].items()}
+    for path, part in {**named, **ours}.items():
         if (located := unshippable(part, path, refuses)) is not None:
             return secrets.found(name, located.path)
     return None
@@ -158,11 +160,11 @@ def _rows(devset: Sequence[Any], objects: Sequence[Any], modules: set[str]) -> l
             located = unshippable(dict(example.items()), f"devset[{index}]")
             raise located or Unshippable(f"devset[{index}]", type_name(example), error.message) from error
         total += len(rows[-1]) + 1
-        if total > _DEVSET_BYTES:
+        if total > DEVSET_BYTES:
             raise TooLarge(
                 "devset",
                 type_name(devset),
-                f"{index + 1} of its {len(devset)} examples take {total} bytes, the limit is {_DEVSET_BYTES}",
+                f"{index + 1} of its {len(devset)} examples take {total} bytes, the limit is {DEVSET_BYTES}",
             )
     return rows
 
@@ -175,16 +177,18 @@ def _own_callbacks(known: Any) -> bool:
     return not isinstance(known, (type, types.FunctionType)) and bool(getattr(known, "callbacks", None))
 
 
-def _bounded(encoded: bytes, contents: dict[str, Any]) -> bytes:
+def bounded(encoded: bytes, contents: dict[str, Any], named: Named) -> bytes:
+    """TooLarge where it is more than a frame holds."""
     if len(encoded) <= MAX_BYTES:
         return encoded
-    sizes = {name: _size(contents[name]) for name in (*_NAMES, "settings")}
+    parts = {**named, "dspy.settings": contents["settings"]}
+    sizes = {name: _size(part) for name, part in parts.items()}
     largest = max(sizes, key=lambda name: sizes[name])
     raise TooLarge(
-        largest if largest in _NAMES else "dspy.settings",
-        type_name(contents[largest]),
+        largest,
+        type_name(parts[largest]),
         f"program, metric and settings take {len(encoded)} bytes pickled, the limit is {MAX_BYTES}; the largest is "
-        f"the {largest} with {sizes[largest]}{_largest_part(contents[largest])}",
+        f"the {largest} with {sizes[largest]}{_largest_part(parts[largest])}",
     )
 
 
@@ -206,17 +210,17 @@ def _size(value: Any) -> int:
     return len(pickler.pickled())
 
 
-def _path() -> list[str]:
+def path() -> list[str]:
     entries = (os.path.abspath(entry) for entry in sys.path)
     return list(dict.fromkeys(entry for entry in entries if os.path.exists(entry)))
 
 
-def _main() -> str | None:
+def main() -> str | None:
     file = getattr(sys.modules.get("__main__"), "__file__", None)
     return os.path.abspath(file) if file else None
 
 
-def _name(value: Any) -> str:
+def name_of(value: Any) -> str:
     name: str = value.__name__ if isinstance(value, types.FunctionType) else type(value).__name__
     return name
 
@@ -226,7 +230,7 @@ def _inputs(example: Any) -> list[str]:
     return [str(key) for key in dict(example.items()) if key in marked] if marked else []
 
 
-def _lm(program: Any) -> str:
+def lm_of(program: Any) -> str:
     if isinstance(program, dspy.Module):
         try:
             return language_models.describe(program)

@@ -1,0 +1,121 @@
+"""A program that an optimizer can improve, without a network: whether an answer is right depends on the whole prompt.
+
+Each answer is a function of the prompt and the temperature, so that equal requests get equal answers wherever they are
+made. Workers import this file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import dspy
+
+try:
+    from dspy.lm15 import Message, Response, TextPart, Usage
+except ImportError:
+    Response = None
+
+_FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]")
+
+
+def reply(messages: list[tuple[str, str]], temperature: Any) -> str:
+    """In the form that the last message asks for."""
+    digest = hashlib.sha256(json.dumps([messages, temperature]).encode()).hexdigest()
+    last = messages[-1][1]
+    asked = last.rpartition("Respond with the corresponding output fields")[2]
+    fields = [name for name in dict.fromkeys(_FIELD.findall(asked)) if name != "completed"]
+    # What makes an instruction a good one.
+    is_careful = "carefully" in messages[0][1]
+    parts = [f"[[ ## {name} ## ]]\n{_value(name, last, digest, is_careful)}" for name in fields]
+    return "\n\n".join([*parts, "[[ ## completed ## ]]"])
+
+
+def _value(name: str, last: str, digest: str, is_careful: bool) -> str:
+    if name == "answer":
+        question = last.partition("[[ ## question ## ]]")[2].strip().partition("\n")[0]
+        return str(len(question)) if is_careful or int(digest[:4], 16) % 5 < 3 else "no idea"
+    if name == "module_advice":
+        names = re.findall(r'"module_name": "(\w+)"', last) or ["first"]
+        return json.dumps({each: f"advice {digest[:6]} for {each}" for each in names})
+    return f"{name} {digest[:8]}"
+
+
+class Engine:
+    def complete(self, request: Any) -> Any:
+        messages = [("system", request.system or "")]
+        messages += [(message.role, message.text) for message in request.messages]
+        return Response(
+            id=None,
+            model=request.model,
+            message=Message.assistant([TextPart(reply(messages, request.config.temperature))]),
+            finish_reason="stop",
+            usage=Usage(input_tokens=3, output_tokens=2, total_tokens=5),
+        )
+
+    def close(self) -> None:
+        pass
+
+
+class ForwardLM(dspy.BaseLM):  # type: ignore[misc]
+    """The same for dspy 3.3, which has no engines."""
+
+    forward_contract = "legacy"
+
+    def forward(self, prompt: Any = None, messages: Any = None, n: int = 1, **kwargs: Any) -> Any:
+        given = [(message["role"], message["content"]) for message in messages or [{"role": "user", "content": prompt}]]
+        message = SimpleNamespace(content=reply(given, kwargs.get("temperature")), tool_calls=None)
+        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+        choices = [SimpleNamespace(message=message, finish_reason="stop")] * (n or 1)
+        return SimpleNamespace(choices=choices, usage=usage, model=self.model)
+
+
+def make_lm(**kwargs: Any) -> Any:
+    if Response is None:
+        return ForwardLM("mine/optimizable", cache=False, num_retries=0, **kwargs)
+    return dspy.LM("mine/optimizable", engine=Engine(), cache=False, num_retries=0, **kwargs)
+
+
+class Counting(dspy.Module):  # type: ignore[misc]
+    """Two predictors, so that demos and traces belong to one or the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = dspy.Predict("question -> hint")
+        self.second = dspy.Predict("question, hint -> answer")
+
+    def forward(self, question: str) -> Any:
+        if question.startswith("raise"):
+            raise KeyError(question)
+        return self.second(question=question, hint=self.first(question=question).hint)
+
+
+def metric(example: Any, prediction: Any, trace: Any = None) -> float:
+    return float(prediction.answer == example.answer)
+
+
+def feedback(gold: Any, pred: Any, trace: Any = None, pred_name: Any = None, pred_trace: Any = None) -> Any:
+    score = metric(gold, pred)
+    return dspy.Prediction(score=score, feedback=f"{score} for {gold.question}")
+
+
+class Proposer:
+    """Proposes instructions for GEPA by itself: a script, no model."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, candidate: Any, reflective_dataset: Any, components_to_update: Any) -> dict[str, str]:
+        self.count += 1
+        how = "carefully" if self.count > 2 else "somehow"
+        return {name: f"Instruction {self.count}: find the {name} {how}." for name in components_to_update}
+
+
+def trainset(count: int) -> list[Any]:
+    return [
+        dspy.Example(question="q" * number, answer=str(number)).with_inputs("question")
+        for number in range(1, count + 1)
+    ]
