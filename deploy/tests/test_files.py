@@ -1,4 +1,4 @@
-"""What stands beside the image: alerts and dashboard name metrics that there are, and the unit and the compose file keep
+"""What stands beside the image: alerts and dashboard name metrics that there are; the unit and the compose file keep
 their promises."""
 
 from __future__ import annotations
