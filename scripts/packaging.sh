@@ -16,7 +16,7 @@ make_wheel() {
     whole=("$work"/dspex-*.whl)
     "$python" -m wheel unpack --dest "$work" "${whole[0]}" >&2 || return 1
     strip --strip-debug "$work"/dspex-*/dspex-*.data/scripts/dspex || return 1
-    "$python" -m wheel pack --dest-dir "$ROOT/dist" "$work"/dspex-*[0-9] >&2 || return 1
+    SOURCE_DATE_EPOCH=315532800 "$python" -m wheel pack --dest-dir "$ROOT/dist" "$work"/dspex-*[0-9] >&2 || return 1
     rm -rf "$work"
 }
 
