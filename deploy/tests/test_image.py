@@ -83,6 +83,10 @@ def own_daemon(environment: dict[str, str]) -> Iterator[str]:
         finally:
             daemon.terminate()
             daemon.wait(timeout=60)
+            # It leaves its view of the network mounted there.
+            mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+            for left in (mount for mount in mounts if mount.startswith(f"{directory}/")):
+                subprocess.run(["umount", left], capture_output=True, timeout=60)
 
 
 def this_system() -> tuple[str, str]:
