@@ -1,6 +1,6 @@
 # Few commands, each a script of its own. Every one sets up what it needs and says what it does.
 .DEFAULT_GOAL := help
-.PHONY: help demo build test soak bench verify fix requirements
+.PHONY: help demo build wheel test soak bench verify fix requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -10,6 +10,9 @@ demo: ## set up, then evaluate a bundled program while a worker and the node are
 
 build: ## set up, then build; leaves .venv/bin/dspex and .venv/bin/python
 	@scripts/build.sh
+
+wheel: ## set up, then build dist/dspex-*.whl: the program and the Python package in one
+	@scripts/wheel.sh
 
 test: ## set up, then every check and every test
 	@scripts/test.sh

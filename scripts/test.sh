@@ -6,6 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$ROOT/scripts/setup.sh"
 # shellcheck source=scripts/checks.sh
 source "$ROOT/scripts/checks.sh"
+# shellcheck source=scripts/packaging.sh
+source "$ROOT/scripts/packaging.sh"
 
 rust_tests() {
     if command -v cargo-nextest >/dev/null 2>&1; then
@@ -43,4 +45,6 @@ step "Rust tests" rust_tests
 step "Rust doc tests" doc_tests
 step "Python tests" python_tests
 step "Python tests, dspy 3.3.1" python_tests_oldest_dspy
+step "Wheel" make_wheel
+step "Wheel, image and manifests" deployment_tests
 summary
