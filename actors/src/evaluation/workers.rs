@@ -78,7 +78,8 @@ impl Work {
         let node = if loaded.is_some() { None } else { self.elsewhere() };
         if let Some(node) = node {
             let threads = free.div_ceil(places_left.max(1));
-            return Ok(self.employ(node, key, threads));
+            self.employ(node, key, threads);
+            return Ok(());
         }
         let (threads, origin, id) = match loaded {
             Some(process) => {
