@@ -134,7 +134,7 @@ mod tests {
         fn space_is_all_that_changes(numbers in prop::collection::vec(any::<i64>(), 0..4), text in "\\PC{0,12}") {
             let value = serde_json::json!({"a": numbers, "b": {"c": text, "d": [], "e": [[{}]]}});
             let pretty = format!("{value:#}");
-            prop_assert_eq!(indented(&value.to_string()), pretty);
+            prop_assert_eq!(&indented(&value.to_string()), &pretty);
             let expected = value.to_string();
             let on_one_line = stored(&pretty);
             prop_assert_eq!(on_one_line.get(), expected.as_str());
