@@ -1,6 +1,7 @@
 //! Freeing the blobs of what was deleted, or is not kept any more: those that nothing else refers to, and nobody is about to refer to.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_consensus::{Consensus, ExecutionsError};
@@ -9,8 +10,13 @@ use dspex_storage::BlobStore;
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tracing::{debug, warn};
 
+use crate::context::NodeContext;
+
 /// How long an upload is kept for the proposal that will name it.
 pub(crate) const PIN_FOR: Duration = Duration::from_secs(600);
+
+/// What a node without a vote has left over is freed so often.
+const EMPTY_EVERY: Duration = Duration::from_secs(600);
 
 /// Keeps what is on its way into the log from being freed.
 #[derive(Debug, Default)]
@@ -65,6 +71,23 @@ impl Freeing {
             Err(error) => warn!(%error, "freeing blobs failed"),
         }
         Ok(())
+    }
+}
+
+/// Of a node without a vote, for which nobody keeps a blob: what it has fetched it has read soon after, and what its workers made is
+/// with the voters before the log names it.
+pub(crate) async fn empty(context: Arc<NodeContext>) {
+    loop {
+        let blobs = context.parts.blobs.clone();
+        let alone = context.freeing.gate.write().await;
+        let emptied = tokio::task::spawn_blocking(move || blobs.delete_many(&blobs.digests()?)).await;
+        drop(alone);
+        match emptied {
+            Ok(Ok(count)) => debug!(count, "freed blobs"),
+            Ok(Err(error)) => warn!(%error, "blobs that nobody needs were not freed"),
+            Err(error) => warn!(%error, "freeing blobs failed"),
+        }
+        tokio::time::sleep(EMPTY_EVERY).await;
     }
 }
 

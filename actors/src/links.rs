@@ -405,11 +405,12 @@ impl LinksState {
         }
     }
 
-    /// One of two dials: the one with the smaller number.
+    /// One of two dials: the one with the smaller number, and whoever has no vote.
     fn dial(&self) {
         let consensus = &self.context.parts.consensus;
         let status = consensus.status();
-        for &node in status.voters.iter().chain(&status.learners).filter(|node| **node > self.context.parts.node) {
+        let (own, is_worker) = (self.context.parts.node, consensus.is_worker());
+        for &node in status.voters.iter().chain(&status.learners).filter(|node| is_worker || **node > own) {
             // The transport keeps it, and dials again whenever it is lost.
             let _ = consensus.link(node, Channel::Coordination);
         }

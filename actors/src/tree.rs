@@ -42,7 +42,7 @@ use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::executions::{CalledBy, Executions, record_all};
-use crate::freeing::PIN_FOR;
+use crate::freeing::{PIN_FOR, empty};
 use crate::hosting::{HostingActor, HostingArguments, HostingMessage};
 use crate::links::{Audience, Links, LinksActor, LinksArguments};
 use crate::ownership::watch_owners;
@@ -105,6 +105,7 @@ impl Tree {
             let consensus = context.parts.consensus.clone();
             // A node that leads can say so now; others when their cluster has a quorum. No run starts before.
             let turn = Arc::clone(&context.starting).lock_owned().await;
+            let is_worker = consensus.is_worker();
             let leads = consensus.status().is_leader;
             if leads {
                 interrupt(&consensus, node).await;
@@ -114,6 +115,12 @@ impl Tree {
             let Children { evaluations, hosting, pools, sessions } = spawn_children(&context, &root).await?;
             let sessions = Sessions::new(Arc::clone(&context), sessions);
             let reconciling = reconcile(Arc::clone(&context), effects, (evaluations.clone(), hosting));
+            // A node without a vote owns nothing and has no state from which anything could be derived.
+            if is_worker {
+                tokio::spawn(empty(Arc::clone(&context)));
+                tokio::spawn(record_all(Arc::clone(&context), recorder));
+                return Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions });
+            }
             tokio::spawn(async move {
                 if !leads {
                     interrupt(&consensus, node).await;

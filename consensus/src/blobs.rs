@@ -82,8 +82,16 @@ pub(crate) struct Holder {
 }
 
 impl Consensus {
-    /// The other members.
+    /// The other members; of a node that is none, the voters.
     fn holders(&self) -> Vec<Holder> {
+        if let Some(outpost) = self.outpost() {
+            let voters = outpost.voters().addresses.into_iter();
+            let holder = |(node, address): (NodeId, String)| {
+                let link = self.network().link(node.0, &address, Channel::Bulk)?;
+                Some(Holder { node, is_voter: true, link })
+            };
+            return voters.filter_map(holder).collect();
+        }
         let raft = self.raft();
         let membership = raft.server_metrics().borrow_watched().membership_config.membership().clone();
         let own = *raft.node_id();

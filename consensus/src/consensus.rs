@@ -28,6 +28,7 @@ use crate::machine::MachineView;
 use crate::membership::{self, Copies, MemberChange};
 use crate::network::{Network, method};
 use crate::options::ConsensusOptions;
+use crate::outpost::Outpost;
 use crate::peers::{Own, Peers};
 use crate::refusal::Refusal;
 use crate::rounds::Rounds;
@@ -80,6 +81,8 @@ struct Shared {
     rounds: Rounds,
     /// `None`: an embedded node.
     peers: Option<(Own, PeerService)>,
+    /// Of a node without a vote.
+    outpost: Option<Outpost>,
     remark: String,
     permits: Semaphore,
     time_limit: Duration,
@@ -121,6 +124,8 @@ impl Consensus {
                 peers.service.set(Some(Arc::new(served)));
                 (own, peers.service)
             });
+            let works = peers.as_ref().map(|(own, _)| own).filter(|own| own.formation.is_worker);
+            let outpost = works.map(|own| Outpost::start(own.clone()));
             let compaction =
                 compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
             let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
@@ -138,6 +143,7 @@ impl Consensus {
                     contradictions,
                     rounds,
                     peers,
+                    outpost,
                     remark: options.remark,
                     permits: Semaphore::new(options.in_flight),
                     time_limit: options.time_limit,
@@ -182,6 +188,8 @@ impl Consensus {
             let mut begun = None;
             loop {
                 match self.attempt(&mut attempts, &bytes).await {
+                    // A node without a vote applies nothing.
+                    Ok(Proposed { outcome, .. }) if self.shared.outpost.is_some() => return Ok(outcome),
                     Ok(Proposed { index, outcome }) => {
                         let mut progress = self.watch();
                         let _ = timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await;
@@ -203,9 +211,14 @@ impl Consensus {
         })
     }
 
+    fn leader(&self, attempts: &mut Attempts) -> Option<Leader> {
+        let Some(outpost) = &self.shared.outpost else { return attempts.leader(&self.shared.raft) };
+        attempts.hint.take().filter(|hint| !hint.address.is_empty()).or_else(|| outpost.leader())
+    }
+
     /// Asks whoever is taken for the leader, once.
     async fn attempt(&self, attempts: &mut Attempts, proposal: &bytes::Bytes) -> Result<Proposed, Refusal> {
-        match attempts.leader(&self.shared.raft) {
+        match self.leader(attempts) {
             None => Err(Refusal::NoLeader),
             Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
                 let late = |_| Err(Refusal::Unknown("no answer within the time limit".to_owned()));
@@ -349,6 +362,11 @@ impl Consensus {
     pub fn status(&self) -> Status {
         let status = Status::of(&self.shared.raft.metrics().borrow_watched());
         let failure = self.shared.contradictions.found().or(status.failure);
+        let told = self.shared.outpost.as_ref().map(Outpost::voters);
+        let status = match told {
+            Some(told) => Status { leader: told.leader, voters: told.addresses.into_keys().collect(), ..status },
+            None => status,
+        };
         Status { failure, remark: self.shared.remark.clone(), ..status }
     }
 
@@ -410,8 +428,20 @@ impl Consensus {
 
     /// The way to a member; `None`: it is none, or an embedded node, which has no peers.
     pub fn link(&self, node: NodeId, channel: Channel) -> Option<Link> {
-        let address = membership::known_at(&self.shared.raft, node)?;
+        let address = match &self.shared.outpost {
+            Some(outpost) => outpost.voters().addresses.remove(&node)?,
+            None => membership::known_at(&self.shared.raft, node)?,
+        };
         self.shared.network.link(node.0, &address, channel)
+    }
+
+    /// Whether this node works for a cluster and has no part of the log.
+    pub fn is_worker(&self) -> bool {
+        self.shared.outpost.is_some()
+    }
+
+    pub(crate) fn outpost(&self) -> Option<&Outpost> {
+        self.shared.outpost.as_ref()
     }
 
     /// Whether it is a node of a cluster; an embedded one has no peers.

@@ -34,6 +34,8 @@ pub struct Formation {
     pub join: Vec<String>,
     /// How many voters form the cluster; 0: this node never forms one.
     pub expect: u32,
+    /// The node works for a cluster and is no part of the log, neither as a voter nor as one that follows.
+    pub is_worker: bool,
 }
 
 /// Hears what is waited for.
@@ -48,6 +50,10 @@ impl Consensus {
     pub fn become_member(&self, mut told: Told) -> BoxFuture<'_, Result<(), FormationError>> {
         Box::pin(async move {
             let own = self.own()?;
+            if let Some(outpost) = self.outpost() {
+                outpost.found(told).await;
+                return Ok(());
+            }
             if let Some(why) = plan::alone(&own.introduction().await) {
                 return Err(FormationError::Never { detail: why });
             }
@@ -180,7 +186,7 @@ impl Consensus {
     }
 }
 
-async fn ask(transport: &Transport, address: &str) -> Result<Introduction, CallError> {
+pub(crate) async fn ask(transport: &Transport, address: &str) -> Result<Introduction, CallError> {
     let link = transport.stranger(address, Channel::Consensus);
     let reply = link.call(method::INTRODUCE, bytes::Bytes::new(), ASK_LIMIT).await?;
     wire::decode_introduction(&reply).map_err(|error| CallError::Failed(error.to_string()))

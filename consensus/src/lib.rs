@@ -27,6 +27,7 @@ mod machine;
 mod membership;
 mod network;
 mod options;
+mod outpost;
 mod peers;
 mod refusal;
 mod restoration;

@@ -43,6 +43,7 @@ pub(crate) mod method {
     pub(crate) const INTRODUCE: u8 = 10;
     pub(crate) const JOIN: u8 = 11;
     pub(crate) const STATUS: u8 = 12;
+    pub(crate) const VOTERS: u8 = 13;
     pub(crate) const SNAPSHOT_OFFER: u8 = 16;
     pub(crate) const SNAPSHOT_CHUNK: u8 = 17;
     pub(crate) const SNAPSHOT_INSTALL: u8 = 18;

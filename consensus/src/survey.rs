@@ -30,6 +30,14 @@ impl Consensus {
     /// Asks every member, all at once, and waits for each no longer than `limit`.
     pub fn survey(&self, limit: Duration) -> BoxFuture<'_, Vec<MemberStatus>> {
         Box::pin(async move {
+            if let Some(outpost) = self.outpost() {
+                let voters = outpost.voters().addresses.into_iter();
+                let asked = voters.map(|(node, address)| async move {
+                    let status = self.ask(node.0, &address, limit).await;
+                    MemberStatus { node, address, is_voter: true, status }
+                });
+                return join_all(asked).await;
+            }
             let membership = self.raft().server_metrics().borrow_watched().membership_config.membership().clone();
             let voters: Vec<u64> = membership.voter_ids().collect();
             let own = *self.raft().node_id();

@@ -35,7 +35,7 @@ use crate::workplace;
 pub(crate) use check::{problems, wrong_paths};
 pub(crate) use command::run;
 use environments::{BundlesSection, EnvironmentSection};
-use key::host_name;
+use key::{WORKER, host_name};
 pub(crate) use kind::is_host_and_port;
 pub(crate) use layers::Layers;
 pub(crate) use listeners::ListenerSetup;
@@ -67,12 +67,14 @@ pub(crate) struct Configuration {
     layers: Layers,
 }
 
-/// What the node is called.
+/// What the node is called, and what it is.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct NodeSection {
     /// For people; the host's name unless set.
     name: Option<String>,
+    /// `voter` unless set.
+    role: Option<String>,
 }
 
 /// The Python of a node that is not embedded.
@@ -114,6 +116,11 @@ impl Configuration {
     /// What the node is called.
     pub(crate) fn node_name(&self) -> String {
         self.node.name.clone().unwrap_or_else(host_name)
+    }
+
+    /// Whether the node only works: it has no vote, and nothing of the log.
+    pub(crate) fn is_worker(&self) -> bool {
+        self.node.role.as_deref() == Some(WORKER)
     }
 
     /// The Python that executes programs.

@@ -154,6 +154,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     setup.listeners.remove_socket();
     drop(end);
     hand_over(&consensus).await;
+    peers::end_lease(&consensus, node_id).await;
     tokio::join!(tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
     tree.executions().settle(RECORDS_GRACE).await;
     tree.stop().await;

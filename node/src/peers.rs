@@ -35,7 +35,8 @@ impl PeerSetup {
         let service = PeerService::new();
         let settings = TransportSettings {
             identity: Identity { node: identity.node_id.0, cluster: identity.cluster_id },
-            listen: Some(self.listen),
+            // A node without a vote dials, and nobody dials it.
+            listen: (!self.formation.is_worker).then_some(self.listen),
             security: self.security.clone(),
             limits: Limits::default(),
         };
@@ -70,11 +71,21 @@ async fn tell(mut events: broadcast::Receiver<PeerEvent>) {
     }
 }
 
+/// For the last word of a node that leaves.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+/// A lease is renewed so often; it outlives two words that were lost.
+const LEASE_EVERY: Duration = Duration::from_secs(20);
+const LEASE: Duration = Duration::from_secs(60);
+
 /// Until this node is a member and the cluster knows how people and clients reach it. Returns only when that is hopeless.
 pub(crate) async fn take_part(consensus: Consensus, node: NodeId, info: NodeInfo) -> FormationError {
     let told = |waits: &str| info!(waits, "not a member of a cluster yet");
     if let Err(error) = consensus.become_member(Box::new(told)).await {
         return error;
+    }
+    if consensus.is_worker() {
+        info!(%node, "this node works for its cluster");
+        return renew_lease(consensus, node, info).await;
     }
     info!(%node, "this node is a member of its cluster");
     let command = Command::AdmitNode { node, info: Box::new(info) };
@@ -83,4 +94,33 @@ pub(crate) async fn take_part(consensus: Consensus, node: NodeId, info: NodeInfo
         tokio::time::sleep(ADMIT_PAUSE).await;
     }
     std::future::pending().await
+}
+
+/// The cluster sees that the node is there for as long as this goes on, and a while longer.
+async fn renew_lease(consensus: Consensus, node: NodeId, info: NodeInfo) -> FormationError {
+    let ttl_ms = u64::try_from(LEASE.as_millis()).unwrap_or(u64::MAX);
+    let command = Command::LeaseNode { node, info: Box::new(info), ttl_ms };
+    loop {
+        let pause = match consensus.propose(Proposal::internal(command.clone())).await {
+            Ok(_) => LEASE_EVERY,
+            Err(error) => {
+                warn!(%error, "the cluster does not hear that this node is there");
+                ADMIT_PAUSE
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The node leaves: nobody has to wait for the end of its lease.
+pub(crate) async fn end_lease(consensus: &Consensus, node: NodeId) {
+    if !consensus.is_worker() {
+        return;
+    }
+    let command = Command::LeaseNode { node, info: Box::default(), ttl_ms: 0 };
+    match tokio::time::timeout(LEAVE_LIMIT, consensus.propose(Proposal::internal(command))).await {
+        Ok(Ok(_)) => info!(%node, "this node has left its cluster"),
+        Ok(Err(error)) => warn!(%error, "the cluster did not hear that this node leaves"),
+        Err(_) => warn!("the cluster did not hear in time that this node leaves"),
+    }
 }

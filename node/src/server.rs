@@ -142,7 +142,8 @@ pub(crate) async fn serve(listeners: Listeners, node: Arc<Node>, end: watch::Rec
                 .await?;
         }
         Listeners::Tcp(Tcp { api, http, token, tls }) => {
-            let access = Access::new(token, Arc::new(node.consensus.clone()), Names::of(tls.as_ref()));
+            let tokens = Arc::new(node.consensus.clone());
+            let access = Access::new(token, tokens, Names::of(tls.as_ref())).of_worker(node.consensus.is_worker());
             let api = Door::new(api.listener()?, tls.clone(), Language::Grpc);
             let http = Door::new(http.listener()?, tls, Language::Pages);
             let guarded = grpc.into_axum_router().layer(access.clone().for_grpc());

@@ -50,6 +50,7 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         | Command::FailRun { .. }
         | Command::InterruptRuns { .. }
         | Command::AssignRun { .. }
+        | Command::LeaseNode { .. }
         | Command::NameCluster { .. }
         | Command::AdmitNode { .. }
         | Command::CreateSession { .. }

@@ -188,6 +188,22 @@ pub enum Command {
         /// Refused when the run has another owner by now.
         expected_epoch: u64,
     },
+    /// A node without a vote is there, or leaves.
+    LeaseNode {
+        /// The node.
+        node: NodeId,
+        /// What it says of itself.
+        info: Box<NodeInfo>,
+        /// For how long, in milliseconds of log time; 0: it leaves.
+        ttl_ms: u64,
+    },
+}
+
+impl Command {
+    /// Whether a node without a vote may ask for it: what its workers did, and that it is there.
+    pub fn is_of_worker(&self) -> bool {
+        matches!(self, Self::RecordResults { .. } | Self::RecordExecutions { .. } | Self::LeaseNode { .. })
+    }
 }
 
 impl From<RunSubmission> for Command {

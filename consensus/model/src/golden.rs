@@ -8,9 +8,9 @@ use crate::record::{Change, Key, Record};
 use crate::transition::tests::spec;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, Execution, ExecutionError, ExecutionId, ExecutionStatus,
-    ExecutionValue, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal, Rejection, RequestId, Role,
-    RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
-    Shipped, State, Token, TokenId,
+    ExecutionValue, NewToken, NewTtl, NodeId, NodeInfo, NodeLease, NodeRecord, Outcome, Proposal, Rejection, RequestId,
+    Role, RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
+    SessionVersion, Shipped, State, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -67,6 +67,7 @@ fn commands() -> Vec<Command> {
         Command::ClearExecutions,
         Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
         Command::AssignRun { run, owner: NodeId(3), expected_epoch: 2 },
+        Command::LeaseNode { node: NodeId(3), info: Box::new(node_info()), ttl_ms: 9 },
     ]
 }
 
@@ -131,6 +132,7 @@ fn records() -> Vec<Record> {
         Record::Node(NodeId(3), NodeRecord { info: node_info(), admitted_ms: 1, started_ms: 2 }),
         Record::Token(TokenId(5), token),
         Record::Audit(6, entry),
+        Record::NodeLease(NodeId(3), NodeLease { info: node_info(), admitted_ms: 4, until_ms: 9 }),
         Record::Request(RequestId { request: 1, client: 2 }, Outcome::Rejected(Rejection::RequestTooOld)),
         Record::Session(session(), info),
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),

@@ -70,7 +70,7 @@ pub use executions::{
 };
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use json::{InvalidJson, JSON_DEPTH_MAX, JSON_INTEGER_BYTES_MAX, check_json, check_json_bytes};
-pub use member::{ClusterInfo, NodeInfo, NodeRecord};
+pub use member::{ClusterInfo, NodeInfo, NodeLease, NodeRecord};
 pub use name::{InvalidName, NAME_BYTES_MAX, Name};
 pub use optimization::{
     OPTIMIZATION_BYTES_MAX, OPTIMIZATIONS_MAX, OPTIMIZER_TYPE_BYTES_MAX, Optimization, OptimizationId,

@@ -36,3 +36,22 @@ pub struct NodeRecord {
     /// Log time at which it last started.
     pub started_ms: u64,
 }
+
+/// A node that works and has no vote, for as long as its lease lasts: it renews it while it is there, so one that vanished needs
+/// nobody to remove it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeLease {
+    /// What it said last.
+    pub info: NodeInfo,
+    /// Log time at which it was first heard of.
+    pub admitted_ms: u64,
+    /// Log time at which the lease ends.
+    pub until_ms: u64,
+}
+
+impl NodeLease {
+    /// Whether the node is there, as far as the log knows.
+    pub fn holds(&self, now_ms: u64) -> bool {
+        now_ms < self.until_ms
+    }
+}

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use crate::codec::{self, CodecError, damaged};
 use crate::executions::{ExecutionSegment, ExecutionsHead};
 use crate::{
-    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, Name, NodeId, NodeRecord, Optimization, Outcome, ProgramId,
-    ProgramInfo, ProgramVersion, RecordedExecution, RequestId, RunId, RunProgress, RunSpec, SessionHome, SessionId,
-    SessionInfo, SessionVersion, Shipped, Token, TokenId, VariableInfo, VariableVersion,
+    AuditEntry, ClusterInfo, ExampleResult, ExecutionId, Name, NodeId, NodeLease, NodeRecord, Optimization, Outcome,
+    ProgramId, ProgramInfo, ProgramVersion, RecordedExecution, RequestId, RunId, RunProgress, RunSpec, SessionHome,
+    SessionId, SessionInfo, SessionVersion, Shipped, Token, TokenId, VariableInfo, VariableVersion,
 };
 
 /// What applying a command does to the records. Keys order as the things they name.
@@ -55,6 +55,7 @@ const TAG_CLUSTER: u8 = 0x02;
 const TAG_NODE: u8 = 0x03;
 const TAG_TOKEN: u8 = 0x04;
 const TAG_AUDIT: u8 = 0x05;
+const TAG_NODE_LEASE: u8 = 0x06;
 const TAG_RUN_SPEC: u8 = 0x10;
 const TAG_RUN_PROGRESS: u8 = 0x11;
 const TAG_RUN_RESULT: u8 = 0x12;
@@ -84,6 +85,7 @@ pub(crate) enum Key {
     Node(NodeId),
     Token(TokenId),
     Audit(u64),
+    NodeLease(NodeId),
     RunSpec(RunId),
     RunProgress(RunId),
     RunResult(RunId, u32),
@@ -110,6 +112,7 @@ impl Key {
             Self::Node(node) => joined(TAG_NODE, &[&node.0.to_be_bytes()]),
             Self::Token(token) => joined(TAG_TOKEN, &[&token.0.to_be_bytes()]),
             Self::Audit(number) => joined(TAG_AUDIT, &[&number.to_be_bytes()]),
+            Self::NodeLease(node) => joined(TAG_NODE_LEASE, &[&node.0.to_be_bytes()]),
             Self::RunSpec(run) => joined(TAG_RUN_SPEC, &[&run.0.to_be_bytes()]),
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
             Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
@@ -144,6 +147,7 @@ impl Key {
             (TAG_NODE, 8) => Self::Node(NodeId(u64_at(body, 0))),
             (TAG_TOKEN, 16) => Self::Token(TokenId(u128_at(body, 0))),
             (TAG_AUDIT, 8) => Self::Audit(u64_at(body, 0)),
+            (TAG_NODE_LEASE, 8) => Self::NodeLease(NodeId(u64_at(body, 0))),
             (TAG_RUN_SPEC, 16) => Self::RunSpec(RunId(u128_at(body, 0))),
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
             (TAG_RUN_RESULT, 20) => {
@@ -211,6 +215,7 @@ pub(crate) enum Record {
     Node(NodeId, NodeRecord),
     Token(TokenId, Token),
     Audit(u64, AuditEntry),
+    NodeLease(NodeId, NodeLease),
     RunSpec(RunId, Box<RunSpec>),
     RunProgress(RunId, Box<RunProgress>),
     RunResult(RunId, u32, ExampleResult),
@@ -237,6 +242,7 @@ impl Record {
             Self::Node(node, _) => Key::Node(*node),
             Self::Token(token, _) => Key::Token(*token),
             Self::Audit(number, _) => Key::Audit(*number),
+            Self::NodeLease(node, _) => Key::NodeLease(*node),
             Self::RunSpec(run, _) => Key::RunSpec(*run),
             Self::RunProgress(run, _) => Key::RunProgress(*run),
             Self::RunResult(run, index, _) => Key::RunResult(*run, *index),
@@ -264,6 +270,7 @@ impl Record {
             Self::Node(_, node) => codec::encode("a node", VERSION, node),
             Self::Token(_, token) => codec::encode("a token", VERSION, token),
             Self::Audit(_, entry) => codec::encode("an audit entry", VERSION, entry),
+            Self::NodeLease(_, lease) => codec::encode("a node's lease", VERSION, lease),
             Self::RunSpec(_, spec) => encode_spec(spec),
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
@@ -291,6 +298,7 @@ impl Record {
             Key::Node(node) => Self::Node(node, codec::decode("a node", VERSION, bytes)?),
             Key::Token(token) => Self::Token(token, codec::decode("a token", VERSION, bytes)?),
             Key::Audit(number) => Self::Audit(number, codec::decode("an audit entry", VERSION, bytes)?),
+            Key::NodeLease(node) => Self::NodeLease(node, codec::decode("a node's lease", VERSION, bytes)?),
             Key::RunSpec(run) => Self::RunSpec(run, Box::new(decode_spec(bytes)?)),
             Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
             Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),

@@ -14,8 +14,8 @@ use crate::tokens::Tokens;
 use crate::transition;
 use crate::variables::Variables;
 use crate::{
-    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeRecord, Outcome, Proposal, Rejection, RequestId, Run,
-    RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
+    AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeLease, NodeRecord, Outcome, Proposal, Rejection,
+    RequestId, Run, RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
 };
 
 /// Sessions that leave with each command at the most, so that no single `apply` is long.
@@ -37,6 +37,7 @@ pub struct State {
     executed: BTreeMap<RequestId, Vec<u8>>,
     cluster: Option<ClusterInfo>,
     nodes: BTreeMap<NodeId, NodeRecord>,
+    leases: BTreeMap<NodeId, NodeLease>,
     tokens: Tokens,
     sessions: Sessions,
     programs: Programs,
@@ -218,6 +219,7 @@ impl State {
             Command::AssignRun { run, owner, expected_epoch } => {
                 transition::assign_run(self, *run, *owner, *expected_epoch)
             }
+            Command::LeaseNode { node, info, ttl_ms } => transition::lease_node(self, *node, info, *ttl_ms),
         }
     }
 
@@ -251,6 +253,7 @@ impl State {
         let time = (self.log_time_ms > 0).then_some(Record::LogTime(self.log_time_ms));
         let cluster = self.cluster.clone().map(Record::Cluster);
         let nodes = self.nodes.iter().map(|(&id, node)| Record::Node(id, node.clone()));
+        let leases = self.leases.iter().map(|(&id, lease)| Record::NodeLease(id, lease.clone()));
         let tokens = self.tokens.iter().map(|(id, token)| Record::Token(id, token.clone()));
         let audit = self.audit.iter().map(|(number, entry)| Record::Audit(*number, entry.clone()));
         let specs = self.runs.iter().map(|(&id, run)| Record::RunSpec(id, Box::new(run.spec.clone())));
@@ -275,6 +278,7 @@ impl State {
             .chain(nodes)
             .chain(tokens)
             .chain(audit)
+            .chain(leases)
             .chain(specs)
             .chain(progress)
             .chain(results)
@@ -338,6 +342,16 @@ impl State {
     /// A node.
     pub fn node(&self, node: NodeId) -> Option<&NodeRecord> {
         self.nodes.get(&node)
+    }
+
+    /// A node without a vote, whether or not its lease holds.
+    pub fn lease(&self, node: NodeId) -> Option<&NodeLease> {
+        self.leases.get(&node)
+    }
+
+    /// All nodes without a vote.
+    pub fn leases(&self) -> impl Iterator<Item = (NodeId, &NodeLease)> {
+        self.leases.iter().map(|(&id, lease)| (id, lease))
     }
 
     /// All nodes that said who they are.
@@ -495,6 +509,9 @@ impl State {
             Record::Node(id, node) => {
                 self.nodes.insert(id, node);
             }
+            Record::NodeLease(id, lease) => {
+                self.leases.insert(id, lease);
+            }
             Record::Token(id, token) => self.tokens.insert(id, token),
             Record::Audit(number, entry) => self.audit.push_back((number, entry)),
             Record::RunSpec(id, spec) => {
@@ -543,6 +560,9 @@ impl State {
             Key::Cluster => self.cluster = None,
             Key::Node(id) => {
                 self.nodes.remove(&id);
+            }
+            Key::NodeLease(id) => {
+                self.leases.remove(&id);
             }
             Key::Token(id) => self.tokens.remove(id),
             // Only the oldest ever goes.

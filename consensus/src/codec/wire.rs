@@ -28,6 +28,7 @@
 //! ```
 
 mod blobs;
+mod voters;
 
 use std::io;
 
@@ -52,6 +53,7 @@ pub(crate) use self::blobs::{
     DIGESTS_MAX, decode_blob_chunk, decode_blob_piece, decode_blob_read, decode_blobs, decode_digests, decode_lacking,
     encode_blob_chunk, encode_blob_piece, encode_blob_read, encode_blobs, encode_digests, encode_lacking,
 };
+pub(crate) use self::voters::{decode_voters, encode_voters};
 
 const APPEND: u8 = 32;
 const APPENDED: u8 = 33;

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dspex_model::NodeId;
+use dspex_model::{NodeId, Proposal};
 use dspex_transport::{Request, Requests, Session};
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
@@ -14,8 +14,10 @@ use super::{PeerService, Served, appends, fellow};
 use crate::codec::wire;
 use crate::membership;
 use crate::network::method;
+use crate::outpost::Voters;
 use crate::refusal::Refusal;
 use crate::status::Status;
+use crate::types::Raft;
 
 /// For a change of members: promoting waits until the learner has caught up.
 const MEMBER_LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
@@ -63,6 +65,22 @@ fn outsider(served: &Served, peer: Option<NodeId>) -> Option<Refusal> {
     })
 }
 
+/// What nodes say that have no vote, and are no members.
+fn is_of_worker(proposal: &[u8]) -> bool {
+    Proposal::decode(proposal).is_ok_and(|proposal| proposal.command.is_of_worker())
+}
+
+fn voters(raft: &Raft) -> Voters {
+    let metrics = raft.server_metrics();
+    let metrics = metrics.borrow_watched();
+    let membership = metrics.membership_config.membership();
+    let address = |node| Some((NodeId(node), membership.get_node(&node)?.address.clone()));
+    Voters {
+        leader: metrics.current_leader.map(NodeId),
+        addresses: membership.voter_ids().filter_map(address).collect(),
+    }
+}
+
 async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::Result<Bytes> {
     let body = &request.body;
     // Only a leader knows the members for certain; others send the peer on to it.
@@ -88,7 +106,7 @@ async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::
             let answer = served.raft.handle_transfer_leader(transfer).await.map_err(io::Error::other)?;
             wire::encode_transfer_answer(&answer)
         }
-        method::PROPOSE => wire::encode_proposed(&match outsider {
+        method::PROPOSE => wire::encode_proposed(&match outsider.filter(|_| !is_of_worker(body)) {
             Some(refusal) => Err(refusal),
             None => served.leading.propose_encoded(body).await,
         }),
@@ -116,6 +134,7 @@ async fn reply(served: &Served, peer: Option<NodeId>, request: &Request) -> io::
             tracing::info!(cluster, "this node belongs to a cluster now");
             Bytes::new()
         }
+        method::VOTERS => wire::encode_voters(&voters(&served.raft)),
         method::STATUS => {
             let status = Status::of(&served.raft.metrics().borrow_watched());
             wire::encode_status(&Status { remark: served.remark.clone(), ..status }, body)

@@ -194,6 +194,8 @@ reasons! {
     NODE_START_FAILED;
     /// The embedded node has another version than this program.
     NODE_VERSION_DIFFERS;
+    /// The node only executes, and has no state to answer from: ask one that votes.
+    NODE_HAS_NO_VOTE;
     /// A defect of DSPex.
     INTERNAL;
 }

@@ -146,6 +146,7 @@ mod tests {
             (reason::SNAPSHOT_DAMAGED, FAILED),
             (reason::DATA_DIRECTORY_NOT_EMPTY, USAGE),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
+            (reason::NODE_HAS_NO_VOTE, USAGE),
             (reason::TLS_REFUSED, PERMISSION),
             (reason::SANDBOX_UNAVAILABLE, FAILED),
         ] {

@@ -46,6 +46,10 @@ pub(crate) struct FullKey {
     pub class: Option<PoolClass>,
 }
 
+/// What a node may be.
+const ROLES: &[&str] = &["voter", WORKER];
+/// One that executes and has no vote.
+pub(super) const WORKER: &str = "worker";
 /// The section of a class of pools.
 pub(super) const OF_POOLS: &str = "pools.*";
 /// The section of an environment.
@@ -84,6 +88,14 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Text,
         Preset::Depends("the host's name", |_| Some(Value::String(host_name()))),
         "what the node is called",
+    ),
+    key(
+        "node",
+        "role",
+        Kind::Choice(ROLES),
+        Preset::Text("voter"),
+        "`voter`: a node that has the log, and a vote once it is admitted; `worker`: one that only executes, for the cluster of the voters in \
+         `cluster.join`, and that nobody has to admit or to remove",
     ),
     key(
         "cluster",

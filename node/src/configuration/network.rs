@@ -41,12 +41,12 @@ pub(super) struct PeersSection {
 impl Configuration {
     /// The node among its peers; `None`: it has none.
     pub(crate) fn peers(&self) -> Result<Option<PeerSetup>, Problem> {
-        if self.peers.is_none() && self.cluster.is_none() {
+        if self.peers.is_none() && self.cluster.is_none() && !self.is_worker() {
             return Ok(None);
         }
         let peers = self.peers.clone().unwrap_or_default();
         let listen = self.address(peers.listen, PEERS_DEFAULT)?;
-        if listen.ip().is_unspecified() && peers.advertise.is_none() {
+        if listen.ip().is_unspecified() && peers.advertise.is_none() && !self.is_worker() {
             let why = format!("{listen} is no address that peers can reach; name this node's own");
             return Err(self.problem("peers.advertise", why));
         }
@@ -102,6 +102,9 @@ impl Configuration {
     fn formation(&self) -> Result<Formation, Problem> {
         let cluster = self.cluster.clone().unwrap_or_default();
         let named = u32::try_from(cluster.join.len()).unwrap_or(u32::MAX);
+        if self.is_worker() {
+            return self.formation_of_worker(cluster);
+        }
         let expect = cluster.bootstrap_expect.unwrap_or(u32::from(cluster.join.is_empty()));
         // Two such nodes would make two clusters.
         if expect == 1 && named > 1 {
@@ -118,7 +121,20 @@ impl Configuration {
             );
             return Err(self.problem("cluster.join", why));
         }
-        Ok(Formation { join: cluster.join, expect })
+        Ok(Formation { join: cluster.join, expect, is_worker: false })
+    }
+
+    /// It dials the voters, and nobody dials it.
+    fn formation_of_worker(&self, cluster: ClusterSection) -> Result<Formation, Problem> {
+        if cluster.join.is_empty() {
+            let why = "a node with node.role = \"worker\" works for a cluster: name the peer ports of its voters";
+            return Err(self.problem("cluster.join", why));
+        }
+        if cluster.bootstrap_expect.is_some_and(|expect| expect > 0) {
+            let why = "a node with node.role = \"worker\" forms no cluster: leave it out";
+            return Err(self.problem("cluster.bootstrap_expect", why));
+        }
+        Ok(Formation { join: cluster.join, expect: 0, is_worker: true })
     }
 
     pub(super) fn address(&self, set: Option<SocketAddr>, default: &str) -> Result<SocketAddr, Problem> {

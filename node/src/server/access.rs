@@ -15,7 +15,7 @@ use tower::{Layer, Service};
 use super::incoming::Standing;
 use super::names::Names;
 use super::own_token::OwnToken;
-use super::principal::{Principal, needed};
+use super::principal::{Principal, is_of_node, needed};
 
 /// Who is let in: with the node's own token, or with one that the cluster knows.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub(super) struct Access {
     tokens: Arc<dyn Tokens>,
     names: Names,
     speaks_grpc: bool,
+    /// The node has no state to answer from.
+    is_worker: bool,
 }
 
 /// The cluster's tokens.
@@ -45,7 +47,12 @@ impl Tokens for Consensus {
 
 impl Access {
     pub(super) fn new(own: Arc<OwnToken>, tokens: Arc<dyn Tokens>, names: Names) -> Self {
-        Self { own, tokens, names, speaks_grpc: false }
+        Self { own, tokens, names, speaks_grpc: false, is_worker: false }
+    }
+
+    /// Of a node without a vote.
+    pub(super) fn of_worker(self, is_worker: bool) -> Self {
+        Self { is_worker, ..self }
     }
 
     pub(super) fn for_grpc(self) -> Self {
@@ -80,6 +87,9 @@ impl Access {
         if principal.role < needed {
             return Err(Refusal::Forbidden { has: principal.role, needed });
         }
+        if self.is_worker && !is_of_node(request.uri().path()) {
+            return Err(Refusal::NoVote);
+        }
         Ok(Some(principal))
     }
 }
@@ -89,6 +99,7 @@ enum Refusal {
     Missing,
     Wrong,
     Foreign,
+    NoVote,
     Forbidden { has: Role, needed: Role },
 }
 
@@ -110,6 +121,11 @@ impl Refusal {
                  machine, or for a name of its certificate"
                     .to_owned()
             }
+            Self::NoVote => {
+                "this node only works for its cluster, and has nothing of what the cluster knows: ask one that votes; `dspex member list` \
+                 there shows all"
+                    .to_owned()
+            }
             Self::Forbidden { has, needed } => format!(
                 "the token's role is {}, and this needs {}: ask an admin for a token with that role",
                 has.name(),
@@ -123,12 +139,13 @@ impl Refusal {
         if speaks_grpc && self != Self::Foreign {
             let (code, reason) = match self {
                 Self::Forbidden { .. } => (Code::PermissionDenied, reason::PERMISSION_DENIED),
+                Self::NoVote => (Code::FailedPrecondition, reason::NODE_HAS_NO_VOTE),
                 _ => (Code::Unauthenticated, reason::UNAUTHENTICATED),
             };
             return tonic::Status::from(ApiError::new(code, reason, self.message())).into_http();
         }
         let status = match self {
-            Self::Foreign | Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Foreign | Self::Forbidden { .. } | Self::NoVote => StatusCode::FORBIDDEN,
             Self::Missing | Self::Wrong => StatusCode::UNAUTHORIZED,
         };
         let mut response = Response::new(Body::from(format!("{}\n", self.message())));

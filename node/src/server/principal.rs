@@ -35,6 +35,18 @@ pub(super) fn needed(path: &str) -> Role {
     }
 }
 
+/// Whether a call is answered from the node itself: from its processes, its settings, its measures. All others need the state.
+pub(super) fn is_of_node(path: &str) -> bool {
+    let Some((service, method)) = path.trim_start_matches('/').split_once('/') else { return true };
+    match service {
+        "grpc.health.v1.Health" | "grpc.reflection.v1.ServerReflection" | "dspex.v1.Environments" => true,
+        "dspex.v1.Pools" => method != "Open" && method != "Call" && method != "Calls",
+        "dspex.v1.Cluster" => method == "Status",
+        "dspex.v1.Admin" => ["Status", "Workers", "Stop"].contains(&method),
+        _ => !service.starts_with("dspex."),
+    }
+}
+
 fn of_page(path: &str) -> Role {
     if path == "/metrics" { Role::Reader } else { Role::Admin }
 }

@@ -24,8 +24,15 @@ pub(super) fn router(node: Arc<Node>) -> Router {
         .route("/metrics", get(metrics))
 }
 
-/// Whether a quorum answers now: a leader that has lost it still takes itself for one for a while.
+/// Whether a quorum answers now: a leader that has lost it still takes itself for one for a while. A node without a vote is ready
+/// when it knows for whom it works.
 async fn ready(node: &Node) -> (StatusCode, &'static str) {
+    if node.consensus.is_worker() {
+        return match node.consensus.status().leader {
+            Some(_) => (StatusCode::OK, "ok\n"),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "no voter answers\n"),
+        };
+    }
     match tokio::time::timeout(READY_LIMIT, node.consensus.read(|_| ())).await {
         Ok(Ok(())) => (StatusCode::OK, "ok\n"),
         Ok(Err(_)) | Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "no quorum answers\n"),

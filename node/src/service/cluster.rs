@@ -10,12 +10,14 @@ use dspex_api::v1::{
 };
 use dspex_api::{ApiError, Code, key, reason};
 use dspex_consensus::{FormationError, MemberChange, MemberStatus, Status as ConsensusStatus};
-use dspex_model::{Command, NodeId, NodeRecord, Proposal, quoted};
+use dspex_model::{Command, NodeId, NodeLease, NodeRecord, Proposal, quoted};
 use tonic::{Request, Response, Status};
 
 use super::{Node, errors, translate};
 use crate::configuration::is_host_and_port;
 
+/// What a node without a vote is called.
+const WORKER: &str = "worker";
 /// For a member to say how it stands.
 const SURVEY_LIMIT: Duration = Duration::from_millis(1500);
 /// For a change of the members; promoting waits until the learner has caught up.
@@ -35,7 +37,25 @@ impl ClusterService {
         let leader = leader(&survey, &self.node.consensus.status());
         let last = survey.iter().filter(|member| Some(member.node) == leader).find_map(last_index);
         let named = |node: NodeId| self.node.consensus.read_stale(|state| state.node(node).cloned());
-        survey.iter().map(|member| shown(member, named(member.node).as_ref(), leader, last)).collect()
+        let members = survey.iter().map(|member| shown(member, named(member.node).as_ref(), leader, last));
+        members.chain(self.workers()).collect()
+    }
+
+    /// The nodes without a vote.
+    fn workers(&self) -> Vec<v1::Member> {
+        self.node.consensus.read_stale(|state| {
+            let now_ms = state.log_time_ms();
+            let shown = |(node, lease): (NodeId, &NodeLease)| v1::Member {
+                node_id: node.0,
+                name: lease.info.name.clone(),
+                api_address: lease.info.api_address.clone(),
+                role: WORKER.to_owned(),
+                version: lease.info.version.clone(),
+                reachable: lease.holds(now_ms),
+                ..v1::Member::default()
+            };
+            state.leases().map(shown).collect()
+        })
     }
 
     /// The member with this id or name.
@@ -68,6 +88,14 @@ impl ClusterService {
         let (actor, request) = translate::actor(request);
         let ChangeMemberRequest { member, force, .. } = request;
         let member = self.find(&member).await?;
+        if member.role == WORKER {
+            let message = format!(
+                "{} only works for the cluster: nobody has to admit or remove it. It leaves when it is stopped, and is forgotten a day after it \
+                 vanished",
+                quoted(&member.name)
+            );
+            return Err(ApiError::new(Code::FailedPrecondition, reason::MEMBER_CHANGE_REFUSED, message).into());
+        }
         let node = NodeId(member.node_id);
         if takes_a_vote {
             let survey = self.node.consensus.survey(SURVEY_LIMIT).await;

@@ -12,7 +12,9 @@ pub(crate) fn restore(state: &State, cluster: &str) -> Decision {
     let info = ClusterInfo { id: cluster.to_owned(), formed_ms: now_ms };
     let mut decision = Decision::new(Outcome::Done).write(Record::Cluster(info));
     let nodes = state.nodes().map(|(node, _)| Key::Node(node));
-    decision.removed = nodes.chain(state.housed_sessions().map(|id| Key::SessionHome(id.clone()))).collect();
+    let leases = state.leases().map(|(node, _)| Key::NodeLease(node));
+    decision.removed =
+        nodes.chain(leases).chain(state.housed_sessions().map(|id| Key::SessionHome(id.clone()))).collect();
     for (id, run) in state.runs() {
         let mut progress = match run.progress.status {
             RunStatus::Running => super::ended_at(now_ms, run, RunStatus::Interrupted, REASON),

@@ -13,9 +13,9 @@ mod variables;
 
 use self::story::Story;
 use crate::{
-    Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, Outcome, Proposal, RUN_RETENTION_MS,
-    RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind, Shipped, State,
-    SumRule, UsageEntry,
+    Command, Dataset, Digest, Effect, ExampleResult, FailureReference, NodeId, NodeInfo, Outcome, Proposal,
+    RUN_RETENTION_MS, RecordedResult, Rejection, RequestId, RunId, RunSpec, RunStatus, RunSubmission, Score, ScoreKind,
+    Shipped, State, SumRule, UsageEntry,
 };
 
 const NODE: NodeId = NodeId(1);
@@ -354,4 +354,38 @@ fn a_result_for_an_example_that_does_not_exist_is_refused_whole() {
     let refused = Outcome::Rejected(Rejection::NoSuchExample { index: 1, examples: 1 });
     assert_eq!(story.record(1, vec![result(0, 1.0), result(1, 1.0)]), refused);
     assert_eq!(story.state.run(RUN).expect("exists").progress.done, 0);
+}
+
+#[test]
+fn a_lease_holds_for_its_time_of_the_log_and_one_of_no_time_leaves() {
+    let mut story = Story::default();
+    let info = |name: &str| Box::new(NodeInfo { name: name.into(), ..NodeInfo::default() });
+    let lease = |node: u64, ttl_ms| Command::LeaseNode { node: NodeId(node), info: info("w"), ttl_ms };
+    story.apply(lease(7, 30_000));
+    let held = story.state.lease(NodeId(7)).expect("it is there").clone();
+    let now_ms = story.state.log_time_ms();
+    assert!(held.holds(now_ms + 29_999) && !held.holds(now_ms + 30_000));
+    story.now_ms += 20_000;
+    story.apply(lease(7, 30_000));
+    let renewed = story.state.lease(NodeId(7)).expect("it is there").clone();
+    assert!(renewed.until_ms > held.until_ms && renewed.admitted_ms == held.admitted_ms);
+    story.apply(lease(7, u64::MAX));
+    let longest = story.state.lease(NodeId(7)).expect("it is there").until_ms;
+    assert!(longest <= story.state.log_time_ms() + 600_000, "a lease is cut");
+    story.apply(lease(7, 0));
+    assert_eq!(story.state.lease(NodeId(7)), None);
+    story.apply(lease(7, 0));
+}
+
+#[test]
+fn what_vanished_is_forgotten_a_day_later() {
+    let mut story = Story::default();
+    let lease = |node: u64| Command::LeaseNode { node: NodeId(node), info: Box::default(), ttl_ms: 1_000 };
+    story.apply(lease(7));
+    story.now_ms += 23 * 3_600_000;
+    story.apply(lease(8));
+    assert!(story.state.lease(NodeId(7)).is_some(), "people see what has vanished");
+    story.now_ms += 3_600_000 + 2_000;
+    story.apply(lease(8));
+    assert_eq!((story.state.lease(NodeId(7)), story.state.leases().count()), (None, 1));
 }

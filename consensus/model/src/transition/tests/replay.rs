@@ -108,6 +108,12 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (1u128..4).prop_map(|token| Command::RevokeToken { token: TokenId(token) }),
         1 => (1u64..4).prop_map(|node| Command::AdmitNode { node: NodeId(node), info: Box::new(NodeInfo::default()) }),
         1 => (1u64..4).prop_map(|node| Command::ForgetNode { node: NodeId(node) }),
+        1 => (1u64..20, ttl()).prop_map(|(node, ttl)| Command::LeaseNode {
+            node: NodeId(node), info: Box::default(), ttl_ms: ttl.unwrap_or(0),
+        }),
+        1 => (run(), 1u64..4, 1u64..4).prop_map(|(run, owner, expected_epoch)| Command::AssignRun {
+            run, owner: NodeId(owner), expected_epoch,
+        }),
         1 => run().prop_map(|run| Command::SubmitRun(Box::new(RunSubmission {
             run, owner: NodeId(1), detached: true, spec: super::spec(2, 10),
         }))),
