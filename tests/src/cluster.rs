@@ -128,6 +128,16 @@ impl Cluster {
         self.nodes.len() - 1
     }
 
+    /// The files of a node that works for the cluster and has no vote; its position.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn add_worker(&mut self) -> usize {
+        let join: Vec<String> = self.nodes.iter().map(|node| format!("\"127.0.0.1:{}\"", node.peers)).collect();
+        self.write(free_port(), &format!("role = \"worker\"\n[cluster]\njoin = [{}]\n", join.join(", ")));
+        self.nodes.len() - 1
+    }
+
     fn write(&mut self, peers: u16, section: &str) {
         let position = self.nodes.len();
         let directory = self.directory.path().join(format!("node-{position}"));

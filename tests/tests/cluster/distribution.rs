@@ -24,7 +24,7 @@ def metric(example, prediction):
 const EXAMPLES: usize = 120;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn project() -> Project {
+pub fn project() -> Project {
     let project = Project::new(PROGRAM);
     project.file("data.jsonl", (0..EXAMPLES).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
     project
@@ -48,7 +48,7 @@ const EVAL: [&str; 14] = [
 ];
 
 /// A run that goes on without its caller.
-fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
+pub fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
     let arguments = [&EVAL[..], &["--detach"]].concat();
     let begun = cluster.dspex(position, &arguments).directory(project.directory()).run().expect(0).object();
     begun["run_id"].as_str().expect("an id").to_owned()
@@ -59,7 +59,7 @@ fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
 }
 
 /// Waits for so many results.
-fn wait_for(cluster: &Cluster, asked: usize, run: &str, done: u64) {
+pub fn wait_for(cluster: &Cluster, asked: usize, run: &str, done: u64) {
     let reached = || {
         let shown = cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run();
         shown.code == Some(0) && shown.object()["done"].as_u64().is_some_and(|now| now >= done)
@@ -67,7 +67,7 @@ fn wait_for(cluster: &Cluster, asked: usize, run: &str, done: u64) {
     assert!(holds_within(PATIENCE, reached), "{}", show(cluster, asked, run));
 }
 
-fn finished(cluster: &Cluster, asked: usize, run: &str) -> Value {
+pub fn finished(cluster: &Cluster, asked: usize, run: &str) -> Value {
     let ended = || {
         let shown = cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run();
         shown.code == Some(0) && shown.object()["status"] != "running"
@@ -79,14 +79,14 @@ fn finished(cluster: &Cluster, asked: usize, run: &str) -> Value {
 }
 
 /// The workers of a node that belong to the run.
-fn workers(cluster: &Cluster, position: usize, run: &str) -> usize {
+pub fn workers(cluster: &Cluster, position: usize, run: &str) -> usize {
     let list = cluster.dspex(position, &["worker", "list", "-o", "json"]).run().expect(0).object();
     let items = list["items"].as_array().expect("items");
     items.iter().filter(|worker| worker.to_string().contains(run)).count()
 }
 
 /// On one node, for comparison.
-fn undisturbed(project: &Project) -> Value {
+pub fn undisturbed(project: &Project) -> Value {
     let alone = Cluster::of(1);
     let run = begin(&alone, 0, project);
     finished(&alone, 0, &run)

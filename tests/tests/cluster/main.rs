@@ -11,3 +11,4 @@ mod losses;
 mod members;
 mod runs;
 mod sessions;
+mod worker_nodes;
