@@ -360,13 +360,12 @@ impl Consensus {
 
     /// Where this node stands.
     pub fn status(&self) -> Status {
-        let status = Status::of(&self.shared.raft.metrics().borrow_watched());
-        let failure = self.shared.contradictions.found().or(status.failure);
-        let told = self.shared.outpost.as_ref().map(Outpost::voters);
-        let status = match told {
-            Some(told) => Status { leader: told.leader, voters: told.addresses.into_keys().collect(), ..status },
-            None => status,
-        };
+        let mut status = Status::of(&self.shared.raft.metrics().borrow_watched());
+        if let Some(told) = self.shared.outpost.as_ref().map(Outpost::voters) {
+            status.leader = told.leader;
+            status.voters = told.addresses.into_keys().collect();
+        }
+        let failure = self.shared.contradictions.found().or(status.failure.take());
         Status { failure, remark: self.shared.remark.clone(), ..status }
     }
 
