@@ -206,6 +206,7 @@ pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u
             .and_then(|shipped| shipped.bundle)
             .map(|digest| digest.to_string())
             .unwrap_or_default(),
+        dataset_digest: spec.dataset.digest.to_string(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod cancel;
 mod delete;
+mod diff;
+mod export;
 mod list;
 mod results;
 pub mod resume;
@@ -44,6 +46,10 @@ enum Verb {
     Cancel(cancel::Options),
     /// Go on with a run that was interrupted or cancelled
     Resume(resume::Options),
+    /// Compare two runs: what became better and worse, and whether chance explains it
+    Diff(diff::Options),
+    /// Write all results with everything known of them, as csv, jsonl or parquet
+    Export(export::Options),
     /// Delete a run and its results
     Delete(delete::Options),
 }
@@ -58,6 +64,8 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
+        Some(Verb::Diff(options)) => diff::execute(invocation, options).await,
+        Some(Verb::Export(options)) => export::execute(invocation, options).await,
         Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
     }
 }

@@ -45,6 +45,7 @@ pub fn run(run: &Run) -> Value {
     let more = json!({
         "program": run.program,
         "dataset": run.dataset,
+        "dataset_digest": (!run.dataset_digest.is_empty()).then_some(&run.dataset_digest),
         "lm": run.lm,
         "inputs": run.inputs,
         "done": run.done,
