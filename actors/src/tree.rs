@@ -138,7 +138,7 @@ impl Tree {
         Box::pin(async move { preparation::submit(&self.context, &self.evaluations, request).await })
     }
 
-    /// Continues a cancelled or interrupted run.
+    /// Continues a cancelled or interrupted run, or executes once more what has failed in one.
     ///
     /// # Errors
     /// See [`SubmitErrorKind`](crate::SubmitErrorKind).

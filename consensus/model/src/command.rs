@@ -188,6 +188,15 @@ pub enum Command {
         /// Refused when the run has another owner by now.
         expected_epoch: u64,
     },
+    /// Executes the failed examples of a run once more, and those that have no result yet.
+    RetryRun {
+        /// The run.
+        run: RunId,
+        /// Its new owner.
+        owner: NodeId,
+        /// Whether it goes on without its driver from now on.
+        detached: bool,
+    },
 }
 
 impl From<RunSubmission> for Command {

@@ -252,6 +252,9 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
+    /// A run without a failed example has nothing to retry.
+    #[error("no example of the run has failed: a run that is not complete goes on with `dspex run resume`")]
+    NothingFailed,
 }
 
 impl Outcome {

@@ -218,6 +218,7 @@ impl State {
             Command::AssignRun { run, owner, expected_epoch } => {
                 transition::assign_run(self, *run, *owner, *expected_epoch)
             }
+            Command::RetryRun { run, owner, detached } => transition::retry_run(self, *run, *owner, *detached),
         }
     }
 
@@ -259,6 +260,9 @@ impl State {
             let present = (0u32..).zip(&run.results);
             present.filter_map(move |(index, result)| Some(Record::RunResult(id, index, result.clone()?)))
         });
+        let attempts = self.runs.iter().flat_map(|(&id, run)| {
+            run.attempts.iter().map(move |(&index, &attempts)| Record::RunAttempts(id, index, attempts))
+        });
         let requests = self.requests.iter().map(|(&id, outcome)| Record::Request(id, outcome.clone()));
         let sessions = self.sessions.iter().map(|(id, session)| Record::Session(id.clone(), session.info));
         let versions = self.sessions.iter().flat_map(|(id, session)| {
@@ -278,6 +282,7 @@ impl State {
             .chain(specs)
             .chain(progress)
             .chain(results)
+            .chain(attempts)
             .chain(requests)
             .chain(sessions)
             .chain(versions)
@@ -513,6 +518,11 @@ impl State {
                     *place = Some(result);
                 }
             }
+            Record::RunAttempts(id, index, attempts) => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.attempts.insert(index, attempts);
+                }
+            }
             Record::Request(id, outcome) => {
                 self.requests.insert(id, outcome);
             }
@@ -560,6 +570,8 @@ impl State {
                     *place = None;
                 }
             }
+            // They go with the specification.
+            Key::RunAttempts(..) => {}
             Key::Request(id) => {
                 self.requests.remove(&id);
             }

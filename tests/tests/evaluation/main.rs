@@ -8,5 +8,6 @@ mod exported;
 mod failures;
 mod forms;
 mod prints;
+mod retried;
 mod saved;
 mod scores;

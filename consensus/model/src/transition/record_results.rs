@@ -39,7 +39,10 @@ pub(crate) fn record_results(
             continue;
         }
         count(&mut progress, result, names);
-        written.push(Record::RunResult(id, result.index, result.result.clone()));
+        // Whoever executes it counts from 1 again: only the state knows what was before a retry.
+        let before = run.attempts.get(&result.index).copied().unwrap_or_default();
+        let attempt = result.result.attempt.saturating_add(before);
+        written.push(Record::RunResult(id, result.index, ExampleResult { attempt, ..result.result.clone() }));
     }
     let recorded = written.len() as u32;
     let progress = conclude(state, run, progress, &written);

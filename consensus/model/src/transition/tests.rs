@@ -7,6 +7,7 @@ mod homes;
 mod programs;
 mod replay;
 mod restore;
+mod retries;
 mod sessions;
 mod story;
 mod variables;

@@ -7,6 +7,7 @@ mod export;
 mod list;
 mod results;
 pub mod resume;
+mod retry;
 mod show;
 mod watch;
 
@@ -28,7 +29,7 @@ pub struct Options {
 impl Options {
     /// Whether the command stays with a run until it has ended.
     pub fn follows(&self) -> bool {
-        matches!(self.verb, Some(Verb::Resume(_) | Verb::Watch(_)))
+        matches!(self.verb, Some(Verb::Resume(_) | Verb::Retry(_) | Verb::Watch(_)))
     }
 }
 
@@ -46,6 +47,8 @@ enum Verb {
     Cancel(cancel::Options),
     /// Go on with a run that was interrupted or cancelled
     Resume(resume::Options),
+    /// Execute the failed examples of a run once more
+    Retry(retry::Options),
     /// Compare two runs: what became better and worse, and whether chance explains it
     Diff(diff::Options),
     /// Write all results with everything known of them, as csv, jsonl or parquet
@@ -64,6 +67,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
+        Some(Verb::Retry(options)) => retry::execute(invocation, options).await,
         Some(Verb::Diff(options)) => diff::execute(invocation, options).await,
         Some(Verb::Export(options)) => export::execute(invocation, options).await,
         Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
