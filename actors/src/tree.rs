@@ -154,6 +154,14 @@ impl Tree {
         Box::pin(async move { self.write(by, Command::CancelRun { run, reason }).await })
     }
 
+    /// Gives no more examples of a run out; what is under way ends and counts.
+    ///
+    /// # Errors
+    /// When there is no such run, or it is neither running nor paused.
+    pub fn pause(&self, run: RunId, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move { self.write(by, Command::PauseRun { run }).await })
+    }
+
     /// Removes a run and frees its blobs.
     ///
     /// # Errors

@@ -46,7 +46,7 @@ pub enum Command {
         /// The node.
         node: NodeId,
     },
-    /// Continues a cancelled or interrupted run.
+    /// Continues a paused, cancelled or interrupted run.
     ResumeRun {
         /// The run.
         run: RunId,
@@ -196,6 +196,11 @@ pub enum Command {
         owner: NodeId,
         /// Whether it goes on without its driver from now on.
         detached: bool,
+    },
+    /// Gives no more examples of a run out; what is under way ends and counts.
+    PauseRun {
+        /// The run.
+        run: RunId,
     },
 }
 

@@ -9,8 +9,8 @@ use crate::transition::tests::spec;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, Execution, ExecutionError, ExecutionId, ExecutionStatus,
     ExecutionValue, NewToken, NewTtl, NodeId, NodeInfo, NodeRecord, Outcome, Proposal, Rejection, RequestId, Role,
-    RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo, SessionVersion,
-    Shipped, State, Token, TokenId,
+    RunId, RunSpec, RunStatus, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
+    SessionVersion, Shipped, State, Token, TokenId,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -68,6 +68,7 @@ fn commands() -> Vec<Command> {
         Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
         Command::AssignRun { run, owner: NodeId(3), expected_epoch: 2 },
         Command::RetryRun { run, owner: NodeId(3), detached: true },
+        Command::PauseRun { run },
     ]
 }
 
@@ -200,6 +201,7 @@ fn outcomes_are_pinned() {
         (Outcome::SessionHoused(SessionHome { node: NodeId(3), epoch: 4 }), "01060304"),
         (Outcome::Rejected(Rejection::SessionMoved(SessionHome { node: NodeId(3), epoch: 4 })), "0104130304"),
         (Outcome::Rejected(Rejection::NothingFailed), "010421"),
+        (Outcome::ResultsRecorded { recorded: 1, duplicates: 0, status: RunStatus::Paused }, "0103010005"),
         (Outcome::ExecutionsRecorded { first: 7, recorded: 2, duplicates: 1 }, "0107070201"),
     ];
     for (outcome, expected) in outcomes {

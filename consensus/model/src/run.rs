@@ -106,6 +106,8 @@ pub enum RunStatus {
     Cancelled,
     /// Its node restarted, or the cluster was restored from a snapshot; can be resumed.
     Interrupted,
+    /// Its user lets it rest: nothing new is given out, and what was under way still counts; can be resumed.
+    Paused,
 }
 
 impl RunStatus {
@@ -117,12 +119,18 @@ impl RunStatus {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
+            Self::Paused => "paused",
         }
+    }
+
+    /// Whether its results count: workers may be executing for it.
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
     }
 
     /// Whether a resume continues it.
     pub fn is_resumable(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Interrupted)
+        matches!(self, Self::Cancelled | Self::Interrupted | Self::Paused)
     }
 }
 

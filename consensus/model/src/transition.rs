@@ -16,6 +16,7 @@ mod forget_node;
 mod house_session;
 mod interrupt_runs;
 mod name_cluster;
+mod pause_run;
 mod put_program;
 mod record_executions;
 mod record_optimization;
@@ -47,6 +48,7 @@ pub(crate) use forget_node::forget_node;
 pub(crate) use house_session::house_session;
 pub(crate) use interrupt_runs::interrupt_runs;
 pub(crate) use name_cluster::name_cluster;
+pub(crate) use pause_run::pause_run;
 pub(crate) use put_program::put_program;
 pub(crate) use record_executions::record_executions;
 pub(crate) use record_optimization::record_optimization;
@@ -86,6 +88,15 @@ fn running(state: &State, id: RunId) -> Result<&Run, Rejection> {
     let run = state.run(id).ok_or(Rejection::RunNotFound(id))?;
     match run.progress.status {
         RunStatus::Running => Ok(run),
+        status => Err(Rejection::RunNotRunning(status)),
+    }
+}
+
+/// A paused run may still have examples under way.
+fn under_way(state: &State, id: RunId) -> Result<&Run, Rejection> {
+    let run = state.run(id).ok_or(Rejection::RunNotFound(id))?;
+    match run.progress.status {
+        status if status.is_under_way() => Ok(run),
         status => Err(Rejection::RunNotRunning(status)),
     }
 }

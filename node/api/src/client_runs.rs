@@ -9,8 +9,8 @@ use crate::client::{Client, Transport, message_limit};
 use crate::v1::runs_client::RunsClient;
 use crate::v1::{
     CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
-    ResultBatch, ResumeRunRequest, RetryRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest,
-    SubmitRunResponse, WatchRunRequest,
+    PauseRunRequest, ResultBatch, ResumeRunRequest, RetryRunRequest, Run, RunEvent, RunResultsRequest,
+    SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 
 impl Client {
@@ -59,6 +59,11 @@ impl Client {
     /// Cancels; what is there stays.
     pub fn cancel(&self, request: CancelRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
         Box::pin(async move { self.bounded("cancel", self.limits.call, self.runs().cancel(request)).await })
+    }
+
+    /// Gives no more examples out; what is under way ends and counts.
+    pub fn pause(&self, request: PauseRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
+        Box::pin(async move { self.bounded("pause", self.limits.call, self.runs().pause(request)).await })
     }
 
     /// Continues a run with the caller's environment.

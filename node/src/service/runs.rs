@@ -9,8 +9,8 @@ use dspex_actors::{By, ResumeRequest, SubmitRequest, Submitted};
 use dspex_api::v1::runs_server::Runs;
 use dspex_api::v1::{
     Caller, CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness,
-    GetRunRequest, ListRunsRequest, ListRunsResponse, RequestId, ResultBatch, ResumeRunRequest, RetryRunRequest, Run,
-    RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    GetRunRequest, ListRunsRequest, ListRunsResponse, PauseRunRequest, RequestId, ResultBatch, ResumeRunRequest,
+    RetryRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunId;
@@ -187,6 +187,15 @@ impl Runs for RunsService {
         let mut reason = if reason.is_empty() { "cancelled".to_owned() } else { reason };
         reason.truncate(reason.floor_char_boundary(1024));
         self.node.tree.cancel(id, reason, by).await.map_err(errors::submit)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn pause(&self, request: Request<PauseRunRequest>) -> Result<Response<Run>, Status> {
+        let _call = self.node.activity.enter();
+        let (actor, request) = translate::actor(request);
+        let PauseRunRequest { request_id, run_id } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
+        self.node.tree.pause(id, by).await.map_err(errors::submit)?;
         Ok(Response::new(self.node.run(id)?))
     }
 

@@ -217,5 +217,6 @@ pub(super) fn status(status: RunStatus) -> v1::RunStatus {
         RunStatus::Failed => v1::RunStatus::Failed,
         RunStatus::Cancelled => v1::RunStatus::Cancelled,
         RunStatus::Interrupted => v1::RunStatus::Interrupted,
+        RunStatus::Paused => v1::RunStatus::Paused,
     }
 }

@@ -7,6 +7,7 @@ mod digits;
 mod exported;
 mod failures;
 mod forms;
+mod paused;
 mod prints;
 mod retried;
 mod saved;

@@ -51,9 +51,9 @@ pub(crate) fn record_results(
     let mut decision = Decision::new(Outcome::ResultsRecorded { recorded, duplicates, status });
     decision.written = written;
     let decision = decision.write(Record::RunProgress(id, Box::new(progress)));
-    match status {
-        RunStatus::Running => decision,
-        _ => decision.effect(Effect::StopRun { run: id }),
+    match status.is_under_way() {
+        true => decision,
+        false => decision.effect(Effect::StopRun { run: id }),
     }
 }
 
@@ -68,7 +68,7 @@ fn acceptable<'a>(
     if generation != current {
         return Err(Rejection::StaleGeneration { current });
     }
-    let run = super::running(state, id)?;
+    let run = super::under_way(state, id)?;
     let examples = run.results.len() as u32;
     match results.iter().find(|result| result.index >= examples) {
         Some(RecordedResult { index, .. }) => Err(Rejection::NoSuchExample { index: *index, examples }),

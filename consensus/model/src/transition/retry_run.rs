@@ -1,5 +1,5 @@
 //! A run that is not under way executes what has failed once more: those results leave, all others stay. The next generation fences
-//! off what may still come of the dropped attempts. Without its failures a run that had too many of them has none, so it goes on to its end.
+//! off what may still come of the dropped attempts, and of a pause. Without its failures a run that had too many of them has none, so it goes on to its end.
 
 use crate::record::{Key, Record};
 use crate::state::Decision;

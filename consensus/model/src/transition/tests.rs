@@ -4,6 +4,7 @@ mod access;
 mod execution_pages;
 mod executions;
 mod homes;
+mod pauses;
 mod programs;
 mod replay;
 mod restore;

@@ -5,6 +5,7 @@ mod delete;
 mod diff;
 mod export;
 mod list;
+mod pause;
 mod results;
 pub mod resume;
 mod retry;
@@ -45,7 +46,9 @@ enum Verb {
     Results(results::Options),
     /// Cancel a run; what is done is kept
     Cancel(cancel::Options),
-    /// Go on with a run that was interrupted or cancelled
+    /// Pause a run: what is under way ends and counts, nothing new begins
+    Pause(pause::Options),
+    /// Go on with a run that was paused, interrupted or cancelled
     Resume(resume::Options),
     /// Execute the failed examples of a run once more
     Retry(retry::Options),
@@ -66,6 +69,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Watch(options)) => watch::execute(invocation, options).await,
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
+        Some(Verb::Pause(options)) => pause::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
         Some(Verb::Retry(options)) => retry::execute(invocation, options).await,
         Some(Verb::Diff(options)) => diff::execute(invocation, options).await,
