@@ -120,7 +120,7 @@ impl Actor for EvaluationActor {
             }
         };
         match next {
-            // Paused, and all that was under way is in the log.
+            // Paused, and all that was under way has come back.
             Next::Go if work.plan.has_run_out() => myself.stop(None),
             Next::Go => work.dispatch(),
             Next::Stop => myself.stop(None),

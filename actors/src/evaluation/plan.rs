@@ -131,9 +131,10 @@ impl Plan {
         self.is_held
     }
 
-    /// Whether all that was given out before a pause has come back and is recorded.
+    /// Whether all that was given out before a pause has come back. Results on their way to the log get there without a plan, and
+    /// those of a node that was lost are never said to have.
     pub(crate) fn has_run_out(&self) -> bool {
-        self.is_held && self.in_flight() == 0 && self.unrecorded == 0
+        self.is_held && self.in_flight() == 0
     }
 
     /// A worker is ready for work.
