@@ -44,6 +44,8 @@ pub enum SubmitErrorKind {
     RunEnded,
     /// Too early: the run is running.
     RunRunning,
+    /// No example of the run has failed: there is nothing to retry.
+    NothingFailed,
     /// The program's files are not those that the run started with.
     SourcesChanged,
     /// A value is out of its range.
@@ -165,6 +167,7 @@ impl From<Rejection> for SubmitError {
         let kind = match rejection {
             Rejection::RunNotFound(_) => SubmitErrorKind::RunNotFound,
             Rejection::RunNotRunning(_) | Rejection::RunNotResumable(_) => SubmitErrorKind::RunEnded,
+            Rejection::NothingFailed => SubmitErrorKind::NothingFailed,
             Rejection::RunRunning => SubmitErrorKind::RunRunning,
             Rejection::RequestTooOld => SubmitErrorKind::Argument,
             Rejection::TooManyExamples { .. } => SubmitErrorKind::TooLarge,

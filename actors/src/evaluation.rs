@@ -56,6 +56,8 @@ pub(crate) enum EvaluationMessage {
     Answer { worker: String, answer: Answer },
     /// From the recorder.
     Recorded(Recorded),
+    /// The run is paused.
+    Pause,
     /// Time to look at deadlines and the driver.
     Tick,
     /// A replacement's back-off is over.
@@ -110,6 +112,7 @@ impl Actor for EvaluationActor {
                 Next::Go
             }
             EvaluationMessage::Recorded(recorded) => work.recorded(recorded),
+            EvaluationMessage::Pause => work.pause(),
             EvaluationMessage::Tick => work.tick(),
             EvaluationMessage::SpawnWorker => {
                 work.spawn_worker(None).await?;
@@ -117,6 +120,8 @@ impl Actor for EvaluationActor {
             }
         };
         match next {
+            // Paused, and all that was under way has come back.
+            Next::Go if work.plan.has_run_out() => myself.stop(None),
             Next::Go => work.dispatch(),
             Next::Stop => myself.stop(None),
             Next::Fail(reason) => {
@@ -134,7 +139,7 @@ impl Actor for EvaluationActor {
         if let Some((status, executed)) = ended {
             metering::run_ended(status.name(), executed);
         }
-        if ended.is_some_and(|(status, _)| status == RunStatus::Finished) {
+        if ended.is_some_and(|(status, _)| matches!(status, RunStatus::Finished | RunStatus::Paused)) {
             work.finish_workers();
         } else {
             work.stop_workers();
@@ -163,6 +168,11 @@ impl Work {
                 self.arguments.board.committed();
                 Next::Go
             }
+            // The effect may have been lost.
+            Ok(RunStatus::Paused) => {
+                self.arguments.board.committed();
+                self.pause()
+            }
             Ok(status) => {
                 self.arguments.board.committed();
                 info!(run = %self.arguments.run, status = status.name(), "run ended");
@@ -175,6 +185,12 @@ impl Work {
                 Next::Cancel(text)
             }
         }
+    }
+
+    /// Workers end what they have been given. One that has not come up yet would come up for nothing.
+    fn pause(&mut self) -> Next {
+        self.plan.hold();
+        Next::Go
     }
 
     /// As far as this node knows. A former owner's orders are carried out by nobody.
@@ -205,7 +221,9 @@ impl Work {
         self.judge_deadlines();
         self.warn_of_slow_examples();
         let board = &self.arguments.board;
-        if !self.detached && board.driverless() > DRIVERLESS_MAX {
+        // Who watched a run that is paused now has left, and is missed only where the workers ask for its answers.
+        let is_missed = !self.plan.is_held() || self.payload.is_some();
+        if !self.detached && is_missed && board.driverless() > DRIVERLESS_MAX {
             return Next::Cancel(
                 "the program that submitted it is gone; resume it, or submit with --detach".to_owned(),
             );

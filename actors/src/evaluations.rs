@@ -48,6 +48,8 @@ pub(crate) enum EvaluationsMessage {
     Own { run: RunId, epoch: u64 },
     /// A run that another node has begun can go on here, or not.
     TakenOver { run: RunId, epoch: u64, handover: Result<Box<Handover>, SubmitError> },
+    /// The log says that the run is paused.
+    Pause(RunId),
     /// The log says that the run has ended.
     Stop(RunId),
     /// From the links.
@@ -114,6 +116,12 @@ impl Actor for EvaluationsActor {
                 if let Some((actor, _)) = state.runs.get(&run).and_then(|entry| entry.actor.as_ref()) {
                     // One that is gone has no workers that wait.
                     let _ = actor.cast(EvaluationMessage::Answer { worker, answer });
+                }
+            }
+            EvaluationsMessage::Pause(run) => {
+                if let Some((actor, _)) = state.runs.get(&run).and_then(|entry| entry.actor.as_ref()) {
+                    // One that is gone gives nothing out.
+                    let _ = actor.cast(EvaluationMessage::Pause);
                 }
             }
             EvaluationsMessage::Stop(run) => {

@@ -114,7 +114,7 @@ fn is_current(context: &NodeContext, run: RunId, epoch: u64) -> bool {
         let progress = &state.run(run)?.progress;
         Some((progress.status, progress.epoch))
     });
-    found.is_none_or(|(status, current)| status == RunStatus::Running && current <= epoch)
+    found.is_none_or(|(status, current)| status.is_under_way() && current <= epoch)
 }
 
 impl HostingState {

@@ -8,7 +8,7 @@ mod specification;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, Digest, Outcome, RunId, RunStatus, RunSubmission, payload_of};
+use dspex_model::{Command, Digest, Outcome, Rejection, RunId, RunStatus, RunSubmission, payload_of};
 use ractor::ActorRef;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -77,21 +77,23 @@ pub(crate) async fn submit(
     Ok(Submitted { run, resumed: false, notes })
 }
 
-/// Checks that a stored run can go on with this caller, and continues it.
+/// Checks that a stored run can go on with this caller, and continues it or retries what has failed.
 pub(crate) async fn resume(
     context: &Arc<NodeContext>,
     evaluations: &ActorRef<EvaluationsMessage>,
     request: ResumeRequest,
 ) -> Result<Submitted, SubmitError> {
-    let ResumeRequest { by, received, caller, run, bundle, detach, traceparent } = request;
+    let ResumeRequest { by, received, caller, run, failed, bundle, detach, traceparent } = request;
     let held = context.parts.consensus.read_stale(|state| state.run(run).cloned());
-    let held = held.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
-    let status = held.progress.status;
-    if status == RunStatus::Running {
-        return Ok(Submitted { run, resumed: true, notes: vec!["it is running already".to_owned()] });
-    }
-    if !status.is_resumable() {
-        return Err(dspex_model::Rejection::RunNotResumable(status).into());
+    let held = held.ok_or_else(|| SubmitError::from(Rejection::RunNotFound(run)))?;
+    match (held.progress.status, failed) {
+        (RunStatus::Running, false) => {
+            return Ok(Submitted { run, resumed: true, notes: vec!["it is running already".to_owned()] });
+        }
+        (RunStatus::Running, true) => return Err(Rejection::RunRunning.into()),
+        (_, true) if held.failed().next().is_none() => return Err(Rejection::NothingFailed.into()),
+        (status, false) if !status.is_resumable() => return Err(Rejection::RunNotResumable(status).into()),
+        _ => {}
     }
     // Another node may have taken the run in.
     context.parts.consensus.obtain(held.spec.blobs()).await?;
@@ -115,7 +117,11 @@ pub(crate) async fn resume(
     notes.retain(|note| !note.starts_with("Inputs: "));
     let loaded = checked.into_loaded(&held.spec);
     let handover = Handover { caller: Some(Arc::new(caller)), board: Board::new(received), loaded, traceparent };
-    let command = Command::ResumeRun { run, owner: context.parts.node, detached: detach };
+    let owner = context.parts.node;
+    let command = match failed {
+        true => Command::RetryRun { run, owner, detached: detach },
+        false => Command::ResumeRun { run, owner, detached: detach },
+    };
     start(context, evaluations, run, handover, by, command).await?;
     Ok(Submitted { run, resumed: true, notes })
 }
@@ -124,7 +130,7 @@ pub(crate) async fn resume(
 /// environment that agrees this node has no workers of it, and plans all the same.
 pub(crate) async fn taken_over(context: &Arc<NodeContext>, run: RunId) -> Result<Box<Handover>, SubmitError> {
     let spec = context.parts.consensus.read_stale(|state| state.run(run).map(|held| held.spec.clone()));
-    let spec = spec.ok_or_else(|| SubmitError::from(dspex_model::Rejection::RunNotFound(run)))?;
+    let spec = spec.ok_or_else(|| SubmitError::from(Rejection::RunNotFound(run)))?;
     context.parts.consensus.obtain(spec.blobs()).await?;
     let caller = match (context.parts.pools.own.as_deref(), &spec.shipped) {
         (Some(own), Some(shipped)) => {
@@ -156,7 +162,7 @@ fn is_running(context: &NodeContext, run: RunId) -> bool {
 }
 
 /// Hands over what only the caller has, then proposes; the effect of the proposal starts the work. One at a time: two
-/// resumes of one run must not take each other's handover away. The one that comes second joins the first.
+/// resumes or retries of one run must not take each other's handover away. The one that comes second joins the first.
 async fn start(
     context: &NodeContext,
     evaluations: &ActorRef<EvaluationsMessage>,
@@ -171,7 +177,7 @@ async fn start(
         SubmitError::new(SubmitErrorKind::TimedOut, message)
     };
     let _turn = timeout(START_LIMIT, context.starting.lock()).await.map_err(not_yet)?;
-    if matches!(command, Command::ResumeRun { .. }) && is_running(context, run) {
+    if matches!(command, Command::ResumeRun { .. } | Command::RetryRun { .. }) && is_running(context, run) {
         return Ok(run);
     }
     let gone = || SubmitError::new(SubmitErrorKind::Stopping, "the node is stopping");

@@ -99,6 +99,7 @@ fn perform(
         }
         // All of a batch are freed at once.
         Effect::FreeBlob { .. } => return Ok(()),
+        Effect::PauseRun { run } => EvaluationsMessage::Pause(run),
         Effect::StopRun { run } => {
             hosting.cast(HostingMessage::Stop(run)).map_err(|_| ())?;
             EvaluationsMessage::Stop(run)

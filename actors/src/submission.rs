@@ -172,7 +172,7 @@ pub struct SubmitRequest {
     pub traceparent: Option<String>,
 }
 
-/// A resume by id.
+/// A resume, or a retry, by id.
 #[derive(Clone, Debug)]
 pub struct ResumeRequest {
     /// On whose behalf.
@@ -183,6 +183,8 @@ pub struct ResumeRequest {
     pub caller: Caller,
     /// Which run.
     pub run: RunId,
+    /// A retry: what has failed is executed once more, whether or not the run came to its end.
+    pub failed: bool,
     /// The project as it is now, where the caller says so.
     pub bundle: Option<Digest>,
     /// Goes on without its driver.

@@ -145,7 +145,7 @@ impl Tree {
         Box::pin(async move { preparation::submit(&self.context, &self.evaluations, request).await })
     }
 
-    /// Continues a cancelled or interrupted run.
+    /// Continues a cancelled or interrupted run, or executes once more what has failed in one.
     ///
     /// # Errors
     /// See [`SubmitErrorKind`](crate::SubmitErrorKind).
@@ -159,6 +159,14 @@ impl Tree {
     /// When there is no such run, or it is not running.
     pub fn cancel(&self, run: RunId, reason: String, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
         Box::pin(async move { self.write(by, Command::CancelRun { run, reason }).await })
+    }
+
+    /// Gives no more examples of a run out; what is under way ends and counts.
+    ///
+    /// # Errors
+    /// When there is no such run, or it is neither running nor paused.
+    pub fn pause(&self, run: RunId, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move { self.write(by, Command::PauseRun { run }).await })
     }
 
     /// Removes a run and frees its blobs.

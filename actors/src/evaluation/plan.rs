@@ -100,6 +100,8 @@ pub(crate) struct Plan {
     zygote_deaths: BTreeMap<u32, u32>,
     unrecorded: usize,
     duration: MeanDuration,
+    /// Nothing more is given out.
+    is_held: bool,
 }
 
 impl Plan {
@@ -115,7 +117,24 @@ impl Plan {
             zygote_deaths: BTreeMap::new(),
             unrecorded: 0,
             duration: MeanDuration::default(),
+            is_held: false,
         }
+    }
+
+    /// The run is paused: nothing more is given out.
+    pub(crate) fn hold(&mut self) {
+        self.is_held = true;
+    }
+
+    /// Whether the run is paused.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Whether all that was given out before a pause has come back. Results on their way to the log get there without a plan, and
+    /// those of a node that was lost are never said to have.
+    pub(crate) fn has_run_out(&self) -> bool {
+        self.is_held && self.in_flight() == 0
     }
 
     /// A worker is ready for work.
@@ -151,6 +170,9 @@ impl Plan {
     /// The next example and the worker that gets it. Examples that must run alone go first: they wait for an empty worker,
     /// and while they wait no worker is filled up.
     fn next(&mut self) -> Option<(WorkerKey, u32)> {
+        if self.is_held {
+            return None;
+        }
         if !self.solo.is_empty() {
             let (&key, worker) =
                 self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
@@ -263,9 +285,9 @@ impl Plan {
         self.workers.values().map(|worker| worker.assigned.len()).sum()
     }
 
-    /// Examples that nobody holds.
+    /// Examples that nobody holds and somebody should.
     pub(crate) fn waiting(&self) -> usize {
-        self.pending.len() + self.solo.len()
+        if self.is_held { 0 } else { self.pending.len() + self.solo.len() }
     }
 
     /// What a crash of the node may repeat at the most: examples in flight and results on their way to the disk.

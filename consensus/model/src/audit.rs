@@ -33,6 +33,8 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         }
         Command::CancelRun { run, .. } => ("run cancel", run.to_string()),
         Command::ResumeRun { run, .. } => ("run resume", run.to_string()),
+        Command::PauseRun { run } => ("run pause", run.to_string()),
+        Command::RetryRun { run, .. } => ("run retry", run.to_string()),
         Command::DeleteRun { run } => ("run delete", run.to_string()),
         Command::CreateToken(token) => ("token create", format!("{} ({})", token.name, token.role.name())),
         Command::RevokeToken { token } => ("token revoke", uuid::Uuid::from_u128(token.0).to_string()),

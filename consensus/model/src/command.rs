@@ -46,7 +46,7 @@ pub enum Command {
         /// The node.
         node: NodeId,
     },
-    /// Continues a cancelled or interrupted run.
+    /// Continues a paused, cancelled or interrupted run.
     ResumeRun {
         /// The run.
         run: RunId,
@@ -187,6 +187,20 @@ pub enum Command {
         owner: NodeId,
         /// Refused when the run has another owner by now.
         expected_epoch: u64,
+    },
+    /// Executes the failed examples of a run once more, and those that have no result yet.
+    RetryRun {
+        /// The run.
+        run: RunId,
+        /// Its new owner.
+        owner: NodeId,
+        /// Whether it goes on without its driver from now on.
+        detached: bool,
+    },
+    /// Gives no more examples of a run out; what is under way ends and counts.
+    PauseRun {
+        /// The run.
+        run: RunId,
     },
     /// A node without a vote is there, or leaves.
     LeaseNode {

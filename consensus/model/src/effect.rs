@@ -23,6 +23,12 @@ pub enum Effect {
         /// The run.
         run: RunId,
     },
+    /// The run's owner gives nothing new out and lets the workers end what they have. Lost, it is made up for by the status that
+    /// comes back with the next result.
+    PauseRun {
+        /// The run.
+        run: RunId,
+    },
     /// Every node may drop blobs that only this deleted run referred to.
     FreeBlobs {
         /// The deleted run.

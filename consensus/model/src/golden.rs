@@ -9,7 +9,7 @@ use crate::transition::tests::spec;
 use crate::{
     AuditEntry, ClusterInfo, Command, Digest, ExecutedWrite, Execution, ExecutionError, ExecutionId, ExecutionStatus,
     ExecutionValue, NewToken, NewTtl, NodeId, NodeInfo, NodeLease, NodeRecord, Outcome, Proposal, Rejection, RequestId,
-    Role, RunId, RunSpec, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
+    Role, RunId, RunSpec, RunStatus, RunSubmission, SessionChange, SessionData, SessionHome, SessionId, SessionInfo,
     SessionVersion, Shipped, State, Token, TokenId,
 };
 
@@ -67,6 +67,8 @@ fn commands() -> Vec<Command> {
         Command::ClearExecutions,
         Command::from(RunSubmission { run, owner: NodeId(3), detached: true, spec: shipped_spec() }),
         Command::AssignRun { run, owner: NodeId(3), expected_epoch: 2 },
+        Command::RetryRun { run, owner: NodeId(3), detached: true },
+        Command::PauseRun { run },
         Command::LeaseNode { node: NodeId(3), info: Box::new(node_info()), ttl_ms: 9 },
     ]
 }
@@ -143,6 +145,7 @@ fn records() -> Vec<Record> {
         Record::RecentExecutions(258, vec![ExecutionId(9), ExecutionId(10)]),
         Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
         Record::RunSpec(RunId(7), Box::new(shipped_spec())),
+        Record::RunAttempts(RunId(7), 258, 3),
     ]
 }
 
@@ -199,6 +202,8 @@ fn outcomes_are_pinned() {
         (Outcome::SessionWritten { version: 2, expires_ms: Some(3) }, "0105020103"),
         (Outcome::SessionHoused(SessionHome { node: NodeId(3), epoch: 4 }), "01060304"),
         (Outcome::Rejected(Rejection::SessionMoved(SessionHome { node: NodeId(3), epoch: 4 })), "0104130304"),
+        (Outcome::Rejected(Rejection::NothingFailed), "010421"),
+        (Outcome::ResultsRecorded { recorded: 1, duplicates: 0, status: RunStatus::Paused }, "0103010005"),
         (Outcome::ExecutionsRecorded { first: 7, recorded: 2, duplicates: 1 }, "0107070201"),
     ];
     for (outcome, expected) in outcomes {

@@ -87,8 +87,8 @@ pub enum Rejection {
     /// It needs a running run.
     #[error("the run is {}, not running", .0.name())]
     RunNotRunning(RunStatus),
-    /// Only cancelled and interrupted runs can be resumed.
-    #[error("the run is {}: only a cancelled or interrupted run can be resumed", .0.name())]
+    /// Only paused, cancelled and interrupted runs can be resumed.
+    #[error("the run is {}: only a paused, cancelled or interrupted run can be resumed", .0.name())]
     RunNotResumable(RunStatus),
     /// A running run cannot be deleted.
     #[error("the run is running: cancel it first")]
@@ -252,6 +252,9 @@ pub enum Rejection {
         /// The limit.
         limit: u64,
     },
+    /// A run without a failed example has nothing to retry.
+    #[error("no example of the run has failed: a run that is not complete goes on with `dspex run resume`")]
+    NothingFailed,
 }
 
 impl Outcome {

@@ -59,6 +59,7 @@ const TAG_NODE_LEASE: u8 = 0x06;
 const TAG_RUN_SPEC: u8 = 0x10;
 const TAG_RUN_PROGRESS: u8 = 0x11;
 const TAG_RUN_RESULT: u8 = 0x12;
+const TAG_RUN_ATTEMPTS: u8 = 0x13;
 const TAG_REQUEST: u8 = 0x20;
 const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
@@ -89,6 +90,7 @@ pub(crate) enum Key {
     RunSpec(RunId),
     RunProgress(RunId),
     RunResult(RunId, u32),
+    RunAttempts(RunId, u32),
     Request(RequestId),
     Session(SessionId),
     SessionVersion(SessionId, u64),
@@ -116,6 +118,7 @@ impl Key {
             Self::RunSpec(run) => joined(TAG_RUN_SPEC, &[&run.0.to_be_bytes()]),
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
             Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
+            Self::RunAttempts(run, index) => joined(TAG_RUN_ATTEMPTS, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
             Self::Request(id) => joined(TAG_REQUEST, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
             Self::Session(id) => joined(TAG_SESSION, &[id.as_str().as_bytes()]),
             // The id ends with a zero, which it cannot hold: the versions of one session stand together.
@@ -150,10 +153,8 @@ impl Key {
             (TAG_NODE_LEASE, 8) => Self::NodeLease(NodeId(u64_at(body, 0))),
             (TAG_RUN_SPEC, 16) => Self::RunSpec(RunId(u128_at(body, 0))),
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
-            (TAG_RUN_RESULT, 20) => {
-                let index = body[16..].iter().fold(0, |index, &byte| (index << 8) | u32::from(byte));
-                Self::RunResult(RunId(u128_at(body, 0)), index)
-            }
+            (TAG_RUN_RESULT, 20) => Self::RunResult(RunId(u128_at(body, 0)), u32_at(body, 16)),
+            (TAG_RUN_ATTEMPTS, 20) => Self::RunAttempts(RunId(u128_at(body, 0)), u32_at(body, 16)),
             (TAG_REQUEST, 32) => Self::Request(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
             (TAG_SESSION, _) => Self::Session(session_id(body).ok_or_else(unknown)?),
             (TAG_SESSION_VERSION, length @ 10..) => {
@@ -193,6 +194,10 @@ fn numbered(tag: u8, program: ProgramId, number: u64) -> Vec<u8> {
     joined(tag, &[&program.0.to_be_bytes(), &number.to_be_bytes()])
 }
 
+fn u32_at(bytes: &[u8], start: usize) -> u32 {
+    bytes[start..start + 4].iter().fold(0, |value, &byte| (value << 8) | u32::from(byte))
+}
+
 fn u64_at(bytes: &[u8], start: usize) -> u64 {
     bytes[start..start + 8].iter().fold(0, |value, &byte| (value << 8) | u64::from(byte))
 }
@@ -219,6 +224,8 @@ pub(crate) enum Record {
     RunSpec(RunId, Box<RunSpec>),
     RunProgress(RunId, Box<RunProgress>),
     RunResult(RunId, u32, ExampleResult),
+    /// How often an example was executed before its result was dropped for a retry.
+    RunAttempts(RunId, u32, u32),
     Request(RequestId, Outcome),
     Session(SessionId, SessionInfo),
     SessionVersion(SessionId, u64, SessionVersion),
@@ -246,6 +253,7 @@ impl Record {
             Self::RunSpec(run, _) => Key::RunSpec(*run),
             Self::RunProgress(run, _) => Key::RunProgress(*run),
             Self::RunResult(run, index, _) => Key::RunResult(*run, *index),
+            Self::RunAttempts(run, index, _) => Key::RunAttempts(*run, *index),
             Self::Request(id, _) => Key::Request(*id),
             Self::Session(id, _) => Key::Session(id.clone()),
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
@@ -274,6 +282,7 @@ impl Record {
             Self::RunSpec(_, spec) => encode_spec(spec),
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
+            Self::RunAttempts(_, _, attempts) => codec::encode("the attempts at an example", VERSION, attempts),
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
             Self::Session(_, info) => codec::encode("a session", VERSION, info),
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
@@ -302,6 +311,9 @@ impl Record {
             Key::RunSpec(run) => Self::RunSpec(run, Box::new(decode_spec(bytes)?)),
             Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
             Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),
+            Key::RunAttempts(run, index) => {
+                Self::RunAttempts(run, index, codec::decode("the attempts at an example", VERSION, bytes)?)
+            }
             Key::Request(id) => Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?),
             Key::Session(id) => Self::Session(id, codec::decode("a session", VERSION, bytes)?),
             Key::SessionVersion(id, version) => {

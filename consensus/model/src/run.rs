@@ -106,6 +106,8 @@ pub enum RunStatus {
     Cancelled,
     /// Its node restarted, or the cluster was restored from a snapshot; can be resumed.
     Interrupted,
+    /// Its user lets it rest: nothing new is given out, and what was under way still counts; can be resumed.
+    Paused,
 }
 
 impl RunStatus {
@@ -117,12 +119,18 @@ impl RunStatus {
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
+            Self::Paused => "paused",
         }
+    }
+
+    /// Whether its results count: workers may be executing for it.
+    pub fn is_under_way(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
     }
 
     /// Whether a resume continues it.
     pub fn is_resumable(self) -> bool {
-        matches!(self, Self::Cancelled | Self::Interrupted)
+        matches!(self, Self::Cancelled | Self::Interrupted | Self::Paused)
     }
 }
 
@@ -142,7 +150,7 @@ pub struct RunProgress {
     pub owner: NodeId,
     /// Fences the owner's orders; raised with each owner and resume.
     pub epoch: u64,
-    /// Fences results; raised by cancel and by a restore from a snapshot.
+    /// Fences results; raised by cancel, by a retry and by a restore from a snapshot.
     pub generation: u64,
     /// Log time of submission.
     pub created_ms: u64,
@@ -239,18 +247,26 @@ pub struct Run {
     pub progress: RunProgress,
     /// A place for each example.
     pub results: Vec<Option<ExampleResult>>,
+    /// Of examples whose result was dropped for a retry: how often they had been executed. New attempts go on counting.
+    pub attempts: BTreeMap<u32, u32>,
 }
 
 impl Run {
     /// A run of which nothing is known but what was asked for.
     pub(crate) fn new(spec: RunSpec) -> Self {
         let results = vec![None; spec.dataset.examples as usize];
-        Self { spec, progress: RunProgress::default(), results }
+        Self { spec, progress: RunProgress::default(), results, attempts: BTreeMap::new() }
     }
 
     /// Positions that have no result yet, in order.
     pub fn missing(&self) -> impl Iterator<Item = u32> {
         (0u32..).zip(&self.results).filter(|(_, result)| result.is_none()).map(|(index, _)| index)
+    }
+
+    /// Examples that have failed, in order, with their results.
+    pub fn failed(&self) -> impl Iterator<Item = (u32, &ExampleResult)> {
+        let results = (0u32..).zip(&self.results).filter_map(|(index, result)| Some((index, result.as_ref()?)));
+        results.filter(|(_, result)| result.failure.is_some())
     }
 
     /// Milliseconds under execution up to `now_ms` of log time.

@@ -1,5 +1,6 @@
 //! The replicated state, and the one way in which it changes while there is a log.
 
+mod expiry;
 mod programs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,7 +9,7 @@ use crate::codec::CodecError;
 use crate::executions::{Executions, is_cold};
 use crate::programs::Programs;
 use crate::record::{Change, Key, Record};
-use crate::request::{self, EVICTED_PER_APPLY};
+use crate::request;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
 use crate::transition;
@@ -17,15 +18,6 @@ use crate::{
     AuditEntry, ClusterInfo, Command, Digest, Effect, NodeId, NodeLease, NodeRecord, Outcome, Proposal, Rejection,
     RequestId, Run, RunId, RunStatus, Session, SessionId, Token, TokenId, audit,
 };
-
-/// Sessions that leave with each command at the most, so that no single `apply` is long.
-const EXPIRED_PER_APPLY: usize = 4;
-
-/// A tick has nothing else to do.
-const EXPIRED_PER_TICK: usize = 1000;
-
-/// Records for each of these sessions: one with many programs leaves alone.
-const RECORDS_PER_SESSION: usize = 101;
 
 /// What every node holds equal at an equal log index. Kept in memory; its records lie in the state store.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -115,8 +107,7 @@ impl State {
         if let Some(decision) = transition::expire_executions(self) {
             effects.extend(self.carry_out(decision, &mut changes).1);
         }
-        let at_once = if proposal.command == Command::Tick { EXPIRED_PER_TICK } else { EXPIRED_PER_APPLY };
-        effects.extend(self.expire_sessions(at_once, &mut changes));
+        effects.extend(self.expire_sessions(proposal.command == Command::Tick, &mut changes));
         Applied { outcome, effects, changes }
     }
 
@@ -219,6 +210,8 @@ impl State {
             Command::AssignRun { run, owner, expected_epoch } => {
                 transition::assign_run(self, *run, *owner, *expected_epoch)
             }
+            Command::PauseRun { run } => transition::pause_run(self, *run),
+            Command::RetryRun { run, owner, detached } => transition::retry_run(self, *run, *owner, *detached),
             Command::LeaseNode { node, info, ttl_ms } => transition::lease_node(self, *node, info, *ttl_ms),
         }
     }
@@ -262,6 +255,9 @@ impl State {
             let present = (0u32..).zip(&run.results);
             present.filter_map(move |(index, result)| Some(Record::RunResult(id, index, result.clone()?)))
         });
+        let attempts = self.runs.iter().flat_map(|(&id, run)| {
+            run.attempts.iter().map(move |(&index, &attempts)| Record::RunAttempts(id, index, attempts))
+        });
         let requests = self.requests.iter().map(|(&id, outcome)| Record::Request(id, outcome.clone()));
         let sessions = self.sessions.iter().map(|(id, session)| Record::Session(id.clone(), session.info));
         let versions = self.sessions.iter().flat_map(|(id, session)| {
@@ -282,6 +278,7 @@ impl State {
             .chain(specs)
             .chain(progress)
             .chain(results)
+            .chain(attempts)
             .chain(requests)
             .chain(sessions)
             .chain(versions)
@@ -453,55 +450,6 @@ impl State {
         self.forget(key);
     }
 
-    fn evict_requests(&mut self, changes: &mut Vec<Change>) {
-        let old: Vec<RequestId> = self
-            .requests
-            .keys()
-            .take(EVICTED_PER_APPLY)
-            .filter(|id| request::is_too_old(self.log_time_ms, **id))
-            .copied()
-            .collect();
-        for id in old {
-            if self.executed.contains_key(&id) {
-                self.remove(Key::Executed(id), changes);
-            }
-            self.remove(Key::Request(id), changes);
-        }
-    }
-
-    /// Removes one run that ended longer ago than runs are kept. Only the oldest is looked at, so that an apply stays short.
-    fn expire_run(&mut self, changes: &mut Vec<Change>) -> Vec<Effect> {
-        let Some((&id, run)) = self.runs.first_key_value() else {
-            return Vec::new();
-        };
-        if !run.is_expired(self.log_time_ms) {
-            return Vec::new();
-        }
-        let decision = transition::delete_run(self, id);
-        for key in decision.removed {
-            self.remove(key, changes);
-        }
-        decision.effects
-    }
-
-    /// Removes sessions whose time is over, some at a time: reads do not see them any more in any case.
-    fn expire_sessions(&mut self, at_once: usize, changes: &mut Vec<Change>) -> Vec<Effect> {
-        let expired: Vec<SessionId> = self.sessions.expired(self.log_time_ms).take(at_once).cloned().collect();
-        let (mut effects, mut removed) = (Vec::new(), 0);
-        for id in expired {
-            if removed >= at_once * RECORDS_PER_SESSION {
-                break;
-            }
-            let decision = transition::without_session(self, &id);
-            removed += decision.removed.len();
-            for key in decision.removed {
-                self.remove(key, changes);
-            }
-            effects.extend(decision.effects);
-        }
-        effects
-    }
-
     fn absorb(&mut self, record: Record) {
         match record {
             Record::LogTime(time) => self.log_time_ms = time,
@@ -528,6 +476,11 @@ impl State {
                 let place = self.runs.get_mut(&id).and_then(|run| run.results.get_mut(index as usize));
                 if let Some(place) = place {
                     *place = Some(result);
+                }
+            }
+            Record::RunAttempts(id, index, attempts) => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.attempts.insert(index, attempts);
                 }
             }
             Record::Request(id, outcome) => {
@@ -580,6 +533,8 @@ impl State {
                     *place = None;
                 }
             }
+            // They go with the specification.
+            Key::RunAttempts(..) => {}
             Key::Request(id) => {
                 self.requests.remove(&id);
             }

@@ -17,12 +17,14 @@ mod house_session;
 mod interrupt_runs;
 mod lease_node;
 mod name_cluster;
+mod pause_run;
 mod put_program;
 mod record_executions;
 mod record_optimization;
 mod record_results;
 mod restore;
 mod resume_run;
+mod retry_run;
 mod revoke_token;
 mod set_program_status;
 mod set_variable;
@@ -48,12 +50,14 @@ pub(crate) use house_session::house_session;
 pub(crate) use interrupt_runs::interrupt_runs;
 pub(crate) use lease_node::lease_node;
 pub(crate) use name_cluster::name_cluster;
+pub(crate) use pause_run::pause_run;
 pub(crate) use put_program::put_program;
 pub(crate) use record_executions::record_executions;
 pub(crate) use record_optimization::record_optimization;
 pub(crate) use record_results::record_results;
 pub(crate) use restore::restore;
 pub(crate) use resume_run::resume_run;
+pub(crate) use retry_run::retry_run;
 pub(crate) use revoke_token::revoke_token;
 pub(crate) use set_program_status::set_program_status;
 pub(crate) use set_variable::set_variable;
@@ -86,6 +90,15 @@ fn running(state: &State, id: RunId) -> Result<&Run, Rejection> {
     let run = state.run(id).ok_or(Rejection::RunNotFound(id))?;
     match run.progress.status {
         RunStatus::Running => Ok(run),
+        status => Err(Rejection::RunNotRunning(status)),
+    }
+}
+
+/// A paused run may still have examples under way.
+fn under_way(state: &State, id: RunId) -> Result<&Run, Rejection> {
+    let run = state.run(id).ok_or(Rejection::RunNotFound(id))?;
+    match run.progress.status {
+        status if status.is_under_way() => Ok(run),
         status => Err(Rejection::RunNotRunning(status)),
     }
 }

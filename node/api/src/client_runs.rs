@@ -9,8 +9,8 @@ use crate::client::{Client, Transport, message_limit};
 use crate::v1::runs_client::RunsClient;
 use crate::v1::{
     CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
-    ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse,
-    WatchRunRequest,
+    PauseRunRequest, ResultBatch, ResumeRunRequest, RetryRunRequest, Run, RunEvent, RunResultsRequest,
+    SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 
 impl Client {
@@ -61,9 +61,19 @@ impl Client {
         Box::pin(async move { self.bounded("cancel", self.limits.call, self.runs().cancel(request)).await })
     }
 
+    /// Gives no more examples out; what is under way ends and counts.
+    pub fn pause(&self, request: PauseRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
+        Box::pin(async move { self.bounded("pause", self.limits.call, self.runs().pause(request)).await })
+    }
+
     /// Continues a run with the caller's environment.
     pub fn resume(&self, request: ResumeRunRequest) -> BoxFuture<'_, Result<SubmitRunResponse, ApiError>> {
         Box::pin(async move { self.bounded("resume", self.limits.load, self.runs().resume(request)).await })
+    }
+
+    /// Executes the failed examples of a run once more, with the caller's environment.
+    pub fn retry(&self, request: RetryRunRequest) -> BoxFuture<'_, Result<SubmitRunResponse, ApiError>> {
+        Box::pin(async move { self.bounded("retry", self.limits.load, self.runs().retry(request)).await })
     }
 
     /// Deletes a run and its results.

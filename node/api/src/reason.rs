@@ -64,6 +64,8 @@ reasons! {
     RUN_ENDED;
     /// The run executes: cancel it first.
     RUN_RUNNING;
+    /// No example of the run has failed: there is nothing to retry.
+    NOTHING_FAILED;
     /// The sources differ from those that the run started with.
     SOURCES_CHANGED;
     /// No unfinished run has an equal specification.

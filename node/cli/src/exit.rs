@@ -51,6 +51,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::DSPY_BROKEN
         | reason::RUN_ENDED
         | reason::RUN_RUNNING
+        | reason::NOTHING_FAILED
         | reason::SOURCES_CHANGED
         | reason::PAYLOAD_MISSING
         | reason::BUNDLE_MISSING

@@ -6,6 +6,7 @@ mod assignment;
 mod bridge;
 mod ca;
 mod command;
+mod comparison;
 mod confirm;
 mod console;
 mod dataset;

@@ -25,6 +25,11 @@ pub fn writer() -> impl Write {
     BufWriter::with_capacity(64 << 10, io::stdout().lock())
 }
 
+/// The same for what is handed over from one place to another.
+pub fn stream() -> impl Write + Send {
+    BufWriter::with_capacity(64 << 10, io::stdout())
+}
+
 /// Prints a text for people, in which nothing acts on their terminal. It ends with a line break of its own.
 pub fn people(shown: &str) -> Result<(), CommandError> {
     text(&visible::text(shown))

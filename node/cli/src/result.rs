@@ -1,6 +1,8 @@
 //! Results: the object of CONTRACT.md, the short summary, failures in groups, rows on stdout and in files.
 
+mod export;
 mod failures;
+mod file;
 mod object;
 mod parquet;
 mod print;
@@ -9,10 +11,13 @@ mod save;
 mod shape;
 mod summary;
 mod survey;
+mod writer;
 
+pub use export::{Destination, Form, export};
 pub use failures::Failures;
 pub use object::{evaluation, run, status_name};
 pub use print::{Selection, print_results};
+pub use row::score;
 pub use save::{Target, save};
 pub use summary::summary;
 
@@ -22,7 +27,7 @@ use dspex_api::{ApiError, Client};
 use crate::error::CommandError;
 
 /// Hands each result of a run to `take`, in example order, until that says false.
-async fn for_each(
+pub async fn for_each(
     client: &Client,
     request: RunResultsRequest,
     mut take: impl FnMut(ExampleResult) -> Result<bool, CommandError>,
@@ -41,5 +46,5 @@ async fn for_each(
 /// Writes rows as Parquet, for the tests of the reader.
 #[cfg(test)]
 pub fn save_for_tests(path: &std::path::Path, rows: &[serde_json::Value]) {
-    save::write_parquet_for_tests(path, rows);
+    writer::write_parquet_for_tests(path, rows);
 }

@@ -145,6 +145,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::NothingToResume => (Code::NotFound, reason::NO_RUN_TO_RESUME),
         SubmitErrorKind::RunNotFound => (Code::NotFound, reason::RUN_NOT_FOUND),
         SubmitErrorKind::RunEnded => (Code::FailedPrecondition, reason::RUN_ENDED),
+        SubmitErrorKind::NothingFailed => (Code::FailedPrecondition, reason::NOTHING_FAILED),
         SubmitErrorKind::RunRunning => (Code::FailedPrecondition, reason::RUN_RUNNING),
         SubmitErrorKind::SourcesChanged => (Code::FailedPrecondition, reason::SOURCES_CHANGED),
         SubmitErrorKind::Argument => (Code::InvalidArgument, reason::REQUEST_INVALID),

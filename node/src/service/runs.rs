@@ -8,9 +8,9 @@ use std::time::Instant;
 use dspex_actors::{By, ResumeRequest, SubmitRequest, Submitted};
 use dspex_api::v1::runs_server::Runs;
 use dspex_api::v1::{
-    CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness, GetRunRequest,
-    ListRunsRequest, ListRunsResponse, RequestId, ResultBatch, ResumeRunRequest, Run, RunEvent, RunResultsRequest,
-    SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    Caller, CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness,
+    GetRunRequest, ListRunsRequest, ListRunsResponse, PauseRunRequest, RequestId, ResultBatch, ResumeRunRequest,
+    RetryRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
 };
 use dspex_api::{ApiError, reason};
 use dspex_model::RunId;
@@ -35,6 +35,41 @@ impl RunsService {
         let Submitted { run, resumed, notes } = submitted;
         Ok(Response::new(SubmitRunResponse { run: Some(self.node.run(run)?), resumed, notes }))
     }
+
+    /// A stored run is executed again, with what only its caller has.
+    async fn go_on(&self, asked: GoOn) -> Result<Response<SubmitRunResponse>, Status> {
+        let received = Instant::now();
+        let _call = self.node.activity.enter();
+        let GoOn { actor, request_id, run_id, failed, caller, detach, traceparent, bundle } = asked;
+        let run = translate::run_id(&run_id)?;
+        let request = ResumeRequest {
+            by: by(request_id, actor)?,
+            received,
+            caller: match self.node.was_sent(run) {
+                true => translate::caller_elsewhere(caller)?,
+                false => translate::caller(caller)?,
+            },
+            run,
+            failed,
+            bundle: translate::bundle(&bundle)?,
+            detach,
+            traceparent: (!traceparent.is_empty()).then_some(traceparent),
+        };
+        let submitted = self.node.tree.resume(request).await.map_err(errors::submit)?;
+        self.submitted(submitted)
+    }
+}
+
+/// A resume or a retry as it was asked for.
+struct GoOn {
+    actor: Option<String>,
+    request_id: Option<RequestId>,
+    run_id: String,
+    failed: bool,
+    caller: Option<Caller>,
+    detach: bool,
+    traceparent: String,
+    bundle: String,
 }
 
 impl Node {
@@ -155,26 +190,25 @@ impl Runs for RunsService {
         Ok(Response::new(self.node.run(id)?))
     }
 
-    async fn resume(&self, request: Request<ResumeRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
-        let received = Instant::now();
+    async fn pause(&self, request: Request<PauseRunRequest>) -> Result<Response<Run>, Status> {
         let _call = self.node.activity.enter();
         let (actor, request) = translate::actor(request);
+        let PauseRunRequest { request_id, run_id } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
+        self.node.tree.pause(id, by).await.map_err(errors::submit)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn resume(&self, request: Request<ResumeRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
+        let (actor, request) = translate::actor(request);
         let ResumeRunRequest { request_id, run_id, caller, detach, traceparent, bundle } = request;
-        let run = translate::run_id(&run_id)?;
-        let request = ResumeRequest {
-            by: by(request_id, actor)?,
-            received,
-            caller: match self.node.was_sent(run) {
-                true => translate::caller_elsewhere(caller)?,
-                false => translate::caller(caller)?,
-            },
-            run,
-            bundle: translate::bundle(&bundle)?,
-            detach,
-            traceparent: (!traceparent.is_empty()).then_some(traceparent),
-        };
-        let submitted = self.node.tree.resume(request).await.map_err(errors::submit)?;
-        self.submitted(submitted)
+        self.go_on(GoOn { actor, request_id, run_id, failed: false, caller, detach, traceparent, bundle }).await
+    }
+
+    async fn retry(&self, request: Request<RetryRunRequest>) -> Result<Response<SubmitRunResponse>, Status> {
+        let (actor, request) = translate::actor(request);
+        let RetryRunRequest { request_id, run_id, caller, detach, traceparent, bundle } = request;
+        self.go_on(GoOn { actor, request_id, run_id, failed: true, caller, detach, traceparent, bundle }).await
     }
 
     async fn delete(&self, request: Request<DeleteRunRequest>) -> Result<Response<DeleteRunResponse>, Status> {

@@ -206,6 +206,7 @@ pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u
             .and_then(|shipped| shipped.bundle)
             .map(|digest| digest.to_string())
             .unwrap_or_default(),
+        dataset_digest: spec.dataset.digest.to_string(),
     }
 }
 
@@ -216,5 +217,6 @@ pub(super) fn status(status: RunStatus) -> v1::RunStatus {
         RunStatus::Failed => v1::RunStatus::Failed,
         RunStatus::Cancelled => v1::RunStatus::Cancelled,
         RunStatus::Interrupted => v1::RunStatus::Interrupted,
+        RunStatus::Paused => v1::RunStatus::Paused,
     }
 }

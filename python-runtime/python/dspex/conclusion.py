@@ -36,6 +36,8 @@ def conclude(run: dict[str, Any], executor: Any, outcome: Outcome) -> None:
     error: Exception
     if status == "interrupted":
         raise interrupted(outcome, reason or "its node ended")
+    if status == "paused":
+        raise interrupted(outcome, "it was paused")
     if status == "failed" and executor.error_count < executor.max_errors:
         # The metric returned what cannot be summed; dspy's own sum raises the same class.
         error = TypeError(reason)

@@ -168,3 +168,47 @@ fn a_cluster_that_was_stopped_whole_goes_on_with_its_runs() {
     let alone = undisturbed(&project);
     assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
 }
+
+/// Another node than the one that was asked may know of a change a moment later.
+fn wait_until_no_more(cluster: &Cluster, asked: usize, run: &str, status: &str) {
+    let has_changed = || show(cluster, asked, run)["status"] != status;
+    assert!(holds_within(PATIENCE, has_changed), "{}", show(cluster, asked, run));
+}
+
+#[test]
+fn a_paused_run_lets_every_node_end_what_it_has_and_goes_on_from_any() {
+    let project = project();
+    let cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, 0, &project);
+    wait_for(&cluster, 0, &run, 20);
+    cluster.dspex(1, &["run", "pause", &run]).run().expect(0);
+    for position in 0..3 {
+        assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) == 0), "node {position} keeps workers");
+    }
+    let shown = show(&cluster, 0, &run);
+    assert_eq!(shown["status"], "paused", "{shown}");
+    assert!(shown["done"].as_u64().is_some_and(|done| done < EXAMPLES as u64), "{shown}");
+    cluster.dspex(2, &["run", "resume", &run, "--detach"]).run().expect(0);
+    wait_until_no_more(&cluster, 1, &run, "paused");
+    let shown = finished(&cluster, 1, &run);
+    assert_eq!(shown["duplicates"], 0, "nothing was executed twice: {shown}");
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+}
+
+#[test]
+fn a_retry_may_be_asked_of_another_node_than_the_one_that_executed_the_run() {
+    let project = project();
+    let cluster = Cluster::of(3);
+    let run = begin(&cluster, 0, &project);
+    let first = finished(&cluster, 0, &run);
+    cluster.dspex(1, &["run", "retry", &run, "--failed", "--detach"]).run().expect(0);
+    let executed = || show(&cluster, 2, &run)["generation"] == 2;
+    assert!(holds_within(PATIENCE, executed), "{}", show(&cluster, 2, &run));
+    let again = finished(&cluster, 2, &run);
+    assert_eq!((&again["failed"], &again["digest"]), (&first["failed"], &first["digest"]), "it fails as before");
+    let failed = cluster.dspex(2, &["run", "results", &run, "--failed", "-o", "jsonl"]).run().expect(0).objects();
+    assert_eq!(failed.len(), EXAMPLES / 10);
+    assert!(failed.iter().all(|result| result["attempt"] == 2), "attempts go on counting: {failed:?}");
+}

@@ -45,6 +45,34 @@ fn results_that_are_not_on_disk_hold_back_new_work() {
 }
 
 #[test]
+fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
+    let mut plan = Plan::new(rules(1), 0..10);
+    plan.worker_joined(1, 2);
+    plan.worker_joined(2, 1);
+    assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
+    assert!(!plan.has_run_out());
+    plan.hold();
+    plan.finished(1, 0, 10, 1);
+    assert!(plan.assign(2).is_empty() && !plan.has_run_out());
+    // What dies meanwhile waits for the resume like all the rest, and no worker is started for it.
+    assert_eq!(plan.worker_ended(2, Cause::Crash), []);
+    assert_eq!((plan.waiting(), plan.assign(3).len()), (0, 0));
+    assert!(!plan.has_run_out());
+    plan.finished(1, 2, 10, 4);
+    assert!(plan.has_run_out());
+}
+
+#[test]
+fn a_plan_that_is_not_held_never_runs_out() {
+    let mut plan = Plan::new(rules(1), 0..1);
+    plan.worker_joined(1, 1);
+    plan.assign(0);
+    plan.finished(1, 0, 10, 1);
+    plan.recorded(1);
+    assert!(!plan.has_run_out(), "the log ends the run");
+}
+
+#[test]
 fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
     let mut plan = Plan::new(rules(1), 0..4);
     plan.worker_joined(1, 4);

@@ -5,7 +5,7 @@ use crate::state::Decision;
 use crate::{Effect, Outcome, RunId, RunStatus, State};
 
 pub(crate) fn cancel_run(state: &State, id: RunId, reason: &str) -> Decision {
-    let run = match super::running(state, id) {
+    let run = match super::under_way(state, id) {
         Ok(run) => run,
         Err(rejection) => return super::rejected(rejection),
     };

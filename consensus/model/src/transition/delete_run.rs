@@ -12,8 +12,12 @@ pub(crate) fn delete_run(state: &State, id: RunId) -> Decision {
         return super::rejected(Rejection::RunRunning);
     }
     let mut decision = Decision::new(Outcome::Done).effect(Effect::FreeBlobs { run: id });
+    if run.progress.status == RunStatus::Paused {
+        decision = decision.effect(Effect::StopRun { run: id });
+    }
     let present = (0u32..).zip(&run.results).filter(|(_, result)| result.is_some());
     decision.removed = present.map(|(index, _)| Key::RunResult(id, index)).collect();
+    decision.removed.extend(run.attempts.keys().map(|&index| Key::RunAttempts(id, index)));
     decision.removed.extend([Key::RunProgress(id), Key::RunSpec(id)]);
     decision
 }

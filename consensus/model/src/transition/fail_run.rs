@@ -5,7 +5,7 @@ use crate::state::Decision;
 use crate::{Effect, Outcome, Rejection, RunId, RunStatus, State};
 
 pub(crate) fn fail_run(state: &State, id: RunId, epoch: u64, reason: &str) -> Decision {
-    let run = match super::running(state, id) {
+    let run = match super::under_way(state, id) {
         Ok(run) => run,
         Err(rejection) => return super::rejected(rejection),
     };

@@ -39,7 +39,10 @@ pub(crate) fn record_results(
             continue;
         }
         count(&mut progress, result, names);
-        written.push(Record::RunResult(id, result.index, result.result.clone()));
+        // Whoever executes it counts from 1 again: only the state knows what was before a retry.
+        let before = run.attempts.get(&result.index).copied().unwrap_or_default();
+        let attempt = result.result.attempt.saturating_add(before);
+        written.push(Record::RunResult(id, result.index, ExampleResult { attempt, ..result.result.clone() }));
     }
     let recorded = written.len() as u32;
     let progress = conclude(state, run, progress, &written);
@@ -48,9 +51,9 @@ pub(crate) fn record_results(
     let mut decision = Decision::new(Outcome::ResultsRecorded { recorded, duplicates, status });
     decision.written = written;
     let decision = decision.write(Record::RunProgress(id, Box::new(progress)));
-    match status {
-        RunStatus::Running => decision,
-        _ => decision.effect(Effect::StopRun { run: id }),
+    match status.is_under_way() {
+        true => decision,
+        false => decision.effect(Effect::StopRun { run: id }),
     }
 }
 
@@ -65,7 +68,7 @@ fn acceptable<'a>(
     if generation != current {
         return Err(Rejection::StaleGeneration { current });
     }
-    let run = super::running(state, id)?;
+    let run = super::under_way(state, id)?;
     let examples = run.results.len() as u32;
     match results.iter().find(|result| result.index >= examples) {
         Some(RecordedResult { index, .. }) => Err(Rejection::NoSuchExample { index: *index, examples }),

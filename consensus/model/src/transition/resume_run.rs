@@ -1,4 +1,4 @@
-//! A cancelled or interrupted run goes on: same results so far, same generation, a new epoch.
+//! A paused, cancelled or interrupted run goes on: same results so far, same generation, a new epoch.
 
 use crate::record::Record;
 use crate::state::Decision;

@@ -42,6 +42,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         }
         let target = resume::Target {
             id,
+            failed: false,
             detach: options.detach,
             python: options.python.as_deref(),
             program: options.program(),

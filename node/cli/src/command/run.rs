@@ -2,9 +2,13 @@
 
 mod cancel;
 mod delete;
+mod diff;
+mod export;
 mod list;
+mod pause;
 mod results;
 pub mod resume;
+mod retry;
 mod show;
 mod watch;
 
@@ -26,7 +30,7 @@ pub struct Options {
 impl Options {
     /// Whether the command stays with a run until it has ended.
     pub fn follows(&self) -> bool {
-        matches!(self.verb, Some(Verb::Resume(_) | Verb::Watch(_)))
+        matches!(self.verb, Some(Verb::Resume(_) | Verb::Retry(_) | Verb::Watch(_)))
     }
 }
 
@@ -42,8 +46,16 @@ enum Verb {
     Results(results::Options),
     /// Cancel a run; what is done is kept
     Cancel(cancel::Options),
-    /// Go on with a run that was interrupted or cancelled
+    /// Pause a run: what is under way ends and counts, nothing new begins
+    Pause(pause::Options),
+    /// Go on with a run that was paused, interrupted or cancelled
     Resume(resume::Options),
+    /// Execute the failed examples of a run once more
+    Retry(retry::Options),
+    /// Compare two runs: what became better and worse, and whether chance explains it
+    Diff(diff::Options),
+    /// Write all results with everything known of them, as csv, jsonl or parquet
+    Export(export::Options),
     /// Delete a run and its results
     Delete(delete::Options),
 }
@@ -57,7 +69,11 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Watch(options)) => watch::execute(invocation, options).await,
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
+        Some(Verb::Pause(options)) => pause::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
+        Some(Verb::Retry(options)) => retry::execute(invocation, options).await,
+        Some(Verb::Diff(options)) => diff::execute(invocation, options).await,
+        Some(Verb::Export(options)) => export::execute(invocation, options).await,
         Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
     }
 }

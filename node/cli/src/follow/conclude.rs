@@ -107,6 +107,8 @@ fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
             Err(CommandError::new(exit::FAILED, TOO_MANY_ERRORS).hint(hint))
         }
         RunStatus::Cancelled => Err(cancelled(run)),
+        RunStatus::Paused => Err(CommandError::new(exit::FAILED, format!("run {} is paused", run.run_id))
+            .hint(format!("go on with: {}", resume_command(run)))),
         RunStatus::Interrupted | RunStatus::Running | RunStatus::Unspecified => {
             Err(CommandError::new(exit::UNREACHABLE, format!("run {} was interrupted: its node ended", run.run_id))
                 .hint(format!("go on with: {}", resume_command(run))))
@@ -165,6 +167,7 @@ mod tests {
         assert_eq!(code(RunStatus::Failed, 90.0, Some(80.0)), exit::FAILED);
         assert_eq!(code(RunStatus::Cancelled, 0.0, None), exit::FAILED);
         assert_eq!(code(RunStatus::Interrupted, 0.0, None), exit::UNREACHABLE);
+        assert_eq!(code(RunStatus::Paused, 0.0, None), exit::FAILED);
     }
 
     #[test]

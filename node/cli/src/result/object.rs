@@ -12,6 +12,7 @@ pub fn status_name(status: RunStatus) -> &'static str {
         RunStatus::Failed => "failed",
         RunStatus::Cancelled => "cancelled",
         RunStatus::Interrupted => "interrupted",
+        RunStatus::Paused => "paused",
     }
 }
 
@@ -45,6 +46,7 @@ pub fn run(run: &Run) -> Value {
     let more = json!({
         "program": run.program,
         "dataset": run.dataset,
+        "dataset_digest": (!run.dataset_digest.is_empty()).then_some(&run.dataset_digest),
         "lm": run.lm,
         "inputs": run.inputs,
         "done": run.done,

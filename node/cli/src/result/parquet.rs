@@ -1,6 +1,6 @@
 //! Rows as Parquet: every column may be null; values of mixed kinds are JSON text.
 
-use std::fs::File;
+use std::io::Write;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, LogicalType, Repetition, Type as PhysicalType};
@@ -17,15 +17,15 @@ use crate::object::Object;
 const ROWS_PER_GROUP: usize = 10_000;
 
 /// A Parquet file in the making.
-pub struct Writer {
-    file: SerializedFileWriter<File>,
+pub struct Writer<W: Write + Send> {
+    file: SerializedFileWriter<W>,
     columns: Vec<(String, Kind)>,
     rows: Vec<Object>,
 }
 
-impl Writer {
+impl<W: Write + Send> Writer<W> {
     /// Starts a file with these columns.
-    pub fn new(file: File, shape: Shape) -> Result<Self, ParquetError> {
+    pub fn new(file: W, shape: Shape) -> Result<Self, ParquetError> {
         let fields =
             shape.columns.iter().map(|(name, kind)| field(name, *kind).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
         let schema = Type::group_type_builder("schema").with_fields(fields).build()?;
@@ -47,7 +47,7 @@ impl Writer {
     }
 
     /// Writes what is left and the footer; gives the file back to be synced.
-    pub fn finish(mut self) -> Result<File, ParquetError> {
+    pub fn finish(mut self) -> Result<W, ParquetError> {
         self.flush()?;
         self.file.into_inner()
     }

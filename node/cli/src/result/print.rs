@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::for_each;
 use super::row::{metric_column, score};
-use super::save::cells;
 use super::survey::{self, Survey};
+use super::writer::cells;
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::listing::{Listing, csv_failed};
@@ -86,7 +86,7 @@ async fn print_json(
 
 async fn print_csv(client: &Client, run: &Run, request: RunResultsRequest) -> Result<(), CommandError> {
     let column = metric_column(&run.metric);
-    let survey = Survey::of(client, request.clone(), column).await?;
+    let survey = Survey::of(client, request.clone(), |result| survey::row(result, column)).await?;
     let names: Vec<String> = survey.shape.columns.iter().map(|(name, _)| name.clone()).collect();
     let mut writer = csv::Writer::from_writer(output::writer());
     if !names.is_empty() {

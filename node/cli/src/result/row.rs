@@ -33,13 +33,16 @@ pub fn merged(result: &ExampleResult, metric: &str) -> Result<Object, serde_json
     Ok(row)
 }
 
-enum Prediction {
+/// What a program gave.
+pub enum Prediction {
+    /// The fields of a `dspy.Prediction`.
     Fields(Object),
+    /// Any other value.
     Other(Box<RawValue>),
 }
 
 /// A failed example has DSPy's empty prediction.
-fn prediction(result: &ExampleResult) -> Result<Prediction, serde_json::Error> {
+pub fn prediction(result: &ExampleResult) -> Result<Prediction, serde_json::Error> {
     if result.prediction.is_empty() {
         return Ok(Prediction::Fields(Object::default()));
     }

@@ -23,11 +23,15 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Reads all results once; `metric` names the score's column.
-    pub async fn of(client: &Client, request: RunResultsRequest, metric: &str) -> Result<Self, CommandError> {
+    /// Reads all results once, as the rows that will be written of them.
+    pub async fn of(
+        client: &Client,
+        request: RunResultsRequest,
+        row: impl Fn(&ExampleResult) -> Result<Object, CommandError>,
+    ) -> Result<Self, CommandError> {
         let mut survey = Self::default();
         for_each(client, request, |result| {
-            survey.add(result.index, &row(&result, metric)?);
+            survey.add(result.index, &row(&result)?);
             Ok(true)
         })
         .await?;

@@ -30,6 +30,7 @@ enum Status {
     Failed,
     Cancelled,
     Interrupted,
+    Paused,
 }
 
 /// Prints the runs.
@@ -65,6 +66,7 @@ fn wire(status: Status) -> RunStatus {
         Status::Failed => RunStatus::Failed,
         Status::Cancelled => RunStatus::Cancelled,
         Status::Interrupted => RunStatus::Interrupted,
+        Status::Paused => RunStatus::Paused,
     }
 }
 

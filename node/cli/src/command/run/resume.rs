@@ -1,10 +1,10 @@
-//! `dspex run resume`, and `dspex eval --resume RUN`.
+//! `dspex run resume`, `dspex eval --resume RUN`, and what `dspex run retry` does likewise.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use dspex_api::Client;
-use dspex_api::v1::{Caller, ResumeRunRequest, Run};
+use dspex_api::v1::{Caller, ResumeRunRequest, RetryRunRequest, Run};
 
 use crate::arguments::identifier;
 use crate::command::eval::{caller, caller_elsewhere, detached, show_notes, show_passed_over};
@@ -42,6 +42,8 @@ pub struct Options {
 pub struct Target<'a> {
     /// The run's id, or its beginning.
     pub id: &'a str,
+    /// A retry: what has failed is executed once more.
+    pub failed: bool,
     /// Leave it running.
     pub detach: bool,
     /// `--python`.
@@ -59,6 +61,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
     let target = Target {
         id: &options.run,
+        failed: false,
         detach: options.detach,
         python: options.python.as_deref(),
         program: None,
@@ -68,7 +71,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     resume(invocation, target, &wanted).await
 }
 
-/// The same for both commands.
+/// The same for all commands that go on with a run.
 pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted) -> Result<u8, CommandError> {
     let client = invocation.node().await?;
     let id = run_id::resolve(&client, target.id).await?;
@@ -90,9 +93,15 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
         traceparent: std::env::var("TRACEPARENT").unwrap_or_default(),
         bundle,
     };
+    let asked = async {
+        match target.failed {
+            true => client.retry(as_retry(request)).await,
+            false => client.resume(request).await,
+        }
+    };
     let interrupts = Interrupts::listen()?;
     let resumed = tokio::select! {
-        resumed = client.resume(request) => resumed?,
+        resumed = asked => resumed?,
         () = interrupts.asked() => return Err(CommandError::new(exit::INTERRUPTED, "interrupted before the run went on")),
     };
     show_notes(invocation, &resumed);
@@ -105,6 +114,12 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
     let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, wanted).await
+}
+
+/// It hands over the same.
+fn as_retry(request: ResumeRunRequest) -> RetryRunRequest {
+    let ResumeRunRequest { request_id, run_id, caller, detach, traceparent, bundle } = request;
+    RetryRunRequest { request_id, run_id, caller, detach, traceparent, bundle }
 }
 
 /// What a resume hands over, and what it must not differ in.
