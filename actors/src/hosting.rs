@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{NodeId, PeerMessage, RunId, RunOrder, RunStatus};
+use dspex_model::{NodeId, PeerMessage, RunId, RunOrder};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use ractor_cluster::RactorMessage;
 use tracing::warn;
