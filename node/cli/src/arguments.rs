@@ -214,6 +214,9 @@ mod tests {
                 continue;
             }
             line.extend(argument.get_long().map(|long| format!("--{long}")));
+            if !argument.get_action().takes_values() {
+                continue;
+            }
             let possible = argument.get_possible_values().first().map(|value| value.get_name().to_owned());
             line.push(if is_it { String::new() } else { possible.unwrap_or_else(|| "x:1".to_owned()) });
         }

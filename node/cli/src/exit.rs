@@ -58,6 +58,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::BUNDLE_INVALID
         | reason::PROJECT_INVALID
         | reason::SECRET_FOUND
+        | reason::NODE_HAS_NO_VOTE
         | reason::ENVIRONMENT_MISMATCH
         | reason::DATA_DIRECTORY_NOT_EMPTY
         | reason::DEFINITION_INVALID
