@@ -32,8 +32,8 @@ pub fn sign_flip(differences: &[f64]) -> Option<Test> {
     // A difference of 0 stays what it is under a flip.
     let sizes: Vec<f64> = differences.iter().map(|difference| difference.abs()).filter(|size| *size > 0.0).collect();
     let (how, p_value) = match sizes.len() {
-        0..=EXACT_MAX => ("exact".to_owned(), exact(&sizes, sum)),
-        0..=DRAWN_MAX => (format!("{DRAWS} random flips, seed {SEED}"), drawn(&sizes, sum)),
+        count if count <= EXACT_MAX => ("exact".to_owned(), exact(&sizes, sum)),
+        ..=DRAWN_MAX => (format!("{DRAWS} random flips, seed {SEED}"), drawn(&sizes, sum)),
         _ => ("normal approximation".to_owned(), normal(&sizes, sum)),
     };
     Some(Test {
