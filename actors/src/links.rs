@@ -256,7 +256,8 @@ impl LinksState {
     fn came_up(&mut self, node: NodeId) {
         if self.peers.get(&node).is_some_and(Peer::is_up) {
             info!(peer = %node, "a line for orders to a peer");
-            self.flush(node);
+            // At once: a run that begins now is to have workers there.
+            self.say_presence_to(vec![node]);
         }
     }
 
@@ -417,11 +418,14 @@ impl LinksState {
     }
 
     fn say_presence(&mut self) {
-        let message = PeerMessage::Presence(self.context.presence());
         let up = |(&node, peer): (&NodeId, &Peer)| peer.is_up().then_some(node);
-        let up: Vec<NodeId> = self.peers.iter().filter_map(up).collect();
+        self.say_presence_to(self.peers.iter().filter_map(up).collect());
+    }
+
+    fn say_presence_to(&mut self, nodes: Vec<NodeId>) {
+        let message = PeerMessage::Presence(self.context.presence());
         if let Ok(bytes) = message.encode() {
-            for node in up {
+            for node in nodes {
                 self.tell(node, &bytes);
             }
         }
