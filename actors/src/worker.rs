@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+pub(crate) use dspex_model::EndedBy;
 use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
     ToWorker,
@@ -78,17 +79,6 @@ pub(crate) struct WorkerEnd {
     pub by: EndedBy,
     /// Why it could not serve, where it did not come to that.
     pub refused: Option<SubmitError>,
-}
-
-/// Whose doing the end of a worker was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum EndedBy {
-    /// Its own, so perhaps its program's.
-    Itself,
-    /// The node's: nobody is charged.
-    Node,
-    /// Its zygote's, which ended before it.
-    Zygote,
 }
 
 /// A process that has already loaded the program: the one that checked a submission.

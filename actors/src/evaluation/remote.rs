@@ -11,7 +11,7 @@ use super::workers::Hands;
 use super::{EvaluationMessage, Next};
 use crate::board::BoardEvent;
 use crate::recorder::Recorded;
-use crate::worker::{self, WorkerEnd, WorkerReport};
+use crate::worker::{WorkerEnd, WorkerReport};
 
 impl Work {
     /// Puts an order on its way. One that is lost is lost with its line, and that is said.
@@ -47,11 +47,6 @@ impl Work {
                 if is_refused && is_there(self, worker) {
                     self.shut_out(node, &message);
                 }
-                let by = match by {
-                    EndedBy::Itself => worker::EndedBy::Itself,
-                    EndedBy::Node => worker::EndedBy::Node,
-                    EndedBy::Zygote => worker::EndedBy::Zygote,
-                };
                 (worker, WorkerReport::Ended(WorkerEnd { message, output, by, refused: None }))
             }
             WorkReport::Ready { worker, sources } => (worker, WorkerReport::Ready(Some(sources.into_iter().collect()))),
@@ -108,7 +103,7 @@ impl Work {
             let end = WorkerEnd {
                 message: format!("node {node} is lost"),
                 output: String::new(),
-                by: worker::EndedBy::Node,
+                by: EndedBy::Node,
                 refused: None,
             };
             if let Next::Cancel(reason) = self.worker_ended(key, &end)? {

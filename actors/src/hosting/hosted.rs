@@ -18,7 +18,7 @@ use crate::evaluation::{WorkerKey, load};
 use crate::metering;
 use crate::recorder::{Recorded, RecorderMessage, Recording, Teller};
 use crate::run_workers::RunWorkersMessage;
-use crate::worker::{self, Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport, WorkerService};
+use crate::worker::{Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport, WorkerService};
 
 /// When the owner is lost, what is under way may still end well, and counts; for so long.
 const ORPHANED_MAX: Duration = Duration::from_secs(60);
@@ -240,13 +240,9 @@ impl Hosted {
         if self.workers.remove(&worker).is_none() {
             return;
         }
-        let WorkerEnd { message, output, by, refused: _ } = end;
-        let by = match by {
-            worker::EndedBy::Itself => EndedBy::Itself,
-            worker::EndedBy::Node => EndedBy::Node,
-            worker::EndedBy::Zygote => EndedBy::Zygote,
-        };
-        self.report(WorkReport::Ended { worker, message, output, by, is_refused: false });
+        // One that could not even begin could not begin again: the owner must not ask this node for ever.
+        let WorkerEnd { message, output, by, refused } = end;
+        self.report(WorkReport::Ended { worker, message, output, by, is_refused: refused.is_some() });
     }
 
     fn orphan(&mut self) {

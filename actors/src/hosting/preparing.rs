@@ -1,6 +1,5 @@
 //! What workers of another node's run start from, on this node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,8 +36,7 @@ pub(super) async fn prepare(context: &NodeContext, employment: &Employment) -> R
     let missing = || SubmitError::new(SubmitErrorKind::Internal, format!("the dataset {digest} is not here"));
     let rows = Rows::new(bytes.ok_or_else(missing)?);
     let payload = payload::read(&parts.blobs, &spec.program).await?;
-    let environment: BTreeMap<String, String> = BTreeMap::new();
-    let caller = Caller { environment, placed: None, ..own.clone() }.admitted(Some(own), &spec.environment);
+    let caller = own.clone().admitted(Some(own), &spec.environment);
     let caller = place::stored(context, caller, &employment.shipped).await?;
     Ok(Prepared { spec, generation: employment.generation, caller: Arc::new(caller), payload, rows })
 }
