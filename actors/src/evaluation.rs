@@ -9,7 +9,9 @@ mod plan;
 mod prefetch;
 mod remote;
 mod rows;
+mod slots;
 mod spans;
+mod unrecorded;
 mod work;
 mod workers;
 
@@ -220,6 +222,10 @@ impl Work {
         }
         self.judge_deadlines();
         self.warn_of_slow_examples();
+        self.share_out();
+        self.hedge_stragglers();
+        self.move_a_worker();
+        self.look_for_lost_results();
         let board = &self.arguments.board;
         // Who watched a run that is paused now has left, and is missed only where the workers ask for its answers.
         let is_missed = !self.plan.is_held() || self.payload.is_some();

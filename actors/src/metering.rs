@@ -11,6 +11,11 @@ use dspex_telemetry::{Counter, Gauge, Histogram};
 use crate::pool::{CallError, PoolClass};
 use crate::worker::EndedBy;
 
+/// A straggler is executed a second time.
+pub(crate) fn hedged() {
+    names::EXAMPLES_HEDGED.with([]).increment(1);
+}
+
 /// What a pool counts.
 pub(crate) struct PoolMeter {
     pool: &'static str,

@@ -13,7 +13,7 @@ use bytes::Bytes;
 pub(crate) use dspex_model::EndedBy;
 use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
-    ToWorker,
+    Threads, ToWorker,
 };
 use dspex_python::{
     EndReason, Ended, MemoryLimit, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess, beyond_limit,
@@ -158,6 +158,8 @@ pub(crate) enum WorkerMessage {
     },
     /// Asks whether the interpreter answers.
     Ping,
+    /// Execute so many examples at once from now on.
+    Threads(u32),
     /// It has had its time to load.
     LoadLimit(Duration),
     /// It needs more memory than it may.
@@ -266,6 +268,7 @@ impl Actor for WorkerActor {
             WorkerMessage::Recall => state.send(&ToWorker::Recall).await,
             WorkerMessage::Event(event) => state.event(&myself, event),
             WorkerMessage::Ping => state.ping(),
+            WorkerMessage::Threads(count) => state.send(&ToWorker::Threads(Threads { count })).await,
             WorkerMessage::Leave { replace } => state.leave(replace),
             WorkerMessage::LoadLimit(limit) if !state.loaded => {
                 state.give_up(format!("the worker was still loading after {} s", limit.as_secs_f64()), None);

@@ -20,9 +20,21 @@ pub(crate) struct Site {
 /// Where a CPU has least to do; the owner where that is equal. `None`: nobody has room.
 pub(crate) fn choose(sites: &[Site]) -> Option<NodeId> {
     let open = sites.iter().filter(|site| site.room > 0);
-    let load = |count: u32, site: &Site| u64::from(count) * 1_000_000 / u64::from(site.cpus.max(1));
     let best = open.min_by_key(|site| (load(site.held + 1, site), !site.is_own, load(site.others, site), site.node));
     best.map(|site| site.node)
+}
+
+/// From which node to which one a worker may move, so that the run is spread better: the one has more to do for a CPU than the
+/// other would have with one worker more.
+pub(crate) fn better(sites: &[Site]) -> Option<(NodeId, NodeId)> {
+    let to = sites.iter().filter(|site| site.room > 0).min_by_key(|site| (load(site.held + 1, site), site.node))?;
+    let from = sites.iter().filter(|site| site.held > 0).max_by_key(|site| (load(site.held, site), site.node))?;
+    (load(from.held, from) > load(to.held + 1, to)).then_some((from.node, to.node))
+}
+
+/// Workers for a CPU, in millionths.
+fn load(count: u32, site: &Site) -> u64 {
+    u64::from(count) * 1_000_000 / u64::from(site.cpus.max(1))
 }
 
 /// Workers that a run gets where nobody says how many: one a CPU of the nodes that may execute it.
@@ -68,6 +80,23 @@ mod tests {
     fn of_equal_nodes_the_one_with_fewer_workers_of_others_is_chosen() {
         let busy = Site { others: 3, ..site(1, 2, 64) };
         assert_eq!(choose(&[busy, site(3, 2, 64)]), Some(NodeId(3)));
+    }
+
+    #[test]
+    fn a_worker_moves_to_a_node_that_came_back_until_no_move_makes_it_better() {
+        let with = |node, held| Site { held, ..site(node, 2, 64 - held) };
+        let mut sites = vec![with(1, 3), with(2, 3), with(3, 0)];
+        let mut moves = Vec::new();
+        while let Some((from, to)) = better(&sites) {
+            for site in &mut sites {
+                site.held = site.held + u32::from(site.node == to) - u32::from(site.node == from);
+            }
+            moves.push((from.0, to.0));
+        }
+        assert_eq!(moves, [(2, 3), (1, 3)]);
+        assert_eq!(better(&[with(1, 2), with(2, 1)]), None, "it would only change sides");
+        assert_eq!(better(&[with(1, 4), Site { room: 0, ..with(2, 0) }]), None, "no room");
+        assert_eq!(better(&[]), None);
     }
 
     #[test]

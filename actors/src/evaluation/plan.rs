@@ -9,9 +9,16 @@
 //! A worker executes what it was given first come first served on `threads` threads, so the first `threads` of its
 //! examples are the running ones; that is all the plan needs to judge deadlines without a message for each start.
 
+mod hedging;
+mod lost_results;
+mod shares;
+
 use std::collections::{BTreeMap, VecDeque};
 
+use dspex_model::NodeId;
+
 use super::prefetch::{self, MeanDuration};
+pub(crate) use hedging::{Hedge, orders as hedge_orders};
 
 /// So many ends of its zygote are bad luck for an example that was alone each time. Then it is charged: an example that
 /// kills its zygote must not run for ever.
@@ -29,6 +36,10 @@ pub(crate) struct Rules {
     pub timeout_us: Option<u64>,
     /// Results that may be on their way to the disk. With the examples in flight this bounds what a crash repeats.
     pub unrecorded_max: usize,
+    /// Examples that execute at once, over all workers.
+    pub num_threads: usize,
+    /// A straggler may be executed a second time.
+    pub hedges: bool,
 }
 
 /// An order to a worker.
@@ -71,7 +82,12 @@ struct Running {
 
 #[derive(Clone, Debug)]
 struct Worker {
+    /// Where it is.
+    site: NodeId,
+    /// Examples that it executes at once.
     threads: usize,
+    /// That number can be changed.
+    elastic: bool,
     assigned: VecDeque<Running>,
     /// It executes an example alone; nothing is added.
     solo: bool,
@@ -100,6 +116,9 @@ pub(crate) struct Plan {
     zygote_deaths: BTreeMap<u32, u32>,
     unrecorded: usize,
     duration: MeanDuration,
+    usual: hedging::Usual,
+    /// Examples that were given out a second time while they were running, and whether one of the two has a result.
+    hedged: BTreeMap<u32, bool>,
     /// Nothing more is given out.
     is_held: bool,
 }
@@ -117,6 +136,8 @@ impl Plan {
             zygote_deaths: BTreeMap::new(),
             unrecorded: 0,
             duration: MeanDuration::default(),
+            usual: hedging::Usual::default(),
+            hedged: BTreeMap::new(),
             is_held: false,
         }
     }
@@ -137,10 +158,12 @@ impl Plan {
         self.is_held && self.in_flight() == 0
     }
 
-    /// A worker is ready for work.
-    pub(crate) fn worker_joined(&mut self, key: WorkerKey, threads: usize) {
+    /// A worker is ready for work. One with a single thread keeps it: it executes on the program's main thread.
+    pub(crate) fn worker_joined(&mut self, key: WorkerKey, site: NodeId, threads: usize) {
         let threads = threads.max(1);
-        self.workers.insert(key, Worker { threads, assigned: VecDeque::new(), solo: false, leaving: false });
+        let assigned = VecDeque::new();
+        let worker = Worker { site, threads, elastic: threads > 1, assigned, solo: false, leaving: false };
+        self.workers.insert(key, worker);
     }
 
     /// It gets nothing more.
@@ -155,9 +178,7 @@ impl Plan {
         let mut orders: BTreeMap<WorkerKey, Vec<Assignment>> = BTreeMap::new();
         while self.unrecorded + self.in_flight() < self.flight_max() {
             let Some((key, index)) = self.next() else { break };
-            let attempt = self.attempts.entry(index).or_default();
-            *attempt += 1;
-            let assignment = Assignment { index, attempt: *attempt };
+            let assignment = self.attempt(index);
             if let Some(worker) = self.workers.get_mut(&key) {
                 worker.assigned.push_back(Running { assignment, since_us: None });
                 worker.start_next(now_us);
@@ -167,13 +188,24 @@ impl Plan {
         orders
     }
 
+    fn attempt(&mut self, index: u32) -> Assignment {
+        let attempt = self.attempts.entry(index).or_default();
+        *attempt += 1;
+        Assignment { index, attempt: *attempt }
+    }
+
     /// The next example and the worker that gets it. Examples that must run alone go first: they wait for an empty worker,
     /// and while they wait no worker is filled up.
     fn next(&mut self) -> Option<(WorkerKey, u32)> {
         if self.is_held {
             return None;
         }
+        // A worker that has just had more threads than now has its examples still.
+        let may_start = self.running() < self.rules.num_threads;
         if !self.solo.is_empty() {
+            if !may_start {
+                return None;
+            }
             let (&key, worker) =
                 self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
             worker.solo = true;
@@ -185,7 +217,9 @@ impl Plan {
         let (mean, retries) = (self.duration, self.rules.retries);
         let room = |worker: &Worker| {
             let waiting = if retries == 0 { 0 } else { prefetch::examples(worker.threads, mean) };
-            !worker.solo && !worker.leaving && worker.assigned.len() < worker.threads + waiting
+            let held = worker.assigned.len();
+            let has_room = if held < worker.threads { may_start } else { held < worker.threads + waiting };
+            !worker.solo && !worker.leaving && has_room
         };
         let load = |worker: &Worker| worker.assigned.len() * 1000 / worker.threads;
         let open = self.workers.iter().filter(|(_, worker)| room(worker));
@@ -203,7 +237,11 @@ impl Plan {
         worker.solo &= !worker.assigned.is_empty();
         worker.start_next(now_us);
         self.duration.add(duration_us);
+        self.usual.add(duration_us);
         self.unrecorded += 1;
+        if let Some(settled) = self.hedged.get_mut(&index) {
+            *settled = true;
+        }
         true
     }
 
@@ -219,6 +257,9 @@ impl Plan {
         let mut verdicts = Vec::new();
         for Running { assignment, .. } in worker.assigned {
             let index = assignment.index;
+            if self.has_another(index) {
+                continue;
+            }
             let late = match cause {
                 Cause::Deadline { index: late } => late == index,
                 Cause::Unresponsive { index: late } => late == index && (alone || self.rules.retries == 0),
@@ -275,14 +316,26 @@ impl Plan {
     pub(crate) fn running_for(&self, now_us: u64, least_us: u64) -> Vec<(WorkerKey, u32)> {
         let old = |held: &&Running| held.since_us.is_some_and(|since| now_us.saturating_sub(since) >= least_us);
         let first = |(&key, worker): (&WorkerKey, &Worker)| {
-            worker.assigned.iter().find(old).map(|held| (key, held.assignment.index))
+            let mut counting = worker.assigned.iter().filter(|held| !self.is_settled(held.assignment.index));
+            counting.find(old).map(|held| (key, held.assignment.index))
         };
         self.workers.iter().filter_map(first).collect()
     }
 
-    /// Examples given to workers.
+    /// Executions that workers have been given and that somebody waits for.
     pub(crate) fn in_flight(&self) -> usize {
-        self.workers.values().map(|worker| worker.assigned.len()).sum()
+        let held = self.workers.values().flat_map(|worker| &worker.assigned);
+        match self.hedged.is_empty() {
+            true => self.workers.values().map(|worker| worker.assigned.len()).sum(),
+            false => held.filter(|held| !self.is_settled(held.assignment.index)).count(),
+        }
+    }
+
+    /// Examples that are executing.
+    fn running(&self) -> usize {
+        // Those are the first of each worker, so that none of the others is looked at.
+        let of = |worker: &Worker| worker.assigned.iter().take_while(|held| held.since_us.is_some()).count();
+        self.workers.values().map(of).sum()
     }
 
     /// Examples that nobody holds and somebody should.

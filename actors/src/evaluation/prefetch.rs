@@ -14,6 +14,10 @@ pub(crate) struct MeanDuration {
 impl MeanDuration {
     const WEIGHT: f64 = 0.05;
 
+    pub(crate) fn mean_us(self) -> Option<u64> {
+        self.mean_us.map(|mean| mean as u64)
+    }
+
     pub(crate) fn add(&mut self, duration_us: u64) {
         let sample = duration_us as f64;
         let mean = self.mean_us.unwrap_or(sample);

@@ -30,7 +30,12 @@ impl Work {
             work.members.get(&key).is_some_and(|member| matches!(member.hands, Hands::There(at) if at == node))
         };
         let (worker, report) = match report {
+            WorkReport::Recorded { results, status: Err(why) } => {
+                self.plan.recorded(results as usize);
+                return self.cannot_record(node, &why);
+            }
             WorkReport::Recorded { results, status } => {
+                self.recorded_elsewhere(node);
                 return Ok(self.recorded(Recorded { results: results as usize, status }));
             }
             WorkReport::Printed { id, text, dropped_bytes } => {
@@ -39,7 +44,7 @@ impl Work {
             }
             WorkReport::Executed { worker, examples } => {
                 if is_there(self, worker) {
-                    self.executed_remotely(worker, &examples);
+                    self.executed_remotely(node, worker, &examples);
                 }
                 return Ok(Next::Go);
             }
@@ -65,12 +70,13 @@ impl Work {
     }
 
     /// They are on their way to the log already: their node has proposed them.
-    fn executed_remotely(&mut self, key: WorkerKey, examples: &[ExecutedExample]) {
+    fn executed_remotely(&mut self, node: NodeId, key: WorkerKey, examples: &[ExecutedExample]) {
         let now_us = self.now_us();
         self.backoff.success();
         for example in examples {
             if self.plan.finished(key, example.index, example.duration_us, now_us) {
                 self.spans.end_remote(example);
+                self.elsewhere.entry(node).or_default().insert(example.index);
             }
         }
         self.let_go(key);
@@ -86,12 +92,24 @@ impl Work {
         }
     }
 
+    /// The node reaches this one and not the log, or its disk is full: what it executes would be for nothing.
+    fn cannot_record(&mut self, node: NodeId, why: &str) -> Result<Next, ActorProcessingErr> {
+        self.shut_out(node, &format!("it cannot store results: {why}"));
+        for (&key, member) in &self.members {
+            if matches!(member.hands, Hands::There(at) if at == node) {
+                self.order(node, WorkOrder::Kill { worker: key });
+            }
+        }
+        self.node_lost(node)
+    }
+
     /// Nothing comes from the node any more: what its workers held runs again elsewhere, and is charged to nobody.
     pub(super) fn node_lost(&mut self, node: NodeId) -> Result<Next, ActorProcessingErr> {
         let there = |(&key, member): (&WorkerKey, &super::workers::Member)| {
             matches!(member.hands, Hands::There(at) if at == node).then_some(key)
         };
         let lost: Vec<WorkerKey> = self.members.iter().filter_map(there).collect();
+        self.results_lost(node);
         if lost.is_empty() {
             return Ok(Next::Go);
         }

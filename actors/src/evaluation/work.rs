@@ -43,7 +43,7 @@ pub(crate) struct Work {
     pub(super) backoff: Backoff,
     pub(super) failed_starts: u32,
     pub(super) generation: u64,
-    rows: Rows,
+    pub(super) rows: Rows,
     /// The program's files when it was checked.
     sources: BTreeMap<String, String>,
     warned: BTreeSet<u32>,
@@ -51,6 +51,11 @@ pub(crate) struct Work {
     pub(super) drained: usize,
     /// Nodes that can have no worker of this run.
     pub(super) shut_out: BTreeSet<NodeId>,
+    /// What other nodes have executed and the log may not have yet.
+    pub(super) elsewhere: BTreeMap<NodeId, BTreeSet<u32>>,
+    /// There has been nothing left to do but to wait for the log.
+    pub(super) exhausted_since_us: Option<u64>,
+    pub(super) last_move: Option<Instant>,
     pub(super) spans: Spans,
     deaths_told: u32,
     started: Instant,
@@ -96,6 +101,9 @@ impl Work {
             retries: held.spec.retries,
             timeout_us: held.spec.timeout_ms.map(|limit| limit * 1000),
             unrecorded_max: UNRECORDED_MIN.max(held.spec.num_threads as usize),
+            num_threads: held.spec.num_threads as usize,
+            // A program that asks its driver has state there: a second execution could change the answers of others.
+            hedges: held.spec.retries > 0 && payload.is_none(),
         };
         Ok(Self {
             plan: Plan::new(rules, held.missing()),
@@ -114,6 +122,9 @@ impl Work {
             warned: BTreeSet::new(),
             drained: 0,
             shut_out: BTreeSet::new(),
+            elsewhere: BTreeMap::new(),
+            exhausted_since_us: None,
+            last_move: None,
             spans,
             deaths_told: 0,
             started: Instant::now(),
@@ -170,13 +181,19 @@ impl Work {
                     )));
                 }
                 self.failed_starts = 0;
+                let own = self.arguments.context.parts.node;
                 if let Some(member) = self.members.get_mut(&key) {
                     member.ready = true;
-                    self.plan.worker_joined(key, member.threads as usize);
+                    let site = match member.hands {
+                        Hands::Here(_) => own,
+                        Hands::There(node) => node,
+                    };
+                    self.plan.worker_joined(key, site, member.threads as usize);
                     if let Some(replace) = member.leaving {
                         self.leaving(key, replace);
                     }
                 }
+                self.share_out();
                 Ok(Next::Go)
             }
             WorkerReport::Results(results) => {
@@ -268,6 +285,7 @@ impl Work {
         };
         let held = self.plan.held_by(key);
         let verdicts = self.plan.worker_ended(key, cause);
+        self.share_out();
         if cause == Cause::Crash || cause == Cause::Zygote {
             self.tell_of_death(end, held, verdicts.len());
         }

@@ -110,8 +110,15 @@ impl Work {
 
     /// The node that the next worker is started on, where that is another one.
     fn elsewhere(&self) -> Option<NodeId> {
+        placement::choose(&self.sites()).filter(|node| *node != self.arguments.context.parts.node)
+    }
+
+    /// The nodes that could have workers of this run.
+    pub(super) fn sites(&self) -> Vec<Site> {
         // A directory of this node is nowhere else.
-        self.spec.shipped.as_ref()?;
+        if self.spec.shipped.is_none() {
+            return Vec::new();
+        }
         let context = &self.arguments.context;
         let own = context.parts.node;
         let held = |node: NodeId| {
@@ -136,8 +143,7 @@ impl Work {
         let open = |(node, presence): &(NodeId, Presence)| !presence.is_draining && !self.shut_out.contains(node);
         let peers = context.links.presences();
         let here = self.arguments.caller.as_ref().map(|_| (own, context.presence()));
-        let sites: Vec<Site> = peers.into_iter().filter(open).chain(here).map(site).collect();
-        placement::choose(&sites).filter(|node| *node != own)
+        peers.into_iter().filter(open).chain(here).map(site).collect()
     }
 
     /// Has a worker started on another node.
@@ -165,6 +171,7 @@ impl Work {
         };
         match message {
             WorkerMessage::Ping => self.order(node, WorkOrder::Ping { worker: key }),
+            WorkerMessage::Threads(count) => self.order(node, WorkOrder::Threads { worker: key, count }),
             WorkerMessage::Finish => self.order(node, WorkOrder::Finish { worker: key }),
             _ => self.order(node, WorkOrder::Kill { worker: key }),
         }
@@ -176,6 +183,7 @@ impl Work {
         member.leaving.get_or_insert(replace);
         self.plan.worker_leaving(key);
         self.let_go(key);
+        self.share_out();
     }
 
     /// Ends a worker that is to leave and has nothing left to do.

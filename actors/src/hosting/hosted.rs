@@ -119,6 +119,7 @@ impl Hosted {
             WorkOrder::Employ(employment) => self.employ(*employment).await,
             WorkOrder::Execute { worker, examples } => self.execute(worker, examples),
             WorkOrder::Ping { worker } => self.pass_on(worker, WorkerMessage::Ping),
+            WorkOrder::Threads { worker, count } => self.pass_on(worker, WorkerMessage::Threads(count)),
             WorkOrder::Kill { worker } => self.pass_on(worker, WorkerMessage::Kill),
             WorkOrder::Finish { worker } => self.pass_on(worker, WorkerMessage::Finish),
             WorkOrder::Answer { worker, id, body, error } => {

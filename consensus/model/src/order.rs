@@ -89,6 +89,13 @@ pub enum WorkOrder {
         /// Why there is no answer.
         error: Option<String>,
     },
+    /// Execute so many examples at once from now on.
+    Threads {
+        /// On which worker.
+        worker: u64,
+        /// At least 1.
+        count: u32,
+    },
 }
 
 /// What a worker of another node is started with: all that the node needs to know of the run.

@@ -263,6 +263,11 @@ impl Run {
         (0u32..).zip(&self.results).filter(|(_, result)| result.is_none()).map(|(index, _)| index)
     }
 
+    /// The example's result; `None`: it has none yet, or there is no such example.
+    pub fn result(&self, index: u32) -> Option<&ExampleResult> {
+        self.results.get(index as usize)?.as_ref()
+    }
+
     /// Examples that have failed, in order, with their results.
     pub fn failed(&self) -> impl Iterator<Item = (u32, &ExampleResult)> {
         let results = (0u32..).zip(&self.results).filter_map(|(index, result)| Some((index, result.as_ref()?)));

@@ -30,6 +30,15 @@ pub enum ToWorker {
     Define(Define),
     /// Give back the calls that were not started.
     Recall,
+    /// Execute so many examples at once from now on.
+    Threads(Threads),
+}
+
+/// How many examples are executed at once. A worker that was loaded with one thread keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Threads {
+    /// At least 1.
+    pub count: u32,
 }
 
 /// Examples to execute.
@@ -96,6 +105,7 @@ impl ToWorker {
             Self::Calls(body) => framing::encode(7, body),
             Self::Define(body) => framing::encode(8, body),
             Self::Recall => framing::encode(9, &Empty {}),
+            Self::Threads(body) => framing::encode(10, body),
         }
     }
 }

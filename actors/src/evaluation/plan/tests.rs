@@ -6,8 +6,11 @@ use proptest::prelude::*;
 
 use super::*;
 
+const HERE: NodeId = NodeId(1);
+const THERE: NodeId = NodeId(2);
+
 fn rules(retries: u32) -> Rules {
-    Rules { retries, timeout_us: Some(1_000), unrecorded_max: 4 }
+    Rules { retries, timeout_us: Some(1_000), unrecorded_max: 4, num_threads: 64, hedges: false }
 }
 
 fn given(orders: &BTreeMap<WorkerKey, Vec<Assignment>>) -> Vec<(WorkerKey, u32)> {
@@ -17,15 +20,15 @@ fn given(orders: &BTreeMap<WorkerKey, Vec<Assignment>>) -> Vec<(WorkerKey, u32)>
 #[test]
 fn the_last_examples_are_spread_evenly() {
     let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, 4);
-    plan.worker_joined(2, 4);
+    plan.worker_joined(1, HERE, 4);
+    plan.worker_joined(2, HERE, 4);
     assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
 }
 
 #[test]
 fn no_more_is_in_flight_than_threads_before_durations_are_known() {
     let mut plan = Plan::new(rules(1), 0..100);
-    plan.worker_joined(1, 3);
+    plan.worker_joined(1, HERE, 3);
     assert_eq!(given(&plan.assign(0)).len(), 3);
     assert!(plan.assign(0).is_empty());
 }
@@ -33,7 +36,7 @@ fn no_more_is_in_flight_than_threads_before_durations_are_known() {
 #[test]
 fn results_that_are_not_on_disk_hold_back_new_work() {
     let mut plan = Plan::new(rules(1), 0..100);
-    plan.worker_joined(1, 1);
+    plan.worker_joined(1, HERE, 1);
     let mut executed = 0;
     while let Some((key, index)) = given(&plan.assign(executed)).first().copied() {
         executed += 1;
@@ -47,8 +50,8 @@ fn results_that_are_not_on_disk_hold_back_new_work() {
 #[test]
 fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
     let mut plan = Plan::new(rules(1), 0..10);
-    plan.worker_joined(1, 2);
-    plan.worker_joined(2, 1);
+    plan.worker_joined(1, HERE, 2);
+    plan.worker_joined(2, HERE, 1);
     assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
     assert!(!plan.has_run_out());
     plan.hold();
@@ -65,7 +68,7 @@ fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
 #[test]
 fn a_plan_that_is_not_held_never_runs_out() {
     let mut plan = Plan::new(rules(1), 0..1);
-    plan.worker_joined(1, 1);
+    plan.worker_joined(1, HERE, 1);
     plan.assign(0);
     plan.finished(1, 0, 10, 1);
     plan.recorded(1);
@@ -75,11 +78,11 @@ fn a_plan_that_is_not_held_never_runs_out() {
 #[test]
 fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
     let mut plan = Plan::new(rules(1), 0..4);
-    plan.worker_joined(1, 4);
+    plan.worker_joined(1, HERE, 4);
     plan.assign(0);
     assert_eq!(plan.worker_ended(1, Cause::Crash), []);
-    plan.worker_joined(2, 4);
-    plan.worker_joined(3, 4);
+    plan.worker_joined(2, HERE, 4);
+    plan.worker_joined(3, HERE, 4);
     assert_eq!(given(&plan.assign(1)), [(2, 0), (3, 1)]);
     assert!(plan.assign(2).is_empty(), "each is alone");
     plan.finished(2, 0, 10, 3);
@@ -89,11 +92,11 @@ fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
 #[test]
 fn only_an_example_that_was_alone_is_charged_and_fails_after_its_retries() {
     let mut plan = Plan::new(rules(1), 0..2);
-    plan.worker_joined(1, 2);
+    plan.worker_joined(1, HERE, 2);
     plan.assign(0);
     plan.worker_ended(1, Cause::Crash);
     for (key, lost) in [(2, false), (3, true)] {
-        plan.worker_joined(key, 2);
+        plan.worker_joined(key, HERE, 2);
         assert_eq!(given(&plan.assign(0)).len(), 1);
         let held = plan.workers[&key].assigned[0].assignment;
         plan.solo.rotate_left(1);
@@ -106,7 +109,7 @@ fn only_an_example_that_was_alone_is_charged_and_fails_after_its_retries() {
 #[test]
 fn without_retries_nothing_that_was_in_flight_runs_again() {
     let mut plan = Plan::new(rules(0), 0..5);
-    plan.worker_joined(1, 3);
+    plan.worker_joined(1, HERE, 3);
     plan.assign(0);
     assert_eq!(plan.worker_ended(1, Cause::Crash).len(), 3);
     assert_eq!(plan.waiting(), 2);
@@ -115,7 +118,7 @@ fn without_retries_nothing_that_was_in_flight_runs_again() {
 #[test]
 fn a_deadline_fails_its_example_and_spares_the_neighbours() {
     let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, 2);
+    plan.worker_joined(1, HERE, 2);
     plan.assign(0);
     plan.finished(1, 0, 500_000, 600);
     plan.assign(600);
@@ -123,14 +126,14 @@ fn a_deadline_fails_its_example_and_spares_the_neighbours() {
     assert_eq!(plan.overdue(1_000), [(1, 1)]);
     let verdicts = plan.worker_ended(1, Cause::Deadline { index: 1 });
     assert_eq!(verdicts, [Verdict::TimedOut(Assignment { index: 1, attempt: 1 })]);
-    plan.worker_joined(2, 2);
+    plan.worker_joined(2, HERE, 2);
     assert_eq!(given(&plan.assign(1_100)), [(2, 2)]);
 }
 
 #[test]
 fn an_example_that_waits_in_the_worker_does_not_age() {
     let mut plan = Plan::new(Rules { unrecorded_max: 100, ..rules(1) }, 0..10);
-    plan.worker_joined(1, 1);
+    plan.worker_joined(1, HERE, 1);
     plan.assign(0);
     plan.finished(1, 0, 1, 0);
     plan.recorded(1);
@@ -144,7 +147,7 @@ fn an_example_that_waits_in_the_worker_does_not_age() {
 fn deaths_that_are_the_nodes_doing_are_never_charged() {
     let mut plan = Plan::new(rules(1), 0..1);
     for key in 1..20 {
-        plan.worker_joined(key, 1);
+        plan.worker_joined(key, HERE, 1);
         assert_eq!(plan.assign(0).len(), 1);
         assert_eq!(plan.worker_ended(key, Cause::Node), []);
     }
@@ -156,7 +159,7 @@ fn an_example_that_always_sees_its_zygote_end_is_charged_in_the_end() {
     let mut deaths = 0;
     while plan.waiting() > 0 {
         deaths += 1;
-        plan.worker_joined(deaths, 1);
+        plan.worker_joined(deaths, HERE, 1);
         plan.assign(0);
         plan.worker_ended(deaths, Cause::Zygote);
     }
@@ -166,11 +169,11 @@ fn an_example_that_always_sees_its_zygote_end_is_charged_in_the_end() {
 #[test]
 fn examples_of_a_worker_that_does_not_answer_are_tried_alone_before_one_is_blamed() {
     let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, 3);
+    plan.worker_joined(1, HERE, 3);
     plan.assign(0);
     assert!(!plan.is_alone(1));
     assert_eq!(plan.worker_ended(1, Cause::Unresponsive { index: 0 }), []);
-    plan.worker_joined(2, 3);
+    plan.worker_joined(2, HERE, 3);
     assert_eq!(given(&plan.assign(0)), [(2, 0)]);
     assert!(plan.is_alone(2));
     let late = Assignment { index: 0, attempt: 2 };
@@ -180,7 +183,7 @@ fn examples_of_a_worker_that_does_not_answer_are_tried_alone_before_one_is_blame
 #[test]
 fn without_retries_a_worker_that_does_not_answer_times_out_and_its_neighbours_are_lost() {
     let mut plan = Plan::new(rules(0), 0..2);
-    plan.worker_joined(1, 2);
+    plan.worker_joined(1, HERE, 2);
     plan.assign(0);
     let held = |index| Assignment { index, attempt: 1 };
     let verdicts = plan.worker_ended(1, Cause::Unresponsive { index: 1 });
@@ -190,12 +193,196 @@ fn without_retries_a_worker_that_does_not_answer_times_out_and_its_neighbours_ar
 #[test]
 fn a_report_about_an_example_that_the_worker_does_not_hold_counts_for_nothing() {
     let mut plan = Plan::new(rules(1), 0..2);
-    plan.worker_joined(1, 1);
+    plan.worker_joined(1, HERE, 1);
     plan.assign(0);
     assert!(!plan.finished(1, 1, 1, 0));
     assert!(!plan.finished(7, 0, 1, 0));
     assert!(plan.finished(1, 0, 1, 0));
     assert!(!plan.finished(1, 0, 1, 0), "a second report of the same example");
+}
+
+fn slots(plan: &Plan) -> Vec<usize> {
+    plan.workers.values().map(|worker| worker.threads).collect()
+}
+
+#[test]
+fn workers_that_are_there_stand_in_for_missing_ones_while_enough_is_left() {
+    let rules = Rules { timeout_us: None, unrecorded_max: 1000, num_threads: 12, ..rules(1) };
+    let mut plan = Plan::new(rules, 0..100);
+    plan.worker_joined(1, HERE, 4);
+    assert_eq!(plan.share_out(3), [(1, 12)]);
+    assert_eq!(given(&plan.assign(0)).len(), 12);
+    plan.worker_joined(2, THERE, 4);
+    assert_eq!(plan.share_out(3), [(1, 6), (2, 6)]);
+    assert!(plan.assign(0).is_empty(), "no more than the run's threads, whoever has them");
+    plan.finished(1, 0, 1_000_000, 1);
+    assert_eq!(given(&plan.assign(1)), [(2, 12)]);
+    plan.worker_joined(3, THERE, 4);
+    plan.share_out(3);
+    assert_eq!(slots(&plan), [4, 4, 4]);
+    plan.worker_ended(3, Cause::Node);
+    assert_eq!(plan.share_out(3), [(1, 6), (2, 6)], "until it is replaced");
+}
+
+#[test]
+fn nobody_stands_in_near_the_end_or_under_a_deadline() {
+    let few = Rules { timeout_us: None, num_threads: 12, ..rules(1) };
+    let late = Rules { timeout_us: Some(1), ..few };
+    for (rules, examples) in [(few, 30), (late, 100)] {
+        let mut plan = Plan::new(rules, 0..examples);
+        plan.worker_joined(1, HERE, 4);
+        assert_eq!(plan.share_out(3), []);
+        assert_eq!(slots(&plan), [4]);
+    }
+}
+
+#[test]
+fn a_worker_with_one_thread_keeps_it_and_the_others_have_the_rest() {
+    let mut plan = Plan::new(Rules { num_threads: 8, timeout_us: None, ..rules(1) }, 0..500);
+    for (key, threads) in [(1, 2), (2, 2), (3, 1), (4, 1), (5, 1), (6, 1)] {
+        plan.worker_joined(key, HERE, threads);
+    }
+    assert_eq!(plan.share_out(6), []);
+    plan.worker_leaving(1);
+    assert_eq!(plan.share_out(6), [(2, 4)]);
+}
+
+/// Ten examples of 1 ms each, and two that were given to each of the workers.
+fn near_the_end(hedges: bool) -> Plan {
+    let rules = Rules { timeout_us: None, unrecorded_max: 100, num_threads: 4, hedges, ..rules(1) };
+    let mut plan = Plan::new(rules, 0..12);
+    plan.worker_joined(1, HERE, 2);
+    plan.worker_joined(2, THERE, 2);
+    let mut done = 0;
+    while done < 10 {
+        for (key, index) in given(&plan.assign(0)) {
+            if index < 10 {
+                assert!(plan.finished(key, index, 1_000, 0));
+                done += 1;
+            }
+        }
+    }
+    plan.assign(0);
+    assert_eq!((plan.waiting(), plan.in_flight()), (0, 2));
+    plan
+}
+
+fn holder(plan: &Plan, index: u32) -> WorkerKey {
+    let holds = |worker: &Worker| worker.assigned.iter().any(|held| held.assignment.index == index);
+    *plan.workers.iter().find(|(_, worker)| holds(worker)).expect("somebody has it").0
+}
+
+#[test]
+fn a_straggler_is_executed_once_more_on_another_node_and_the_first_result_counts() {
+    let mut plan = near_the_end(true);
+    assert_eq!(plan.hedge(999_999), [], "not far longer than the others");
+    let (first, other) = (holder(&plan, 10), holder(&plan, 11));
+    plan.finished(other, 11, 1_000, 0);
+    let hedges = plan.hedge(1_000_000);
+    let second = 3 - first;
+    let expected = Hedge { worker: second, assignment: Assignment { index: 10, attempt: 2 }, for_us: 1_000_000 };
+    assert_eq!(hedges, [expected]);
+    assert_eq!(plan.hedge(9_000_000), [], "once");
+    assert_eq!(plan.in_flight(), 2);
+    assert!(plan.finished(second, 10, 500, 1_500_000));
+    assert_eq!((plan.in_flight(), plan.waiting()), (0, 0), "nobody waits for the other execution");
+    assert_eq!(plan.running_for(9_000_000, 1), [], "nor is it late");
+    assert_eq!(plan.worker_ended(first, Cause::Crash), [], "nor does it run again");
+    assert_eq!(plan.waiting(), 0);
+}
+
+#[test]
+fn the_loss_of_one_of_two_executions_is_nothing_and_that_of_both_is_a_loss() {
+    let mut plan = near_the_end(true);
+    let (first, other) = (holder(&plan, 10), holder(&plan, 11));
+    plan.finished(other, 11, 1_000, 0);
+    plan.hedge(2_000_000);
+    assert_eq!((plan.worker_ended(first, Cause::Node), plan.waiting()), (vec![], 0));
+    assert_eq!((plan.worker_ended(3 - first, Cause::Node), plan.waiting()), (vec![], 1));
+}
+
+#[test]
+fn nothing_is_executed_twice_where_that_is_not_wanted_or_while_there_is_something_else_to_do() {
+    assert_eq!(near_the_end(false).hedge(9_000_000), []);
+    let mut plan = near_the_end(true);
+    plan.pending.push_back(99);
+    assert_eq!(plan.hedge(9_000_000), []);
+    plan.pending.clear();
+    // Both threads of every other node are taken.
+    for worker in plan.workers.values_mut() {
+        worker.site = HERE;
+    }
+    assert_eq!(plan.hedge(9_000_000), []);
+}
+
+#[test]
+fn results_that_nobody_has_any_more_run_again_first() {
+    let mut plan = Plan::new(rules(1), 0..9);
+    plan.worker_joined(1, HERE, 2);
+    plan.assign(0);
+    plan.finished(1, 0, 1_000_000, 0);
+    plan.assign(0);
+    // 0 is executed and lost, 1 and 2 are under way, 5 waits.
+    assert_eq!(plan.missing_again([0, 1, 2, 5]), 1);
+    plan.finished(1, 1, 1_000_000, 0);
+    assert_eq!(given(&plan.assign(0)), [(1, 0)]);
+}
+
+#[test]
+fn a_plan_is_exhausted_when_only_the_log_can_go_on() {
+    let mut plan = Plan::new(rules(1), 0..1);
+    plan.worker_joined(1, HERE, 1);
+    assert!(!plan.is_exhausted());
+    plan.assign(0);
+    assert!(!plan.is_exhausted());
+    plan.finished(1, 0, 10, 1);
+    assert!(plan.is_exhausted() && plan.has_unrecorded());
+    plan.recorded(1);
+    assert!(plan.is_exhausted() && !plan.has_unrecorded());
+}
+
+proptest! {
+    /// Whatever is slow, dies and is executed twice: every example has a result in the end, and no more executes at once than
+    /// may.
+    #[test]
+    fn with_stragglers_every_example_has_a_result(
+        examples in 1u32..60,
+        threads in 2usize..5,
+        choices in proptest::collection::vec(0u8..=255, 600),
+    ) {
+        let rules =
+            Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads: 3 * threads, hedges: true };
+        let mut plan = Plan::new(rules, 0..examples);
+        let mut choice = choices.into_iter().cycle();
+        let mut done = BTreeSet::new();
+        let (mut next_key, mut now_us) = (0, 0);
+        for _ in 0..20_000 {
+            now_us += 100_000;
+            while plan.workers.len() < 3 {
+                next_key += 1;
+                plan.worker_joined(next_key, NodeId(next_key % 3), threads);
+            }
+            plan.share_out(3);
+            plan.assign(now_us);
+            prop_assert!(plan.running() <= rules.num_threads);
+            plan.hedge(now_us);
+            let (what, which) = (choice.next().unwrap_or(0), choice.next().unwrap_or(0));
+            let busy: Vec<WorkerKey> =
+                plan.workers.iter().filter(|(_, worker)| !worker.assigned.is_empty()).map(|(&key, _)| key).collect();
+            if plan.is_exhausted() { break }
+            let key = busy[usize::from(which) % busy.len()];
+            if what < 8 {
+                prop_assert_eq!(plan.worker_ended(key, Cause::Node), []);
+            } else if what < 128 {
+                let index = plan.workers[&key].assigned[usize::from(what) % plan.workers[&key].assigned.len()].assignment.index;
+                prop_assert!(plan.finished(key, index, 50, now_us));
+                done.insert(index);
+                plan.recorded(1);
+            }
+        }
+        prop_assert!(plan.is_exhausted());
+        prop_assert_eq!(done.len(), examples as usize);
+    }
 }
 
 proptest! {
@@ -207,7 +394,7 @@ proptest! {
         choices in proptest::collection::vec(0u8..=255, 400),
         threads in 1usize..5,
     ) {
-        let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8 };
+        let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads: 2 * threads, hedges: false };
         let mut plan = Plan::new(rules, 0..examples);
         let (mut done, mut lost) = (BTreeSet::new(), BTreeSet::new());
         let mut next_key = 0;
@@ -217,7 +404,7 @@ proptest! {
             now_us += 100;
             while plan.workers.len() < 2 {
                 next_key += 1;
-                plan.worker_joined(next_key, threads);
+                plan.worker_joined(next_key, HERE, threads);
             }
             plan.assign(now_us);
             let Some((&key, worker)) = plan.workers.iter().find(|(_, worker)| !worker.assigned.is_empty()) else { break };

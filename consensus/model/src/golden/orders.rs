@@ -26,6 +26,7 @@ fn orders() -> Vec<WorkOrder> {
         WorkOrder::Kill { worker },
         WorkOrder::Finish { worker },
         WorkOrder::Answer { worker, id: 6, body: Some(vec![7]), error: None },
+        WorkOrder::Threads { worker, count: 2 },
     ]
 }
 

@@ -12,6 +12,7 @@ pub(super) static EXECUTION_METRICS: &[&Description] = &[
     RUNS.description(),
     RUN_DURATION.description(),
     EXAMPLES.description(),
+    EXAMPLES_HEDGED.description(),
     LLM_REQUESTS.description(),
     LLM_REQUEST_DURATION.description(),
     LLM_TOKENS.description(),
@@ -76,6 +77,17 @@ pub static EXAMPLES: Counters<1> = Counters::new(Description {
     unit: "",
     labels: &["outcome"],
     help: "Examples with a result in the log, by its outcome",
+    buckets: NONE,
+});
+
+/// Stragglers that were executed a second time on another node.
+pub static EXAMPLES_HEDGED: Counters<0> = Counters::new(Description {
+    name: "dspex.examples.hedged",
+    exposed: "dspex_examples_hedged_total",
+    kind: Kind::Counter,
+    unit: "",
+    labels: &[],
+    help: "Examples that took far longer than others and were executed a second time on another node",
     buckets: NONE,
 });
 

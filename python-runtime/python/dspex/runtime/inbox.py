@@ -26,6 +26,8 @@ _IDLE_LOOKS = 10
 
 # To the executing thread: read.
 _READ: Any = object()
+# To one of several: wait until it is wanted again.
+_PAUSE: Any = object()
 
 T = TypeVar("T")
 
@@ -40,6 +42,8 @@ class Inbox:
         self._look = look
         # One for each thread: they must not be used at once.
         self._own_poll, self._guard_poll = _poll(connection), _poll(connection)
+        # Those of several threads that are not wanted now wait here.
+        self._paused = threading.Semaphore(0)
         # The one executing thread, if there is one.
         self._alone: int | None = None
         self._turn = threading.Lock()
@@ -62,15 +66,31 @@ class Inbox:
 
     def take_back(self) -> list[Any]:
         """All items that no thread has taken; an end stays."""
-        items = []
+        items, ended = [], False
+        pauses = 0
         try:
-            while (item := self._items.get_nowait()) is not None:
-                if item is not _READ:
+            while not ended:
+                item = self._items.get_nowait()
+                ended = item is None
+                pauses += item is _PAUSE
+                if not ended and item is not _READ and item is not _PAUSE:
                     items.append(item)
         except queue.Empty:
-            return items
-        self._items.put(None)
+            pass
+        self.pause(pauses)
+        if ended:
+            self._items.put(None)
         return items
+
+    def pause(self, count: int) -> None:
+        """So many of several threads stop taking items, once those that are there already are taken."""
+        for _ in range(count):
+            self._items.put(_PAUSE)
+
+    def go_on(self, count: int) -> None:
+        """So many of those that stopped, or are about to, take items again."""
+        if count > 0:
+            self._paused.release(count)
 
     def alone(self) -> None:
         """From now on, the calling thread is the only one that takes items."""
@@ -84,7 +104,9 @@ class Inbox:
     def take(self) -> Any:
         """The next item."""
         if self._alone is None:
-            return self._items.get()
+            while (item := self._items.get()) is _PAUSE:
+                self._paused.acquire()
+            return item
         if time.perf_counter() - self._read_at > _READ_SECONDS and self.is_guarded and self._own_poll.poll(0):
             self._read_here()
         return self.wait_for(self._items)

@@ -143,8 +143,24 @@ class Recall(msgspec.Struct):
     KIND = 9
 
 
+class Threads(msgspec.Struct):
+    KIND = 10
+    count: int
+
+
 TO_ZYGOTE: tuple[type[msgspec.Struct], ...] = (Fork, Kill, StopZygote)
-TO_WORKER: tuple[type[msgspec.Struct], ...] = (Load, Execute, StopWorker, Ping, Answer, Serve, Calls, Define, Recall)
+TO_WORKER: tuple[type[msgspec.Struct], ...] = (
+    Load,
+    Execute,
+    StopWorker,
+    Ping,
+    Answer,
+    Serve,
+    Calls,
+    Define,
+    Recall,
+    Threads,
+)
 
 # Zygote -> node.
 READY = 16

@@ -36,6 +36,7 @@ from dspex.runtime import (
     serving,
     shipped,
 )
+from dspex.runtime.crew import Crew
 from dspex.runtime.inbox import Inbox
 from dspex.runtime.outbox import Outbox
 
@@ -163,7 +164,8 @@ class Worker:
         self._loads: queue.SimpleQueue[protocol.Load | protocol.Serve | None] = queue.SimpleQueue()
         self._frames = protocol.FrameReader(protocol.TO_WORKER)
         self._inbox = Inbox(connection, self._receive, self._look)
-        self._threads = 1
+        # Of several threads; a single one is the main thread.
+        self._crew: Crew | None = None
         self._stopping = threading.Lock()
         self._serving: serving.Serving | None = None
         self._questions = asking.Questions(outbox, self._inbox)
@@ -196,9 +198,8 @@ class Worker:
             self._inbox.alone()
             work()
             return
-        self._threads = threads
-        for number in range(threads):
-            threading.Thread(target=work, name=f"{name}-{number}", daemon=True).start()
+        self._crew = Crew(self._inbox, work, name)
+        self._crew.resize(threads)
         self._loads.get()
 
     def _serve(self, order: protocol.Serve) -> None:
@@ -321,6 +322,10 @@ class Worker:
                 self._serving.define(message.name, message.body)
         elif isinstance(message, protocol.Recall):
             self._outbox.send(protocol.RETURNED, {"calls": [call[0] for call in self._inbox.take_back()]})
+        elif isinstance(message, protocol.Threads):
+            # The main thread stays the only one: a program may rely on that.
+            if self._crew is not None:
+                self._crew.resize(message.count)
         else:
             return False
         return True
@@ -334,7 +339,9 @@ class Worker:
         except RuntimeError:
             os._exit(0)  # The program's threads are at the limit.
         self._loads.put(None)
-        for _ in range(self._threads):
+        if self._crew is not None:
+            self._crew.stop()
+        else:
             self._inbox.put(None)
 
     def _leave(self) -> NoReturn:

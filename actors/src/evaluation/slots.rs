@@ -1,0 +1,94 @@
+//! The threads of a run over its workers while it goes on: stand-ins for workers that are missing, second executions of
+//! stragglers, and workers that move to a node with less to do.
+
+use std::time::Duration;
+
+use dspex_model::WorkOrder;
+use dspex_python::protocol::Example;
+
+use super::placement;
+use super::plan::{Hedge, hedge_orders};
+use super::work::Work;
+use super::workers::Hands;
+use crate::board::BoardEvent;
+use crate::metering;
+use crate::worker::WorkerMessage;
+
+/// A worker moves when the run goes on for at least so long: it loads the program again.
+const MOVE_WORTH_US: u64 = 10_000_000;
+/// Between two moves.
+const MOVE_PAUSE: Duration = Duration::from_secs(5);
+
+impl Work {
+    /// Tells workers how many examples they execute at once now, where that has changed.
+    pub(super) fn share_out(&mut self) {
+        let places = (self.spec.workers as usize).saturating_sub(self.drained);
+        for (key, threads) in self.plan.share_out(places) {
+            self.tell(key, WorkerMessage::Threads(u32::try_from(threads).unwrap_or(u32::MAX)));
+        }
+    }
+
+    /// Has stragglers executed a second time.
+    pub(super) fn hedge_stragglers(&mut self) {
+        let hedges = self.plan.hedge(self.now_us());
+        for hedge in &hedges {
+            self.tell_of_hedge(hedge);
+        }
+        for (key, assignments) in hedge_orders(&hedges) {
+            match self.members.get(&key).map(|member| member.hands.clone()) {
+                // The span is that of the first execution.
+                Some(Hands::Here(actor)) => {
+                    let example = |one: &super::plan::Assignment| {
+                        let row = self.rows.get(one.index)?;
+                        Some(Example { index: u64::from(one.index), attempt: one.attempt, row, traceparent: None })
+                    };
+                    let _ = actor.cast(WorkerMessage::Execute(assignments.iter().filter_map(example).collect()));
+                }
+                Some(Hands::There(node)) => {
+                    let ordered = |one: &super::plan::Assignment| dspex_model::OrderedExample {
+                        index: one.index,
+                        attempt: one.attempt,
+                        traceparent: None,
+                    };
+                    let examples = assignments.iter().map(ordered).collect();
+                    self.order(node, WorkOrder::Execute { worker: key, examples });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn tell_of_hedge(&self, hedge: &Hedge) {
+        metering::hedged();
+        let node = match self.members.get(&hedge.worker).map(|member| &member.hands) {
+            Some(Hands::There(node)) => *node,
+            _ => self.arguments.context.parts.node,
+        };
+        let (index, seconds) = (hedge.assignment.index, hedge.for_us / 1_000_000);
+        let text = format!(
+            "example {index} has been running for {seconds} s, far longer than the others: node {node} executes it, too, and \
+             the first result counts"
+        );
+        self.arguments.board.publish(BoardEvent::Warning(text));
+    }
+
+    /// A node that came back, or came late, gets a worker of one that has more than its part.
+    pub(super) fn move_a_worker(&mut self) {
+        let is_changing = self.members.values().any(|member| !member.ready || member.leaving.is_some());
+        let is_late = self.last_move.is_some_and(|last| last.elapsed() < MOVE_PAUSE);
+        if is_changing || is_late || self.plan.remaining_us().is_none_or(|remaining| remaining < MOVE_WORTH_US) {
+            return;
+        }
+        let Some((from, _)) = placement::better(&self.sites()) else { return };
+        let own = self.arguments.context.parts.node;
+        let is_there = |hands: &Hands| match hands {
+            Hands::Here(_) => from == own,
+            Hands::There(node) => *node == from,
+        };
+        let found = self.members.iter().rev().find(|(_, member)| is_there(&member.hands)).map(|(&key, _)| key);
+        if let Some(key) = found {
+            self.last_move = Some(std::time::Instant::now());
+            self.leaving(key, true);
+        }
+    }
+}
