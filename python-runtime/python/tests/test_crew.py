@@ -83,7 +83,7 @@ def test_fewer_are_wanted_once_those_under_way_have_ended(work: Work) -> None:
     for count in range(5, 9):
         work.until(lambda: work.now == 1)
         work.gate.release()
-        work.until(lambda: len(work.done) == count)
+        work.until(lambda count=count: len(work.done) == count)
     assert (work.most, sorted(work.done)) == (1, list(range(8)))
 
 
