@@ -7,6 +7,7 @@
 mod attendance;
 mod board;
 mod bundles;
+mod capacity;
 mod container;
 mod context;
 mod environments;
@@ -37,6 +38,7 @@ mod worker;
 pub use attendance::Attendance;
 pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
 pub use bundles::{BundleSettings, Bundles};
+pub use capacity::RunLimits;
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentNeed, EnvironmentView, NamedEnvironment};

@@ -82,6 +82,13 @@ async fn interrupt(consensus: &Consensus, node: NodeId) {
     }
 }
 
+/// What each environment has, or why it cannot be used.
+async fn environments(context: &NodeContext) -> Vec<EnvironmentView> {
+    let NodeContext { environments, parts, .. } = context;
+    let own = parts.pools.own.as_deref().map(|caller| caller.environment.clone()).unwrap_or_default();
+    environments.views(&parts.zygotes, &own).await
+}
+
 /// A handle to the actors of this node.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -109,6 +116,12 @@ impl Tree {
             let leads = consensus.status().is_leader;
             if leads {
                 interrupt(&consensus, node).await;
+            }
+            tokio::spawn(keep_fair(Arc::clone(&context)));
+            if !context.environments.is_empty() {
+                // It takes seconds to find out, and the first run should not wait for that.
+                let context = Arc::clone(&context);
+                tokio::spawn(async move { environments(&context).await });
             }
             let effects = consensus.effects();
             let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
@@ -293,9 +306,7 @@ impl Tree {
 
     /// In which code is executed that was sent along: what each of them has, or why it cannot be used.
     pub async fn environments(&self) -> Vec<EnvironmentView> {
-        let NodeContext { environments, parts, .. } = &*self.context;
-        let own = parts.pools.own.as_ref().map(|own| own.environment.clone()).unwrap_or_default();
-        environments.views(&parts.zygotes, &own).await
+        environments(&self.context).await
     }
 
     /// One of them.

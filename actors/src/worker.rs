@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use crate::board::{Board, BoardEvent};
+use crate::capacity::{Claimant, Place};
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
@@ -85,7 +86,7 @@ pub(crate) struct WorkerEnd {
 #[derive(Debug)]
 pub(crate) struct LoadedProcess {
     pub process: WorkerProcess,
-    pub permit: OwnedSemaphorePermit,
+    pub place: Place,
     pub threads: u32,
 }
 
@@ -190,7 +191,13 @@ struct RunningProcess {
     handle: WorkerHandle,
     memory: Option<(Arc<MemoryLimit>, AbortOnDrop)>,
     _pumps: [AbortOnDrop; 2],
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
+}
+
+/// The node has room for the process. Dropping it gives the room back.
+enum Permit {
+    Run { _place: Place },
+    Pool { _place: OwnedSemaphorePermit },
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -288,8 +295,11 @@ impl Actor for WorkerActor {
 impl WorkerActorState {
     async fn start(&mut self, myself: &ActorRef<WorkerMessage>, origin: Origin) {
         match origin {
-            Origin::Loaded(LoadedProcess { process, permit, .. }) => {
-                self.adopt(myself, process, permit);
+            Origin::Loaded(LoadedProcess { process, mut place, .. }) => {
+                if let WorkerService::Run(run) = self.place.service {
+                    place.becomes(run);
+                }
+                self.adopt(myself, process, Permit::Run { _place: place });
                 self.ready(None);
             }
             Origin::Launch { caller, load } => {
@@ -306,7 +316,7 @@ impl WorkerActorState {
     fn launched(
         &mut self,
         myself: &ActorRef<WorkerMessage>,
-        launched: Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError>,
+        launched: Result<(WorkerProcess, Permit), SubmitError>,
         limit: Duration,
     ) {
         match launched {
@@ -324,14 +334,9 @@ impl WorkerActorState {
     }
 
     /// Waits for capacity, behind those that asked before, then forks and says what to serve.
-    async fn launch(
-        &self,
-        caller: &Caller,
-        first: ToWorker,
-    ) -> Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError> {
+    async fn launch(&self, caller: &Caller, first: ToWorker) -> Result<(WorkerProcess, Permit), SubmitError> {
         let context = &self.place.context;
-        let permit = Arc::clone(&context.capacity).acquire_owned().await;
-        let permit = permit.map_err(|closed| SubmitError::new(SubmitErrorKind::Stopping, closed))?;
+        let permit = self.permit().await?;
         let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
         let process = zygote.fork(&self.place.id, &caller.environment, &caller.directory, "worker").await?;
         let sent = process.handle.send(&first).await;
@@ -339,7 +344,21 @@ impl WorkerActorState {
         Ok((process, permit))
     }
 
-    fn adopt(&mut self, myself: &ActorRef<WorkerMessage>, process: WorkerProcess, permit: OwnedSemaphorePermit) {
+    async fn permit(&self) -> Result<Permit, SubmitError> {
+        let context = &self.place.context;
+        match self.place.service {
+            WorkerService::Run(run) => Ok(Permit::Run { _place: context.capacity.place(Claimant::Run(run)).await }),
+            WorkerService::Pool(class) => {
+                let bulkhead = context.bulkheads.get(&class).map(Arc::clone);
+                let stopping = |why: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::Stopping, why);
+                let bulkhead = bulkhead.ok_or_else(|| stopping(&"there is no such pool"))?;
+                let permit = bulkhead.acquire_owned().await.map_err(|closed| stopping(&closed))?;
+                Ok(Permit::Pool { _place: permit })
+            }
+        }
+    }
+
+    fn adopt(&mut self, myself: &ActorRef<WorkerMessage>, process: WorkerProcess, permit: Permit) {
         let WorkerProcess { handle, events, lines } = process;
         let pid = handle.pid();
         self.show(|view| view.pid = pid);

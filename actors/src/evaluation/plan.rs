@@ -254,7 +254,7 @@ impl Plan {
     pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause) -> Vec<Verdict> {
         let Some(worker) = self.workers.remove(&key) else { return Vec::new() };
         let alone = worker.assigned.len() == 1;
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut again) = (Vec::new(), Vec::new());
         for Running { assignment, .. } in worker.assigned {
             let index = assignment.index;
             if self.has_another(index) {
@@ -268,11 +268,16 @@ impl Plan {
             if late {
                 verdicts.push(Verdict::TimedOut(assignment));
             } else if self.may_run_again(index, alone, cause) {
-                self.solo.push_back(index);
+                // Where the node is to blame they are not suspected of anything.
+                match cause {
+                    Cause::Node => again.push(index),
+                    _ => self.solo.push_back(index),
+                }
             } else {
                 verdicts.push(Verdict::WorkerLost(assignment));
             }
         }
+        again.into_iter().rev().for_each(|index| self.pending.push_front(index));
         self.unrecorded += verdicts.len();
         verdicts
     }

@@ -135,7 +135,7 @@ impl Work {
                 is_own: node == own,
                 cpus: presence.cpus,
                 // A word of presence may be older than the last order.
-                room: presence.workers_max.saturating_sub(presence.workers.max(held)),
+                room: placement::room(presence.workers_max, presence.workers.max(held), held),
                 others: presence.workers.saturating_sub(held),
                 held,
             }

@@ -93,7 +93,7 @@ pub fn undisturbed(project: &Project) -> Value {
     finished(&alone, 0, &run)
 }
 
-fn lines_are_up(cluster: &Cluster) -> bool {
+pub fn lines_are_up(cluster: &Cluster) -> bool {
     cluster.running().into_iter().all(|position| {
         let others = cluster.running().len() - 1;
         cluster.node(position).log().matches("a line for orders to a peer").count() >= others

@@ -292,6 +292,23 @@ fn a_straggler_is_executed_once_more_on_another_node_and_the_first_result_counts
 }
 
 #[test]
+fn what_waits_in_a_worker_that_stands_still_is_executed_elsewhere_too() {
+    let mut plan = near_the_end(true);
+    let (stuck, index) = (holder(&plan, 10), 10);
+    plan.finished(3 - stuck, 11, 1_000, 0);
+    // One thread, and two examples more that wait for it.
+    let worker = plan.workers.get_mut(&stuck).expect("it is there");
+    worker.threads = 1;
+    for index in [20, 21] {
+        worker.assigned.push_back(Running { assignment: Assignment { index, attempt: 1 }, since_us: None });
+    }
+    let hedged: Vec<u32> = plan.hedge(2_000_000).iter().map(|hedge| hedge.assignment.index).collect();
+    assert_eq!(hedged, [index, 20], "as many as there are free threads");
+    plan.finished(3 - stuck, 20, 1_000, 2_100_000);
+    assert_eq!(plan.hedge(2_200_000).iter().map(|hedge| hedge.assignment.index).collect::<Vec<_>>(), [21]);
+}
+
+#[test]
 fn the_loss_of_one_of_two_executions_is_nothing_and_that_of_both_is_a_loss() {
     let mut plan = near_the_end(true);
     let (first, other) = (holder(&plan, 10), holder(&plan, 11));
