@@ -222,6 +222,7 @@ impl Work {
         }
         self.judge_deadlines();
         self.warn_of_slow_examples();
+        self.weigh();
         self.share_out();
         self.hedge_stragglers();
         self.move_a_worker();

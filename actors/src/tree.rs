@@ -182,6 +182,14 @@ impl Tree {
         Box::pin(async move { self.write(by, Command::PauseRun { run }).await })
     }
 
+    /// Says how much of the nodes a run is to have beside others.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn weigh(&self, run: RunId, weight: u32, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move { self.write(by, Command::WeighRun { run, weight }).await })
+    }
+
     /// Removes a run and frees its blobs.
     ///
     /// # Errors

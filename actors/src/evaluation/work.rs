@@ -56,6 +56,8 @@ pub(crate) struct Work {
     /// There has been nothing left to do but to wait for the log.
     pub(super) exhausted_since_us: Option<u64>,
     pub(super) last_move: Option<Instant>,
+    /// How much the run is to have of the nodes, as they were told.
+    pub(super) weight: u32,
     pub(super) spans: Spans,
     deaths_told: u32,
     started: Instant,
@@ -125,6 +127,7 @@ impl Work {
             elsewhere: BTreeMap::new(),
             exhausted_since_us: None,
             last_move: None,
+            weight: held.weight,
             spans,
             deaths_told: 0,
             started: Instant::now(),

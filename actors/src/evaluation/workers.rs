@@ -102,6 +102,7 @@ impl Work {
             owner: WorkerOwner::Evaluation(self.myself.clone(), Arc::clone(&self.arguments.board)),
             memory_limit: None,
         };
+        self.arguments.context.capacity.weigh(self.arguments.run, self.weight);
         let actor = ractor::call!(self.arguments.run_workers, |reply| RunWorkersMessage::Spawn(place, origin, reply))??;
         let hands = Hands::Here(actor);
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
@@ -157,6 +158,9 @@ impl Work {
             spec: self.spec.clone(),
             shipped: self.spec.shipped.as_deref().cloned().unwrap_or_default(),
         };
+        if self.weight != 1 {
+            self.order(node, WorkOrder::Weigh { weight: self.weight });
+        }
         let hands = Hands::There(node);
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         self.order(node, WorkOrder::Employ(Box::new(employment)));

@@ -119,6 +119,9 @@ impl Hosted {
             WorkOrder::Employ(employment) => self.employ(*employment).await,
             WorkOrder::Execute { worker, examples } => self.execute(worker, examples),
             WorkOrder::Ping { worker } => self.pass_on(worker, WorkerMessage::Ping),
+            WorkOrder::Weigh { weight } => {
+                self.arguments.shared.context.capacity.weigh(self.arguments.run, weight);
+            }
             WorkOrder::Threads { worker, count } => self.pass_on(worker, WorkerMessage::Threads(count)),
             WorkOrder::Kill { worker } => self.pass_on(worker, WorkerMessage::Kill),
             WorkOrder::Finish { worker } => self.pass_on(worker, WorkerMessage::Finish),

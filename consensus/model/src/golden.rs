@@ -70,6 +70,7 @@ fn commands() -> Vec<Command> {
         Command::RetryRun { run, owner: NodeId(3), detached: true },
         Command::PauseRun { run },
         Command::LeaseNode { node: NodeId(3), info: Box::new(node_info()), ttl_ms: 9 },
+        Command::WeighRun { run, weight: 3 },
     ]
 }
 
@@ -146,6 +147,7 @@ fn records() -> Vec<Record> {
         Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
         Record::RunSpec(RunId(7), Box::new(shipped_spec())),
         Record::RunAttempts(RunId(7), 258, 3),
+        Record::RunWeight(RunId(7), 4),
     ]
 }
 

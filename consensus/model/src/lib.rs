@@ -91,6 +91,7 @@ pub use program::{
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
+pub use run::RUN_WEIGHT_MAX;
 pub use run::{
     Dataset, EXAMPLES_MAX, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
     RunSpec, RunStatus, Usage, UsageEntry,

@@ -96,6 +96,11 @@ pub enum WorkOrder {
         /// At least 1.
         count: u32,
     },
+    /// How much the run is to have of a node beside others.
+    Weigh {
+        /// From 1.
+        weight: u32,
+    },
 }
 
 /// What a worker of another node is started with: all that the node needs to know of the run.

@@ -31,6 +31,7 @@ mod set_variable;
 mod submit_run;
 mod submit_shipped_run;
 mod update_session;
+mod weigh_run;
 mod write_executed;
 
 pub(crate) use admit_node::admit_node;
@@ -64,6 +65,7 @@ pub(crate) use set_variable::set_variable;
 pub(crate) use submit_run::submit_run;
 pub(crate) use submit_shipped_run::submit_shipped_run;
 pub(crate) use update_session::update_session;
+pub(crate) use weigh_run::weigh_run;
 pub use write_executed::EXECUTED_BYTES_MAX;
 pub(crate) use write_executed::write_executed;
 

@@ -11,9 +11,10 @@ use dspex_api::v1::{
     Caller, CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness,
     GetRunRequest, ListRunsRequest, ListRunsResponse, PauseRunRequest, RequestId, ResultBatch, ResumeRunRequest,
     RetryRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    WeighRunRequest,
 };
 use dspex_api::{ApiError, reason};
-use dspex_model::RunId;
+use dspex_model::{RUN_WEIGHT_MAX, RunId};
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -196,6 +197,19 @@ impl Runs for RunsService {
         let PauseRunRequest { request_id, run_id } = request;
         let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
         self.node.tree.pause(id, by).await.map_err(errors::submit)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn weigh(&self, request: Request<WeighRunRequest>) -> Result<Response<Run>, Status> {
+        let _call = self.node.activity.enter();
+        let (actor, request) = translate::actor(request);
+        let WeighRunRequest { request_id, run_id, weight } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
+        if !(1..=RUN_WEIGHT_MAX).contains(&weight) {
+            let why = format!("the weight {weight} is not from 1 to {RUN_WEIGHT_MAX}");
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, why).into());
+        }
+        self.node.tree.weigh(id, weight, by).await.map_err(errors::submit)?;
         Ok(Response::new(self.node.run(id)?))
     }
 

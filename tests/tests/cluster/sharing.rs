@@ -92,6 +92,10 @@ fn a_run_that_hangs_on_every_worker_of_a_node_gives_half_of_them_to_the_next() {
     let is_shared = || busy(&cluster, 0, &second).len() == 2 && busy(&cluster, 0, &first).len() == 2;
     assert!(holds_within(PATIENCE, is_shared), "{}", cluster.node(0).log());
     assert_eq!(show(&cluster, &first)["failed"], 0, "what gave way is charged to nobody");
+    let weighed = cluster.dspex(0, &["run", "weight", &second, "3", "-o", "json"]).run().expect(0).object();
+    assert_eq!(weighed["weight"], 3, "{weighed}");
+    let is_heavier = || busy(&cluster, 0, &second).len() == 3 && busy(&cluster, 0, &first).len() == 1;
+    assert!(holds_within(PATIENCE, is_heavier), "{}", cluster.node(0).log());
     cancel(&cluster, &second);
     // What it gave comes back to it.
     assert!(holds_within(PATIENCE, || busy(&cluster, 0, &first).len() == 4), "{}", cluster.node(0).log());

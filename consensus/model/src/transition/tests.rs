@@ -12,6 +12,7 @@ mod retries;
 mod sessions;
 mod story;
 mod variables;
+mod weights;
 
 use self::story::Story;
 use crate::{

@@ -11,6 +11,7 @@ pub mod resume;
 mod retry;
 mod show;
 mod watch;
+mod weight;
 
 use clap::{Args, Subcommand};
 
@@ -48,6 +49,8 @@ enum Verb {
     Cancel(cancel::Options),
     /// Pause a run: what is under way ends and counts, nothing new begins
     Pause(pause::Options),
+    /// Say how much of the nodes a run is to have beside others
+    Weight(weight::Options),
     /// Go on with a run that was paused, interrupted or cancelled
     Resume(resume::Options),
     /// Execute the failed examples of a run once more
@@ -70,6 +73,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
         Some(Verb::Pause(options)) => pause::execute(invocation, options).await,
+        Some(Verb::Weight(options)) => weight::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
         Some(Verb::Retry(options)) => retry::execute(invocation, options).await,
         Some(Verb::Diff(options)) => diff::execute(invocation, options).await,

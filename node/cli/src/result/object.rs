@@ -64,6 +64,7 @@ pub fn run(run: &Run) -> Value {
         "generation": run.generation,
         "epoch": run.epoch,
         "duplicates": run.duplicates,
+        "weight": run.weight,
         "startup_s": measured(run.startup_us),
         "execution_s": measured(run.execution_us),
     });
