@@ -251,9 +251,13 @@ def gone(pid: int, seconds: float = 5) -> bool:
 USERS_PROGRAM = '''
 import os
 import sys
+import threading
 import time
 
 import dspy
+
+_meeting = threading.Lock()
+_present = 0
 
 
 class Act(dspy.Module):
@@ -284,6 +288,17 @@ class Act(dspy.Module):
             return dspy.Prediction(answer=str(child.pid))
         if action == "environment":
             return dspy.Prediction(answer=repr([os.environ.get("MINE"), os.environ["DSPEX_INSTANCE"], os.getcwd()]))
+        if action == "meet":
+            global _present
+            with _meeting:
+                _present += 1
+            time.sleep(0.2)
+            with _meeting:
+                met = _present
+            time.sleep(0.1)
+            with _meeting:
+                _present -= 1
+            return dspy.Prediction(answer=met)
         if action == "trace":
             return dspy.Prediction(answer=len(dspy.settings.trace))
         return dspy.Prediction(answer=action)
