@@ -37,6 +37,7 @@ use tracing::{debug, error, warn};
 
 use crate::attendance::{self, Attendance};
 use crate::board::Board;
+use crate::capacity::keep_fair;
 use crate::context::{NodeContext, NodeParts};
 use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
