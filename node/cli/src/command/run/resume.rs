@@ -58,7 +58,8 @@ pub struct Target<'a> {
 
 /// Continues the run and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
+    let wanted =
+        Wanted { target: options.save.as_deref().map(result::Target::parse).transpose()?, ..Wanted::default() };
     let target = Target {
         id: &options.run,
         failed: false,
@@ -109,7 +110,7 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
         return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
     };
     if target.detach {
-        return detached(invocation, &run);
+        return detached(invocation, &run, wanted);
     }
     let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();

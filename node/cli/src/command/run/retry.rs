@@ -35,7 +35,8 @@ pub struct Options {
 
 /// Retries what has failed, and follows the run to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
+    let wanted =
+        Wanted { target: options.save.as_deref().map(result::Target::parse).transpose()?, ..Wanted::default() };
     let target = Target {
         id: &options.run,
         failed: options.failed,
