@@ -11,4 +11,5 @@ mod losses;
 mod members;
 mod runs;
 mod sessions;
+mod subject;
 mod worker_nodes;
