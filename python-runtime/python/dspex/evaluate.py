@@ -158,7 +158,8 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             raise ValueError(f"strategy is one of {places.CHOICES}, not {self.strategy!r}")
         if self.strategy == "local" and self.environment is not None:
             raise ValueError(
-                "environment names one of a cluster, and strategy='local' executes on this machine: leave one of them out"
+                "environment names one of a cluster, and strategy='local' executes on this machine: leave one of them "
+                "out"
             )
         return Options(
             workers=None if self.workers is None else arguments.whole("workers", self.workers, least=1),

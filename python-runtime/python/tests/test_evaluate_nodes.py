@@ -31,9 +31,7 @@ def _body(asked: list[tuple[str, dict[str, Any]]], method: str) -> dict[str, Any
     return body
 
 
-def test_options_travel_with_the_submission(
-    node: None, asked: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_options_travel_with_the_submission(node: None, asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "yes")
     evaluate = dspex.Evaluate(
         devset=program.devset(3),

@@ -68,7 +68,7 @@ def test_local_is_the_embedded_node_whatever_the_address(asked: list[Any], monke
 
 @pytest.mark.parametrize("address", [None, "unix:/run/node.sock"])
 def test_distributed_needs_a_cluster(address: str | None) -> None:
-    with pytest.raises(ValueError, match="needs a cluster.*DSPEX_ADDRESS"):
+    with pytest.raises(ValueError, match=r"needs a cluster.*DSPEX_ADDRESS"):
         _evaluate(strategy="distributed", address=address)(program.Answering())
 
 

@@ -262,8 +262,8 @@ def retire(client: Client) -> None:
 
 
 def judge(address: str | None, question: dict[str, Any]) -> dict[str, Any]:
-    """Where an evaluation is to be executed: what `strategy.choose` says. Needs no node; one that is known is not connected
-    to once more."""
+    """Where an evaluation is to be executed: what `strategy.choose` says. Needs no node, and no other process where one
+    is connected to the address already."""
     body = {"address": address, "token_file": None, "ca": None, **question}
     with _connecting:
         known = _clients.get((address, None, None, False))
