@@ -304,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_worker_that_could_not_begin_shuts_its_node_out_and_one_that_died_does_not() {
-        let end = |refused| WorkerEnd { message: "why".to_owned(), output: "tail".to_owned(), by: EndedBy::Node, refused };
+        let end =
+            |refused| WorkerEnd { message: "why".to_owned(), output: "tail".to_owned(), by: EndedBy::Node, refused };
         let told = |refused| match ended(7, end(refused)) {
             WorkReport::Ended { worker: 7, message, output, by: EndedBy::Node, is_refused } => {
                 assert_eq!((message.as_str(), output.as_str()), ("why", "tail"));

@@ -1,10 +1,11 @@
 //! A run on all nodes: the same result as on one, whichever node is lost meanwhile.
 
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dspex_tests::{Cluster, Project, holds_within, places, process, python};
+use dspex_tests::{Cluster, Project, holds_within, places, process};
 use serde_json::Value;
 
 use crate::subject::{self, EVAL};
@@ -109,35 +110,39 @@ fn a_run_executes_on_every_node_and_has_the_result_of_one() {
     }
 }
 
-/// The Python of a node, by a link that can be taken away.
-fn linked_interpreter(cluster: &Cluster, position: usize, project: &Project) -> PathBuf {
-    let shown = python(project, "import sys; print(sys.prefix)", &[]).expect(0).stdout;
-    let link = cluster.node(position).data().with_file_name("linked");
-    symlink(shown.trim_end(), &link).expect("a link");
+/// Gives a node that does not run a Python that starts no more once there is a file, which is returned. The node has no other way to
+/// see that than to start one.
+fn breakable_interpreter(cluster: &Cluster, position: usize) -> PathBuf {
+    let directory = cluster.node(position).data().with_file_name("python");
+    std::fs::create_dir(&directory).expect("a directory");
+    let (python, broken) = (directory.join("python"), directory.join("broken"));
+    let own = places::interpreter();
+    let script = format!("#!/bin/sh\n[ -e {} ] && exit 3\nexec {} \"$@\"\n", broken.display(), own.display());
+    std::fs::write(&python, script).expect("written");
+    std::fs::set_permissions(&python, Permissions::from_mode(0o755)).expect("executable");
     let config = cluster.node(position).config();
     let file = std::fs::read_to_string(&config).expect("its file");
-    let own = format!("interpreter = \"{}\"", places::interpreter().display());
-    assert!(file.contains(&own), "{file}");
-    let linked = format!("interpreter = \"{}\"", link.join("bin/python").display());
-    std::fs::write(&config, file.replace(&own, &linked)).expect("written");
-    link
+    let named = |path: &Path| format!("interpreter = \"{}\"", path.display());
+    assert!(file.contains(&named(&own)), "{file}");
+    std::fs::write(&config, file.replace(&named(&own), &named(&python))).expect("written");
+    broken
 }
 
 #[test]
 fn a_node_whose_workers_cannot_begin_is_shut_out_and_named_and_the_others_finish() {
     let project = project();
     let mut cluster = Cluster::formed_of(3);
-    let link = linked_interpreter(&cluster, 2, &project);
+    let broken = breakable_interpreter(&cluster, 2);
     (0..3).for_each(|position| cluster.start(position));
     cluster.leader();
     assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
-    // The control: the node takes part as long as its Python is there. By then it knows its environment.
+    // The control: the node takes part as long as its Python starts. By then it knows its environment.
     let first = begin(&cluster, 0, &project);
     assert!(holds_within(PATIENCE, || workers(&cluster, 2, &first) > 0), "{}", cluster.node(2).log());
     let alone = finished(&cluster, 0, &first);
     assert!(!cluster.node(0).log().contains("takes no part in a run"), "{}", cluster.node(0).log());
 
-    std::fs::remove_file(&link).expect("removed");
+    std::fs::write(&broken, "").expect("written");
     let zygotes = cluster.ask(2, async |client| client.status().await).expect("it answers").zygotes;
     assert!(!zygotes.is_empty(), "it has executed");
     zygotes.iter().for_each(|zygote| process::kill(zygote.pid));
