@@ -110,11 +110,9 @@ fn a_run_executes_on_every_node_and_has_the_result_of_one() {
     }
 }
 
-/// Gives a node that does not run a Python that starts no more once there is a file, which is returned. The node has no other way to
-/// see that than to start one.
-fn breakable_interpreter(cluster: &Cluster, position: usize) -> PathBuf {
-    let directory = cluster.node(position).data().with_file_name("python");
-    std::fs::create_dir(&directory).expect("a directory");
+/// Gives a node that does not run a Python of this directory, which starts no more once there is a file, which is returned. The node
+/// has no other way to see that than to start one.
+fn breakable_interpreter(cluster: &Cluster, position: usize, directory: &Path) -> PathBuf {
     let (python, broken) = (directory.join("python"), directory.join("broken"));
     let own = places::interpreter();
     let script = format!("#!/bin/sh\n[ -e {} ] && exit 3\nexec {} \"$@\"\n", broken.display(), own.display());
@@ -132,7 +130,8 @@ fn breakable_interpreter(cluster: &Cluster, position: usize) -> PathBuf {
 fn a_node_whose_workers_cannot_begin_is_shut_out_and_named_and_the_others_finish() {
     let project = project();
     let mut cluster = Cluster::formed_of(3);
-    let broken = breakable_interpreter(&cluster, 2);
+    let place = tempfile::tempdir().expect("a directory");
+    let broken = breakable_interpreter(&cluster, 2, place.path());
     (0..3).for_each(|position| cluster.start(position));
     cluster.leader();
     assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
