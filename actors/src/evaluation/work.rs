@@ -75,23 +75,10 @@ impl Work {
         let held = held.ok_or_else(|| format!("run {run} is not in the state"))?;
         // Another node may have taken the run in.
         parts.consensus.obtain(held.spec.blobs()).await?;
-        let digest = held.spec.dataset.digest;
+        let rows = Rows::read(&parts.blobs, &held.spec.dataset).await?;
         let (blobs, sources) = (parts.blobs.clone(), held.spec.sources);
-        let read = move || Ok::<_, std::io::Error>((blobs.get(&digest)?, sources::stored(&blobs, &sources)?));
-        let (rows, sources) = tokio::task::spawn_blocking(read).await??;
-        let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
+        let sources = tokio::task::spawn_blocking(move || sources::stored(&blobs, &sources)).await??;
         let payload = payload::read(&parts.blobs, &held.spec.program).await?;
-        if rows.len() != held.spec.dataset.examples as usize {
-            return Err(format!(
-                "the dataset {digest} has {} rows instead of {}",
-                rows.len(),
-                held.spec.dataset.examples
-            )
-            .into());
-        }
-        if let Some(index) = rows.too_long() {
-            return Err(format!("row {index} of the dataset {digest} is longer than 16 MiB").into());
-        }
         let spans = Spans::new(
             run,
             &held.spec.program_class,

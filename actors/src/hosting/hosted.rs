@@ -244,9 +244,7 @@ impl Hosted {
         if self.workers.remove(&worker).is_none() {
             return;
         }
-        // One that could not even begin could not begin again: the owner must not ask this node for ever.
-        let WorkerEnd { message, output, by, refused } = end;
-        self.report(WorkReport::Ended { worker, message, output, by, is_refused: refused.is_some() });
+        self.report(ended(worker, end));
     }
 
     fn orphan(&mut self) {
@@ -283,6 +281,12 @@ impl Hosted {
     }
 }
 
+/// What the owner is told. A worker that could not even begin could not begin again: the owner must not ask this node for ever.
+fn ended(worker: WorkerKey, end: WorkerEnd) -> WorkReport {
+    let WorkerEnd { message, output, by, refused } = end;
+    WorkReport::Ended { worker, message, output, by, is_refused: refused.is_some() }
+}
+
 fn summary(result: &ExampleResult) -> ExecutedExample {
     let total = |kind: &str| {
         let usage = result.usage.as_ref()?;
@@ -294,5 +298,26 @@ fn summary(result: &ExampleResult) -> ExecutedExample {
         score: result.score,
         failure: result.failure.as_ref().map(|failure| (failure.exception.clone(), failure.message.clone())),
         tokens: total("prompt_tokens").zip(total("completion_tokens")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SubmitErrorKind;
+
+    #[test]
+    fn a_worker_that_could_not_begin_shuts_its_node_out_and_one_that_died_does_not() {
+        let end =
+            |refused| WorkerEnd { message: "why".to_owned(), output: "tail".to_owned(), by: EndedBy::Node, refused };
+        let told = |refused| match ended(7, end(refused)) {
+            WorkReport::Ended { worker: 7, message, output, by: EndedBy::Node, is_refused } => {
+                assert_eq!((message.as_str(), output.as_str()), ("why", "tail"));
+                is_refused
+            }
+            _ => panic!("not an end"),
+        };
+        assert!(told(Some(SubmitError::new(SubmitErrorKind::PythonBroken, "there is no such interpreter"))));
+        assert!(!told(None));
     }
 }

@@ -71,10 +71,10 @@ pub(crate) use write_executed::write_executed;
 
 use std::collections::BTreeMap;
 
-use crate::record::Key;
+use crate::record::{Key, Record};
 use crate::state::Decision;
 use crate::{
-    Digest, Effect, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
+    Digest, Effect, NodeId, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
     SESSION_BYTES_MAX, SESSIONS_TOTAL_BYTES_MAX, Session, SessionId, SessionVersion, State,
 };
 
@@ -103,6 +103,24 @@ fn under_way(state: &State, id: RunId) -> Result<&Run, Rejection> {
         status if status.is_under_way() => Ok(run),
         status => Err(Rejection::RunNotRunning(status)),
     }
+}
+
+/// A run goes no further, unless somebody goes on with it; `effect` says what its workers do.
+fn stopped(id: RunId, progress: RunProgress, effect: Effect) -> Decision {
+    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(effect)
+}
+
+/// The progress of a run that is under way again, under a new epoch. What it has, it keeps.
+fn resumed(state: &State, run: &Run, owner: NodeId, detached: bool) -> RunProgress {
+    let mut progress = run.progress.clone();
+    progress.status = RunStatus::Running;
+    progress.reason = String::new();
+    progress.detached = detached;
+    progress.owner = owner;
+    progress.epoch += 1;
+    progress.resumed_ms = state.log_time_ms();
+    progress.ended_ms = 0;
+    progress
 }
 
 /// The progress of a run whose stretch of execution ends now.

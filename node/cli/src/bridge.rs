@@ -6,6 +6,7 @@
 
 mod answers;
 mod calls;
+mod choosing;
 mod executions;
 mod frames;
 mod messages;

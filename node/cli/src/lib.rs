@@ -36,6 +36,7 @@ mod repeat;
 mod result;
 mod run_id;
 mod setting;
+mod strategy;
 pub mod token;
 mod verbatim;
 mod visible;

@@ -226,6 +226,22 @@ def double(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         client.close()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """(method, body) of every request of this process to its client processes."""
+    from dspex.client import connection
+
+    requests: list[tuple[str, dict[str, Any]]] = []
+    send = connection.Client._request
+
+    def noting(self: Any, method: str, body: dict[str, Any], take: Any) -> int:
+        requests.append((method, body))
+        return send(self, method, body, take)
+
+    monkeypatch.setattr(connection.Client, "_request", noting)
+    return requests
+
+
 def _double(places: pytest.TempPathFactory) -> str:
     program = places.mktemp("double") / "dspex"
     double = Path(__file__).with_name("client_double.py")

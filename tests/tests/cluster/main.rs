@@ -12,4 +12,5 @@ mod members;
 mod runs;
 mod sessions;
 mod sharing;
+mod subject;
 mod worker_nodes;

@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::answers::{Body, Event, Nothing};
 use super::frames::{Outgoing, read};
-use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, PutBundle, Request, Shipped};
+use super::messages::{Caller, Connect, Evaluation, Failure, Method, NodeNamed, Part, PutBundle, Request, Shipped};
 use super::{PARTS, calls, executions, programs, sessions, variables};
 use crate::arguments::Global;
 use crate::error::CommandError;
@@ -40,11 +40,30 @@ impl NodeOptions {
     pub(super) fn of(global: &Global) -> Self {
         Self { address: global.address.clone(), token_file: global.token_file.clone(), ca: global.ca.clone() }
     }
+
+    /// The program's own words go first.
+    pub(super) fn invocation(&self, of: NodeNamed) -> Result<Invocation, CommandError> {
+        Invocation::new(&Global {
+            output: None,
+            json: false,
+            verbose: 0,
+            quiet: true,
+            command_timeout: None,
+            address: of.address.or_else(|| self.address.clone()),
+            token_file: of.token_file.map(PathBuf::from).or_else(|| self.token_file.clone()),
+            ca: of.ca.map(PathBuf::from).or_else(|| self.ca.clone()),
+        })
+    }
+
+    /// The embedded node, whatever the program or the environment names.
+    fn embedded(&self) -> Result<Invocation, CommandError> {
+        Self { address: None, token_file: None, ca: None }.invocation(NodeNamed::default())
+    }
 }
 
 /// What all requests share.
 pub(super) struct Bridge {
-    node: NodeOptions,
+    pub(super) node: NodeOptions,
     client: OnceCell<Client>,
     outgoing: mpsc::Sender<Outgoing>,
 }
@@ -69,6 +88,7 @@ impl Bridge {
         let id = request.id;
         match request.method {
             Method::Connect(connect) => self.connect(connect).await,
+            Method::Choose(choose) => self.choose(*choose).await,
             Method::PutBlob(_) => self.put_blob(parts).await,
             Method::PutBundle(put) => self.put_bundle(put).await,
             Method::Submit(submit) => {
@@ -163,17 +183,10 @@ impl Bridge {
     }
 
     async fn connect(&self, connect: Connect) -> Result<Body, Failure> {
-        let global = Global {
-            output: None,
-            json: false,
-            verbose: 0,
-            quiet: true,
-            command_timeout: None,
-            address: connect.address.or_else(|| self.node.address.clone()),
-            token_file: connect.token_file.map(PathBuf::from).or_else(|| self.node.token_file.clone()),
-            ca: connect.ca.map(PathBuf::from).or_else(|| self.node.ca.clone()),
+        let invocation = match connect.embedded {
+            true => self.node.embedded()?,
+            false => self.node.invocation(connect.node)?,
         };
-        let invocation = Invocation::new(&global)?;
         let client = match self.client.get() {
             Some(client) => client,
             None => {

@@ -14,9 +14,15 @@ mod watch;
 mod weight;
 
 use clap::{Args, Subcommand};
+use dspex_api::v1::Run;
+use serde_json::Value;
 
 use crate::error::CommandError;
+use crate::exit;
+use crate::follow::resume_command;
 use crate::invocation::Invocation;
+use crate::output::{self, Format};
+use crate::result;
 
 /// The arguments of `dspex run`.
 #[derive(Debug, Args)]
@@ -80,4 +86,18 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Export(options)) => export::execute(invocation, options).await,
         Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
     }
+}
+
+/// Prints a run that goes no further for now, and how it would. `how`: as a person says it, with what becomes of what is under way.
+fn stopped(invocation: &Invocation, run: &Run, how: &str, under_way: &str) -> Result<u8, CommandError> {
+    if invocation.format != Format::Table {
+        output::json(&Value::Object(result::evaluation(run)))?;
+    }
+    invocation.console.note(&format!(
+        "{how} with {} of {} examples done{under_way}; go on with: {}",
+        run.done,
+        run.examples,
+        resume_command(run)
+    ));
+    Ok(exit::OK)
 }
