@@ -10,6 +10,7 @@ mod prefetch;
 mod remote;
 mod rows;
 mod spans;
+mod unrecorded;
 mod work;
 mod workers;
 

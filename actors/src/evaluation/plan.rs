@@ -236,6 +236,23 @@ impl Plan {
         verdicts
     }
 
+    /// A lost node had so many results that nobody will call recorded. Those that are `missing` in the log run again, or have failed:
+    /// the verdicts.
+    pub(crate) fn results_lost(&mut self, results: usize, missing: impl IntoIterator<Item = u32>) -> Vec<Verdict> {
+        self.recorded(results);
+        let mut verdicts = Vec::new();
+        for index in missing {
+            if self.rules.retries == 0 {
+                let attempt = self.attempts.get(&index).copied().unwrap_or(1);
+                verdicts.push(Verdict::WorkerLost(Assignment { index, attempt }));
+            } else {
+                self.pending.push_front(index);
+            }
+        }
+        self.unrecorded += verdicts.len();
+        verdicts
+    }
+
     fn may_run_again(&mut self, index: u32, alone: bool, cause: Cause) -> bool {
         if self.rules.retries == 0 {
             return false;
@@ -297,5 +314,7 @@ impl Plan {
     }
 }
 
+// Said in full: the simulation of runs compiles this file from elsewhere.
 #[cfg(test)]
+#[path = "plan/tests.rs"]
 mod tests;
