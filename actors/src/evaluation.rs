@@ -11,6 +11,7 @@ mod remote;
 mod rows;
 mod slots;
 mod spans;
+mod stalls;
 mod unrecorded;
 mod work;
 mod workers;

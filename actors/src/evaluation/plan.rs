@@ -9,8 +9,12 @@
 //! A worker executes what it was given first come first served on `threads` threads, so the first `threads` of its
 //! examples are the running ones; that is all the plan needs to judge deadlines without a message for each start.
 
+// Said in full, as below: the simulation of runs compiles this file from elsewhere.
+#[path = "plan/hedging.rs"]
 mod hedging;
+#[path = "plan/lost_results.rs"]
 mod lost_results;
+#[path = "plan/shares.rs"]
 mod shares;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -355,5 +359,7 @@ impl Plan {
     }
 }
 
+// Said in full: the simulation of runs compiles this file from elsewhere.
 #[cfg(test)]
+#[path = "plan/tests.rs"]
 mod tests;

@@ -48,6 +48,37 @@ fn results_that_are_not_on_disk_hold_back_new_work() {
 }
 
 #[test]
+fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_more() {
+    let mut plan = Plan::new(rules(1), 0..7);
+    plan.worker_joined(1, HERE, 1);
+    for now_us in 0..5 {
+        let (key, index) = given(&plan.assign(now_us))[0];
+        plan.finished(key, index, 1_000_000, now_us);
+    }
+    assert!(plan.assign(6).is_empty(), "one thread and four unrecorded");
+    // Of five results the log has three.
+    assert_eq!(plan.results_lost(5, [1, 3]), []);
+    let mut order = Vec::new();
+    while let Some((key, index)) = given(&plan.assign(7)).first().copied() {
+        order.push(index);
+        plan.finished(key, index, 1_000_000, 7);
+        plan.recorded(1);
+    }
+    order.sort_unstable();
+    assert_eq!(order, [1, 3, 5, 6]);
+}
+
+#[test]
+fn results_that_are_lost_with_their_node_have_failed_where_nothing_runs_again() {
+    let mut plan = Plan::new(rules(0), 0..2);
+    plan.worker_joined(1, HERE, 1);
+    plan.assign(0);
+    plan.finished(1, 0, 10, 1);
+    assert_eq!(plan.results_lost(1, [0]), [Verdict::WorkerLost(Assignment { index: 0, attempt: 1 })]);
+    assert_eq!(given(&plan.assign(2)), [(1, 1)], "its neighbours go on");
+}
+
+#[test]
 fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
     let mut plan = Plan::new(rules(1), 0..10);
     plan.worker_joined(1, HERE, 2);
