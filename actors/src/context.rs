@@ -14,6 +14,7 @@ use crate::board::Boards;
 use crate::bundles::Bundles;
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
+use crate::following::Followed;
 use crate::freeing::Freeing;
 use crate::links::Links;
 use crate::pools::PoolsSettings;
@@ -56,6 +57,7 @@ pub(crate) type Views = BTreeMap<String, (WorkerView, ActorRef<WorkerMessage>)>;
 pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
+    pub(crate) followed: Followed,
     pub(crate) freeing: Freeing,
     pub(crate) environments: Environments,
     pub(crate) bundles: Arc<Bundles>,
@@ -78,6 +80,7 @@ impl NodeContext {
             bundles: Arc::clone(&parts.bundles),
             parts,
             boards: Boards::default(),
+            followed: Followed::default(),
             freeing: Freeing::default(),
             executions,
             links: Links::default(),

@@ -152,6 +152,7 @@ impl Work {
             shipped: self.spec.shipped.as_deref().cloned().unwrap_or_default(),
         };
         let hands = Hands::There(node);
+        self.arguments.board.spread();
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         self.order(node, WorkOrder::Employ(Box::new(employment)));
     }
