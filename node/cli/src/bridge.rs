@@ -6,6 +6,7 @@
 
 mod answers;
 mod calls;
+mod current;
 mod executions;
 mod frames;
 mod messages;
@@ -13,6 +14,7 @@ mod programs;
 mod requests;
 mod sessions;
 mod stored;
+mod streams;
 mod variables;
 
 use std::collections::HashMap;

@@ -67,7 +67,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     if let Some(interpreter) = &interpreter {
         show_passed_over(invocation, interpreter);
     }
-    let client = invocation.node().await?;
+    let mut client = invocation.node().await?;
     let sent = match ships {
         true => Some(project::ship(&client, &asked(&options, &checked, interpreter.as_ref())).await?),
         false => None,
@@ -96,7 +96,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     if options.detach {
         return detached(invocation, &run);
     }
-    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    let ending = follow(invocation, &mut client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, &wanted).await
 }
