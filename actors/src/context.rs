@@ -15,6 +15,7 @@ use crate::bundles::Bundles;
 use crate::capacity::{Capacity, RunLimits};
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
+use crate::following::Followed;
 use crate::freeing::Freeing;
 use crate::links::Links;
 use crate::pool::PoolClass;
@@ -60,6 +61,7 @@ pub(crate) type Views = BTreeMap<String, (WorkerView, ActorRef<WorkerMessage>)>;
 pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
+    pub(crate) followed: Followed,
     pub(crate) freeing: Freeing,
     pub(crate) environments: Environments,
     pub(crate) bundles: Arc<Bundles>,
@@ -85,6 +87,7 @@ impl NodeContext {
             capacity: Capacity::new(parts.runs),
             parts,
             boards: Boards::default(),
+            followed: Followed::default(),
             freeing: Freeing::default(),
             executions,
             links: Links::default(),

@@ -19,13 +19,13 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, NodeId, RunId, RunStatus, WorkReport};
+use dspex_model::{BoardEvent, Command, NodeId, RunId, RunStatus, WorkReport};
 use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
 use tracing::{info, warn};
 
-use crate::board::{Board, BoardEvent};
+use crate::board::Board;
 use crate::context::NodeContext;
 use crate::metering;
 use crate::proposing::{By, propose};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dspex_model::BoardEvent;
 pub(crate) use dspex_model::EndedBy;
 use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
@@ -24,7 +25,7 @@ use ractor_cluster::RactorMessage;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use crate::board::{Board, BoardEvent};
+use crate::board::Board;
 use crate::capacity::Place;
 use crate::context::NodeContext;
 use crate::error::SubmitError;
@@ -32,6 +33,7 @@ use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::hosting::HostedMessage;
 use crate::metering;
 use crate::pool::PoolMessage;
+use crate::printing::Outlet;
 use crate::submission::Caller;
 
 use launching::Permit;
@@ -105,7 +107,7 @@ pub(crate) enum WorkerOwner {
     Evaluation(ActorRef<EvaluationMessage>, Arc<Board>),
     Pool(ActorRef<PoolMessage>),
     /// For a run that another node owns.
-    Hosted(ActorRef<HostedMessage>),
+    Hosted(ActorRef<HostedMessage>, Arc<Outlet>),
 }
 
 impl WorkerOwner {
@@ -114,7 +116,7 @@ impl WorkerOwner {
         match self {
             Self::Evaluation(owner, _) => owner.cast(EvaluationMessage::Worker(key, report)).is_ok(),
             Self::Pool(owner) => owner.cast(PoolMessage::Worker(key, report)).is_ok(),
-            Self::Hosted(owner) => owner.cast(HostedMessage::Worker(key, report)).is_ok(),
+            Self::Hosted(owner, _) => owner.cast(HostedMessage::Worker(key, report)).is_ok(),
         }
     }
 
@@ -123,10 +125,7 @@ impl WorkerOwner {
             Self::Evaluation(_, board) => {
                 board.publish(BoardEvent::Output { worker: worker.to_owned(), text, dropped_bytes });
             }
-            Self::Hosted(owner) => {
-                // One that is gone has nobody to pass it on to.
-                let _ = owner.cast(HostedMessage::Printed { id: worker.to_owned(), text, dropped_bytes });
-            }
+            Self::Hosted(_, outlet) => outlet.print(worker, text, dropped_bytes),
             Self::Pool(_) => info!(target: "dspex::output", worker, dropped_bytes, "{text}"),
         }
     }

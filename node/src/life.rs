@@ -116,6 +116,8 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
         service.serve_coordination(tree.links());
+        service.serve_real_time(tree.real_time());
+        service.serve_telemetry(tree.telemetry());
     }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());

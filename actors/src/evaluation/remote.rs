@@ -1,6 +1,6 @@
 //! A run's workers on other nodes: ordered over the links, and heard by their reports.
 
-use dspex_model::{EndedBy, ExecutedExample, NodeId, PeerMessage, Run, RunOrder, WorkOrder, WorkReport};
+use dspex_model::{BoardEvent, EndedBy, ExecutedExample, NodeId, PeerMessage, Run, RunOrder, WorkOrder, WorkReport};
 use dspex_python::protocol::{Answer, Ask, Fatal};
 use ractor::ActorProcessingErr;
 use tracing::info;
@@ -9,7 +9,6 @@ use super::plan::WorkerKey;
 use super::work::Work;
 use super::workers::Hands;
 use super::{EvaluationArguments, EvaluationMessage, Next};
-use crate::board::BoardEvent;
 use crate::recorder::Recorded;
 use crate::worker::{WorkerEnd, WorkerReport};
 
@@ -38,6 +37,7 @@ impl Work {
                 self.forget_recorded(node);
                 return Ok(self.recorded(Recorded { results: results as usize, status }));
             }
+            // Of a node that has no telemetry channel yet.
             WorkReport::Printed { id, text, dropped_bytes } => {
                 self.arguments.board.publish(BoardEvent::Output { worker: id, text, dropped_bytes });
                 return Ok(Next::Go);

@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dspex_model::WorkOrder;
+use dspex_model::{BoardEvent, WorkOrder};
 use dspex_python::protocol::Example;
 
 use super::placement;
 use super::plan::{Hedge, hedge_orders};
 use super::work::Work;
 use super::workers::Hands;
-use crate::board::BoardEvent;
 use crate::metering;
 use crate::worker::WorkerMessage;
 

@@ -1,9 +1,9 @@
 //! A run that has nothing left to do but to wait for the log waits for what nobody has: then that is executed again.
 
+use dspex_model::BoardEvent;
 use tracing::warn;
 
 use super::work::Work;
-use crate::board::BoardEvent;
 
 /// When everything was executed, the log must have everything soon after: at once where no result is known to be on its way.
 const GONE_AFTER_US: u64 = 5_000_000;

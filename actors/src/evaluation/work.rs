@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_model::{NodeId, OrderedExample, RunSpec, WorkOrder};
+use dspex_model::{BoardEvent, NodeId, OrderedExample, RunSpec, WorkOrder};
 use dspex_python::protocol::{Ask, Example, ExampleResult};
 use ractor::{ActorProcessingErr, ActorRef};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use super::spans::Spans;
 use super::unrecorded::Unrecorded;
 use super::workers::{Deadline, Hands, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
-use crate::board::{BoardEvent, Question};
+use crate::board::Question;
 use crate::metering;
 use crate::payload;
 use crate::preparation::sources;

@@ -162,6 +162,7 @@ impl Work {
             self.order(node, WorkOrder::Weigh { weight: self.weight });
         }
         let hands = Hands::There(node);
+        self.arguments.board.spread();
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         self.order(node, WorkOrder::Employ(Box::new(employment)));
     }

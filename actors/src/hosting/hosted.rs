@@ -1,6 +1,7 @@
 //! This node's part of a run that another node owns. It decides nothing: orders come from the owner, reports go to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_model::{
@@ -16,6 +17,7 @@ use super::preparing::{Prepared, prepare};
 use crate::error::SubmitError;
 use crate::evaluation::{WorkerKey, load};
 use crate::metering;
+use crate::printing::Outlet;
 use crate::recorder::{Recorded, RecorderMessage, Recording, Teller};
 use crate::run_workers::RunWorkersMessage;
 use crate::worker::{Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport, WorkerService};
@@ -29,8 +31,6 @@ pub(crate) enum HostedMessage {
     Order(WorkOrder),
     /// From a worker.
     Worker(WorkerKey, WorkerReport),
-    /// A worker printed.
-    Printed { id: String, text: String, dropped_bytes: u64 },
     /// From the recorder.
     Recorded(Recorded),
     /// The owner is lost: workers end with what they have.
@@ -51,6 +51,7 @@ pub(crate) struct HostedArguments {
 pub(crate) struct Hosted {
     arguments: HostedArguments,
     myself: ActorRef<HostedMessage>,
+    outlet: Arc<Outlet>,
     prepared: Option<Prepared>,
     workers: BTreeMap<WorkerKey, Hired>,
 }
@@ -74,7 +75,9 @@ impl Actor for HostedActor {
         myself: ActorRef<HostedMessage>,
         arguments: HostedArguments,
     ) -> Result<Hosted, ActorProcessingErr> {
-        Ok(Hosted { arguments, myself, prepared: None, workers: BTreeMap::new() })
+        let HostedArguments { shared, owner, run, epoch } = &arguments;
+        let outlet = Outlet::open(Arc::clone(&shared.context), *owner, *run, *epoch);
+        Ok(Hosted { arguments, myself, outlet, prepared: None, workers: BTreeMap::new() })
     }
 
     async fn handle(
@@ -86,9 +89,6 @@ impl Actor for HostedActor {
         match message {
             HostedMessage::Order(order) => hosted.order(order).await,
             HostedMessage::Worker(key, report) => hosted.hear(key, report),
-            HostedMessage::Printed { id, text, dropped_bytes } => {
-                hosted.report(WorkReport::Printed { id, text, dropped_bytes });
-            }
             HostedMessage::Recorded(Recorded { results, status }) => {
                 hosted.report(WorkReport::Recorded { results: u32::try_from(results).unwrap_or(u32::MAX), status });
             }
@@ -148,14 +148,14 @@ impl Hosted {
             }
         }
         let Some(prepared) = &self.prepared else { return };
-        let caller = std::sync::Arc::clone(&prepared.caller);
+        let caller = Arc::clone(&prepared.caller);
         let load = Box::new(load(&prepared.spec, employment.threads, prepared.payload.clone(), &caller));
         let place = WorkerPlace {
-            context: std::sync::Arc::clone(&self.arguments.shared.context),
+            context: Arc::clone(&self.arguments.shared.context),
             key,
             id: id.clone(),
             service: WorkerService::Run(self.arguments.run),
-            owner: WorkerOwner::Hosted(self.myself.clone()),
+            owner: WorkerOwner::Hosted(self.myself.clone(), Arc::clone(&self.outlet)),
             memory_limit: None,
         };
         let run_workers = &self.arguments.shared.run_workers;

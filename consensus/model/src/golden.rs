@@ -1,5 +1,6 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
+mod following;
 mod orders;
 mod programs;
 

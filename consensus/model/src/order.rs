@@ -198,7 +198,7 @@ pub enum WorkReport {
         /// Whether another one is to take its place.
         replace: bool,
     },
-    /// The program printed.
+    /// The program printed. Said by nodes of versions that had no telemetry channel; others say it there.
     Printed {
         /// The worker's name.
         id: String,

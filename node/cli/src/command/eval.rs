@@ -110,7 +110,7 @@ async fn evaluate(
     if let Some(interpreter) = &interpreter {
         show_passed_over(invocation, interpreter);
     }
-    let client = invocation.node().await?;
+    let mut client = invocation.node().await?;
     let sent = match ships {
         true => Some(project::ship(&client, &asked(options, &checked, interpreter.as_ref())).await?),
         false => None,
@@ -139,7 +139,7 @@ async fn evaluate(
     if options.detach {
         return detached(invocation, &run, wanted);
     }
-    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    let ending = follow(invocation, &mut client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, wanted).await
 }

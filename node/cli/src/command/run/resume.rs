@@ -85,7 +85,7 @@ pub async fn go_further(invocation: &Invocation, further: &Further, failed: bool
 
 /// The same for all commands that go on with a run.
 pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted) -> Result<u8, CommandError> {
-    let client = invocation.node().await?;
+    let mut client = invocation.node().await?;
     let id = run_id::resolve(&client, target.id).await?;
     let run = client.run(&id).await?;
     let Present { caller, program, bundle } = match run.environment.is_empty() {
@@ -123,7 +123,7 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
     if target.detach {
         return detached(invocation, &run, wanted);
     }
-    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    let ending = follow(invocation, &mut client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, wanted).await
 }
