@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::board::Boards;
 use crate::bundles::Bundles;
+use crate::draining::Draining;
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
 use crate::freeing::Freeing;
@@ -61,6 +62,7 @@ pub struct NodeContext {
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) executions: Executions,
     pub(crate) links: Links,
+    pub(crate) draining: Draining,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -81,6 +83,7 @@ impl NodeContext {
             freeing: Freeing::default(),
             executions,
             links: Links::default(),
+            draining: Draining::default(),
             starting: Arc::default(),
             views: Mutex::default(),
             capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
@@ -96,7 +99,7 @@ impl NodeContext {
             cpus: count(self.parts.cpus),
             workers: count(workers),
             workers_max: count(WORKERS_MAX),
-            is_draining: false,
+            is_draining: self.draining.is_on(),
         }
     }
 

@@ -9,6 +9,7 @@ mod board;
 mod bundles;
 mod container;
 mod context;
+mod draining;
 mod environments;
 mod error;
 mod evaluation;

@@ -28,7 +28,8 @@ impl Work {
         self.plan.recorded(lost.len());
         let again = self.plan.missing_again(lost);
         if again > 0 {
-            let text = format!("{again} results were on their way from node {node} to the log: their examples run again");
+            let text =
+                format!("{again} results were on their way from node {node} to the log: their examples run again");
             self.arguments.board.publish(BoardEvent::Warning(text));
         }
     }
@@ -47,9 +48,12 @@ impl Work {
         }
         self.exhausted_since_us = None;
         let run = self.arguments.run;
-        let missing: Vec<u32> = self.arguments.context.parts.consensus.read_stale(|state| {
-            state.run(run).map(|held| held.missing().collect()).unwrap_or_default()
-        });
+        let missing: Vec<u32> = self
+            .arguments
+            .context
+            .parts
+            .consensus
+            .read_stale(|state| state.run(run).map(|held| held.missing().collect()).unwrap_or_default());
         let again = self.plan.missing_again(missing);
         if again > 0 {
             warn!(%run, again, "results did not reach the log; their examples run again");

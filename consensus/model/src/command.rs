@@ -211,6 +211,13 @@ pub enum Command {
         /// For how long, in milliseconds of log time; 0: it leaves.
         ttl_ms: u64,
     },
+    /// A node takes nothing new from now on, or does so again.
+    DrainNode {
+        /// The node.
+        node: NodeId,
+        /// `false`: it takes work again.
+        drain: bool,
+    },
 }
 
 impl Command {

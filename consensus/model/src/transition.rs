@@ -10,6 +10,7 @@ mod delete_program;
 mod delete_run;
 mod delete_session;
 mod delete_variable;
+mod drain_node;
 mod expire_executions;
 mod fail_run;
 mod forget_node;
@@ -43,6 +44,7 @@ pub(crate) use delete_program::delete_program;
 pub(crate) use delete_run::delete_run;
 pub(crate) use delete_session::delete_session;
 pub(crate) use delete_variable::delete_variable;
+pub(crate) use drain_node::drain_node;
 pub(crate) use expire_executions::expire_executions;
 pub(crate) use fail_run::fail_run;
 pub(crate) use forget_node::forget_node;
@@ -72,7 +74,7 @@ use std::collections::BTreeMap;
 use crate::record::Key;
 use crate::state::Decision;
 use crate::{
-    Digest, Effect, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
+    Digest, Effect, NodeId, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
     SESSION_BYTES_MAX, SESSIONS_TOTAL_BYTES_MAX, Session, SessionId, SessionVersion, State,
 };
 
@@ -101,6 +103,11 @@ fn under_way(state: &State, id: RunId) -> Result<&Run, Rejection> {
         status if status.is_under_way() => Ok(run),
         status => Err(Rejection::RunNotRunning(status)),
     }
+}
+
+/// What is removed where a node takes work again, if it does not now.
+fn drained(state: &State, node: NodeId) -> Option<Key> {
+    state.is_draining(node).then_some(Key::Draining(node))
 }
 
 /// The progress of a run whose stretch of execution ends now.

@@ -22,7 +22,7 @@ def metric(example, prediction):
 ";
 
 /// So many that the owner alone is not done before the other nodes have what they need.
-const EXAMPLES: usize = 400;
+pub const EXAMPLES: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn project() -> Project {
@@ -55,7 +55,7 @@ pub fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
     begun["run_id"].as_str().expect("an id").to_owned()
 }
 
-fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
+pub fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
     cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run().expect(0).object()
 }
 
@@ -93,7 +93,7 @@ pub fn undisturbed(project: &Project) -> Value {
     finished(&alone, 0, &run)
 }
 
-fn lines_are_up(cluster: &Cluster) -> bool {
+pub fn lines_are_up(cluster: &Cluster) -> bool {
     cluster.running().into_iter().all(|position| {
         let others = cluster.running().len() - 1;
         cluster.node(position).log().matches("a line for orders to a peer").count() >= others
