@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::board::Boards;
 use crate::bundles::Bundles;
 use crate::capacity::{Capacity, RunLimits};
+use crate::draining::Draining;
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
 use crate::following::Followed;
@@ -67,6 +68,7 @@ pub struct NodeContext {
     pub(crate) bundles: Arc<Bundles>,
     pub(crate) executions: Executions,
     pub(crate) links: Links,
+    pub(crate) draining: Draining,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -91,6 +93,7 @@ impl NodeContext {
             freeing: Freeing::default(),
             executions,
             links: Links::default(),
+            draining: Draining::default(),
             starting: Arc::default(),
             views: Mutex::default(),
             bulkheads: PoolClass::ALL.map(|class| (class, Arc::new(Semaphore::new(POOL_WORKERS_MAX)))).into(),
@@ -104,7 +107,7 @@ impl NodeContext {
             cpus: u32::try_from(self.parts.cpus).unwrap_or(u32::MAX),
             workers: self.capacity.taken(),
             workers_max: self.capacity.places(),
-            is_draining: false,
+            is_draining: self.draining.is_on(),
         }
     }
 

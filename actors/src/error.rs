@@ -60,6 +60,8 @@ pub enum SubmitErrorKind {
     StorageFull,
     /// The log has too much to do, has no leader, or gave no answer: again in a moment.
     TimedOut,
+    /// The node takes nothing new.
+    Draining,
     /// The node is stopping.
     Stopping,
     /// A defect of this program.

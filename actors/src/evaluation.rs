@@ -3,6 +3,7 @@
 
 mod backoff;
 mod deadlines;
+mod draining;
 mod lost;
 mod placement;
 mod plan;
@@ -132,6 +133,9 @@ impl Actor for EvaluationActor {
                 myself.stop(None);
             }
             Next::Cancel(reason) => work.cancel(reason).await,
+            Next::HandOver(heir) if work.hand_over(heir).await => myself.stop(None),
+            // It is tried again.
+            Next::HandOver(_) => {}
         }
         Ok(())
     }
@@ -161,6 +165,8 @@ pub(crate) enum Next {
     Fail(String),
     /// Nobody wants it any more.
     Cancel(String),
+    /// Another node is to own it.
+    HandOver(NodeId),
 }
 
 impl Work {
@@ -217,8 +223,13 @@ impl Work {
             info!(run = %self.arguments.run, "another node owns the run now");
             return Next::Stop;
         }
-        if self.members.is_empty() && self.plan.waiting() > 0 {
-            // Nobody had room. Fails only when this actor is stopping.
+        if let Some(heir) = self.make_way() {
+            return Next::HandOver(heir);
+        }
+        let is_without = self.members.is_empty() && self.plan.waiting() > 0;
+        // Nobody had room.
+        for _ in 0..std::mem::take(&mut self.unplaced).max(usize::from(is_without)) {
+            // Fails only when this actor is stopping.
             let _ = self.myself.cast(EvaluationMessage::SpawnWorker);
         }
         self.judge_deadlines();

@@ -10,6 +10,7 @@ mod bundles;
 mod capacity;
 mod container;
 mod context;
+mod draining;
 mod environments;
 mod error;
 mod evaluation;

@@ -76,6 +76,7 @@ pub(crate) enum LinksMessage {
 pub struct Links {
     actor: Arc<OnceLock<ActorRef<LinksMessage>>>,
     presences: Arc<RwLock<BTreeMap<NodeId, Presence>>>,
+    run_workers: Arc<RwLock<BTreeMap<NodeId, u32>>>,
 }
 
 impl Links {
@@ -94,6 +95,19 @@ impl Links {
     /// The peers that have said how they are, on lines that live.
     pub(crate) fn presences(&self) -> BTreeMap<NodeId, Presence> {
         self.presences.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many workers of runs the peer has, as it has said on a line that lives.
+    pub(crate) fn run_workers(&self, node: NodeId) -> Option<u32> {
+        self.run_workers.read().unwrap_or_else(PoisonError::into_inner).get(&node).copied()
+    }
+
+    fn note_run_workers(&self, node: NodeId, count: Option<u32>) {
+        let mut run_workers = self.run_workers.write().unwrap_or_else(PoisonError::into_inner);
+        match count {
+            Some(count) => run_workers.insert(node, count),
+            None => run_workers.remove(&node),
+        };
     }
 
     fn note(&self, node: NodeId, presence: Option<Presence>) {
@@ -131,7 +145,8 @@ pub(crate) struct LinksState {
     inboxes: HashMap<u64, ActorCell>,
     connections: u64,
     started: Instant,
-    said: Option<Instant>,
+    /// When this node last said how it is, and whether it drained then.
+    said: Option<(Instant, bool)>,
 }
 
 impl Actor for LinksActor {
@@ -306,6 +321,7 @@ impl LinksState {
     /// Whether its line was up.
     fn end(&mut self, node: NodeId) -> bool {
         self.context.links.note(node, None);
+        self.context.links.note_run_workers(node, None);
         let connection = self.peers.get_mut(&node).and_then(|peer| peer.connection.take());
         connection.is_some_and(|connection| {
             if let Some(system) = connection.system {
@@ -318,6 +334,9 @@ impl LinksState {
     fn hear(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Said(node, PeerMessage::Presence(presence)) => self.context.links.note(node, Some(presence)),
+            LinkEvent::Said(node, PeerMessage::RunWorkers { count }) => {
+                self.context.links.note_run_workers(node, Some(count));
+            }
             LinkEvent::Said(node, message) => self.pass_on(|| LinkEvent::Said(node, message.clone())),
             LinkEvent::Lost(node) => {
                 info!(peer = %node, "the line for orders to a peer is lost");
@@ -399,8 +418,10 @@ impl LinksState {
         for node in stuck {
             self.give_up(node, "it takes nothing any more");
         }
-        if self.said.is_none_or(|said| said.elapsed() >= PRESENCE_EVERY) {
-            self.said = Some(Instant::now());
+        let drains = self.context.draining.is_on();
+        // That it drains now is said at once: nobody should send it anything more.
+        if self.said.is_none_or(|(said, drained)| drained != drains || said.elapsed() >= PRESENCE_EVERY) {
+            self.said = Some((Instant::now(), drains));
             self.dial();
             self.say_presence();
         }
@@ -423,9 +444,10 @@ impl LinksState {
     }
 
     fn say_presence_to(&mut self, nodes: Vec<NodeId>) {
-        let message = PeerMessage::Presence(self.context.presence());
-        if let Ok(bytes) = message.encode() {
-            for node in nodes {
+        let run_workers = PeerMessage::RunWorkers { count: self.context.run_workers() };
+        for message in [PeerMessage::Presence(self.context.presence()), run_workers] {
+            let Ok(bytes) = message.encode() else { continue };
+            for &node in &nodes {
                 self.tell(node, &bytes);
             }
         }

@@ -115,6 +115,7 @@ fn error_type(error: &CallError) -> &str {
         CallError::NotStarted(_) => "NotStarted",
         CallError::Full { .. }
         | CallError::Drained { .. }
+        | CallError::Draining
         | CallError::TooManyPools(_)
         | CallError::QueueTimeout { .. }
         | CallError::TooLong(_)

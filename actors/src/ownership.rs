@@ -30,12 +30,14 @@ pub(crate) async fn watch_owners(context: Arc<NodeContext>) {
             continue;
         }
         let owned = owned(&context);
+        let draining = context.draining_nodes();
         let mut present: BTreeSet<NodeId> = context.links.presences().into_keys().collect();
         present.insert(context.parts.node);
         let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         for lost in absences.lost(owned.keys().copied(), &present, now_ms) {
             for &(run, epoch) in &owned[&lost] {
-                let heir = heir(&status.voters, &present, &owned, context.parts.node);
+                let own = context.parts.node;
+                let heir = heir(&status.voters, &present, &draining, &owned, own).unwrap_or(own);
                 assign(&context, run, epoch, (lost, heir)).await;
             }
         }
@@ -62,16 +64,26 @@ async fn assign(context: &NodeContext, run: RunId, expected_epoch: u64, (lost, h
     }
 }
 
-/// The voter that is present and owns least; this node where that is equal.
+/// The voter that is present and owns least; this node where that is equal. One that drains only where all others are away or drain
+/// as well.
 fn heir(
     voters: &[NodeId],
     present: &BTreeSet<NodeId>,
+    draining: &BTreeSet<NodeId>,
     owned: &BTreeMap<NodeId, Vec<(RunId, u64)>>,
     own: NodeId,
-) -> NodeId {
+) -> Option<NodeId> {
     let runs = |node: &NodeId| owned.get(node).map_or(0, Vec::len);
     let open = voters.iter().filter(|node| present.contains(node));
-    open.copied().min_by_key(|node| (runs(node), *node != own, *node)).unwrap_or(own)
+    open.copied().min_by_key(|node| (draining.contains(node), runs(node), *node != own, *node))
+}
+
+/// Who may own a run in place of this node, which drains: a voter that is present and takes work.
+pub(crate) fn successor(context: &NodeContext, draining: &BTreeSet<NodeId>) -> Option<NodeId> {
+    let present: BTreeSet<NodeId> = context.links.presences().into_keys().collect();
+    let (voters, owned) = (context.parts.consensus.status().voters, owned(context));
+    let found = heir(&voters, &present, draining, &owned, context.parts.node);
+    found.filter(|node| !draining.contains(node))
 }
 
 /// Owners that are not heard, and since when.
@@ -118,12 +130,17 @@ mod tests {
     #[test]
     fn the_present_voter_that_owns_least_takes_a_run_over() {
         let owned: BTreeMap<_, _> = [(NodeId(1), vec![(RunId(1), 1)]), (NodeId(9), vec![(RunId(2), 1)])].into();
-        let heir = |voters: &[u64], present: &[u64], own| {
-            heir(&nodes(voters), &nodes(present).into_iter().collect(), &owned, NodeId(own)).0
+        let set = |numbers: &[u64]| nodes(numbers).into_iter().collect::<BTreeSet<NodeId>>();
+        let heir = |present: &[u64], draining: &[u64], own| {
+            heir(&nodes(&[1, 2, 3]), &set(present), &set(draining), &owned, NodeId(own)).map(|node| node.0)
         };
-        assert_eq!(heir(&[1, 2, 3], &[1, 2, 3], 1), 2, "node 1 has a run");
-        assert_eq!(heir(&[1, 2, 3], &[1, 2, 3], 3), 3, "the leader where that is equal");
-        assert_eq!(heir(&[1, 2, 3], &[1], 1), 1, "nobody else is there");
-        assert_eq!(heir(&[1, 2], &[1, 8], 1), 1, "one without a vote owns nothing");
+        assert_eq!(heir(&[1, 2, 3], &[], 1), Some(2), "node 1 has a run");
+        assert_eq!(heir(&[1, 2, 3], &[], 3), Some(3), "the leader where that is equal");
+        assert_eq!(heir(&[1], &[], 1), Some(1), "nobody else is there");
+        assert_eq!(heir(&[1, 8], &[], 1), Some(1), "one without a vote owns nothing");
+        assert_eq!(heir(&[8], &[], 1), None);
+        assert_eq!(heir(&[1, 2, 3], &[2], 1), Some(3), "node 2 takes nothing new");
+        assert_eq!(heir(&[1, 2, 3], &[2, 3], 2), Some(1), "rather one that has a run");
+        assert_eq!(heir(&[2], &[2, 3], 1), Some(2), "a run is not left without an owner for that");
     }
 }

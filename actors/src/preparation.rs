@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::board::Board;
 use crate::context::NodeContext;
+use crate::draining::REFUSAL;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluations::{EvaluationsMessage, Handover};
 use crate::proposing::{By, propose};
@@ -34,6 +35,7 @@ pub(crate) async fn submit(
     request: SubmitRequest,
 ) -> Result<Submitted, SubmitError> {
     let SubmitRequest { by, received, caller, mut evaluation, detach, resume, traceparent } = request;
+    takes_work(context)?;
     let own = context.parts.pools.own.as_deref();
     let caller = caller.admitted(own, &evaluation.environment);
     if let Some(why) = missing_variable(&caller.environment, &evaluation.environment_names, own.is_some()) {
@@ -95,6 +97,7 @@ pub(crate) async fn resume(
         (status, false) if !status.is_resumable() => return Err(Rejection::RunNotResumable(status).into()),
         _ => {}
     }
+    takes_work(context)?;
     // Another node may have taken the run in.
     context.parts.consensus.obtain(held.spec.blobs()).await?;
     // The run's own directory: relative names keep their meaning wherever the resume is typed.
@@ -144,6 +147,14 @@ pub(crate) async fn taken_over(context: &Arc<NodeContext>, run: RunId) -> Result
     };
     let board = Board::new(std::time::Instant::now());
     Ok(Box::new(Handover { caller: caller.map(Arc::new), board, loaded: None, traceparent: None }))
+}
+
+/// A node that drains would have to hand the run over at once.
+fn takes_work(context: &NodeContext) -> Result<(), SubmitError> {
+    match context.draining.is_on() {
+        true => Err(SubmitError::new(SubmitErrorKind::Draining, REFUSAL)),
+        false => Ok(()),
+    }
 }
 
 /// The blobs that a submission names.

@@ -227,6 +227,9 @@ impl Sessions {
 
     /// This node takes the session over; whoever has it after that.
     async fn take(&self, request: &ExecuteRequest, expected_epoch: u64) -> Result<SessionHome, ExecuteError> {
+        if self.context.draining.is_on() {
+            return Err(ExecuteError::Call(CallError::Draining));
+        }
         let (session, node) = (request.session.clone(), self.context.parts.node);
         let command = Command::HouseSession { session, node, expected_epoch };
         let by = By { request: None, actor: request.actor.clone() };

@@ -23,7 +23,7 @@
 //!
 //! A worker's crash never reaches its pool, an evaluation's never its supervisor.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -31,7 +31,7 @@ use std::time::Duration;
 use dspex_consensus::{Consensus, ProposeError, ReadError};
 use dspex_model::{Command, Digest, LineCursor, NodeId, Outcome, RunId};
 use dspex_python::protocol::Answer;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use ractor_cluster::RactorMessage;
 use tracing::{debug, error, warn};
@@ -40,6 +40,7 @@ use crate::attendance::{self, Attendance};
 use crate::board::Board;
 use crate::capacity::keep_fair;
 use crate::context::{NodeContext, NodeParts};
+use crate::draining::{leave, watch_draining};
 use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
@@ -148,6 +149,7 @@ impl Tree {
             tokio::spawn(sweep(Arc::clone(&context)));
             if context.parts.has_peers {
                 tokio::spawn(watch_owners(Arc::clone(&context)));
+                tokio::spawn(watch_draining(Arc::clone(&context)));
             }
             tokio::spawn(record_all(Arc::clone(&context), recorder));
             Ok(Self { context, node: root, evaluations, pools: Pools::new(pools), sessions })
@@ -294,15 +296,38 @@ impl Tree {
     }
 
     /// Calls a command of a pool, records that where the pool's settings say so, and takes a program of the store where the call names
-    /// one. Any other call has its place in the pool's queue when this returns. It fails as [`Pool::call`], and where the inputs do not
-    /// fit the program. `by`: on whose account.
+    /// one. Any other call has its place in the pool's queue when this returns. It fails as [`Pool::call`], where the inputs do not fit
+    /// the program, and at once while the node drains. `by`: on whose account.
     pub fn call(
         &self,
         pool: &Pool,
         request: CallRequest,
         by: CalledBy,
     ) -> impl Future<Output = Result<CallReply, CallError>> + Send + use<> {
-        stored::call(&self.context, pool, request, by)
+        match self.is_draining() {
+            true => Either::Left(std::future::ready(Err(CallError::Draining))),
+            false => Either::Right(stored::call(&self.context, pool, request, by)),
+        }
+    }
+
+    /// Whether this node takes nothing new.
+    pub fn is_draining(&self) -> bool {
+        self.context.draining.is_on()
+    }
+
+    /// The nodes that take nothing new, as far as this one knows.
+    pub fn draining_nodes(&self) -> BTreeSet<NodeId> {
+        self.context.draining_nodes()
+    }
+
+    /// How many workers of runs a node has; `None`: it has not said so.
+    pub fn run_workers(&self, node: NodeId) -> Option<u32> {
+        if node == self.node() { Some(self.context.run_workers()) } else { self.context.links.run_workers(node) }
+    }
+
+    /// Before the node ends: others take over what may be elsewhere. Waits for that at most so long.
+    pub fn leave(&self, limit: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(leave(&self.context, limit))
     }
 
     /// The pools of this node.

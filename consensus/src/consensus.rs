@@ -453,10 +453,11 @@ impl Consensus {
         self.shared.peers.as_ref().is_some_and(|(own, _)| service::fellow(own, session).is_some())
     }
 
-    /// Who should lead when this leader ends: the voter that has most of the log among those that answer. `None`: this node
-    /// does not lead, or no other voter answers.
-    pub fn successor(&self) -> Option<NodeId> {
-        membership::successor(&self.shared.raft.metrics().borrow_watched()).map(NodeId)
+    /// Who should lead in place of this leader: of those that may, the voter that has most of the log among those that answer.
+    /// `None`: this node does not lead, or no such voter answers.
+    pub fn successor(&self, may_lead: impl Fn(NodeId) -> bool) -> Option<NodeId> {
+        let metrics = self.shared.raft.metrics();
+        membership::successor(&metrics.borrow_watched(), |node| may_lead(NodeId(node))).map(NodeId)
     }
 
     pub(crate) fn state_store(&self) -> &StateStore {

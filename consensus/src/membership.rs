@@ -148,15 +148,15 @@ fn is_member(raft: &Raft, node: NodeId) -> Result<(), Refusal> {
     known_at(raft, node).map(drop).ok_or_else(refused)
 }
 
-/// The voter that has most of the log among those that a leader has heard lately.
-pub(crate) fn successor(metrics: &openraft::RaftMetrics<Types>) -> Option<u64> {
+/// The voter that has most of the log among those that a leader has heard lately and that may lead.
+pub(crate) fn successor(metrics: &openraft::RaftMetrics<Types>, may_lead: impl Fn(u64) -> bool) -> Option<u64> {
     let (replication, heard) = (metrics.replication.as_ref()?, metrics.heartbeat.as_ref()?);
     let answers = |node: &u64| {
         let last = heard.get(node).copied().flatten();
         last.is_some_and(|last| last.elapsed() < SILENT_AFTER)
     };
     let voters = metrics.membership_config.membership().voter_ids();
-    let others = voters.filter(|node| *node != metrics.id && answers(node));
+    let others = voters.filter(|node| *node != metrics.id && may_lead(*node) && answers(node));
     others.max_by_key(|node| replication.get(node).copied().flatten().map(|log_id| log_id.index))
 }
 

@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,5 +132,31 @@ def test_a_leader_hands_over_to_the_voter_that_is_the_least_behind() -> None:
 
     assert decided(member(2, lag=7), member(3, lag=1)) == "3"
     assert decided(member(2, reachable=False), member(3, role="learner")) is None
+    assert decided(member(2, draining=True), member(3, lag=9)) == "3", "it would have to hand over again"
+    assert decided(member(2, draining=True)) == "2"
     assert decided() is None
     assert decided(member(2), leader=2) is None
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_pod_that_ends_is_drained_and_hands_over_all_the_same_where_that_is_refused(
+    refused: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = drain()
+    asked: list[tuple[str, ...]] = []
+
+    def dspex(*arguments: str, limit: int = 0) -> str:
+        asked.append(arguments)
+        if arguments[:2] == ("member", "drain") and refused:
+            raise subprocess.CalledProcessError(1, "dspex", stderr="error[MEMBER_CHANGE_REFUSED]: nobody else\n")
+        # A node that drains does not lead any more.
+        leads = 1 if refused or len(asked) == 1 else 2
+        return json.dumps({"node_id": 1, "leader_id": leads, "members": [member(1), member(2)]})
+
+    monkeypatch.setattr(module, "dspex", dspex)
+    monkeypatch.setattr(sys, "argv", ["dspex-drain", "0"])
+    module.main()
+    handed_over = [("member", "transfer-leader", "2")] if refused else []
+    status = ("cluster", "status", "-o", "json")
+    assert asked == [status, ("member", "drain", "1", "--wait", "60"), status, *handed_over]
+    assert ("MEMBER_CHANGE_REFUSED" in capsys.readouterr().err) == refused

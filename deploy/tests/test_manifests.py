@@ -242,8 +242,9 @@ def test_a_voter_has_the_time_to_hand_over_and_to_end() -> None:
         command, wait = container["lifecycle"]["preStop"]["exec"]["command"]
         assert f"/usr/local/bin/{command}" not in (CHECKOUT / "deploy/Dockerfile").read_text()
         assert (CHECKOUT / "deploy/image" / command).is_file()
-        # The wait, two commands of the drain, and what node/src/life.rs gives everything that ends.
-        assert pod["terminationGracePeriodSeconds"] >= int(wait) + 2 * 15 + 30
+        # The wait, the drain, the three other commands, and what node/src/life.rs gives everything that ends.
+        drain = int(re.findall(r"^DRAIN_SECONDS = (\d+)$", (CHECKOUT / "deploy/image" / command).read_text(), re.M)[0])
+        assert pod["terminationGracePeriodSeconds"] >= int(wait) + (drain + 15) + 3 * 15 + 30
 
 
 def test_programs_reach_language_models_and_no_metadata_service() -> None:

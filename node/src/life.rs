@@ -34,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const HAND_OVER: Duration = Duration::from_secs(3);
 /// For calls of pools that are under way.
 const CALLS_GRACE: Duration = Duration::from_secs(5);
+/// For other nodes to take over what this one has of runs.
+const RUNS_GRACE: Duration = Duration::from_secs(5);
 /// For the records of executions that have ended.
 const RECORDS_GRACE: Duration = Duration::from_secs(5);
 /// After a failed write: for the runs to end.
@@ -157,8 +159,8 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     setup.listeners.remove_socket();
     drop(end);
     hand_over(&consensus).await;
+    tokio::join!(tree.leave(RUNS_GRACE), tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
     peers::end_lease(&consensus, node_id).await;
-    tokio::join!(tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
     tree.executions().settle(RECORDS_GRACE).await;
     tree.stop().await;
     // One that ended by itself was heard above.
@@ -215,7 +217,10 @@ pub(crate) fn new_node_id() -> NodeId {
 
 /// A leader that ends says who leads from here on, so that nobody has to wait for an election.
 async fn hand_over(consensus: &Consensus) {
-    let Some(node) = consensus.successor() else { return };
+    let draining: Vec<NodeId> = consensus.read_stale(|state| state.draining().map(|(node, _)| node).collect());
+    // One that drains would have to hand it over again.
+    let successor = consensus.successor(|node| !draining.contains(&node)).or_else(|| consensus.successor(|_| true));
+    let Some(node) = successor else { return };
     let transfer = MemberChange::Transfer { node };
     match tokio::time::timeout(HAND_OVER, consensus.change_members(&transfer, HAND_OVER)).await {
         Ok(Ok(())) => info!(to = %node, "handed over the leadership"),

@@ -3,6 +3,7 @@
 mod admin;
 mod blobs;
 mod cluster;
+mod drained;
 mod environments;
 mod errors;
 mod executing;

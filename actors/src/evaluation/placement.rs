@@ -15,6 +15,14 @@ pub(crate) struct Site {
     pub others: u32,
     /// Workers of this run that it has.
     pub held: u32,
+    /// It takes nothing new.
+    pub drains: bool,
+}
+
+/// Those that take workers: none that drains. A run that could be nowhere else goes on at its owner all the same.
+pub(crate) fn taking(sites: Vec<Site>) -> Vec<Site> {
+    let is_elsewhere = sites.iter().any(|site| !site.drains);
+    sites.into_iter().filter(|site| !site.drains || (site.is_own && !is_elsewhere)).collect()
 }
 
 /// Where a CPU has least to do; the owner where that is equal. `None`: nobody has room.
@@ -55,7 +63,7 @@ mod tests {
     use super::*;
 
     fn site(node: u64, cpus: u32, room: u32) -> Site {
-        Site { node: NodeId(node), is_own: node == 2, cpus, room, others: 0, held: 0 }
+        Site { node: NodeId(node), is_own: node == 2, cpus, room, others: 0, held: 0, drains: false }
     }
 
     /// As many workers as asked for, one after the other.
@@ -110,6 +118,17 @@ mod tests {
         assert_eq!(better(&[with(1, 2), with(2, 1)]), None, "it would only change sides");
         assert_eq!(better(&[with(1, 4), Site { room: 0, ..with(2, 0) }]), None, "no room");
         assert_eq!(better(&[]), None);
+    }
+
+    #[test]
+    fn a_node_that_drains_gets_none_and_the_owner_only_what_could_be_nowhere_else() {
+        let draining = |node| Site { drains: true, ..site(node, 2, 64) };
+        let nodes = |sites| taking(sites).into_iter().map(|site| site.node.0).collect::<Vec<_>>();
+        assert_eq!(nodes(vec![draining(1), site(2, 2, 64), site(3, 2, 64)]), [2, 3]);
+        assert_eq!(nodes(vec![site(1, 2, 64), draining(2)]), [1]);
+        assert_eq!(nodes(vec![site(1, 2, 0), draining(2)]), [1], "it waits for room");
+        assert_eq!(nodes(vec![draining(1), draining(2)]), [2], "node 2 owns it");
+        assert_eq!(nodes(vec![draining(1)]), [0; 0]);
     }
 
     #[test]

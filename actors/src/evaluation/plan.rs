@@ -12,6 +12,8 @@
 // Said in full, as below: the simulation of runs compiles this file from elsewhere.
 #[path = "plan/hedging.rs"]
 mod hedging;
+#[path = "plan/keeping.rs"]
+mod keeping;
 #[path = "plan/lost_results.rs"]
 mod lost_results;
 #[path = "plan/shares.rs"]
@@ -125,6 +127,8 @@ pub(crate) struct Plan {
     hedged: BTreeMap<u32, bool>,
     /// Nothing more is given out.
     is_held: bool,
+    /// Another owner is to give out what is left.
+    is_kept: bool,
 }
 
 impl Plan {
@@ -143,6 +147,7 @@ impl Plan {
             usual: hedging::Usual::default(),
             hedged: BTreeMap::new(),
             is_held: false,
+            is_kept: false,
         }
     }
 
@@ -201,7 +206,7 @@ impl Plan {
     /// The next example and the worker that gets it. Examples that must run alone go first: they wait for an empty worker,
     /// and while they wait no worker is filled up.
     fn next(&mut self) -> Option<(WorkerKey, u32)> {
-        if self.is_held {
+        if self.gives_nothing() {
             return None;
         }
         // A worker that has just had more threads than now has its examples still.
@@ -349,7 +354,7 @@ impl Plan {
 
     /// Examples that nobody holds and somebody should.
     pub(crate) fn waiting(&self) -> usize {
-        if self.is_held { 0 } else { self.pending.len() + self.solo.len() }
+        if self.gives_nothing() { 0 } else { self.pending.len() + self.solo.len() }
     }
 
     /// What a crash of the node may repeat at the most: examples in flight and results on their way to the disk.

@@ -58,6 +58,10 @@ pub(crate) struct Work {
     warned: BTreeSet<u32>,
     /// Places of workers that an operator drained: they stay empty.
     pub(super) drained: usize,
+    /// Workers for which no node had room.
+    pub(super) unplaced: usize,
+    /// Since when what is left is kept for another owner.
+    pub(super) kept_since_us: Option<u64>,
     /// Nodes that can have no worker of this run.
     pub(super) shut_out: BTreeSet<NodeId>,
     /// There has been nothing left to do but to wait for the log.
@@ -118,6 +122,8 @@ impl Work {
             sources,
             warned: BTreeSet::new(),
             drained: 0,
+            unplaced: 0,
+            kept_since_us: None,
             shut_out: BTreeSet::new(),
             exhausted_since_us: None,
             last_move: None,

@@ -72,11 +72,15 @@ impl Work {
         if free == 0 || self.members.len() + self.drained >= self.spec.workers as usize || self.plan.waiting() == 0 {
             return Ok(());
         }
+        let place = if loaded.is_some() { Some(self.arguments.context.parts.node) } else { self.place() };
+        let Some(node) = place else {
+            self.unplaced += 1;
+            return Ok(());
+        };
         let key = self.next_key;
         self.next_key += 1;
         let places_left = self.spec.workers - u32::try_from(self.members.len()).unwrap_or(0);
-        let node = if loaded.is_some() { None } else { self.elsewhere() };
-        if let Some(node) = node {
+        if node != self.arguments.context.parts.node {
             let threads = free.div_ceil(places_left.max(1));
             self.employ(node, key, threads);
             return Ok(());
@@ -88,7 +92,6 @@ impl Work {
             }
             None => {
                 let threads = free.div_ceil(places_left.max(1));
-                // Without an environment here, and without a node that has room, the run waits.
                 let Some(caller) = self.arguments.caller.clone() else { return Ok(()) };
                 let load = Box::new(load(&self.spec, threads, self.payload.clone(), &caller));
                 (threads, Origin::Launch { caller, load }, worker_id())
@@ -109,12 +112,14 @@ impl Work {
         Ok(())
     }
 
-    /// The node that the next worker is started on, where that is another one.
-    fn elsewhere(&self) -> Option<NodeId> {
-        placement::choose(&self.sites()).filter(|node| *node != self.arguments.context.parts.node)
+    /// The node that the next worker is started on. Here it may wait for room; `None`: this node takes none, and no other has room.
+    fn place(&self) -> Option<NodeId> {
+        let (own, sites) = (self.arguments.context.parts.node, self.sites());
+        let is_taken_here = self.spec.shipped.is_none() || sites.iter().any(|site| site.is_own);
+        placement::choose(&sites).or(is_taken_here.then_some(own))
     }
 
-    /// The nodes that could have workers of this run.
+    /// The nodes that take workers of this run.
     pub(super) fn sites(&self) -> Vec<Site> {
         // A directory of this node is nowhere else.
         if self.spec.shipped.is_none() {
@@ -122,6 +127,7 @@ impl Work {
         }
         let context = &self.arguments.context;
         let own = context.parts.node;
+        let draining = context.draining_nodes();
         let held = |node: NodeId| {
             let at = |member: &&Member| match member.hands {
                 Hands::Here(_) => node == own,
@@ -139,12 +145,13 @@ impl Work {
                 room: placement::room(presence.workers_max, presence.workers.max(held), held),
                 others: presence.workers.saturating_sub(held),
                 held,
+                drains: draining.contains(&node),
             }
         };
-        let open = |(node, presence): &(NodeId, Presence)| !presence.is_draining && !self.shut_out.contains(node);
+        let open = |(node, _): &(NodeId, Presence)| !self.shut_out.contains(node);
         let peers = context.links.presences();
         let here = self.arguments.caller.as_ref().map(|_| (own, context.presence()));
-        peers.into_iter().filter(open).chain(here).map(site).collect()
+        placement::taking(peers.into_iter().filter(open).chain(here).map(site).collect())
     }
 
     /// Has a worker started on another node.
@@ -227,7 +234,7 @@ impl Work {
         self.members.clear();
     }
 
-    fn stop(&self, key: WorkerKey, member: &Member) {
+    pub(super) fn stop(&self, key: WorkerKey, member: &Member) {
         match &member.hands {
             // Not a message: it must also reach a worker that waits for capacity.
             Hands::Here(actor) => actor.kill(),

@@ -103,6 +103,9 @@ pub enum CallError {
         /// Workers.
         workers: usize,
     },
+    /// The node takes nothing new.
+    #[error("{}", crate::draining::REFUSAL)]
+    Draining,
     /// An operator has drained every worker.
     #[error("all workers of the pool {pool} are drained: `dspex worker restart {worker}` brings one back")]
     Drained {

@@ -123,9 +123,10 @@ pub(super) fn default_workers(sites: &[u32], num_threads: u32) -> u32 {
 
 /// The CPUs of each node that may execute the run. What lies in a directory of this node is executed here only.
 pub(super) fn sites(context: &NodeContext, caller: &Caller) -> Vec<u32> {
-    let peers = context.links.presences().into_values();
-    let open = peers.filter(|peer| caller.placed.is_some() && !peer.is_draining);
-    open.map(|peer| peer.cpus).chain([context.presence().cpus]).collect()
+    let draining = context.draining_nodes();
+    let peers = context.links.presences().into_iter();
+    let open = peers.filter(|(node, _)| caller.placed.is_some() && !draining.contains(node));
+    open.map(|(_, peer)| peer.cpus).chain([context.presence().cpus]).collect()
 }
 
 async fn place(context: &NodeContext) -> Result<Place, SubmitError> {

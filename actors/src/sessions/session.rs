@@ -64,6 +64,11 @@ impl SessionState {
         if reply.is_closed() {
             return;
         }
+        // The execution before this one has ended, so nothing is executed twice when another node takes the session.
+        if self.context.draining.is_on() {
+            let _ = reply.send(AtHome::Failed(Box::new(ExecuteError::Call(CallError::Draining))));
+            return;
+        }
         let answer = match execution::prepare(&self.context, &request).await {
             Err(answer) => answer,
             Ok(prepared) => match self.pool(myself, &request).await {
@@ -156,7 +161,9 @@ impl Actor for SessionActor {
         match message {
             SessionMessage::Execute(order) => state.execute(&myself, *order).await,
             SessionMessage::Cool => state.cool(),
-            SessionMessage::IdleCheck if state.last.elapsed() >= SLEEPS_AFTER => myself.stop(None),
+            SessionMessage::IdleCheck if state.last.elapsed() >= SLEEPS_AFTER || state.context.draining.is_on() => {
+                myself.stop(None);
+            }
             SessionMessage::IdleCheck => {}
         }
         Ok(())

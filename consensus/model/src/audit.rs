@@ -40,6 +40,8 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         Command::CreateToken(token) => ("token create", format!("{} ({})", token.name, token.role.name())),
         Command::RevokeToken { token } => ("token revoke", uuid::Uuid::from_u128(token.0).to_string()),
         Command::ForgetNode { node } => ("member forget", node.to_string()),
+        Command::DrainNode { node, drain: true } => ("member drain", node.to_string()),
+        Command::DrainNode { node, drain: false } => ("member drain", format!("{node} (undone)")),
         Command::DeleteSession { session, .. } => ("session delete", session.to_string()),
         Command::ClearExecutions => ("execution clear", "all".to_owned()),
         Command::Audit { action, subject } => (action.as_str(), subject.clone()),

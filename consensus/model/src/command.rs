@@ -218,6 +218,13 @@ pub enum Command {
         /// From 1 to [`RUN_WEIGHT_MAX`](crate::RUN_WEIGHT_MAX); others are taken for the nearest.
         weight: u32,
     },
+    /// A node takes nothing new from now on, or does so again.
+    DrainNode {
+        /// The node.
+        node: NodeId,
+        /// `false`: it takes work again.
+        drain: bool,
+    },
 }
 
 impl Command {

@@ -72,6 +72,7 @@ fn commands() -> Vec<Command> {
         Command::PauseRun { run },
         Command::LeaseNode { node: NodeId(3), info: Box::new(node_info()), ttl_ms: 9 },
         Command::WeighRun { run, weight: 3 },
+        Command::DrainNode { node: NodeId(3), drain: true },
     ]
 }
 
@@ -137,6 +138,7 @@ fn records() -> Vec<Record> {
         Record::Token(TokenId(5), token),
         Record::Audit(6, entry),
         Record::NodeLease(NodeId(3), NodeLease { info: node_info(), admitted_ms: 4, until_ms: 9 }),
+        Record::Draining(NodeId(3), 300),
         Record::Request(RequestId { request: 1, client: 2 }, Outcome::Rejected(Rejection::RequestTooOld)),
         Record::Session(session(), info),
         Record::SessionVersion(session(), 2, SessionVersion { written_ms: 4, data }),
@@ -206,6 +208,7 @@ fn outcomes_are_pinned() {
         (Outcome::SessionHoused(SessionHome { node: NodeId(3), epoch: 4 }), "01060304"),
         (Outcome::Rejected(Rejection::SessionMoved(SessionHome { node: NodeId(3), epoch: 4 })), "0104130304"),
         (Outcome::Rejected(Rejection::NothingFailed), "010421"),
+        (Outcome::Rejected(Rejection::OnlyNode(NodeId(3))), "01042203"),
         (Outcome::ResultsRecorded { recorded: 1, duplicates: 0, status: RunStatus::Paused }, "0103010005"),
         (Outcome::ExecutionsRecorded { first: 7, recorded: 2, duplicates: 1 }, "0107070201"),
     ];

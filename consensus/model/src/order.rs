@@ -25,6 +25,11 @@ pub enum PeerMessage {
         /// Which run.
         run: RunId,
     },
+    /// How many workers of runs the sender has: while it drains, people wait for the last.
+    RunWorkers {
+        /// Of all runs, whoever owns them.
+        count: u32,
+    },
 }
 
 /// What a node could do now.

@@ -255,6 +255,13 @@ pub enum Rejection {
     /// A run without a failed example has nothing to retry.
     #[error("no example of the run has failed: a run that is not complete goes on with `dspex run resume`")]
     NothingFailed,
+    /// Nobody would be left to take work.
+    #[error(
+        "node {} is the only one that takes work: add another one, or let one that drains take work again \
+         (`dspex member drain NODE --undo`)",
+        .0.0
+    )]
+    OnlyNode(NodeId),
 }
 
 impl Outcome {

@@ -56,6 +56,7 @@ const TAG_NODE: u8 = 0x03;
 const TAG_TOKEN: u8 = 0x04;
 const TAG_AUDIT: u8 = 0x05;
 const TAG_NODE_LEASE: u8 = 0x06;
+const TAG_DRAINING: u8 = 0x07;
 const TAG_RUN_SPEC: u8 = 0x10;
 const TAG_RUN_PROGRESS: u8 = 0x11;
 const TAG_RUN_RESULT: u8 = 0x12;
@@ -88,6 +89,7 @@ pub(crate) enum Key {
     Token(TokenId),
     Audit(u64),
     NodeLease(NodeId),
+    Draining(NodeId),
     RunSpec(RunId),
     RunProgress(RunId),
     RunResult(RunId, u32),
@@ -117,6 +119,7 @@ impl Key {
             Self::Token(token) => joined(TAG_TOKEN, &[&token.0.to_be_bytes()]),
             Self::Audit(number) => joined(TAG_AUDIT, &[&number.to_be_bytes()]),
             Self::NodeLease(node) => joined(TAG_NODE_LEASE, &[&node.0.to_be_bytes()]),
+            Self::Draining(node) => joined(TAG_DRAINING, &[&node.0.to_be_bytes()]),
             Self::RunSpec(run) => joined(TAG_RUN_SPEC, &[&run.0.to_be_bytes()]),
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
             Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
@@ -154,6 +157,7 @@ impl Key {
             (TAG_TOKEN, 16) => Self::Token(TokenId(u128_at(body, 0))),
             (TAG_AUDIT, 8) => Self::Audit(u64_at(body, 0)),
             (TAG_NODE_LEASE, 8) => Self::NodeLease(NodeId(u64_at(body, 0))),
+            (TAG_DRAINING, 8) => Self::Draining(NodeId(u64_at(body, 0))),
             (TAG_RUN_SPEC, 16) => Self::RunSpec(RunId(u128_at(body, 0))),
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
             (TAG_RUN_RESULT, 20) => Self::RunResult(RunId(u128_at(body, 0)), u32_at(body, 16)),
@@ -225,6 +229,8 @@ pub(crate) enum Record {
     Token(TokenId, Token),
     Audit(u64, AuditEntry),
     NodeLease(NodeId, NodeLease),
+    /// Since when, in log time, a node takes nothing new.
+    Draining(NodeId, u64),
     RunSpec(RunId, Box<RunSpec>),
     RunProgress(RunId, Box<RunProgress>),
     RunResult(RunId, u32, ExampleResult),
@@ -256,6 +262,7 @@ impl Record {
             Self::Token(token, _) => Key::Token(*token),
             Self::Audit(number, _) => Key::Audit(*number),
             Self::NodeLease(node, _) => Key::NodeLease(*node),
+            Self::Draining(node, _) => Key::Draining(*node),
             Self::RunSpec(run, _) => Key::RunSpec(*run),
             Self::RunProgress(run, _) => Key::RunProgress(*run),
             Self::RunResult(run, index, _) => Key::RunResult(*run, *index),
@@ -286,6 +293,7 @@ impl Record {
             Self::Token(_, token) => codec::encode("a token", VERSION, token),
             Self::Audit(_, entry) => codec::encode("an audit entry", VERSION, entry),
             Self::NodeLease(_, lease) => codec::encode("a node's lease", VERSION, lease),
+            Self::Draining(_, since_ms) => codec::encode("since when a node drains", VERSION, since_ms),
             Self::RunSpec(_, spec) => encode_spec(spec),
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
@@ -316,6 +324,7 @@ impl Record {
             Key::Token(token) => Self::Token(token, codec::decode("a token", VERSION, bytes)?),
             Key::Audit(number) => Self::Audit(number, codec::decode("an audit entry", VERSION, bytes)?),
             Key::NodeLease(node) => Self::NodeLease(node, codec::decode("a node's lease", VERSION, bytes)?),
+            Key::Draining(node) => Self::Draining(node, codec::decode("since when a node drains", VERSION, bytes)?),
             Key::RunSpec(run) => Self::RunSpec(run, Box::new(decode_spec(bytes)?)),
             Key::RunProgress(run) => Self::RunProgress(run, codec::decode("a run's progress", VERSION, bytes)?),
             Key::RunResult(run, index) => Self::RunResult(run, index, codec::decode("a result", VERSION, bytes)?),

@@ -30,6 +30,8 @@ pub struct State {
     cluster: Option<ClusterInfo>,
     nodes: BTreeMap<NodeId, NodeRecord>,
     leases: BTreeMap<NodeId, NodeLease>,
+    /// Since when they take nothing new, in log time.
+    draining: BTreeMap<NodeId, u64>,
     tokens: Tokens,
     sessions: Sessions,
     programs: Programs,
@@ -214,6 +216,7 @@ impl State {
             Command::WeighRun { run, weight } => transition::weigh_run(self, *run, *weight),
             Command::RetryRun { run, owner, detached } => transition::retry_run(self, *run, *owner, *detached),
             Command::LeaseNode { node, info, ttl_ms } => transition::lease_node(self, *node, info, *ttl_ms),
+            Command::DrainNode { node, drain } => transition::drain_node(self, *node, *drain),
         }
     }
 
@@ -248,6 +251,7 @@ impl State {
         let cluster = self.cluster.clone().map(Record::Cluster);
         let nodes = self.nodes.iter().map(|(&id, node)| Record::Node(id, node.clone()));
         let leases = self.leases.iter().map(|(&id, lease)| Record::NodeLease(id, lease.clone()));
+        let draining = self.draining.iter().map(|(&id, &since_ms)| Record::Draining(id, since_ms));
         let tokens = self.tokens.iter().map(|(id, token)| Record::Token(id, token.clone()));
         let audit = self.audit.iter().map(|(number, entry)| Record::Audit(*number, entry.clone()));
         let specs = self.runs.iter().map(|(&id, run)| Record::RunSpec(id, Box::new(run.spec.clone())));
@@ -278,6 +282,7 @@ impl State {
             .chain(tokens)
             .chain(audit)
             .chain(leases)
+            .chain(draining)
             .chain(specs)
             .chain(progress)
             .chain(results)
@@ -353,6 +358,16 @@ impl State {
     /// All nodes without a vote.
     pub fn leases(&self) -> impl Iterator<Item = (NodeId, &NodeLease)> {
         self.leases.iter().map(|(&id, lease)| (id, lease))
+    }
+
+    /// Nodes that take nothing new, and since when, in log time.
+    pub fn draining(&self) -> impl Iterator<Item = (NodeId, u64)> {
+        self.draining.iter().map(|(&id, &since_ms)| (id, since_ms))
+    }
+
+    /// Whether the node takes nothing new.
+    pub fn is_draining(&self, node: NodeId) -> bool {
+        self.draining.contains_key(&node)
     }
 
     /// All nodes that said who they are.
@@ -464,6 +479,9 @@ impl State {
             Record::NodeLease(id, lease) => {
                 self.leases.insert(id, lease);
             }
+            Record::Draining(id, since_ms) => {
+                self.draining.insert(id, since_ms);
+            }
             Record::Token(id, token) => self.tokens.insert(id, token),
             Record::Audit(number, entry) => self.audit.push_back((number, entry)),
             Record::RunSpec(id, spec) => {
@@ -525,6 +543,9 @@ impl State {
             }
             Key::NodeLease(id) => {
                 self.leases.remove(&id);
+            }
+            Key::Draining(id) => {
+                self.draining.remove(&id);
             }
             Key::Token(id) => self.tokens.remove(id),
             // Only the oldest ever goes.

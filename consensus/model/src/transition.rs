@@ -10,6 +10,7 @@ mod delete_program;
 mod delete_run;
 mod delete_session;
 mod delete_variable;
+mod drain_node;
 mod expire_executions;
 mod fail_run;
 mod forget_node;
@@ -44,6 +45,7 @@ pub(crate) use delete_program::delete_program;
 pub(crate) use delete_run::delete_run;
 pub(crate) use delete_session::delete_session;
 pub(crate) use delete_variable::delete_variable;
+pub(crate) use drain_node::drain_node;
 pub(crate) use expire_executions::expire_executions;
 pub(crate) use fail_run::fail_run;
 pub(crate) use forget_node::forget_node;
@@ -121,6 +123,11 @@ fn resumed(state: &State, run: &Run, owner: NodeId, detached: bool) -> RunProgre
     progress.resumed_ms = state.log_time_ms();
     progress.ended_ms = 0;
     progress
+}
+
+/// What is removed where a node takes work again, if it does not now.
+fn drained(state: &State, node: NodeId) -> Option<Key> {
+    state.is_draining(node).then_some(Key::Draining(node))
 }
 
 /// The progress of a run whose stretch of execution ends now.

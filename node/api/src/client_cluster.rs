@@ -7,8 +7,8 @@ use crate::ApiError;
 use crate::client::{Client, Transport};
 use crate::v1::cluster_client::ClusterClient;
 use crate::v1::{
-    AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, Member, StateHashRequest,
-    StateHashResponse,
+    AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, DrainMemberRequest, Member,
+    StateHashRequest, StateHashResponse,
 };
 
 /// A change of the members waits until a learner has caught up, or another leader is elected.
@@ -63,6 +63,13 @@ impl Client {
     pub fn transfer_leader(&self, request: ChangeMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
         Box::pin(
             async move { self.bounded("transfer leader", CHANGE_LIMIT, self.cluster().transfer_leader(request)).await },
+        )
+    }
+
+    /// A node takes nothing new from here on, or does so again.
+    pub fn drain_member(&self, request: DrainMemberRequest) -> BoxFuture<'_, Result<Member, ApiError>> {
+        Box::pin(
+            async move { self.bounded("drain member", self.limits.call, self.cluster().drain_member(request)).await },
         )
     }
 }

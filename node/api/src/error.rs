@@ -134,6 +134,7 @@ fn waiting_helps(reason: &str) -> bool {
             | reason::QUEUE_TIMEOUT
             | reason::NODE_TIMED_OUT
             | reason::NODE_STOPPING
+            | reason::NODE_DRAINING
             | reason::PYTHON_UNAVAILABLE
             | reason::NO_LEADER
             | reason::OUTCOME_UNKNOWN

@@ -188,6 +188,8 @@ reasons! {
     REQUEST_INVALID;
     /// The node is stopping.
     NODE_STOPPING;
+    /// The node drains and takes nothing new: ask another one.
+    NODE_DRAINING;
     /// No node answers at the address.
     NODE_UNREACHABLE;
     /// The node did not answer in time, or its log is busy: try again.

@@ -99,6 +99,7 @@ fn of_reason(reason: &str) -> Option<u8> {
         | reason::STORAGE_FULL => LIMIT,
         reason::PYTHON_UNAVAILABLE
         | reason::NODE_STOPPING
+        | reason::NODE_DRAINING
         | reason::NODE_UNREACHABLE
         | reason::NODE_TIMED_OUT
         | reason::NODE_START_FAILED
@@ -149,6 +150,7 @@ mod tests {
             (reason::DATA_DIRECTORY_NOT_EMPTY, USAGE),
             (reason::NODE_UNREACHABLE, UNREACHABLE),
             (reason::NODE_HAS_NO_VOTE, USAGE),
+            (reason::NODE_DRAINING, UNREACHABLE),
             (reason::TLS_REFUSED, PERMISSION),
             (reason::SANDBOX_UNAVAILABLE, FAILED),
         ] {

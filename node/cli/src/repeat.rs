@@ -59,7 +59,14 @@ pub async fn repeated<T>(console: &Console, write: impl AsyncFn() -> Result<T, A
 }
 
 fn passes(reason: &str) -> bool {
-    matches!(reason, reason::NO_LEADER | reason::NODE_TIMED_OUT | reason::NODE_STOPPING | reason::NODE_UNREACHABLE)
+    matches!(
+        reason,
+        reason::NO_LEADER
+            | reason::NODE_TIMED_OUT
+            | reason::NODE_STOPPING
+            | reason::NODE_DRAINING
+            | reason::NODE_UNREACHABLE
+    )
 }
 
 /// A connection that breaks leaves open what has become of the write.
@@ -103,6 +110,7 @@ mod tests {
         use reason::{NO_LEADER, NODE_UNREACHABLE, OUTCOME_UNKNOWN, VERSION_CONFLICT};
         assert_eq!(ends(LONG, &[Ok(1)]).await, (Ok(1), 1));
         assert_eq!(ends(LONG, &[Err(OUTCOME_UNKNOWN), Err(NO_LEADER), Ok(2)]).await, (Ok(2), 3));
+        assert_eq!(ends(LONG, &[Err(OUTCOME_UNKNOWN), Err(reason::NODE_DRAINING), Ok(3)]).await, (Ok(3), 3));
         let (refused, sent) = ends(LONG, &[Err(OUTCOME_UNKNOWN), Err(VERSION_CONFLICT)]).await;
         assert_eq!((refused.expect_err("refused").reason.as_ref(), sent), (VERSION_CONFLICT, 2));
         let (refused, sent) = ends(LONG, &[Err(NO_LEADER)]).await;

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use dspex_api::v1::cluster_server::Cluster;
 use dspex_api::v1::{
-    self, AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, StateHashRequest,
-    StateHashResponse,
+    self, AddMemberRequest, ChangeMemberRequest, ClusterStatusRequest, ClusterStatusResponse, DrainMemberRequest,
+    StateHashRequest, StateHashResponse,
 };
 use dspex_api::{ApiError, Code, key, reason};
 use dspex_consensus::{FormationError, MemberChange, MemberStatus, Status as ConsensusStatus};
 use dspex_model::{Command, NodeId, NodeLease, NodeRecord, Proposal, quoted};
 use tonic::{Request, Response, Status};
 
-use super::{Node, errors, translate};
+use super::{Node, drained, errors, translate};
 use crate::configuration::is_host_and_port;
 
 /// What a node without a vote is called.
@@ -38,7 +38,9 @@ impl ClusterService {
         let last = survey.iter().filter(|member| Some(member.node) == leader).find_map(last_index);
         let named = |node: NodeId| self.node.consensus.read_stale(|state| state.node(node).cloned());
         let members = survey.iter().map(|member| shown(member, named(member.node).as_ref(), leader, last));
-        members.chain(self.workers()).collect()
+        let mut members: Vec<v1::Member> = members.chain(self.workers()).collect();
+        drained::tell(&self.node, &mut members);
+        members
     }
 
     /// The nodes without a vote.
@@ -60,21 +62,7 @@ impl ClusterService {
 
     /// The member with this id or name.
     async fn find(&self, wanted: &str) -> Result<v1::Member, ApiError> {
-        let is_meant =
-            |member: &v1::Member| member.node_id.to_string() == wanted || (!wanted.is_empty() && member.name == wanted);
-        let matching: Vec<v1::Member> = self.members().await.into_iter().filter(is_meant).collect();
-        match matching.as_slice() {
-            [member] => Ok(member.clone()),
-            [] => {
-                let message =
-                    format!("no member has the id or name {}; `dspex member list` shows them", quoted(wanted));
-                Err(ApiError::not_found(reason::MEMBER_NOT_FOUND, message))
-            }
-            _ => {
-                let message = format!("several members have the name {}: use the id", quoted(wanted));
-                Err(ApiError::new(Code::NotFound, reason::MEMBER_AMBIGUOUS, message))
-            }
-        }
+        named(&self.members().await, wanted)
     }
 
     async fn change(
@@ -125,6 +113,24 @@ impl ClusterService {
     }
 }
 
+/// The one of them with this id or name.
+fn named(members: &[v1::Member], wanted: &str) -> Result<v1::Member, ApiError> {
+    let is_meant =
+        |member: &&v1::Member| member.node_id.to_string() == wanted || (!wanted.is_empty() && member.name == wanted);
+    let matching: Vec<&v1::Member> = members.iter().filter(is_meant).collect();
+    match matching.as_slice() {
+        [member] => Ok((*member).clone()),
+        [] => {
+            let message = format!("no member has the id or name {}; `dspex member list` shows them", quoted(wanted));
+            Err(ApiError::not_found(reason::MEMBER_NOT_FOUND, message))
+        }
+        _ => {
+            let message = format!("several members have the name {}: use the id", quoted(wanted));
+            Err(ApiError::new(Code::NotFound, reason::MEMBER_AMBIGUOUS, message))
+        }
+    }
+}
+
 /// Who leads, in the words of those who answer, this node included. The latest term counts: a leader of an earlier one that
 /// has not heard of it yet still says that it leads.
 fn leader(survey: &[MemberStatus], own: &ConsensusStatus) -> Option<NodeId> {
@@ -159,6 +165,7 @@ fn shown(member: &MemberStatus, said: Option<&NodeRecord>, leader: Option<NodeId
         version: info.version,
         reachable: status.is_some(),
         sandbox: status.map(|status| status.remark.clone()).unwrap_or_default(),
+        ..v1::Member::default()
     }
 }
 
@@ -195,7 +202,7 @@ fn keeps_quorum(survey: &[MemberStatus], without: &v1::Member) -> Result<(), Api
 }
 
 /// By name and id, as far as it has a name.
-fn called(member: &v1::Member) -> String {
+pub(super) fn called(member: &v1::Member) -> String {
     match member.name.as_str() {
         "" => format!("node {}", member.node_id),
         name => format!("{name} ({})", member.node_id),
@@ -277,6 +284,19 @@ impl Cluster for ClusterService {
 
     async fn transfer_leader(&self, request: Request<ChangeMemberRequest>) -> Result<Response<v1::Member>, Status> {
         self.change(request, "member transfer-leader", |node, _| MemberChange::Transfer { node }, false).await
+    }
+
+    async fn drain_member(&self, request: Request<DrainMemberRequest>) -> Result<Response<v1::Member>, Status> {
+        let _call = self.node.activity.enter();
+        let (actor, DrainMemberRequest { request_id, member, undo }) = translate::actor(request);
+        let members = self.members().await;
+        let member = named(&members, &member)?;
+        if !undo {
+            drained::others_take_work(&members, &member)?;
+        }
+        let command = Command::DrainNode { node: NodeId(member.node_id), drain: !undo };
+        self.node.write(request_id, actor, command).await?;
+        Ok(Response::new(self.member(NodeId(member.node_id)).await.unwrap_or(member)))
     }
 }
 

@@ -97,6 +97,7 @@ pub(super) fn rejection(rejection: &Rejection) -> ApiError {
         Rejection::RequestTooOld => (Code::FailedPrecondition, reason::REQUEST_TOO_OLD),
         Rejection::TokenNotFound => (Code::NotFound, reason::TOKEN_NOT_FOUND),
         Rejection::NodeNotFound(_) => (Code::NotFound, reason::MEMBER_NOT_FOUND),
+        Rejection::OnlyNode(_) => (Code::FailedPrecondition, reason::MEMBER_CHANGE_REFUSED),
         Rejection::TokenExists | Rejection::OtherCluster => (Code::FailedPrecondition, reason::REQUEST_INVALID),
         // Runs have a way of their own: see `SubmitErrorKind`.
         Rejection::RunNotFound(_) => (Code::NotFound, reason::RUN_NOT_FOUND),
@@ -155,6 +156,7 @@ fn class(kind: SubmitErrorKind) -> (Code, &'static str) {
         SubmitErrorKind::StorageFull => (Code::ResourceExhausted, reason::STORAGE_FULL),
         SubmitErrorKind::TimedOut => (Code::Unavailable, reason::NODE_TIMED_OUT),
         SubmitErrorKind::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
+        SubmitErrorKind::Draining => (Code::Unavailable, reason::NODE_DRAINING),
         SubmitErrorKind::Internal => (Code::Internal, reason::INTERNAL),
     }
 }
@@ -210,6 +212,7 @@ mod tests {
             (SubmitErrorKind::PythonUnavailable, reason::PYTHON_UNAVAILABLE),
             (SubmitErrorKind::TimedOut, reason::NODE_TIMED_OUT),
             (SubmitErrorKind::Stopping, reason::NODE_STOPPING),
+            (SubmitErrorKind::Draining, reason::NODE_DRAINING),
         ] {
             assert_eq!(class(kind), (Code::Unavailable, expected));
         }

@@ -246,6 +246,10 @@ fn told(reply: &Bytes) -> Result<Executed, RemoteError> {
         Outcome::Moved(moved) => Err(RemoteError::Moved(SessionHome { node: NodeId(moved.node), epoch: moved.epoch })),
         Outcome::Failed(v1::CallError { code, reason, message, metadata }) => {
             let error = ApiError::new(Code::from(code), reason, message);
+            // A home that drains has not begun it: another node takes its place.
+            if error.reason == reason::NODE_DRAINING {
+                return Err(RemoteError::Unreachable(error.message));
+            }
             // A home that is ending may have begun it.
             if error.reason == reason::NODE_STOPPING {
                 return Err(RemoteError::Lost(error.message));

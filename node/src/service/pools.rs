@@ -57,6 +57,9 @@ impl Pools for PoolsService {
             }
             None => None,
         };
+        if self.node.tree.is_draining() {
+            return Err(refusal(CallError::Draining).into());
+        }
         let (id, _) = self.node.tree.pools().open(class, caller).await.map_err(refusal)?;
         Ok(Response::new(OpenPoolResponse { pool_id: id.to_string() }))
     }
@@ -212,6 +215,7 @@ pub(super) fn refusal(error: CallError) -> ApiError {
         CallError::Read(error) => return errors::read(&error),
         CallError::TooLong(_) => (Code::ResourceExhausted, reason::TOO_LARGE),
         CallError::Stopping => (Code::Unavailable, reason::NODE_STOPPING),
+        CallError::Draining => (Code::Unavailable, reason::NODE_DRAINING),
         CallError::WorkerLost { output, .. } => {
             return ApiError::new(Code::Aborted, reason::WORKER_LOST, message).with("output", output);
         }

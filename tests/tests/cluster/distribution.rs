@@ -27,7 +27,7 @@ def metric(example, prediction):
 ";
 
 /// So many that the owner alone is not done before the other nodes have what they need.
-const EXAMPLES: usize = 400;
+pub const EXAMPLES: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn project() -> Project {
@@ -41,7 +41,7 @@ pub fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
     begun["run_id"].as_str().expect("an id").to_owned()
 }
 
-fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
+pub fn show(cluster: &Cluster, asked: usize, run: &str) -> Value {
     cluster.dspex(asked, &["run", "show", run, "-o", "json"]).run().expect(0).object()
 }
 

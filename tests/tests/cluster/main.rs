@@ -5,6 +5,7 @@ mod backup;
 mod callers;
 mod certificates;
 mod distribution;
+mod draining;
 mod following;
 mod forming;
 mod hostile;

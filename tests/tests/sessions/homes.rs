@@ -93,6 +93,29 @@ fn a_home_that_is_told_to_end_lets_its_calls_finish() {
 }
 
 #[test]
+fn a_home_that_drains_finishes_what_it_executes_and_another_node_takes_the_session() {
+    let mut subject = Subject::new(3);
+    let drain = |cluster: &mut Cluster, home: usize| {
+        let name = format!("node-{home}");
+        cluster.dspex((home + 1) % 3, &["member", "drain", &name, "--no-wait"]).run().expect(0);
+    };
+    // It may not be executed again, so it would be told if it were.
+    let (asked, answer) = while_called(&mut subject, 3, Some(0), drain);
+    assert_eq!(answer.expect("finished").result, "2");
+    let home = subject.home("s");
+    assert_ne!(home, asked, "nobody takes a session away from a call");
+    let (result, answer) = subject.calls(asked, "s", "count", "");
+    assert_eq!((result, subject.cluster.position(answer.node_id)), (json!(3), asked));
+    // The former home passes on what it is asked, and takes no session that has no home yet.
+    let (result, answer) = subject.calls(home, "s", "count", "");
+    assert_eq!((result, subject.cluster.position(answer.node_id)), (json!(4), asked));
+    subject.session("new");
+    let refused = subject.asks(home, subject.request("new", "count", "")).expect_err("nothing new begins there");
+    assert_eq!(refused.reason, reason::NODE_DRAINING);
+    assert_eq!(subject.calls(asked, "new", "count", "").0, json!(1), "the next node takes it");
+}
+
+#[test]
 fn more_sessions_than_workers_are_all_answered() {
     const SESSIONS: usize = 40;
     let subject = Subject::new(1);

@@ -52,7 +52,7 @@ pub(crate) struct Hedge {
 impl Plan {
     /// Second executions that are worth it now: there is nothing else to give out, and another node has a free thread.
     pub(crate) fn hedge(&mut self, now_us: u64) -> Vec<Hedge> {
-        let is_near_the_end = self.pending.is_empty() && self.solo.is_empty() && !self.is_held;
+        let is_near_the_end = self.pending.is_empty() && self.solo.is_empty() && !self.gives_nothing();
         let Some(far_longer_us) = self.usual.far_longer_us() else { return Vec::new() };
         if !self.rules.hedges || !is_near_the_end {
             return Vec::new();

@@ -47,6 +47,6 @@ impl Plan {
 
     /// Whether there is nothing to give out and nothing to wait for but the log.
     pub(crate) fn is_exhausted(&self) -> bool {
-        !self.is_held && self.waiting() == 0 && self.in_flight() == 0
+        !self.gives_nothing() && self.waiting() == 0 && self.in_flight() == 0
     }
 }

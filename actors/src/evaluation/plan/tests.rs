@@ -97,6 +97,27 @@ fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
 }
 
 #[test]
+fn what_is_left_is_kept_for_another_owner_and_idle_is_when_the_log_has_all_that_was_given_out() {
+    let mut plan = Plan::new(rules(1), 0..10);
+    plan.worker_joined(1, HERE, 2);
+    assert_eq!(plan.assign(0).len(), 1);
+    plan.keep(true);
+    assert!(plan.is_kept() && !plan.is_idle());
+    plan.finished(1, 0, 10, 1);
+    plan.finished(1, 1, 10, 1);
+    assert!(plan.assign(2).is_empty() && plan.hedge(2).is_empty());
+    assert!(!plan.is_idle(), "the results are on their way");
+    plan.recorded(2);
+    assert!(plan.is_idle() && !plan.is_exhausted());
+    // No worker is started for what is kept, and it is no pause: the run does not end for it.
+    assert_eq!((plan.waiting(), plan.has_run_out()), (0, false));
+    assert_eq!(plan.worker_ended(1, Cause::Node), []);
+    plan.keep(false);
+    plan.worker_joined(2, THERE, 1);
+    assert_eq!((plan.waiting(), given(&plan.assign(3))), (8, vec![(2, 2)]), "it goes on where it was");
+}
+
+#[test]
 fn a_plan_that_is_not_held_never_runs_out() {
     let mut plan = Plan::new(rules(1), 0..1);
     plan.worker_joined(1, HERE, 1);

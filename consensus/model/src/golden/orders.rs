@@ -65,7 +65,8 @@ fn messages() -> Vec<PeerMessage> {
     let orders = orders().into_iter().map(|what| PeerMessage::Order(RunOrder { run, epoch, what }));
     let reports = reports().into_iter().map(|what| PeerMessage::Report(RunReport { run, epoch, what }));
     let first = [PeerMessage::Presence(presence)];
-    first.into_iter().chain(orders).chain(reports).chain([PeerMessage::Attended { run }]).collect()
+    let last = [PeerMessage::Attended { run }, PeerMessage::RunWorkers { count: 5 }];
+    first.into_iter().chain(orders).chain(reports).chain(last).collect()
 }
 
 #[test]

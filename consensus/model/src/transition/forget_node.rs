@@ -9,6 +9,6 @@ pub(crate) fn forget_node(state: &State, node: NodeId) -> Decision {
         return super::rejected(Rejection::NodeNotFound(node));
     }
     let mut decision = Decision::new(Outcome::Done);
-    decision.removed = vec![Key::Node(node)];
+    decision.removed = [Key::Node(node)].into_iter().chain(super::drained(state, node)).collect();
     decision
 }

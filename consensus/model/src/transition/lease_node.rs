@@ -1,4 +1,5 @@
-//! A node without a vote says that it is there, for so long. One that says so for no time at all leaves.
+//! A node without a vote says that it is there, for so long. One that says so for no time at all leaves. Whoever comes, or comes
+//! back, takes work again, if it was drained before.
 
 use crate::record::{Key, Record};
 use crate::state::Decision;
@@ -14,7 +15,11 @@ const FORGOTTEN_MAX: usize = 16;
 pub(crate) fn lease_node(state: &State, node: NodeId, info: &NodeInfo, ttl_ms: u64) -> Decision {
     let now_ms = state.log_time_ms();
     let old = state.leases().filter(|(other, lease)| *other != node && lease.until_ms + KEPT_MS < now_ms);
-    let mut removed: Vec<Key> = old.map(|(other, _)| Key::NodeLease(other)).take(FORGOTTEN_MAX).collect();
+    let forgotten = |(other, _)| [Some(Key::NodeLease(other)), super::drained(state, other)];
+    let mut removed: Vec<Key> = old.take(FORGOTTEN_MAX).flat_map(forgotten).flatten().collect();
+    if ttl_ms == 0 || state.lease(node).is_none_or(|lease| !lease.holds(now_ms)) {
+        removed.extend(super::drained(state, node));
+    }
     let mut decision = Decision::new(Outcome::Done);
     if ttl_ms == 0 {
         removed.extend(state.lease(node).map(|_| Key::NodeLease(node)));

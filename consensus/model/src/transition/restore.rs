@@ -13,8 +13,12 @@ pub(crate) fn restore(state: &State, cluster: &str) -> Decision {
     let mut decision = Decision::new(Outcome::Done).write(Record::Cluster(info));
     let nodes = state.nodes().map(|(node, _)| Key::Node(node));
     let leases = state.leases().map(|(node, _)| Key::NodeLease(node));
-    decision.removed =
-        nodes.chain(leases).chain(state.housed_sessions().map(|id| Key::SessionHome(id.clone()))).collect();
+    let draining = state.draining().map(|(node, _)| Key::Draining(node));
+    decision.removed = nodes
+        .chain(leases)
+        .chain(draining)
+        .chain(state.housed_sessions().map(|id| Key::SessionHome(id.clone())))
+        .collect();
     for (id, run) in state.runs() {
         let mut progress = match run.progress.status {
             RunStatus::Running => super::ended_at(now_ms, run, RunStatus::Interrupted, REASON),

@@ -1,6 +1,7 @@
 //! Each transition by its promise, through `State::apply` alone. Here those of runs.
 
 mod access;
+mod draining;
 mod execution_pages;
 mod executions;
 mod homes;

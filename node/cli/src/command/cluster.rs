@@ -24,7 +24,7 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show every member: role, term, last, committed and applied entry, snapshot, lag, version, sandbox
+    /// Show every member: role, term, last, committed and applied entry, snapshot, lag, version, sandbox, what it has of runs
     Status,
     /// Say whether the cluster can write: a leader, and a quorum that answers
     Health,
@@ -111,6 +111,8 @@ pub fn members(members: &[Member]) -> Listing {
             "LAG",
             "VERSION",
             "SANDBOX",
+            "WORKERS",
+            "RUNS",
         ],
         rows: members.iter().map(row).collect(),
         ..Listing::default()
@@ -135,6 +137,9 @@ pub fn object(member: &Member) -> Value {
         "lag": member.lag,
         "version": member.version,
         "sandbox": if member.sandbox.is_empty() { Value::Null } else { Value::from(member.sandbox.as_str()) },
+        "draining": member.draining,
+        "workers": member.workers,
+        "runs": member.runs,
     })
 }
 
@@ -142,11 +147,12 @@ fn row(member: &Member) -> Vec<String> {
     let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let role = if member.leader { "leader" } else { member.role.as_str() };
     let answers = if member.reachable { "" } else { " (no answer)" };
+    let drains = if member.draining { " (drains)" } else { "" };
     vec![
         member.node_id.to_string(),
         member.name.clone(),
         member.peer_address.clone(),
-        format!("{role}{answers}"),
+        format!("{role}{answers}{drains}"),
         number(member.term),
         number(member.last_index),
         number(member.committed_index),
@@ -155,6 +161,8 @@ fn row(member: &Member) -> Vec<String> {
         number(member.lag),
         member.version.clone(),
         member.sandbox.clone(),
+        number(member.workers.map(u64::from)),
+        member.runs.to_string(),
     ]
 }
 
@@ -199,6 +207,18 @@ mod tests {
         let role = |leader, reachable| row(&member("n", leader, reachable))[3].clone();
         assert_eq!([role(true, true), role(true, false)], ["leader", "leader (no answer)"]);
         assert_eq!([role(false, true), role(false, false)], ["voter", "voter (no answer)"]);
+    }
+
+    #[test]
+    fn who_drains_is_shown_with_what_it_has_left() {
+        let drains = Member { draining: true, workers: Some(2), runs: 1, ..member("n", false, true) };
+        let shown = row(&drains);
+        assert_eq!([&shown[3], &shown[12], &shown[13]], ["voter (drains)", "2", "1"]);
+        assert_eq!(shown.len(), members(std::slice::from_ref(&drains)).header.len());
+        let told = object(&drains);
+        assert_eq!((&told["draining"], &told["workers"], &told["runs"]), (&json!(true), &json!(2), &json!(1)));
+        let unknown = object(&member("n", false, true));
+        assert_eq!((&unknown["draining"], &unknown["workers"]), (&json!(false), &Value::Null));
     }
 
     #[test]

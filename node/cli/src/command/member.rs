@@ -1,5 +1,7 @@
 //! `dspex member`: who belongs to the cluster.
 
+mod drain;
+
 use clap::{Args, Subcommand};
 use dspex_api::v1::{AddMemberRequest, ChangeMemberRequest, Member};
 use dspex_api::{ApiError, Client, reason};
@@ -17,7 +19,7 @@ use crate::output::Format;
 /// The arguments of `dspex member`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex member                                 the same as dspex member list\n  dspex member add node-4.example:7410         it follows the log from here on, without a vote\n  dspex member promote 4183                    it votes, as soon as it has caught up\n  dspex member remove node-2 --yes             refused while the rest would have no quorum\n  dspex member remove node-2 --force --confirm node-2\n                                               done all the same: nothing can be written until the quorum is back\n  dspex member transfer-leader node-3\n\nA member is named by its id or its name. A node that was lost for good is replaced by adding and promoting the new one, then removing the lost one."
+    after_help = "Examples:\n  dspex member                                 the same as dspex member list\n  dspex member add node-4.example:7410         it follows the log from here on, without a vote\n  dspex member promote 4183                    it votes, as soon as it has caught up\n  dspex member remove node-2 --yes             refused while the rest would have no quorum\n  dspex member remove node-2 --force --confirm node-2\n                                               done all the same: nothing can be written until the quorum is back\n  dspex member transfer-leader node-3\n  dspex member drain node-2                    it takes nothing new; waits until what it has of runs has finished or moved\n  dspex member drain node-2 --undo             it takes work again, as it does by itself when it starts the next time\n\nA member is named by its id or its name. A node that was lost for good is replaced by adding and promoting the new one, then removing the lost one."
 )]
 pub struct Options {
     #[command(subcommand)]
@@ -51,6 +53,8 @@ enum Verb {
         #[arg(value_name = "MEMBER", value_parser = identifier)]
         member: String,
     },
+    /// Let a member take nothing new; what it has of runs finishes or moves, then it can be stopped without loss
+    Drain(drain::Options),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +95,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
             let removed = client.remove_member(request(taking.member, taking.force)).await.map_err(refusal)?;
             return tell_removed(invocation, &removed);
         }
+        Some(Verb::Drain(options)) => return drain::execute(invocation, &client, options).await,
         Some(Verb::TransferLeader { member }) => client.transfer_leader(request(member, false)).await,
     };
     listing::show(cluster::object(&member.map_err(refusal)?), invocation.format)?;

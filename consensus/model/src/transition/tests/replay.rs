@@ -111,6 +111,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (1u64..20, ttl()).prop_map(|(node, ttl)| Command::LeaseNode {
             node: NodeId(node), info: Box::default(), ttl_ms: ttl.unwrap_or(0),
         }),
+        2 => (1u64..20, any::<bool>()).prop_map(|(node, drain)| Command::DrainNode { node: NodeId(node), drain }),
         1 => (run(), 1u64..4, 1u64..4).prop_map(|(run, owner, expected_epoch)| Command::AssignRun {
             run, owner: NodeId(owner), expected_epoch,
         }),

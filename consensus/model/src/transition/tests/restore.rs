@@ -23,6 +23,7 @@ fn story() -> Story {
     story.apply(Command::NameCluster { id: OLD.to_owned() });
     story.apply(Command::AdmitNode { node: NODE, info: Box::new(NodeInfo::default()) });
     story.apply(Command::AdmitNode { node: NodeId(2), info: Box::new(NodeInfo::default()) });
+    assert_eq!(story.apply(Command::DrainNode { node: NodeId(2), drain: true }).0, Outcome::Done);
     story.record(1, vec![result(0, 1.0), failed(1)]);
     for run in [CANCELLED, FINISHED] {
         let submission = RunSubmission { run, owner: NODE, detached: true, spec: spec(1, 10) };
@@ -60,6 +61,7 @@ fn the_nodes_of_the_old_cluster_are_forgotten_and_the_new_one_has_its_own_id() {
     let state = restored(&story);
     assert_eq!(state.cluster().expect("named").id, NEW);
     assert_eq!((story.state.nodes().count(), state.nodes().count()), (2, 0));
+    assert_eq!((story.state.draining().count(), state.draining().count()), (1, 0));
     assert_eq!(state.log_time_ms(), story.state.log_time_ms());
     let (_, newest) = state.audit().next().expect("an entry");
     assert_eq!(

@@ -1,0 +1,192 @@
+//! `dspex member drain`: a member takes nothing new, and what it has of runs finishes or moves.
+
+use std::time::Duration;
+
+use clap::Args;
+use dspex_api::Client;
+use dspex_api::v1::{DrainMemberRequest, Member};
+use tokio::time::{Instant, sleep};
+
+use super::super::cluster;
+use crate::arguments::{identifier, seconds};
+use crate::error::CommandError;
+use crate::exit;
+use crate::follow::new_request_id;
+use crate::invocation::Invocation;
+use crate::listing;
+use crate::repeat::until_known;
+
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// So many looks in a row find nothing: what a node says of its workers is a second old, and an order may have been on its way.
+const QUIET_LOOKS: u32 = 3;
+/// Between two words on what is left.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  dspex member drain node-2                    wait for a minute until it has nothing of runs left\n  dspex member drain node-2 --wait 3600        long examples are under way\n  dspex member drain node-2 --no-wait\n  dspex member drain node-2 --undo             it takes work again\n\nExit code 7: it still has something after that time. It goes on draining, and the same command waits on."
+)]
+pub struct Options {
+    /// Its id or name
+    #[arg(value_name = "MEMBER", value_parser = identifier)]
+    member: String,
+    /// It takes work again
+    #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
+    undo: bool,
+    /// Wait so long until it has no workers of runs, owns no running run and does not lead
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    wait: Duration,
+    /// Do not wait
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+}
+
+/// Drains the member, or lets it take work again.
+pub async fn execute(invocation: &Invocation, client: &Client, options: Options) -> Result<u8, CommandError> {
+    let Options { member, undo, wait, no_wait } = options;
+    let request = DrainMemberRequest { request_id: Some(new_request_id()), member, undo };
+    let look = "dspex member list shows whether it drains; the same command may be repeated";
+    let write = async || client.drain_member(request.clone()).await;
+    let mut member = until_known(invocation.deadline, &invocation.console, look, write).await?;
+    if !undo && !no_wait {
+        member = settled(invocation, client, member, wait).await?;
+    }
+    listing::show(cluster::object(&member), invocation.format)?;
+    Ok(exit::OK)
+}
+
+/// The member when it has nothing left.
+async fn settled(
+    invocation: &Invocation,
+    client: &Client,
+    mut member: Member,
+    wait: Duration,
+) -> Result<Member, CommandError> {
+    let begun = Instant::now();
+    let end = invocation.deadline.map_or(begun + wait, |deadline| deadline.min(begun + wait));
+    let (mut quiet, mut told) = (0, None::<Instant>);
+    loop {
+        let left = left(&member);
+        quiet = if left.is_none() { quiet + 1 } else { 0 };
+        if quiet == QUIET_LOOKS {
+            return Ok(member);
+        }
+        if Instant::now() >= end {
+            return Err(still_draining(&member, begun.elapsed()));
+        }
+        if let Some(left) = left.filter(|_| told.is_none_or(|told| told.elapsed() >= TELL_EVERY)) {
+            told = Some(Instant::now());
+            invocation.console.note(&format!("{} drains: {left}", cluster::called(&member)));
+        }
+        sleep(LOOK_EVERY.min(end.saturating_duration_since(Instant::now()))).await;
+        let members = client.cluster_status().await?.members;
+        match members.into_iter().find(|known| known.node_id == member.node_id) {
+            Some(known) if known.draining => member = known,
+            // Without a vote it leaves when it is stopped.
+            None => return Ok(member),
+            Some(known) => return Err(undone(&known)),
+        }
+    }
+}
+
+/// What is to finish or to move yet; `None`: nothing.
+fn left(member: &Member) -> Option<String> {
+    let counted = |count: u32, one: &str, more: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {more}")),
+    };
+    let workers = match member.workers {
+        Some(count) => counted(count, "worker of a run", "workers of runs"),
+        // Of one that is away nothing is heard, and it has nothing.
+        None => member.reachable.then(|| "workers that it has not told of yet".to_owned()),
+    };
+    let runs = counted(member.runs, "running run that it owns", "running runs that it owns");
+    let leads = member.leader.then(|| "the leadership".to_owned());
+    let all: Vec<String> = [workers, runs, leads].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| format!("it still has {}", all.join(", ")))
+}
+
+fn still_draining(member: &Member, waited: Duration) -> CommandError {
+    let name = cluster::called(member);
+    let left = left(member).unwrap_or_else(|| "it has just had its last worker".to_owned());
+    let message = format!("after {:.0} s {name} has not drained yet: {left}", waited.as_secs_f64());
+    CommandError::new(exit::LIMIT, message).hint(format!(
+        "it goes on draining, and the same command waits on (--wait SECONDS); dspex member list shows what it has, \
+         dspex member drain {name} --undo lets it take work again"
+    ))
+}
+
+/// Somebody has undone it, or the node has started anew.
+fn undone(member: &Member) -> CommandError {
+    let name = cluster::called(member);
+    let message = format!("{name} takes work again: somebody has undone the drain, or it has started anew");
+    CommandError::new(exit::FAILED, message).hint("drain it once more if that was not meant")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<Options, String> {
+        let line = Line::try_parse_from([&["drain"], arguments].concat());
+        line.map(|line| line.options).map_err(|error| error.to_string())
+    }
+
+    fn member(workers: Option<u32>, runs: u32) -> Member {
+        Member { name: "node-2".to_owned(), reachable: true, draining: true, workers, runs, ..Member::default() }
+    }
+
+    #[test]
+    fn it_waits_for_a_minute_unless_told_otherwise() {
+        let options = parsed(&["node-2"]).expect("complete");
+        assert_eq!((options.wait, options.no_wait, options.undo), (Duration::from_secs(60), false, false));
+        assert_eq!(parsed(&["node-2", "--wait", "1.5"]).expect("seconds").wait, Duration::from_millis(1500));
+        assert!(parsed(&["node-2", "--no-wait"]).expect("good").no_wait);
+        assert!(parsed(&["node-2", "--undo"]).expect("good").undo);
+        for wrong in [
+            &[][..],
+            &[""],
+            &["node-2", "--wait", "0"],
+            &["node-2", "--wait", "soon"],
+            &["node-2", "--wait", "5", "--no-wait"],
+            &["node-2", "--undo", "--wait", "5"],
+            &["node-2", "--undo", "--no-wait"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_is_said_until_there_is_nothing() {
+        assert_eq!(left(&member(Some(0), 0)), None);
+        let said = |member: &Member| left(member).expect("something is left");
+        assert_eq!(said(&member(Some(1), 2)), "it still has 1 worker of a run, 2 running runs that it owns");
+        assert_eq!(said(&member(Some(3), 0)), "it still has 3 workers of runs");
+        assert_eq!(said(&Member { leader: true, ..member(Some(0), 0) }), "it still has the leadership");
+        assert_eq!(said(&member(None, 0)), "it still has workers that it has not told of yet");
+        let away = Member { reachable: false, ..member(None, 0) };
+        assert_eq!(left(&away), None, "it is gone, and with it what it had");
+        assert!(left(&Member { runs: 1, ..away }).is_some(), "its run has no other owner yet");
+    }
+
+    #[test]
+    fn one_that_takes_longer_is_said_to_go_on_and_is_no_defect() {
+        let error = still_draining(&member(Some(1), 0), Duration::from_secs(60));
+        assert_eq!(error.exit, exit::LIMIT);
+        assert_eq!(error.message, "after 60 s node-2 has not drained yet: it still has 1 worker of a run");
+        let hint = error.hint.unwrap_or_default();
+        assert!(hint.contains("goes on draining") && hint.contains("dspex member drain node-2 --undo"), "{hint}");
+        let undone = undone(&member(Some(0), 0));
+        assert_eq!((undone.exit, undone.hint.is_some()), (exit::FAILED, true));
+    }
+}

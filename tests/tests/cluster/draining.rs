@@ -1,0 +1,265 @@
+//! Nodes that drain: what they have finishes or moves, nothing is executed twice, and nothing new begins there.
+
+use std::time::Duration;
+
+use dspex_tests::{Cluster, Executions, Project, holds_within};
+use serde_json::Value;
+
+use super::distribution::{EXAMPLES, begin, finished, lines_are_up, show, undisturbed, wait_for, workers};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A program whose examples take a while, and that writes down each execution beside the project: that is shipped, and read-only.
+struct Subject {
+    project: Project,
+    written: Project,
+}
+
+impl Subject {
+    fn new() -> Self {
+        let written = Project::empty();
+        let program = format!(
+            r#"
+def executed(n):
+    with open("{}/executions.log", "a") as log:
+        log.write(f"{{n}}\n")
+
+class Program(dspy.Module):
+    def forward(self, n):
+        executed(n)
+        time.sleep(0.2)
+        return dspy.Prediction(double=2 * int(n))
+
+program = Program()
+
+def metric(example, prediction):
+    return prediction.double % 3 == 0
+"#,
+            written.directory().display()
+        );
+        let project = Project::new(&program);
+        project.numbers(u32::try_from(EXAMPLES).expect("few"));
+        Self { project, written }
+    }
+
+    fn executions(&self) -> Executions {
+        self.written.executions()
+    }
+
+    /// The run has the result of an undisturbed one, and each example was executed once.
+    #[track_caller]
+    fn assert_unharmed(&self, shown: &Value) {
+        let executions = self.executions();
+        assert_eq!((executions.total() as usize, executions.examples().len()), (EXAMPLES, EXAMPLES), "{shown}");
+        assert_eq!(shown["duplicates"], 0, "{shown}");
+        let alone = undisturbed(&self.project);
+        assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+        assert!(shown["digest"].is_string(), "{shown}");
+    }
+}
+
+/// Three voters whose lines are up.
+fn cluster() -> Cluster {
+    let cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
+    cluster
+}
+
+/// Waits until the node has nothing of runs left; how it is then.
+#[track_caller]
+fn drain(cluster: &Cluster, asked: usize, position: usize) -> Value {
+    let name = format!("node-{position}");
+    let drained = cluster.dspex(asked, &["member", "drain", &name, "--wait", "100", "-o", "json"]).run().expect(0);
+    drained.object()
+}
+
+fn is_draining(cluster: &Cluster, asked: usize, position: usize) -> bool {
+    cluster.member(asked, position).draining
+}
+
+#[test]
+fn the_workers_of_a_node_that_drains_finish_and_others_take_their_places() {
+    let subject = Subject::new();
+    let cluster = cluster();
+    let run = begin(&cluster, 0, &subject.project);
+    assert!(holds_within(PATIENCE, || workers(&cluster, 2, &run) > 0), "node 2 has no worker of it");
+    wait_for(&cluster, 0, &run, 20);
+    let drained = drain(&cluster, 1, 2);
+    assert_eq!((&drained["draining"], &drained["workers"], &drained["runs"]), (&true.into(), &0.into(), &0.into()));
+    assert_eq!(workers(&cluster, 2, &run), 0);
+    let listed = cluster.dspex(0, &["member", "list"]).run().expect(0).stdout;
+    assert!(listed.lines().any(|line| line.contains("node-2") && line.contains("(drains)")), "{listed}");
+    subject.assert_unharmed(&finished(&cluster, 1, &run));
+
+    // The next run leaves it out, until that is undone.
+    subject.project.numbers(4000);
+    let next = begin(&cluster, 0, &subject.project);
+    for position in 0..2 {
+        assert!(holds_within(PATIENCE, || workers(&cluster, position, &next) > 0), "node {position} has no worker");
+    }
+    wait_for(&cluster, 0, &next, 20);
+    assert_eq!(workers(&cluster, 2, &next), 0);
+    cluster.dspex(0, &["member", "drain", "node-2", "--undo"]).run().expect(0);
+    assert!(!is_draining(&cluster, 0, 2));
+    assert!(holds_within(PATIENCE, || workers(&cluster, 2, &next) > 0), "it takes work again");
+    cluster.dspex(1, &["run", "cancel", &next]).run().expect(0);
+}
+
+#[test]
+fn a_run_whose_owner_drains_goes_on_under_another_when_nothing_of_it_is_under_way() {
+    let subject = Subject::new();
+    let cluster = cluster();
+    let run = begin(&cluster, 0, &subject.project);
+    wait_for(&cluster, 1, &run, 20);
+    let drained = drain(&cluster, 1, 0);
+    assert_eq!((&drained["workers"], &drained["runs"]), (&0.into(), &0.into()), "{}", show(&cluster, 1, &run));
+    let log = cluster.node(0).log();
+    assert!(log.contains("this node drains: another one owns the run now"), "{log}");
+    subject.assert_unharmed(&finished(&cluster, 0, &run));
+}
+
+#[test]
+fn a_run_that_is_watched_by_its_program_goes_on_when_its_owner_drains() {
+    let subject = Subject::new();
+    let cluster = cluster();
+    let eval = cluster.dspex(0, &["eval", "program.py:program", "--devset", "data.jsonl"]);
+    let eval = eval.args(["--metric", "program.py:metric", "--inputs", "n", "--num-threads", "6", "-o", "json"]);
+    let watching = eval.directory(subject.project.directory()).start();
+    let listed = || cluster.dspex(1, &["run", "list", "-o", "json"]).run().expect(0).object();
+    let has_begun = || listed()["items"][0]["done"].as_u64().is_some_and(|done| done >= 20);
+    assert!(holds_within(PATIENCE, has_begun), "{}", watching.stderr());
+    drain(&cluster, 1, 0);
+    let shown = watching.finish().expect(0).object();
+    assert!(cluster.node(0).log().contains("another one owns the run now"), "{}", cluster.node(0).log());
+    let run = shown["run_id"].as_str().expect("an id");
+    subject.assert_unharmed(&finished(&cluster, 1, run));
+}
+
+#[test]
+fn a_leader_that_drains_hands_over_and_leads_no_more() {
+    let cluster = cluster();
+    let leader = cluster.leader();
+    let asked = (leader + 1) % 3;
+    let drained = drain(&cluster, asked, leader);
+    assert_eq!(drained["leader"], false, "{drained}");
+    assert_ne!(cluster.leader(), leader);
+    // Those that do not drain are preferred from then on.
+    let said = cluster.node(leader).log();
+    assert!(said.contains("has handed over the leadership"), "{said}");
+    cluster.dspex(leader, &["session", "create", "after"]).run().expect(0);
+}
+
+#[test]
+fn a_node_without_a_vote_drains_like_any_other() {
+    let subject = Subject::new();
+    let mut cluster = cluster();
+    let worker = cluster.add_worker();
+    cluster.begin(worker);
+    let lines = || cluster.node(worker).log().matches("a line for orders to a peer").count();
+    assert!(holds_within(PATIENCE, || lines() >= 3), "{}", cluster.node(worker).log());
+    let run = begin(&cluster, 0, &subject.project);
+    assert!(holds_within(PATIENCE, || workers(&cluster, worker, &run) > 0), "it has no worker of the run");
+    let drained = drain(&cluster, 1, worker);
+    assert_eq!(
+        (&drained["role"], &drained["draining"], &drained["workers"]),
+        (&"worker".into(), &true.into(), &0.into())
+    );
+    assert_eq!(workers(&cluster, worker, &run), 0);
+    cluster.terminate(worker);
+    subject.assert_unharmed(&finished(&cluster, 1, &run));
+    // It has left, and begins anew.
+    cluster.begin(worker);
+    let name = format!("node-{worker}");
+    let takes_work = || {
+        let members = cluster.status(0).members;
+        members.iter().any(|member| member.name == name && member.reachable && !member.draining)
+    };
+    assert!(holds_within(PATIENCE, takes_work), "{:?}", cluster.status(0).members);
+}
+
+#[test]
+fn a_node_that_drains_takes_work_again_when_it_has_started_anew() {
+    let mut cluster = cluster();
+    cluster.dspex(0, &["member", "drain", "node-2", "--no-wait"]).run().expect(0);
+    assert!(is_draining(&cluster, 0, 2));
+    cluster.terminate(2);
+    cluster.start(2);
+    assert!(holds_within(PATIENCE, || !is_draining(&cluster, 0, 2)), "{:?}", cluster.member(0, 2));
+    let trail = cluster.dspex(0, &["audit", "-o", "json"]).run().expect(0).object();
+    assert_eq!(trail["items"][0]["action"], "member drain", "{trail}");
+}
+
+#[test]
+fn new_work_is_refused_where_a_node_drains_and_taken_at_the_next() {
+    let subject = Subject::new();
+    let cluster = cluster();
+    drain(&cluster, 0, 2);
+    let eval = |position: usize| {
+        let eval = cluster.dspex(position, &["eval", "program.py:program", "--devset", "data.jsonl"]);
+        let eval = eval.args(["--metric", "program.py:metric", "--inputs", "n", "--detach", "-o", "json"]);
+        eval.directory(subject.project.directory()).run()
+    };
+    let call = |position: usize| cluster.dspex(position, &["pool", "call", "general", "ping"]).run();
+    for refused in [eval(2), call(2)] {
+        refused.expect(6).says("NODE_DRAINING").says("dspex member list");
+    }
+    // A session is data first: only what executes in it needs a home.
+    cluster.dspex(2, &["session", "create", "s"]).run().expect(0);
+    cluster.dspex(2, &["session", "execute", "s", "ping"]).run().expect(6).says("NODE_DRAINING");
+    cluster.dspex(2, &["run", "list"]).run().expect(0);
+    let run = eval(1).expect(0).object()["run_id"].as_str().expect("an id").to_owned();
+    cluster.dspex(2, &["run", "pause", &run]).run().expect(0);
+    cluster.dspex(2, &["run", "resume", &run, "--detach"]).run().expect(6).says("NODE_DRAINING");
+    cluster.dspex(1, &["run", "resume", &run, "--detach"]).run().expect(0);
+    cluster.dspex(1, &["run", "cancel", &run]).run().expect(0);
+    call(1).expect(0);
+    cluster.dspex(0, &["member", "drain", "node-2", "--undo"]).run().expect(0);
+    assert!(holds_within(PATIENCE, || call(2).code == Some(0)), "it takes calls again");
+}
+
+#[test]
+fn the_last_voter_that_takes_work_is_not_drained_nor_one_whose_others_are_away() {
+    let mut cluster = cluster();
+    for position in [0, 1] {
+        cluster.dspex(2, &["member", "drain", &format!("node-{position}"), "--no-wait"]).run().expect(0);
+    }
+    let refused = cluster.dspex(0, &["member", "drain", "node-2"]).run().expect(1);
+    refused.says("MEMBER_CHANGE_REFUSED").says("--undo");
+    cluster.dspex(0, &["member", "drain", "node-1", "--undo"]).run().expect(0);
+    cluster.kill(1);
+    let refused = cluster.dspex(0, &["member", "drain", "node-2"]).run().expect(1);
+    refused.says("MEMBER_CHANGE_REFUSED").says("does not answer");
+    cluster.dspex(0, &["member", "drain", "node-9"]).run().expect(5).says("MEMBER_NOT_FOUND");
+}
+
+#[test]
+fn a_drain_that_takes_longer_is_said_to_go_on() {
+    let cluster = cluster();
+    let late = cluster.dspex(0, &["member", "drain", "node-2", "--wait", "0.1"]).run().expect(7);
+    late.says("node-2 has not drained yet").says("it goes on draining");
+    assert!(is_draining(&cluster, 0, 2));
+    drain(&cluster, 0, 2);
+}
+
+#[test]
+fn a_node_that_is_told_to_end_lets_its_workers_finish_first() {
+    let subject = Subject::new();
+    let mut cluster = cluster();
+    let run = begin(&cluster, 0, &subject.project);
+    assert!(holds_within(PATIENCE, || workers(&cluster, 2, &run) > 0), "node 2 has no worker of it");
+    wait_for(&cluster, 0, &run, 20);
+    cluster.terminate(2);
+    assert!(!is_draining(&cluster, 0, 2), "the log knows nothing of that");
+    subject.assert_unharmed(&finished(&cluster, 1, &run));
+}
+
+#[test]
+fn an_owner_that_is_told_to_end_hands_its_runs_over_first() {
+    let subject = Subject::new();
+    let mut cluster = cluster();
+    let run = begin(&cluster, 0, &subject.project);
+    wait_for(&cluster, 0, &run, 20);
+    let said = cluster.terminate(0);
+    assert!(said.contains("this node drains: another one owns the run now"), "{said}");
+    subject.assert_unharmed(&finished(&cluster, 1, &run));
+}
