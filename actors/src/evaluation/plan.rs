@@ -11,7 +11,7 @@
 
 // Said in full, as below: the simulation of runs compiles this file from elsewhere.
 #[path = "plan/hedging.rs"]
-mod hedging;
+pub(crate) mod hedging;
 #[path = "plan/keeping.rs"]
 mod keeping;
 #[path = "plan/lost_results.rs"]
@@ -24,7 +24,6 @@ use std::collections::{BTreeMap, VecDeque};
 use dspex_model::NodeId;
 
 use super::prefetch::{self, MeanDuration};
-pub(crate) use hedging::{Hedge, orders as hedge_orders};
 
 /// So many ends of its zygote are bad luck for an example that was alone each time. Then it is charged: an example that
 /// kills its zygote must not run for ever.

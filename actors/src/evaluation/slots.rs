@@ -8,7 +8,7 @@ use dspex_model::{BoardEvent, WorkOrder};
 use dspex_python::protocol::Example;
 
 use super::placement;
-use super::plan::{Hedge, hedge_orders};
+use super::plan::hedging::{self, Hedge};
 use super::work::Work;
 use super::workers::Hands;
 use crate::metering;
@@ -53,7 +53,7 @@ impl Work {
         for hedge in &hedges {
             self.tell_of_hedge(hedge);
         }
-        for (key, assignments) in hedge_orders(&hedges) {
+        for (key, assignments) in hedging::orders(&hedges) {
             match self.members.get(&key).map(|member| member.hands.clone()) {
                 // The span is that of the first execution.
                 Some(Hands::Here(actor)) => {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::hedging::Hedge;
 use super::*;
 
 const HERE: NodeId = NodeId(1);

@@ -42,7 +42,8 @@ impl Hosted {
                     acts.push(Act::Kill { process: hired.process, says: true });
                 }
             }
-            WorkOrder::Ping { .. } | WorkOrder::Answer { .. } => {}
+            WorkOrder::Ping { .. } | WorkOrder::Answer { .. } | WorkOrder::Threads { .. } | WorkOrder::Weigh { .. } => {
+            }
         }
     }
 

@@ -131,7 +131,15 @@ impl Owner {
         };
         let site = |node: NodeId| {
             let held = held(node);
-            Site { node, is_own: node == sites.own, cpus: CPUS, room: WORKERS_MAX - held, others: 0, held }
+            Site {
+                node,
+                is_own: node == sites.own,
+                cpus: CPUS,
+                room: WORKERS_MAX - held,
+                others: 0,
+                held,
+                drains: false,
+            }
         };
         let all: Vec<Site> = sites.peers.iter().copied().chain([sites.own]).map(site).collect();
         placement::choose(&all)

@@ -358,7 +358,7 @@ impl World {
                     owner.hear_remote((from, what), &state, sites.now_us, acts)
                 });
             }
-            PeerMessage::Presence(_) | PeerMessage::Attended { .. } => {}
+            PeerMessage::Presence(_) | PeerMessage::Attended { .. } | PeerMessage::RunWorkers { .. } => {}
         }
     }
 
