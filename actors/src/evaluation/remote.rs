@@ -149,7 +149,7 @@ impl Work {
         });
         info!(%run, %node, results = missing.len(), "results are lost with their node, unless they come later");
         let verdicts = self.plan.results_lost(unrecorded.len(), missing);
-        self.record_verdicts(&verdicts, &node_end(node), String::new());
+        self.record_verdicts(&verdicts, &node_end(node), "");
     }
 
     /// The driver's answer for a worker elsewhere.

@@ -292,20 +292,20 @@ impl Work {
         if cause == Cause::Crash || cause == Cause::Zygote {
             self.tell_of_death(end, held, verdicts.len());
         }
-        self.record_verdicts(&verdicts, end, member.id);
+        self.record_verdicts(&verdicts, end, &member.id);
         let wait_ms = if cause == Cause::Crash || (!member.ready && !is_elsewhere) { self.backoff.death() } else { 0 };
         self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
         Ok(Next::Go)
     }
 
     /// Examples that have failed without a result of their own.
-    pub(super) fn record_verdicts(&mut self, verdicts: &[Verdict], end: &WorkerEnd, worker: String) {
+    pub(super) fn record_verdicts(&mut self, verdicts: &[Verdict], end: &WorkerEnd, worker: &str) {
         let lost: Vec<ExampleResult> = verdicts.iter().map(|verdict| lost::result(*verdict, &self.spec, end)).collect();
         metering::examples(&lost);
         let mut recordings = Vec::with_capacity(lost.len());
         for result in lost {
             self.spans.end(u32::try_from(result.index).unwrap_or(u32::MAX), &result);
-            recordings.push(self.recording(result, worker.clone(), end.output.clone()));
+            recordings.push(self.recording(result, worker.to_owned(), end.output.clone()));
         }
         self.record(recordings);
     }

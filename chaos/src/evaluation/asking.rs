@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(100);
 const LINE: &str = "a line for orders to a peer";
 
 /// Waits until every node is a member and has lines to those that it is to have lines to: only then does a run begin on all of them.
-pub(super) fn until_all_take_part(cluster: &mut Cluster) -> Result<(), ClusterError> {
+pub(super) fn until_all_take_part(cluster: &Cluster) -> Result<(), ClusterError> {
     let (voters, all) = (cluster.layout().nodes, cluster.layout().all());
     let begun = Instant::now();
     loop {

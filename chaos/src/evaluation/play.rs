@@ -71,7 +71,7 @@ pub fn play(scenario: &Scenario, program: &Program, options: &Options) -> Result
 /// What the run comes to on one node where nothing breaks.
 fn undisturbed(program: &Program, subject: &Subject) -> Result<Gist, ClusterError> {
     let mut cluster = Cluster::start(Layout::plain(program.clone(), 1))?;
-    let (_, id) = begin(&mut cluster, subject)?;
+    let (_, id) = begin(&cluster, subject)?;
     let (run, _) = asking::wait_until(cluster.target(), &id, FIRST_RESULT + FINISH, asking::is_over)?;
     asking::gist(&run).ok_or_else(|| {
         let told =
@@ -80,7 +80,7 @@ fn undisturbed(program: &Program, subject: &Subject) -> Result<Gist, ClusterErro
     })
 }
 
-fn begin(cluster: &mut Cluster, subject: &Subject) -> Result<(Project, String), ClusterError> {
+fn begin(cluster: &Cluster, subject: &Subject) -> Result<(Project, String), ClusterError> {
     asking::until_all_take_part(cluster)?;
     let scratch = cluster.scratch();
     let project = Project::new(&scratch.with_file_name("evaluated"), &scratch, subject)?;
@@ -130,7 +130,7 @@ fn judge(
     findings.push(states_are_equal::check(cluster.target()));
     findings.push(memory_is_bounded::check(cluster));
     let recording = Recording::of_nobody();
-    findings.push(no_defects::check(&recording.history, Some(cluster)));
+    findings.push(no_defects::check(&recording.history, Some(&*cluster)));
     let Disturbed { landed, not_landed, wrong, .. } = disturbed;
     let counts = recording.history.counts();
     let (scenario, took) = (scenario.name, begun.elapsed());

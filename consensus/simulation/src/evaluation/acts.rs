@@ -49,7 +49,7 @@ pub(super) struct Recorded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     Ready,
-    Executed(Assignment),
+    Executed { held: Assignment, duration_us: u64 },
     Ended,
 }
 

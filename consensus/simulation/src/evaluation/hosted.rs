@@ -62,7 +62,7 @@ impl Hosted {
     pub(super) fn hear(&mut self, worker: WorkerKey, said: Said, chance: u64, acts: &mut Vec<Act>) {
         match said {
             Said::Ready => self.report(WorkReport::Ready { worker, sources: Vec::new() }, acts),
-            Said::Executed(held) => self.executed(worker, held, chance, acts),
+            Said::Executed { held, duration_us } => self.executed(worker, (held, duration_us), chance, acts),
             Said::Ended => {
                 if self.workers.remove(&worker).is_some() {
                     let (message, output) = ("it ended".to_owned(), String::new());
@@ -73,12 +73,18 @@ impl Hosted {
         }
     }
 
-    fn executed(&mut self, worker: WorkerKey, held: Assignment, chance: u64, acts: &mut Vec<Act>) {
+    fn executed(
+        &mut self,
+        worker: WorkerKey,
+        (held, duration_us): (Assignment, u64),
+        chance: u64,
+        acts: &mut Vec<Act>,
+    ) {
         let Some(hired) = self.workers.get_mut(&worker) else { return };
         hired.held = hired.held.saturating_sub(1);
         let result = Subject::result(held.index, held.attempt, self.generation, chance);
         let score = result.result.score.value;
-        let example = ExecutedExample { index: held.index, duration_us: 1_000, score, failure: None, tokens: None };
+        let example = ExecutedExample { index: held.index, duration_us, score, failure: None, tokens: None };
         // First: the owner hears of the result before it hears that it is recorded.
         self.report(WorkReport::Executed { worker, examples: vec![example] }, acts);
         let teller = Teller::Host(self.part);

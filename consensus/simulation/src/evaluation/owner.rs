@@ -178,8 +178,8 @@ impl Owner {
     ) {
         match said {
             Said::Ready => self.ready(key, own),
-            Said::Executed(held) => {
-                if self.plan.finished(key, held.index, self.spec.timeout_ms.unwrap_or(1_000), now_us) {
+            Said::Executed { held, duration_us } => {
+                if self.plan.finished(key, held.index, duration_us, now_us) {
                     let result = Subject::result(held.index, held.attempt, self.generation, chance);
                     let teller = Teller::Owner { epoch: self.epoch };
                     acts.push(Act::Record(vec![Recording { generation: self.generation, result, teller }]));

@@ -325,7 +325,8 @@ impl World {
         let Some(held) = self.node(id).processes.get_mut(&process) else { return };
         if held.end(example) {
             let hands = held.hands;
-            self.hear(id, hands, Said::Executed(example), acts);
+            let duration_us = self.subject.typical_us;
+            self.hear(id, hands, Said::Executed { held: example, duration_us }, acts);
             self.begin_examples(id, process);
         }
     }
