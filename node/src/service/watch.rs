@@ -93,7 +93,8 @@ impl Watcher {
         self.tell(rest).await?;
         if !is_all {
             let text = "the run's owner cannot be asked: what was printed last may be missing".to_owned();
-            self.send(*self.applied.borrow(), None, Event::Warning(text)).await?;
+            let seq = *self.applied.borrow();
+            self.send(seq, None, Event::Warning(text)).await?;
         }
         self.progress(shown).await
     }
