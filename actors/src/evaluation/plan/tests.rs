@@ -104,8 +104,8 @@ fn what_is_left_is_kept_for_another_owner_and_idle_is_when_the_log_has_all_that_
     assert_eq!(plan.assign(0).len(), 1);
     plan.keep(true);
     assert!(plan.is_kept() && !plan.is_idle());
-    plan.finished(1, 0, 10, 1);
-    plan.finished(1, 1, 10, 1);
+    plan.finished(1, 0, 1_000_000, 1);
+    plan.finished(1, 1, 1_000_000, 1);
     assert!(plan.assign(2).is_empty() && plan.hedge(2).is_empty());
     assert!(!plan.is_idle(), "the results are on their way");
     plan.recorded(2);
