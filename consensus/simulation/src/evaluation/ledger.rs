@@ -67,10 +67,6 @@ impl Ledger {
         self.state.run(RUN).map_or(0, |run| run.failed().count())
     }
 
-    pub(super) fn has_result(&self, index: u32) -> bool {
-        self.state.run(RUN).is_some_and(|run| run.results.get(index as usize).is_some_and(Option::is_some))
-    }
-
     /// Takes an entry; its outcome, or what it has broken.
     pub(super) fn commit(&mut self, command: &Command, now_ms: u64) -> Result<Outcome, String> {
         let proposal = Proposal { stamp_ms: now_ms, ..Proposal::internal(command.clone()) };
