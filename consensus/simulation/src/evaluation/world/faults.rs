@@ -9,6 +9,8 @@ use crate::evaluation::subject::RUN;
 
 /// A silence that is the end of a line.
 const SILENCE_US: u64 = 3_000 * MS;
+/// A process that is gone is missed at once: its connections say so.
+const END_US: u64 = 60 * MS;
 const GOES_ON_EVERY_US: u64 = 700 * MS;
 
 impl What {
@@ -64,7 +66,7 @@ impl World {
                     self.lose_lines_of(node, 0);
                 }
             }
-            What::Cut { one, other, long_ms } => self.lose_line(one, other, self.now_us + long_ms * MS),
+            What::Cut { one, other, long_ms } => self.lose_line(one, other, self.now_us + long_ms * MS, SILENCE_US),
             What::Isolate { node, long_ms } => {
                 let until_us = self.now_us + long_ms * MS;
                 self.node(node).isolated_until_us = until_us;
@@ -114,7 +116,7 @@ impl World {
         self.node(id).die();
         let peers: Vec<NodeId> = self.nodes.keys().copied().filter(|peer| *peer != id).collect();
         for peer in peers {
-            self.lose_line(id, peer, 0);
+            self.lose_line(id, peer, 0, END_US);
             self.lines.forget(id, peer);
         }
         self.at(self.now_us + down_us, None, Event::Starts(id));
@@ -124,8 +126,8 @@ impl World {
         self.node(id).is_up = true;
         self.regularly(id);
         self.soon(id, 0, Event::Applies);
-        // Its own runs go on by themselves.
-        let in_us = self.random.within(MS..600 * MS);
+        // Its own runs go on by themselves, as soon as it has an environment for them.
+        let in_us = self.random.within(MS..2_000 * MS);
         self.soon(id, in_us, Event::Looks);
         let peers: Vec<NodeId> = self.nodes.keys().copied().filter(|peer| *peer != id).collect();
         for peer in peers {
@@ -136,15 +138,15 @@ impl World {
 
     fn lose_lines_of(&mut self, id: NodeId, cut_until_us: u64) {
         let peers: Vec<NodeId> = self.nodes.keys().copied().filter(|peer| *peer != id).collect();
-        peers.into_iter().for_each(|peer| self.lose_line(id, peer, cut_until_us));
+        peers.into_iter().for_each(|peer| self.lose_line(id, peer, cut_until_us, SILENCE_US));
     }
 
     /// What is on the line is lost at once, and what is put on it until its ends learn of that.
-    fn lose_line(&mut self, one: NodeId, other: NodeId, cut_until_us: u64) {
+    fn lose_line(&mut self, one: NodeId, other: NodeId, cut_until_us: u64, learn_within_us: u64) {
         let Some(line) = self.lines.lose(one, other, cut_until_us) else { return };
         for (id, peer) in [(one, other), (other, one)] {
             if self.nodes[&id].is_up {
-                let in_us = self.random.within(MS..SILENCE_US);
+                let in_us = self.random.within(MS..learn_within_us);
                 self.soon(id, in_us, Event::Learns { peer, line });
             }
         }
