@@ -132,6 +132,7 @@ impl Actor for EvaluationActor {
                 work.fail(reason).await;
                 myself.stop(None);
             }
+            Next::Cancel(_) if !work.may_cancel().await => myself.stop(None),
             Next::Cancel(reason) => work.cancel(reason).await,
             Next::HandOver(heir) if work.hand_over(heir).await => myself.stop(None),
             // It is tried again.
@@ -253,6 +254,23 @@ impl Work {
     async fn fail(&self, reason: String) {
         let EvaluationArguments { run, epoch, .. } = self.arguments;
         self.propose(Command::FailRun { run, epoch, reason }).await;
+    }
+
+    /// An owner that was cut off must not end a run that another one goes on with. It stops without a word: what the log says then,
+    /// `reconcile` derives again.
+    async fn may_cancel(&self) -> bool {
+        let EvaluationArguments { context, run, epoch, .. } = &self.arguments;
+        if !context.parts.has_peers || self.spec.shipped.is_none() {
+            return true;
+        }
+        let current = context.parts.consensus.read(|state| state.run(*run).map(|held| held.progress.epoch)).await;
+        match current {
+            Ok(current) => current == Some(*epoch),
+            Err(error) => {
+                warn!(%run, %error, "whether this node still owns the run cannot be asked: it gives no more orders");
+                false
+            }
+        }
     }
 
     /// The actor stops when the effect of the cancel comes back from the log.
