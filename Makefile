@@ -5,7 +5,7 @@
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
-demo: ## set up, then evaluate a bundled program while a worker and the node are killed
+demo: ## set up, then evaluate a bundled program on three nodes while a worker and a node are killed
 	@scripts/demo.sh
 
 build: ## set up, then build; leaves .venv/bin/dspex and .venv/bin/python
@@ -20,7 +20,7 @@ test: ## set up, then every check and every test
 soak: ## set up, then break clusters for hours: kill -9, power cuts and all else; SOAK_MINUTES=N, goes on where it was stopped
 	@scripts/soak.sh
 
-bench: ## set up, then measure beside dspy and etcd (long; JSON lines on stdout)
+bench: ## set up, then measure beside dspy, etcd, Ray and Dask (long; JSON lines on stdout)
 	@scripts/bench.sh
 
 verify: ## the checks without the tests: formatting, lints, types, scripts; changes nothing

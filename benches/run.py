@@ -1,4 +1,6 @@
-"""All benchmarks, or those named: DSPex beside dspy, other pools and etcd. Figures on stdout (JSON), words on stderr.
+"""All benchmarks, or those named: DSPex beside dspy, other pools, etcd, Ray and Dask.
+
+Figures on stdout (JSON), words on stderr.
 
 Ends with 0 whether or not a target was met, and with 1 when a benchmark broke.
 """
@@ -35,6 +37,11 @@ BENCHMARKS = (
     "idle_sessions",
     "session_calls",
     "executions",
+    "distributed_lm",
+    "distributed_cpu",
+    "distributed_overhead",
+    "inference_under_bulk",
+    "peers_distributed",
 )
 
 

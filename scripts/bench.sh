@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make bench: DSPex beside dspy, other pools and etcd in the same run, JSON lines on stdout. What is measured: benches/README.md.
+# make bench: DSPex beside dspy, other pools, etcd, Ray and Dask in the same run, JSON lines on stdout. What is measured: benches/README.md.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/setup.sh
@@ -12,7 +12,7 @@ cargo build --release --workspace --example pool_round_trips --example execution
 if DSPEX_BENCH_RAY_PYTHON=$(with_ray); then
     export DSPEX_BENCH_RAY_PYTHON
 else
-    say "Ray could not be installed; its figures will be missing."
+    say "Ray and Dask could not be installed; their figures will be missing."
 fi
 if DSPEX_BENCH_ETCD=${DSPEX_BENCH_ETCD:-$(with_etcd)}; then
     export DSPEX_BENCH_ETCD

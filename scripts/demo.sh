@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# make demo: the main job, on a bundled program, with a worker and the node killed on the way.
+# make demo: the main job, on a bundled program and three nodes on loopback, with a worker and a node killed on the way.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 # shellcheck source=scripts/setup.sh

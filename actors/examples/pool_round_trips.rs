@@ -71,6 +71,7 @@ async fn start(home: &std::path::Path, workers: u32) -> Result<Tree, Failure> {
         zygotes: Zygotes::new(package, registry, Limits::default(), None),
         cpus: 2,
         pools,
+        runs: dspex_actors::RunLimits::DEFAULT,
         has_peers: false,
         remote: Arc::new(Alone),
         environments: Vec::new(),

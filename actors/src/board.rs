@@ -1,37 +1,28 @@
-//! What is known of a run in execution beyond the log: prints, warnings, who watches it as its driver, and timing.
+//! What is known of a run in execution beyond the log: prints, warnings, questions to its driver, who watches it as its driver, and
+//! timing. It is at the run's owner; other nodes ask for it (`following`).
 //!
 //! None of it is replicated: a client that misses it has missed nothing that counts.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod arrivals;
+mod questions;
+
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_model::RunId;
-use tokio::sync::{broadcast, mpsc};
+use dspex_model::{BoardEvent, LineCursor, NodeId, PrintedLine, RunId};
+use tokio::sync::watch;
 
-/// Events a slow watcher may be behind before it misses some.
-const EVENTS_MAX: usize = 1024;
-/// Events that a watcher who comes later still sees.
-const LATEST_MAX: usize = 256;
+use crate::following::{Page, Ring};
+use arrivals::Arrivals;
+use questions::Questions;
+pub(crate) use questions::Replaced;
+
 /// Boards of ended runs that are kept for their timing.
 const BOARDS_MAX: usize = 256;
-
-/// Something for the watchers of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BoardEvent {
-    /// The program printed.
-    Output {
-        /// Which worker.
-        worker: String,
-        /// What, a line.
-        text: String,
-        /// Bytes that this worker's budget has left out since its last event.
-        dropped_bytes: u64,
-    },
-    /// A person should know.
-    Warning(String),
-}
+/// For prints that are still on their way from other nodes when the run has ended.
+const LATE_PRINTS: Duration = Duration::from_millis(100);
 
 /// A question of user code in a worker to the driver of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +53,19 @@ struct Inner {
     last_commit: Option<Instant>,
     drivers: usize,
     driverless_since: Instant,
-    latest: VecDeque<BoardEvent>,
-    /// Without an answer yet. A thread waits for each, so there are as many as the run has threads at the most.
-    questions: BTreeMap<(String, u64), Question>,
-    asked: Option<mpsc::UnboundedSender<Question>>,
+    lines: Ring,
+    questions: Questions,
+    arrivals: Arrivals,
+    /// Workers of the run are on other nodes.
+    is_spread: bool,
 }
 
 /// The board of one run.
 #[derive(Debug)]
 pub struct Board {
-    events: broadcast::Sender<BoardEvent>,
     inner: Mutex<Inner>,
+    /// There is something new.
+    changed: watch::Sender<()>,
 }
 
 impl Board {
@@ -85,17 +78,73 @@ impl Board {
             drivers: 0,
             // Not when the request came: loading the program may take longer than a driver may be away.
             driverless_since: Instant::now(),
-            latest: VecDeque::new(),
-            questions: BTreeMap::new(),
-            asked: None,
+            lines: Ring::default(),
+            questions: Questions::default(),
+            arrivals: Arrivals::default(),
+            is_spread: false,
         };
-        Arc::new(Self { events: broadcast::Sender::new(EVENTS_MAX), inner: Mutex::new(inner) })
+        Arc::new(Self { inner: Mutex::new(inner), changed: watch::Sender::new(()) })
     }
 
-    /// The latest prints and warnings, and all that follow.
-    pub fn subscribe(&self) -> (Vec<BoardEvent>, broadcast::Receiver<BoardEvent>) {
-        let inner = self.lock();
-        (inner.latest.iter().cloned().collect(), self.events.subscribe())
+    /// The run is executed under this owner's epoch from here on: its lines are counted anew.
+    pub(crate) fn begin(&self, epoch: u64) {
+        self.lock().lines.begin(epoch);
+        self.changed.send_replace(());
+    }
+
+    /// Lines behind a place; waits for some, for so long. `None`: the run is not executed here, or not yet.
+    pub(crate) async fn lines(&self, after: LineCursor, wait: Duration) -> Option<Page> {
+        let ready = |inner: &mut Inner| {
+            let page = inner.lines.page(after);
+            (page.head > after).then_some(page)
+        };
+        let found = self.ready(wait, ready).await;
+        let page = found.unwrap_or_else(|| self.lock().lines.page(after));
+        (page.head.epoch > 0).then_some(page)
+    }
+
+    /// How long a reader of a run that has ended waits for what is still on its way.
+    pub(crate) fn late_prints(&self) -> Duration {
+        if self.lock().is_spread { LATE_PRINTS } else { Duration::ZERO }
+    }
+
+    /// Questions to this driver without an answer, behind a place, and the epoch under which they are counted; waits for some, for so
+    /// long.
+    pub(crate) async fn questions(
+        &self,
+        driver: u128,
+        after: LineCursor,
+        wait: Duration,
+    ) -> Result<(u64, Vec<(u64, Question)>), Replaced> {
+        let page = |inner: &mut Inner| {
+            let epoch = inner.lines.head().epoch;
+            // Another owner has asked before.
+            let number = if after.epoch == epoch { after.number } else { 0 };
+            inner.questions.page(driver, number).map(|questions| (epoch, questions))
+        };
+        let ready = |inner: &mut Inner| match page(inner) {
+            Ok((_, questions)) if questions.is_empty() => None,
+            asked => Some(asked),
+        };
+        match self.ready(wait, ready).await {
+            Some(asked) => asked,
+            None => page(&mut self.lock()),
+        }
+    }
+
+    /// Looks again after each change, for so long.
+    async fn ready<T>(&self, wait: Duration, look: impl Fn(&mut Inner) -> Option<T>) -> Option<T> {
+        let mut changed = self.changed.subscribe();
+        let end = tokio::time::Instant::now() + wait;
+        loop {
+            if let Some(found) = look(&mut self.lock()) {
+                return Some(found);
+            }
+            // The sender is this board's.
+            if tokio::time::timeout_at(end, changed.changed()).await.is_err() {
+                return None;
+            }
+        }
     }
 
     /// Timing of the last stretch.
@@ -125,46 +174,53 @@ impl Board {
         if inner.drivers > 0 { Duration::ZERO } else { inner.driverless_since.elapsed() }
     }
 
-    /// Questions to the driver: those without an answer, then those that follow. The latest to ask for them gets them.
-    pub fn questions(&self) -> mpsc::UnboundedReceiver<Question> {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let mut inner = self.lock();
-        for question in inner.questions.values() {
-            // The receiver is in hand.
-            let _ = sender.send(question.clone());
-        }
-        inner.asked = Some(sender);
-        receiver
-    }
-
     /// The question has its answer. `false`: it had one already, or its worker is gone.
     pub(crate) fn answered(&self, worker: &str, id: u64) -> bool {
-        self.lock().questions.remove(&(worker.to_owned(), id)).is_some()
+        self.lock().questions.answered(worker, id)
     }
 
     pub(crate) fn ask(&self, question: Question) {
-        let mut inner = self.lock();
-        inner.questions.insert((question.worker.clone(), question.id), question.clone());
-        if let Some(asked) = &inner.asked
-            && asked.send(question).is_err()
-        {
-            // Nobody answers now; whoever comes is told all of them.
-            inner.asked = None;
-        }
+        self.lock().questions.ask(question);
+        self.changed.send_replace(());
     }
 
     pub(crate) fn forget_questions(&self, worker: &str) {
-        self.lock().questions.retain(|(asking, _), _| asking != worker);
+        self.lock().questions.forget(worker);
     }
 
     pub(crate) fn publish(&self, event: BoardEvent) {
-        let mut inner = self.lock();
-        if inner.latest.len() >= LATEST_MAX {
-            inner.latest.pop_front();
-        }
-        inner.latest.push_back(event.clone());
+        self.lock().lines.publish(event);
         // Nobody watching is fine.
-        let _ = self.events.send(event);
+        self.changed.send_replace(());
+    }
+
+    /// A worker is employed on another node.
+    pub(crate) fn spread(&self) {
+        self.lock().is_spread = true;
+    }
+
+    /// A line from another node; how many bytes before it were lost on the way. One of a former owner's worker is none.
+    pub(crate) fn arrived(&self, from: NodeId, epoch: u64, line: PrintedLine) -> u64 {
+        let PrintedLine { worker, text, dropped_bytes, total_bytes } = line;
+        let bytes = dropped_bytes + text.len() as u64;
+        let Some(lost) = self.account(from, epoch, bytes, total_bytes) else { return 0 };
+        self.publish(BoardEvent::Output { worker, text, dropped_bytes: dropped_bytes + lost });
+        lost
+    }
+
+    /// No worker of the run is left on another node: what has not arrived by now is lost.
+    pub(crate) fn all_arrived(&self, from: NodeId, epoch: u64, total_bytes: u64) -> u64 {
+        let lost = self.account(from, epoch, 0, total_bytes).unwrap_or_default();
+        if lost > 0 {
+            let text = format!("{lost} bytes of what was printed last at node {from} were lost on their way");
+            self.publish(BoardEvent::Warning(text));
+        }
+        lost
+    }
+
+    fn account(&self, from: NodeId, epoch: u64, bytes: u64, total: u64) -> Option<u64> {
+        let mut inner = self.lock();
+        (epoch >= inner.lines.head().epoch).then(|| inner.arrivals.note(from, epoch, bytes, total))
     }
 
     pub(crate) fn dispatched(&self) {
@@ -219,3 +275,6 @@ impl Boards {
         self.boards.lock().unwrap_or_else(PoisonError::into_inner).remove(&run);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,17 +13,20 @@ use tokio::sync::Semaphore;
 
 use crate::board::Boards;
 use crate::bundles::Bundles;
+use crate::capacity::{Capacity, RunLimits};
 use crate::draining::Draining;
 use crate::environments::{Environments, NamedEnvironment};
 use crate::executions::{Executions, Recorder};
+use crate::following::Followed;
 use crate::freeing::Freeing;
 use crate::links::Links;
+use crate::pool::PoolClass;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
 use crate::worker::{WorkerMessage, WorkerView};
 
-/// Python processes of one node at the most, whatever runs ask for.
-pub(crate) const WORKERS_MAX: usize = 64;
+/// Python processes of one class of pools at the most.
+const POOL_WORKERS_MAX: usize = 64;
 
 /// What a tree is built on.
 #[derive(Clone, Debug)]
@@ -40,6 +43,8 @@ pub struct NodeParts {
     pub cpus: usize,
     /// The pools' settings.
     pub pools: PoolsSettings,
+    /// What runs may have.
+    pub runs: RunLimits,
     /// It is a node of a cluster: it has links to others.
     pub has_peers: bool,
     /// How other nodes are asked.
@@ -58,6 +63,7 @@ pub(crate) type Views = BTreeMap<String, (WorkerView, ActorRef<WorkerMessage>)>;
 pub struct NodeContext {
     pub(crate) parts: NodeParts,
     pub(crate) boards: Boards,
+    pub(crate) followed: Followed,
     pub(crate) freeing: Freeing,
     pub(crate) environments: Environments,
     pub(crate) bundles: Arc<Bundles>,
@@ -70,8 +76,10 @@ pub struct NodeContext {
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
     pub(crate) views: Mutex<Views>,
-    /// One permit a worker process; waiters are served in order.
-    pub(crate) capacity: Arc<Semaphore>,
+    /// Worker processes for runs.
+    pub(crate) capacity: Arc<Capacity>,
+    /// And for each class of pools: one cannot keep another, or the runs, from theirs. Those of sessions are of the general class.
+    pub(crate) bulkheads: BTreeMap<PoolClass, Arc<Semaphore>>,
 }
 
 impl NodeContext {
@@ -81,8 +89,10 @@ impl NodeContext {
         let context = Self {
             environments: Environments::new(parts.environments.clone()),
             bundles: Arc::clone(&parts.bundles),
+            capacity: Capacity::new(parts.runs),
             parts,
             boards: Boards::default(),
+            followed: Followed::default(),
             freeing: Freeing::default(),
             executions,
             links: Links::default(),
@@ -90,19 +100,17 @@ impl NodeContext {
             unrecorded: AtomicUsize::new(0),
             starting: Arc::default(),
             views: Mutex::default(),
-            capacity: Arc::new(Semaphore::new(WORKERS_MAX)),
+            bulkheads: PoolClass::ALL.map(|class| (class, Arc::new(Semaphore::new(POOL_WORKERS_MAX)))).into(),
         };
         (Arc::new(context), recorder)
     }
 
     /// What this node could do now.
     pub(crate) fn presence(&self) -> Presence {
-        let workers = WORKERS_MAX - self.capacity.available_permits();
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         Presence {
-            cpus: count(self.parts.cpus),
-            workers: count(workers),
-            workers_max: count(WORKERS_MAX),
+            cpus: u32::try_from(self.parts.cpus).unwrap_or(u32::MAX),
+            workers: self.capacity.taken(),
+            workers_max: self.capacity.places(),
             is_draining: self.draining.is_on(),
         }
     }

@@ -12,6 +12,7 @@ mod remote;
 mod rows;
 mod slots;
 mod spans;
+mod stalls;
 mod unrecorded;
 mod work;
 mod workers;
@@ -19,13 +20,13 @@ mod workers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{Command, NodeId, RunId, RunStatus, WorkReport};
+use dspex_model::{BoardEvent, Command, NodeId, RunId, RunStatus, WorkReport};
 use dspex_python::protocol::Answer;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
 use tracing::{info, warn};
 
-use crate::board::{Board, BoardEvent};
+use crate::board::Board;
 use crate::context::NodeContext;
 use crate::metering;
 use crate::proposing::{By, propose};
@@ -233,6 +234,7 @@ impl Work {
         }
         self.judge_deadlines();
         self.warn_of_slow_examples();
+        self.weigh();
         self.share_out();
         self.hedge_stragglers();
         self.move_a_worker();

@@ -194,6 +194,7 @@ impl EvaluationsState {
             traceparent: entry.handover.traceparent.clone(),
         };
         let loaded = entry.handover.loaded.take();
+        entry.handover.board.begin(epoch);
         match Actor::spawn_linked(None, EvaluationActor, (arguments, loaded), myself.get_cell()).await {
             Ok((actor, _)) => entry.actor = Some((actor, epoch)),
             Err(error) => retry(context, myself, run, epoch, entry, &error.to_string()),

@@ -7,6 +7,7 @@
 mod attendance;
 mod board;
 mod bundles;
+mod capacity;
 mod container;
 mod context;
 mod draining;
@@ -15,6 +16,7 @@ mod error;
 mod evaluation;
 mod evaluations;
 mod executions;
+mod following;
 mod freeing;
 mod hosting;
 mod links;
@@ -24,6 +26,7 @@ mod payload;
 mod pool;
 mod pools;
 mod preparation;
+mod printing;
 mod proposing;
 mod reconcile;
 mod recorder;
@@ -36,19 +39,22 @@ mod values;
 mod worker;
 
 pub use attendance::Attendance;
-pub use board::{Board, BoardEvent, DriverGuard, Question, Timing};
+pub use board::{Board, DriverGuard, Question, Timing};
 pub use bundles::{BundleSettings, Bundles};
+pub use capacity::RunLimits;
 pub use container::split_returned;
 pub use context::{NodeContext, NodeParts};
 pub use environments::{DEFAULT_ENVIRONMENT, EnvironmentNeed, EnvironmentView, NamedEnvironment};
 pub use error::{SubmitError, SubmitErrorKind};
 pub use executions::{CalledBy, ExecutionRecord, Executions, Place};
+pub use following::{Asking, Following, RealTime, Told};
 pub use links::Links;
 pub use pool::{
     CallError, CallProgram, CallReply, CallRequest, Health, HealthStatus, Pool, PoolClass, PoolSettings, PoolStats,
     RecordedCalls,
 };
 pub use pools::{Pools, PoolsSettings};
+pub use printing::TelemetryInlet;
 pub use proposing::By;
 pub use sessions::{AtHomeError, ExecuteError, ExecuteRequest, Executed, Remote, RemoteError, Sessions};
 pub use submission::{

@@ -205,3 +205,10 @@ pub(crate) fn proposed(took: Duration) {
     names::LOG_PROPOSALS.with([]).increment(1);
     names::LOG_PROPOSE_DURATION.record([], took);
 }
+
+/// Bytes that workers of other nodes printed did not arrive.
+pub(crate) fn prints_lost(bytes: u64) {
+    if bytes > 0 {
+        names::PRINTS_DROPPED.with([]).increment(bytes);
+    }
+}

@@ -16,6 +16,7 @@
 //!    ├─ hosting           HostingActor
 //!    │  └─ hosted         a HostedActor for each run of another owner that has workers here
 //!    ├─ links             LinksActor: lines to peers for orders and reports; ractor_cluster's server beneath it
+//!    ├─ mirrors           a task for each run that is followed through this node
 //!    ├─ executions        a task: executions of pools and sessions -> blobs and log
 //!    └─ reconcile         a task: effects of the log -> evaluations
 //! ```
@@ -28,7 +29,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use dspex_consensus::{Consensus, ProposeError, ReadError};
-use dspex_model::{Command, Digest, NodeId, Outcome, RunId};
+use dspex_model::{Command, Digest, LineCursor, NodeId, Outcome, RunId};
 use dspex_python::protocol::Answer;
 use futures::future::{BoxFuture, Either};
 use ractor::{Actor, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
@@ -37,12 +38,14 @@ use tracing::{debug, error, warn};
 
 use crate::attendance::{self, Attendance};
 use crate::board::Board;
+use crate::capacity::keep_fair;
 use crate::context::{NodeContext, NodeParts};
 use crate::draining::{leave, watch_draining};
 use crate::environments::EnvironmentView;
 use crate::error::SubmitError;
 use crate::evaluations::{EvaluationsActor, EvaluationsArguments, EvaluationsMessage};
 use crate::executions::{CalledBy, Executions, record_all};
+use crate::following::{Asking, Following, RealTime, deliver};
 use crate::freeing::{PIN_FOR, empty};
 use crate::hosting::{HostingActor, HostingArguments, HostingMessage};
 use crate::links::{Audience, Links, LinksActor, LinksArguments};
@@ -50,6 +53,7 @@ use crate::ownership::watch_owners;
 use crate::pool::{CallError, CallReply, CallRequest, Pool};
 use crate::pools::{Pools, PoolsActor, PoolsMessage};
 use crate::preparation;
+use crate::printing::TelemetryInlet;
 use crate::proposing::{By, propose};
 use crate::reconcile::{reconcile, sweep};
 use crate::recorder::RecorderActor;
@@ -83,6 +87,13 @@ async fn interrupt(consensus: &Consensus, node: NodeId) {
     }
 }
 
+/// What each environment has, or why it cannot be used.
+async fn environments(context: &NodeContext) -> Vec<EnvironmentView> {
+    let NodeContext { environments, parts, .. } = context;
+    let own = parts.pools.own.as_deref().map(|caller| caller.environment.clone()).unwrap_or_default();
+    environments.views(&parts.zygotes, &own).await
+}
+
 /// A handle to the actors of this node.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -110,6 +121,12 @@ impl Tree {
             let leads = consensus.status().is_leader;
             if leads {
                 interrupt(&consensus, node).await;
+            }
+            tokio::spawn(keep_fair(Arc::clone(&context)));
+            if !context.environments.is_empty() {
+                // It takes seconds to find out, and the first run should not wait for that.
+                let context = Arc::clone(&context);
+                tokio::spawn(async move { environments(&context).await });
             }
             let effects = consensus.effects();
             let (root, _) = Actor::spawn(None, NodeActor, ()).await?;
@@ -171,6 +188,14 @@ impl Tree {
         Box::pin(async move { self.write(by, Command::PauseRun { run }).await })
     }
 
+    /// Says how much of the nodes a run is to have beside others.
+    ///
+    /// # Errors
+    /// When there is no such run.
+    pub fn weigh(&self, run: RunId, weight: u32, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
+        Box::pin(async move { self.write(by, Command::WeighRun { run, weight }).await })
+    }
+
     /// Removes a run and frees its blobs.
     ///
     /// # Errors
@@ -199,9 +224,33 @@ impl Tree {
         }
     }
 
-    /// Prints, warnings and timing of a run since this node started.
+    /// Prints, warnings and timing of a run that this node owns, since it does.
     pub fn board(&self, run: RunId) -> Option<Arc<Board>> {
         self.context.boards.get(run)
+    }
+
+    /// Prints and warnings of a run behind a place, whichever node owns it.
+    pub fn follow(&self, run: RunId, after: LineCursor) -> Following {
+        Following::from(&self.context, run, after)
+    }
+
+    /// Questions to the driver of a run, whichever node owns it.
+    pub fn asking(&self, run: RunId) -> Asking {
+        Asking::new(Arc::clone(&self.context), run)
+    }
+
+    /// What serves the real_time channel.
+    pub fn real_time(&self) -> RealTime {
+        RealTime::new(self.clone())
+    }
+
+    /// What serves the telemetry channel.
+    pub fn telemetry(&self) -> TelemetryInlet {
+        TelemetryInlet::new(Arc::clone(&self.context))
+    }
+
+    pub(crate) fn context(&self) -> &Arc<NodeContext> {
+        &self.context
     }
 
     /// The program that submitted the run watches it here, until the guard is dropped; whoever owns the run is told.
@@ -209,8 +258,13 @@ impl Tree {
         attendance::attend(Arc::clone(&self.context), run)
     }
 
-    /// The driver's answer to a question of one of its run's workers.
-    pub fn answer(&self, run: RunId, worker: &str, answer: Answer) {
+    /// Brings the driver's answer to a question of one of its run's workers to the run's owner.
+    pub fn answer(&self, run: RunId, worker: String, answer: Answer) -> BoxFuture<'_, ()> {
+        Box::pin(deliver(self, run, worker, answer))
+    }
+
+    /// The same at the owner.
+    pub(crate) fn answer_here(&self, run: RunId, worker: &str, answer: Answer) {
         if self.board(run).is_some_and(|board| board.answered(worker, answer.id)) {
             if self.has_worker(worker) {
                 self.tell_worker(worker, WorkerMessage::Answer(answer));
@@ -318,9 +372,7 @@ impl Tree {
 
     /// In which code is executed that was sent along: what each of them has, or why it cannot be used.
     pub async fn environments(&self) -> Vec<EnvironmentView> {
-        let NodeContext { environments, parts, .. } = &*self.context;
-        let own = parts.pools.own.as_ref().map(|own| own.environment.clone()).unwrap_or_default();
-        environments.views(&parts.zygotes, &own).await
+        environments(&self.context).await
     }
 
     /// One of them.

@@ -3,6 +3,7 @@
 //! It decides nothing. When it dies its process dies with it, and its owner (an evaluation or a pool) hears of one end,
 //! however it came.
 
+mod launching;
 mod view;
 
 use std::collections::BTreeMap;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use dspex_model::BoardEvent;
 pub(crate) use dspex_model::EndedBy;
 use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
@@ -20,19 +22,21 @@ use dspex_python::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc;
 use tracing::{error, info};
 
-use crate::board::{Board, BoardEvent};
+use crate::board::Board;
+use crate::capacity::Place;
 use crate::context::NodeContext;
-use crate::error::{SubmitError, SubmitErrorKind};
+use crate::error::SubmitError;
 use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::hosting::HostedMessage;
 use crate::metering;
 use crate::pool::PoolMessage;
+use crate::printing::Outlet;
 use crate::submission::Caller;
 
+use launching::Permit;
 pub use view::{WorkerService, WorkerState, WorkerView};
 
 /// Rows in one frame to a worker, unless a single one is longer; well below the limit of a frame.
@@ -85,7 +89,7 @@ pub(crate) struct WorkerEnd {
 #[derive(Debug)]
 pub(crate) struct LoadedProcess {
     pub process: WorkerProcess,
-    pub permit: OwnedSemaphorePermit,
+    pub place: Place,
     pub threads: u32,
 }
 
@@ -103,7 +107,7 @@ pub(crate) enum WorkerOwner {
     Evaluation(ActorRef<EvaluationMessage>, Arc<Board>),
     Pool(ActorRef<PoolMessage>),
     /// For a run that another node owns.
-    Hosted(ActorRef<HostedMessage>),
+    Hosted(ActorRef<HostedMessage>, Arc<Outlet>),
 }
 
 impl WorkerOwner {
@@ -112,7 +116,7 @@ impl WorkerOwner {
         match self {
             Self::Evaluation(owner, _) => owner.cast(EvaluationMessage::Worker(key, report)).is_ok(),
             Self::Pool(owner) => owner.cast(PoolMessage::Worker(key, report)).is_ok(),
-            Self::Hosted(owner) => owner.cast(HostedMessage::Worker(key, report)).is_ok(),
+            Self::Hosted(owner, _) => owner.cast(HostedMessage::Worker(key, report)).is_ok(),
         }
     }
 
@@ -121,10 +125,7 @@ impl WorkerOwner {
             Self::Evaluation(_, board) => {
                 board.publish(BoardEvent::Output { worker: worker.to_owned(), text, dropped_bytes });
             }
-            Self::Hosted(owner) => {
-                // One that is gone has nobody to pass it on to.
-                let _ = owner.cast(HostedMessage::Printed { id: worker.to_owned(), text, dropped_bytes });
-            }
+            Self::Hosted(_, outlet) => outlet.print(worker, text, dropped_bytes),
             Self::Pool(_) => info!(target: "dspex::output", worker, dropped_bytes, "{text}"),
         }
     }
@@ -190,7 +191,7 @@ struct RunningProcess {
     handle: WorkerHandle,
     memory: Option<(Arc<MemoryLimit>, AbortOnDrop)>,
     _pumps: [AbortOnDrop; 2],
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
@@ -286,75 +287,6 @@ impl Actor for WorkerActor {
 }
 
 impl WorkerActorState {
-    async fn start(&mut self, myself: &ActorRef<WorkerMessage>, origin: Origin) {
-        match origin {
-            Origin::Loaded(LoadedProcess { process, permit, .. }) => {
-                self.adopt(myself, process, permit);
-                self.ready(None);
-            }
-            Origin::Launch { caller, load } => {
-                let launched = self.launch(&caller, ToWorker::Load(load)).await;
-                self.launched(myself, launched, LOAD_LIMIT);
-            }
-            Origin::Serve { caller, serve, limit } => {
-                let launched = self.launch(&caller, ToWorker::Serve(serve)).await;
-                self.launched(myself, launched, limit);
-            }
-        }
-    }
-
-    fn launched(
-        &mut self,
-        myself: &ActorRef<WorkerMessage>,
-        launched: Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError>,
-        limit: Duration,
-    ) {
-        match launched {
-            Ok((process, permit)) => {
-                self.adopt(myself, process, permit);
-                self.show(|view| view.state = WorkerState::Loading);
-                myself.send_after(limit, move || WorkerMessage::LoadLimit(limit));
-            }
-            Err(error) => {
-                let message = error.to_string();
-                let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node, refused: Some(error) };
-                self.end(myself, end);
-            }
-        }
-    }
-
-    /// Waits for capacity, behind those that asked before, then forks and says what to serve.
-    async fn launch(
-        &self,
-        caller: &Caller,
-        first: ToWorker,
-    ) -> Result<(WorkerProcess, OwnedSemaphorePermit), SubmitError> {
-        let context = &self.place.context;
-        let permit = Arc::clone(&context.capacity).acquire_owned().await;
-        let permit = permit.map_err(|closed| SubmitError::new(SubmitErrorKind::Stopping, closed))?;
-        let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
-        let process = zygote.fork(&self.place.id, &caller.environment, &caller.directory, "worker").await?;
-        let sent = process.handle.send(&first).await;
-        sent.map_err(|error| SubmitError::new(SubmitErrorKind::WorkerEnded, error))?;
-        Ok((process, permit))
-    }
-
-    fn adopt(&mut self, myself: &ActorRef<WorkerMessage>, process: WorkerProcess, permit: OwnedSemaphorePermit) {
-        let WorkerProcess { handle, events, lines } = process;
-        let pid = handle.pid();
-        self.show(|view| view.pid = pid);
-        let pumps = [
-            AbortOnDrop(tokio::spawn(pump_events(myself.clone(), events))),
-            AbortOnDrop(tokio::spawn(pump_lines(handle.clone(), self.place.owner.clone(), lines))),
-        ];
-        let memory = self.place.memory_limit.map(|bytes| {
-            let limit = Arc::new(MemoryLimit::new(pid, &self.place.id, bytes));
-            let watch = AbortOnDrop(tokio::spawn(watch_memory(myself.clone(), Arc::clone(&limit))));
-            (limit, watch)
-        });
-        self.process = Some(RunningProcess { handle, memory, _pumps: pumps, _permit: permit });
-    }
-
     fn ready(&mut self, sources: Option<BTreeMap<String, String>>) {
         self.loaded = true;
         metering::worker_started(self.since.elapsed());

@@ -23,20 +23,21 @@ _PATIENCE_SECONDS = 900
 
 @dataclass
 class Order:
-    """What is to be measured (harness/measures.py) of which system (harness/systems)."""
+    """What is to be measured (harness/measures.py, harness/evaluating.py) of which system (harness/systems,
+    harness/evaluators)."""
 
     measure: str
     system: str
     workers: int
     work: str
     options: dict[str, Any] = field(default_factory=dict)
-    # More variables of its environment, and so of a node that it starts.
+    # More variables of its environment, and so of what it starts.
     variables: dict[str, str] = field(default_factory=dict)
 
 
 def run(order: Order) -> Any:
     """What the measure found out."""
-    python = RAY_PYTHON if order.system.startswith("ray") else PYTHON
+    python = RAY_PYTHON if order.system.startswith(("ray", "dask")) else PYTHON
     mark = secrets.token_hex(8)
     with ExitStack() as stack:
         place = stack.enter_context(directory())
@@ -66,7 +67,6 @@ def _variables(order: Order, place: Path, mark: str) -> dict[str, str]:
             "DSPEX_HOME": str(place / "home"),
             "DSPEX_PROGRAM": PROGRAM,
             "DSPEX_POOLS__GENERAL__WORKERS": str(order.workers),
-            **order.variables,
         }
     elif order.system.startswith("ray"):
         # Nothing of it is to stay: not in the home directory, not in /tmp/ray, and nothing is sent to its makers.
@@ -77,7 +77,9 @@ def _variables(order: Order, place: Path, mark: str) -> dict[str, str]:
             "RAY_AUTH_TOKEN_PATH": str(token),
             "RAY_USAGE_STATS_ENABLED": "0",
         }
-    return variables
+    elif order.system == "dask":
+        variables |= {"DASK_TEMPORARY_DIRECTORY": str(place / "d")}
+    return variables | order.variables
 
 
 def marked(mark: str | None = None) -> set[int]:
@@ -100,9 +102,17 @@ def _end(mark: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-if __name__ == "__main__":
+def _perform(order: Order) -> Any:
+    if order.measure == "evaluation":
+        from harness import evaluating
+
+        return evaluating.perform(order)
     from harness import measures
 
-    print(json.dumps(measures.perform(Order(**json.loads(sys.argv[1])))), flush=True)
+    return measures.perform(order)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_perform(Order(**json.loads(sys.argv[1])))), flush=True)
     # Threads that still wait for a call that was lost must not keep this process.
     os._exit(0)

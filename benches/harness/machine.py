@@ -45,6 +45,23 @@ def resident_bytes(pid: int) -> int:
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
+def peak_resident_bytes(pid: int) -> int:
+    """The most memory (RSS) that a process has had."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of all that it started, whether that lives or has ended and was waited for."""
+    total = 0.0
+    for each in with_descendants({pid}):
+        try:
+            total += cpu_seconds(each, with_children=True)
+        except OSError:
+            pass  # It has ended meanwhile: its parent has its time.
+    return total
+
+
 def disk_bytes(directory: Path) -> int:
     """What a directory takes of the disk: blocks, so that a file's holes count nothing and its reserves do."""
     return sum(512 * path.lstat().st_blocks for path in directory.rglob("*"))

@@ -22,7 +22,7 @@ PACKAGE = ROOT / "python-runtime" / "python"
 
 PROGRAM = os.environ.get("DSPEX_TEST_PROGRAM") or str(ROOT / ".venv" / "bin" / "dspex")
 PYTHON = os.environ.get("DSPEX_TEST_PYTHON") or str(ROOT / ".venv" / "bin" / "python")
-# The same with Ray, which nothing else needs (requirements/bench.in).
+# The same with Ray and Dask, which nothing else needs (requirements/bench.in).
 RAY_PYTHON = os.environ.get("DSPEX_BENCH_RAY_PYTHON", "")
 _EXAMPLES = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/dspex/target") / "release/examples"
 # Calls from Rust inside a node (actors/examples).
@@ -53,11 +53,11 @@ def add_quick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="a short form: less of everything, for a first look")
 
 
-def has_ray() -> bool:
-    """Whether Ray can be measured; says so where it cannot."""
+def has_ray(name: str = "Ray") -> bool:
+    """Whether Ray, or another peer in its environment, can be measured; says so where it cannot."""
     if os.access(RAY_PYTHON, os.X_OK):
         return True
-    say("Ray is left out: scripts/bench.sh makes an interpreter with it, or DSPEX_BENCH_RAY_PYTHON names one")
+    say(f"{name} is left out: scripts/bench.sh makes an interpreter with it, or DSPEX_BENCH_RAY_PYTHON names one")
     return False
 
 

@@ -34,6 +34,8 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// What clients call in sessions.
 const COMMANDS: &str = "commands.py";
+/// What code on every node may write to.
+const SCRATCH: &str = "scratch";
 const PUT: &str = r#"import dspex
 
 
@@ -49,9 +51,20 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "USER", "LANG", "TMPDIR"];
 pub struct Cluster {
     nodes: Vec<Node>,
     layout: Layout,
+    /// The voters.
     target: Target,
+    /// All nodes.
+    everyone: Target,
     network: Option<Network>,
     directory: TempDir,
+}
+
+/// What a node is for.
+#[derive(Clone, Copy)]
+enum Role {
+    Voter,
+    /// It executes, and has no vote.
+    Worker,
 }
 
 /// Where a node listens.
@@ -78,12 +91,13 @@ impl Cluster {
     fn make(layout: Layout) -> Result<Self, ClusterError> {
         let directory = tempfile::Builder::new().prefix("dspex-chaos-").tempdir();
         let directory = directory.map_err(ClusterError::system("a temporary directory"))?;
-        let hosts = u32::try_from(layout.nodes).unwrap_or(u32::MAX);
+        let hosts = u32::try_from(layout.all()).unwrap_or(u32::MAX);
         let network = if layout.networks { Some(Network::new(hosts)?) } else { None };
-        let addresses = (0..layout.nodes).map(|position| addresses(network.as_ref(), position));
+        let addresses = (0..layout.all()).map(|position| addresses(network.as_ref(), position));
         let addresses = addresses.collect::<Result<Vec<_>, _>>()?;
         let commands = directory.path().join(COMMANDS);
         std::fs::write(&commands, PUT).map_err(ClusterError::at(&commands))?;
+        node::make_directory(&directory.path().join(SCRATCH))?;
         let certificates = directory.path().join("certs");
         if network.is_some() {
             certify(&layout.program, &certificates, &addresses)?;
@@ -92,13 +106,17 @@ impl Cluster {
         let mut nodes = Vec::new();
         for (position, own) in addresses.iter().enumerate() {
             let node = make_node(&layout, directory.path(), position)?;
-            let file = file(&layout, &node, own, &addresses, authority.as_deref(), directory.path());
+            let role = if position < layout.nodes { Role::Voter } else { Role::Worker };
+            let voters = &addresses[..layout.nodes];
+            let file = file(&layout, &node, (role, own), voters, authority.as_deref(), directory.path());
             std::fs::write(node.config(), file).map_err(ClusterError::at(&node.config()))?;
             nodes.push(node);
         }
         let doors = nodes.iter().zip(&addresses).map(|(node, own)| door(node, own, authority.as_ref()));
-        let target = Target::new(doors.collect()).map_err(ClusterError::system("threads for clients"))?;
-        Ok(Self { nodes, layout, target, network, directory })
+        let doors: Vec<Door> = doors.collect();
+        let target = |doors: &[Door]| Target::new(doors.to_vec()).map_err(ClusterError::system("threads for clients"));
+        let (target, everyone) = (target(&doors[..layout.nodes])?, target(&doors)?);
+        Ok(Self { nodes, layout, target, everyone, network, directory })
     }
 
     /// What it is made of.
@@ -106,9 +124,19 @@ impl Cluster {
         &self.layout
     }
 
-    /// How its nodes are asked.
+    /// How its voters are asked.
     pub fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// How all its nodes are asked. Those without a vote answer for themselves alone.
+    pub fn everyone(&self) -> &Target {
+        &self.everyone
+    }
+
+    /// A directory that code on every node may write to.
+    pub fn scratch(&self) -> PathBuf {
+        self.directory.path().join(SCRATCH)
     }
 
     /// A command that puts its argument `value` into the data of the session it is called in.
@@ -179,9 +207,9 @@ impl Cluster {
         }
     }
 
-    /// The leader that the running nodes agree on.
+    /// The leader that the running voters agree on.
     fn leader(&mut self) -> Option<usize> {
-        let running: Vec<usize> = (0..self.nodes.len()).filter(|&at| self.nodes[at].pid().is_some()).collect();
+        let running: Vec<usize> = (0..self.layout.nodes).filter(|&at| self.nodes[at].pid().is_some()).collect();
         let known = running.iter().map(|&at| self.leader_of(at)).collect::<Option<Vec<usize>>>()?;
         let first = *known.first()?;
         (known.iter().all(|&other| other == first) && running.contains(&first)).then_some(first)
@@ -260,12 +288,17 @@ fn make_node(layout: &Layout, directory: &Path, position: usize) -> Result<Node,
 fn file(
     layout: &Layout,
     node: &Node,
-    own: &Addresses,
-    all: &[Addresses],
+    (role, own): (Role, &Addresses),
+    voters: &[Addresses],
     authority: Option<&Path>,
     directory: &Path,
 ) -> String {
-    let join: Vec<String> = all.iter().map(|addresses| format!("\"{}\"", addresses.peers)).collect();
+    let join: Vec<String> = voters.iter().map(|addresses| format!("\"{}\"", addresses.peers)).collect();
+    // Who votes is said once, by those who do.
+    let (role, expected) = match role {
+        Role::Voter => (String::new(), format!("bootstrap_expect = {}\n", voters.len())),
+        Role::Worker => ("role = \"worker\"\n".to_owned(), String::new()),
+    };
     let certificate = authority.map(|ca| {
         let own = ca.with_file_name(&node.name);
         format!("certificate = \"{}/node.pem\"\nkey = \"{}/node.key\"\n", own.display(), own.display())
@@ -275,19 +308,19 @@ fn file(
         _ => "plaintext = true\n".to_owned(),
     };
     format!(
-        "data_dir = \"{}\"\n[node]\nname = \"{}\"\n[cluster]\njoin = [{}]\nbootstrap_expect = {}\n\
+        "data_dir = \"{}\"\n[node]\nname = \"{}\"\n{role}[cluster]\njoin = [{}]\n{expected}\
          [peers]\nlisten = \"{}\"\n{peers}[api]\nlisten = \"{}\"\n{}[http]\nlisten = \"{}\"\n[python]\ninterpreter = \"{}\"\n\
-         [sandbox]\nreadable = [\"{}\"]\n",
+         [sandbox]\nreadable = [\"{}\"]\nwritable = [\"{}\"]\n",
         node.data().display(),
         node.name,
         join.join(", "),
-        all.len(),
         own.peers,
         own.api,
         certificate.unwrap_or_default(),
         own.http,
         layout.program.interpreter.display(),
         directory.join(COMMANDS).display(),
+        directory.join(SCRATCH).display(),
     )
 }
 

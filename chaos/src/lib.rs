@@ -10,13 +10,14 @@
 //! control -----> histories known to be right, and planted faults that the checks must see
 //! ```
 //! `scenario` puts it together: `traffic` on a `target`, the faults of a `schedule` on a `stage` (a `cluster` of our own, or an operator's by
-//! commands), then every `promise`.
+//! commands), then every `promise`. `evaluation` does the same with a run over all nodes of a cluster, whose account it judges.
 //!
 //! Checks are pure functions of a history. An unknown outcome is neither success nor failure: the operation may have
 //! happened, may happen later, or never.
 
 pub mod cluster;
 pub mod control;
+pub mod evaluation;
 pub mod fault;
 mod finding;
 mod history;

@@ -11,6 +11,10 @@
 //! | `goes_on` | while a minority is broken the others take writes | any cluster |
 //! | `calls_are_answered` | code can be called in sessions, while nodes break | where the scenario calls |
 //! | `lifetimes_hold` | a session never ends early, and soon after its time | where the scenario calls |
+//! | `runs_finish` | a run finishes by itself | where the scenario evaluates |
+//! | `results_are_those_of_one_node` | with the score and digest that it has alone on one node | where the scenario evaluates |
+//! | `results_count_once` | every example has one result that counts | where the scenario evaluates |
+//! | `only_what_was_under_way_runs_again` | what had a result is not executed again | where the scenario evaluates |
 //! | `memory_is_bounded` | no node grows without bound | our own |
 //! | `no_defects` | no node tells of a defect of its own, or panics | our own, and answers of any |
 
@@ -22,9 +26,14 @@ pub mod lifetimes_hold;
 pub mod linearizable;
 pub mod memory_is_bounded;
 pub mod no_defects;
+pub mod only_what_was_under_way_runs_again;
+pub mod results_are_those_of_one_node;
+pub mod results_count_once;
+pub mod runs_finish;
 pub mod states_are_equal;
 pub mod versions_rise;
 
+use crate::evaluation::Account;
 use crate::finding::Finding;
 use crate::traffic::Recording;
 
@@ -34,5 +43,15 @@ pub fn of_history(recording: &Recording) -> Vec<Finding> {
         acknowledged_writes_survive::check(recording),
         linearizable::check(&recording.history),
         versions_rise::check(&recording.history),
+    ]
+}
+
+/// The promises of a run.
+pub fn of_account(account: &Account) -> Vec<Finding> {
+    vec![
+        runs_finish::check(account),
+        results_are_those_of_one_node::check(account),
+        results_count_once::check(account),
+        only_what_was_under_way_runs_again::check(account),
     ]
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! traffic ---- faults, one after the other, each put back ---- settle ---- final reads ---- promises
 //! ```
-//! The schedule is data made from a seed; a fault that does not land is told and not counted.
+//! The schedule is data made from a seed; a fault that does not land is told and not counted. `runs` has phases of its own: see `evaluation`.
 
 mod clock_jump;
 mod failing_disk;
@@ -17,6 +17,7 @@ mod play;
 mod power_cut;
 mod read_only;
 mod report;
+mod runs;
 mod sessions;
 
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Scenario {
     pub least: usize,
     /// Its clients also call code in sessions, and let sessions end by their lifetimes.
     pub calls: bool,
+    /// A run executes on all nodes meanwhile, and nobody writes sessions: `evaluation` plays it, at clusters that it makes.
+    pub evaluates: bool,
     /// Its faults.
     pub draw: Draw,
 }
@@ -58,6 +61,7 @@ pub const ALL: &[Scenario] = &[
     flipped_byte::SCENARIO,
     mixed::SCENARIO,
     sessions::SCENARIO,
+    runs::SCENARIO,
 ];
 
 /// One of them by its name.

@@ -31,6 +31,8 @@ pub enum Fault {
     /// The node is stopped, a byte of a value that it stored is flipped, and it is started: it must refuse. At its end the byte
     /// is put right.
     FlipByte(usize),
+    /// kill -9 of Python workers of a run, at this node or, where it has none, at the next one that has.
+    KillWorkers(usize),
 }
 
 /// A fault with its time.
@@ -88,6 +90,7 @@ impl Fault {
             Self::ForbidWrites(_) => "read-only",
             Self::FailDisk(_) => "failing-disk",
             Self::FlipByte(_) => "flipped-byte",
+            Self::KillWorkers(_) => "kill-workers",
         }
     }
 
@@ -99,7 +102,8 @@ impl Fault {
             | Self::FillDisk(node)
             | Self::ForbidWrites(node)
             | Self::FailDisk(node)
-            | Self::FlipByte(node) => Some(vec![*node]),
+            | Self::FlipByte(node)
+            | Self::KillWorkers(node) => Some(vec![*node]),
             Self::Partition(_) | Self::OneWay(..) | Self::IsolateLeader => None,
         }
     }

@@ -27,6 +27,8 @@ pub struct PeerService {
     served: Arc<RwLock<Option<Arc<Served>>>>,
     inference: Arc<OnceLock<Others>>,
     coordination: Arc<OnceLock<Others>>,
+    real_time: Arc<OnceLock<Others>>,
+    telemetry: Arc<OnceLock<Others>>,
 }
 
 /// Who serves a channel on which nothing of consensus is said.
@@ -99,6 +101,16 @@ impl PeerService {
         let _ = self.coordination.set(Others(Box::new(serve)));
     }
 
+    /// The same for the real_time channel.
+    pub fn serve_real_time(&self, serve: impl Serve) {
+        let _ = self.real_time.set(Others(Box::new(serve)));
+    }
+
+    /// The same for the telemetry channel.
+    pub fn serve_telemetry(&self, serve: impl Serve) {
+        let _ = self.telemetry.set(Others(Box::new(serve)));
+    }
+
     /// From here on peers are served, or, with `None`, not any more.
     pub(crate) fn set(&self, served: Option<Arc<Served>>) {
         *self.served.write().unwrap_or_else(PoisonError::into_inner) = served;
@@ -112,12 +124,16 @@ impl PeerService {
 impl Serve for PeerService {
     /// Channels that are not served here are closed for what the peer would ask.
     fn serve(&self, session: Session, requests: Requests) {
-        match session.channel() {
-            Channel::Consensus => drop(tokio::spawn(requests::serve(self.clone(), session, requests))),
-            Channel::Bulk => drop(tokio::spawn(bulk::serve(self.clone(), session, requests))),
-            Channel::Inference => self.inference.get().map_or((), |others| others.0.serve(session, requests)),
-            Channel::Coordination => self.coordination.get().map_or((), |others| others.0.serve(session, requests)),
-            Channel::Telemetry | Channel::RealTime => {}
+        let others = match session.channel() {
+            Channel::Consensus => return drop(tokio::spawn(requests::serve(self.clone(), session, requests))),
+            Channel::Bulk => return drop(tokio::spawn(bulk::serve(self.clone(), session, requests))),
+            Channel::Inference => &self.inference,
+            Channel::Coordination => &self.coordination,
+            Channel::RealTime => &self.real_time,
+            Channel::Telemetry => &self.telemetry,
+        };
+        if let Some(others) = others.get() {
+            others.0.serve(session, requests);
         }
     }
 }

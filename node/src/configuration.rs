@@ -15,6 +15,7 @@ mod network;
 mod page;
 mod pools;
 mod problem;
+mod runs;
 mod sandbox;
 mod schema;
 mod show;
@@ -43,6 +44,7 @@ use listeners::{ApiSection, HttpSection};
 use network::{ClusterSection, PeersSection};
 use pools::{PoolSection, SessionsSection};
 pub(crate) use problem::{Problem, Problems};
+use runs::RunsSection;
 use sandbox::SandboxSection;
 
 /// The settings of a node.
@@ -60,6 +62,7 @@ pub(crate) struct Configuration {
     environments: BTreeMap<String, EnvironmentSection>,
     bundles: BundlesSection,
     sandbox: SandboxSection,
+    runs: RunsSection,
     sessions: SessionsSection,
     pools: BTreeMap<String, PoolSection>,
     /// Where all of it comes from.
@@ -133,6 +136,11 @@ impl Configuration {
         };
         workplace::interpreter(interpreter).map_err(|why| self.problem(KEY, why))?;
         Ok(interpreter.clone())
+    }
+
+    /// What runs may have of this node.
+    pub(crate) fn run_limits(&self) -> dspex_actors::RunLimits {
+        self.runs.limits()
     }
 
     /// The settings of the pools on a machine with so many CPUs.

@@ -25,6 +25,7 @@ pub(crate) fn run(home: &Path) -> i32 {
             home: home.to_path_buf(),
             listeners: Listeners::Socket(home.join("node.sock")),
             pools: configuration.pools(life::cpus(), None),
+            runs: configuration.run_limits(),
             environments: Vec::new(),
             bundles: BundleSettings::default(),
             // Its workers are its callers' own.

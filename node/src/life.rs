@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{BundleSettings, Bundles, NamedEnvironment, NodeParts, PoolsSettings, Tree};
+use dspex_actors::{BundleSettings, Bundles, NamedEnvironment, NodeParts, PoolsSettings, RunLimits, Tree};
 use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
 use dspex_python::{
@@ -51,6 +51,7 @@ pub(crate) struct Setup {
     pub home: PathBuf,
     pub listeners: Listeners,
     pub pools: PoolsSettings,
+    pub runs: RunLimits,
     /// In which code is executed that was sent along; an embedded node has none.
     pub environments: Vec<NamedEnvironment>,
     /// How much room that code has.
@@ -113,10 +114,12 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     }
     let bundles = Bundles::open(&home.join("bundles"), setup.bundles);
     let shipped = Shipped { environments: setup.environments, bundles: Arc::new(bundles) };
-    let tree = start_tree(home, &data, &consensus, setup.pools, shipped, setup.sandbox).await?;
+    let tree = start_tree(home, &data, &consensus, (setup.pools, setup.runs), shipped, setup.sandbox).await?;
     if let Some(service) = peer_service {
         service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
         service.serve_coordination(tree.links());
+        service.serve_real_time(tree.real_time());
+        service.serve_telemetry(tree.telemetry());
     }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
@@ -236,7 +239,7 @@ async fn start_tree(
     home: &Path,
     data: &DataDirectory,
     consensus: &Consensus,
-    pools: PoolsSettings,
+    (pools, runs): (PoolsSettings, RunLimits),
     shipped: Shipped,
     sandbox: Option<SandboxSetup>,
 ) -> Result<Tree, Failure> {
@@ -260,6 +263,7 @@ async fn start_tree(
         zygotes: Zygotes::new(package, registry, Limits::default(), sandbox),
         cpus: cpus(),
         pools,
+        runs,
         has_peers: consensus.has_peers(),
         remote: Arc::new(Homes::new(consensus.clone())),
         environments: shipped.environments,

@@ -78,6 +78,7 @@ fn setup(configuration: &Configuration) -> Result<Setup, Failure> {
         home: configuration.data_dir.clone(),
         listeners: Listeners::Tcp(Tcp { api, http, token, tls }),
         pools,
+        runs: configuration.run_limits(),
         environments: configuration.environments().map_err(Failure::configuration)?,
         bundles: configuration.bundles(),
         sandbox,

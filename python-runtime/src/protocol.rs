@@ -15,7 +15,7 @@ pub use framing::{FrameError, FrameReader, MAXIMUM_FRAME_BYTES};
 pub use load::{InputsFrom, Load, LoadFailed, LoadFailedKind, Loaded, Number};
 pub use worker::{
     Example, ExampleFailure, ExampleResult, Execute, Fatal, FromWorker, Hello, Ping, Pong, Results, Rows, ScoreKind,
-    ToWorker,
+    Threads, ToWorker,
 };
 pub use zygote::{Exited, Fork, ForkFailed, Forked, FromZygote, Kill, Ready, Refused, RefusedKind, SumRule, ToZygote};
 

@@ -206,10 +206,19 @@ impl Cluster {
 
     /// A command against one node, with that node's own token.
     pub fn dspex(&self, position: usize, arguments: &[&str]) -> Dspex {
+        self.directed(position, self.home.dspex(arguments))
+    }
+
+    /// A Python program whose runs go to one node, with that node's own token.
+    pub fn python(&self, position: usize, arguments: &[&str]) -> Dspex {
+        let python = self.home.dspex_of(&places::interpreter(), arguments);
+        let package = places::checkout().join("python-runtime/python");
+        self.directed(position, python).env("DSPEX_PROGRAM", places::program()).env("PYTHONPATH", package)
+    }
+
+    fn directed(&self, position: usize, command: Dspex) -> Dspex {
         let node = &self.nodes[position];
-        let dspex = self
-            .home
-            .dspex(arguments)
+        let dspex = command
             .env("DSPEX_ADDRESS", format!("127.0.0.1:{}", node.api))
             .env("DSPEX_TOKEN_FILE", node.directory.join("data/token"));
         match &node.ca {

@@ -3,14 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use dspex_model::{Command, NodeId, Outcome};
+use dspex_model::{BoardEvent, Command, NodeId, Outcome};
 use tracing::{debug, info, warn};
 
 use super::EvaluationMessage;
 use super::plan::{Cause, WorkerKey};
 use super::work::Work;
 use super::workers::Hands;
-use crate::board::BoardEvent;
 use crate::ownership::successor;
 use crate::proposing::{By, propose};
 

@@ -40,6 +40,13 @@ pub(crate) fn better(sites: &[Site]) -> Option<(NodeId, NodeId)> {
     (load(from.held, from) > load(to.held + 1, to)).then_some((from.node, to.node))
 }
 
+/// Workers of a run that a node takes beyond those it has of it. One that is full lets runs give way to each other, so a run asks it
+/// for up to half of what there is: what it has with one other run there.
+pub(crate) fn room(workers_max: u32, workers: u32, held: u32) -> u32 {
+    let free = workers_max.saturating_sub(workers);
+    if free > 0 { free } else { (workers_max / 2).saturating_sub(held).min(1) }
+}
+
 /// Workers for a CPU, in millionths.
 fn load(count: u32, site: &Site) -> u64 {
     u64::from(count) * 1_000_000 / u64::from(site.cpus.max(1))
@@ -82,6 +89,12 @@ mod tests {
     fn a_node_without_room_gets_none_and_without_any_nobody_does() {
         assert_eq!(place(vec![site(1, 8, 1), site(2, 2, 2)], 9), [1, 2, 2]);
         assert_eq!(choose(&[]), None);
+    }
+
+    #[test]
+    fn a_full_node_is_asked_for_what_it_would_share() {
+        assert_eq!((room(64, 60, 2), room(64, 64, 2), room(64, 70, 31)), (4, 1, 1));
+        assert_eq!((room(64, 64, 32), room(64, 64, 64), room(1, 1, 0), room(0, 0, 0)), (0, 0, 0, 0));
     }
 
     #[test]

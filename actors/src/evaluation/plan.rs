@@ -9,9 +9,14 @@
 //! A worker executes what it was given first come first served on `threads` threads, so the first `threads` of its
 //! examples are the running ones; that is all the plan needs to judge deadlines without a message for each start.
 
-mod hedging;
+// Said in full, as below: the simulation of runs compiles this file from elsewhere.
+#[path = "plan/hedging.rs"]
+pub(crate) mod hedging;
+#[path = "plan/keeping.rs"]
 mod keeping;
+#[path = "plan/lost_results.rs"]
 mod lost_results;
+#[path = "plan/shares.rs"]
 mod shares;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -19,7 +24,6 @@ use std::collections::{BTreeMap, VecDeque};
 use dspex_model::NodeId;
 
 use super::prefetch::{self, MeanDuration};
-pub(crate) use hedging::{Hedge, orders as hedge_orders};
 
 /// So many ends of its zygote are bad luck for an example that was alone each time. Then it is charged: an example that
 /// kills its zygote must not run for ever.
@@ -258,7 +262,7 @@ impl Plan {
     pub(crate) fn worker_ended(&mut self, key: WorkerKey, cause: Cause) -> Vec<Verdict> {
         let Some(worker) = self.workers.remove(&key) else { return Vec::new() };
         let alone = worker.assigned.len() == 1;
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut again) = (Vec::new(), Vec::new());
         for Running { assignment, .. } in worker.assigned {
             let index = assignment.index;
             if self.has_another(index) {
@@ -272,11 +276,16 @@ impl Plan {
             if late {
                 verdicts.push(Verdict::TimedOut(assignment));
             } else if self.may_run_again(index, alone, cause) {
-                self.solo.push_back(index);
+                // Where the node is to blame they are not suspected of anything.
+                match cause {
+                    Cause::Node => again.push(index),
+                    _ => self.solo.push_back(index),
+                }
             } else {
                 verdicts.push(Verdict::WorkerLost(assignment));
             }
         }
+        again.into_iter().rev().for_each(|index| self.pending.push_front(index));
         self.unrecorded += verdicts.len();
         verdicts
     }
@@ -354,5 +363,7 @@ impl Plan {
     }
 }
 
+// Said in full: the simulation of runs compiles this file from elsewhere.
 #[cfg(test)]
+#[path = "plan/tests.rs"]
 mod tests;

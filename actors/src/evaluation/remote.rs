@@ -1,6 +1,6 @@
 //! A run's workers on other nodes: ordered over the links, and heard by their reports.
 
-use dspex_model::{EndedBy, ExecutedExample, NodeId, PeerMessage, RunOrder, WorkOrder, WorkReport};
+use dspex_model::{BoardEvent, EndedBy, ExecutedExample, NodeId, PeerMessage, Run, RunOrder, WorkOrder, WorkReport};
 use dspex_python::protocol::{Answer, Ask, Fatal};
 use ractor::ActorProcessingErr;
 use tracing::info;
@@ -8,8 +8,7 @@ use tracing::info;
 use super::plan::WorkerKey;
 use super::work::Work;
 use super::workers::Hands;
-use super::{EvaluationMessage, Next};
-use crate::board::BoardEvent;
+use super::{EvaluationArguments, EvaluationMessage, Next};
 use crate::recorder::Recorded;
 use crate::worker::{WorkerEnd, WorkerReport};
 
@@ -35,9 +34,10 @@ impl Work {
                 return self.cannot_record(node, &why);
             }
             WorkReport::Recorded { results, status } => {
-                self.recorded_elsewhere(node);
+                self.forget_recorded(node);
                 return Ok(self.recorded(Recorded { results: results as usize, status }));
             }
+            // Of a node that has no telemetry channel yet.
             WorkReport::Printed { id, text, dropped_bytes } => {
                 self.arguments.board.publish(BoardEvent::Output { worker: id, text, dropped_bytes });
                 return Ok(Next::Go);
@@ -75,8 +75,8 @@ impl Work {
         self.backoff.success();
         for example in examples {
             if self.plan.finished(key, example.index, example.duration_us, now_us) {
+                self.unrecorded.executed(node, example.index);
                 self.spans.end_remote(example);
-                self.elsewhere.entry(node).or_default().insert(example.index);
             }
         }
         self.let_go(key);
@@ -105,11 +105,11 @@ impl Work {
 
     /// Nothing comes from the node any more: what its workers held runs again elsewhere, and is charged to nobody.
     pub(super) fn node_lost(&mut self, node: NodeId) -> Result<Next, ActorProcessingErr> {
+        self.results_lost(node);
         let there = |(&key, member): (&WorkerKey, &super::workers::Member)| {
             matches!(member.hands, Hands::There(at) if at == node).then_some(key)
         };
         let lost: Vec<WorkerKey> = self.members.iter().filter_map(there).collect();
-        self.results_lost(node);
         if lost.is_empty() {
             return Ok(Next::Go);
         }
@@ -118,17 +118,38 @@ impl Work {
         let text = format!("node {node} is lost; {held} examples that it held {what}");
         self.arguments.board.publish(BoardEvent::Warning(text));
         for key in lost {
-            let end = WorkerEnd {
-                message: format!("node {node} is lost"),
-                output: String::new(),
-                by: EndedBy::Node,
-                refused: None,
-            };
-            if let Next::Cancel(reason) = self.worker_ended(key, &end)? {
+            if let Next::Cancel(reason) = self.worker_ended(key, &node_end(node))? {
                 return Ok(Next::Cancel(reason));
             }
         }
         Ok(Next::Go)
+    }
+
+    /// The log has taken results of the node: which ones, its state says.
+    fn forget_recorded(&mut self, node: NodeId) {
+        let Self { arguments, unrecorded, .. } = self;
+        arguments.context.parts.consensus.read_stale(|state| {
+            if let Some(run) = state.run(arguments.run) {
+                unrecorded.forget_recorded(node, |index| has_result(run, index));
+            }
+        });
+    }
+
+    /// What the node had executed and the log has not: it may have died before it proposed that. Where it is only cut off, its
+    /// results come later, and are duplicates or the first ones.
+    fn results_lost(&mut self, node: NodeId) {
+        let unrecorded = self.unrecorded.lost(node);
+        if unrecorded.is_empty() {
+            return;
+        }
+        let EvaluationArguments { context, run, .. } = &self.arguments;
+        let missing: Vec<u32> = context.parts.consensus.read_stale(|state| {
+            let Some(held) = state.run(*run) else { return Vec::new() };
+            unrecorded.iter().copied().filter(|index| !has_result(held, *index)).collect()
+        });
+        info!(%run, %node, results = missing.len(), "results are lost with their node, unless they come later");
+        let verdicts = self.plan.results_lost(unrecorded.len(), missing);
+        self.record_verdicts(&verdicts, &node_end(node), "");
     }
 
     /// The driver's answer for a worker elsewhere.
@@ -141,4 +162,12 @@ impl Work {
             self.order(node, WorkOrder::Answer { worker: key, id, body: body.map(|body| body.to_vec()), error });
         }
     }
+}
+
+fn node_end(node: NodeId) -> WorkerEnd {
+    WorkerEnd { message: format!("node {node} is lost"), output: String::new(), by: EndedBy::Node, refused: None }
+}
+
+fn has_result(run: &Run, index: u32) -> bool {
+    run.results.get(index as usize).is_none_or(Option::is_some)
 }

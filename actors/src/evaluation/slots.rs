@@ -1,16 +1,16 @@
 //! The threads of a run over its workers while it goes on: stand-ins for workers that are missing, second executions of
 //! stragglers, and workers that move to a node with less to do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use dspex_model::WorkOrder;
+use dspex_model::{BoardEvent, WorkOrder};
 use dspex_python::protocol::Example;
 
 use super::placement;
-use super::plan::{Hedge, hedge_orders};
+use super::plan::hedging::{self, Hedge};
 use super::work::Work;
 use super::workers::Hands;
-use crate::board::BoardEvent;
 use crate::metering;
 use crate::worker::WorkerMessage;
 
@@ -20,6 +20,25 @@ const MOVE_WORTH_US: u64 = 10_000_000;
 const MOVE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Work {
+    /// Tells the nodes that have workers of the run how much it is to have of them, where that has changed.
+    pub(super) fn weigh(&mut self) {
+        let run = self.arguments.run;
+        let parts = &self.arguments.context.parts;
+        let weight = parts.consensus.read_stale(|state| state.run(run).map_or(1, |held| held.weight));
+        if weight == self.weight {
+            return;
+        }
+        self.weight = weight;
+        self.arguments.context.capacity.weigh(run, weight);
+        let there = self.members.values().filter_map(|member| match member.hands {
+            Hands::There(node) => Some(node),
+            Hands::Here(_) => None,
+        });
+        for node in there.collect::<BTreeSet<_>>() {
+            self.order(node, WorkOrder::Weigh { weight });
+        }
+    }
+
     /// Tells workers how many examples they execute at once now, where that has changed.
     pub(super) fn share_out(&mut self) {
         let places = (self.spec.workers as usize).saturating_sub(self.drained);
@@ -34,7 +53,7 @@ impl Work {
         for hedge in &hedges {
             self.tell_of_hedge(hedge);
         }
-        for (key, assignments) in hedge_orders(&hedges) {
+        for (key, assignments) in hedging::orders(&hedges) {
             match self.members.get(&key).map(|member| member.hands.clone()) {
                 // The span is that of the first execution.
                 Some(Hands::Here(actor)) => {

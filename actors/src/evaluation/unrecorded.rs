@@ -1,64 +1,47 @@
-//! Results that other nodes have and that the log does not have yet. A node that is lost may take them with it.
+//! Results that other nodes have, and the log perhaps not yet: what a lost node had of them is in the log or nowhere.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use dspex_model::NodeId;
-use tracing::warn;
 
-use super::work::Work;
-use crate::board::BoardEvent;
+/// Examples that were executed, by the node that has their results. As few as may be in flight.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Unrecorded {
+    by_node: BTreeMap<NodeId, BTreeSet<u32>>,
+}
 
-/// When everything was executed, the log must have everything soon after: at once where no result is known to be on its way.
-const GONE_AFTER_US: u64 = 5_000_000;
-const STUCK_AFTER_US: u64 = 60_000_000;
-
-impl Work {
-    /// The log has taken some of what the node has, in what order is not said.
-    pub(super) fn recorded_elsewhere(&mut self, node: NodeId) {
-        let run = self.arguments.run;
-        let Some(waiting) = self.elsewhere.get_mut(&node) else { return };
-        self.arguments.context.parts.consensus.read_stale(|state| match state.run(run) {
-            Some(held) => waiting.retain(|index| held.result(*index).is_none()),
-            None => waiting.clear(),
-        });
+impl Unrecorded {
+    /// The node has a result of this example.
+    pub(crate) fn executed(&mut self, node: NodeId, index: u32) {
+        self.by_node.entry(node).or_default().insert(index);
     }
 
-    /// What the node had executed and not recorded runs again.
-    pub(super) fn results_lost(&mut self, node: NodeId) {
-        self.recorded_elsewhere(node);
-        let lost = self.elsewhere.remove(&node).unwrap_or_default();
-        self.plan.recorded(lost.len());
-        let again = self.plan.missing_again(lost);
-        if again > 0 {
-            let text =
-                format!("{again} results were on their way from node {node} to the log: their examples run again");
-            self.arguments.board.publish(BoardEvent::Warning(text));
+    /// The node says that the log has taken results. Which ones, only the log knows.
+    pub(crate) fn forget_recorded(&mut self, node: NodeId, is_recorded: impl Fn(u32) -> bool) {
+        if let Some(held) = self.by_node.get_mut(&node) {
+            held.retain(|index| !is_recorded(*index));
         }
     }
 
-    /// Whatever became of them: a run must not wait for results that nobody has.
-    pub(super) fn look_for_lost_results(&mut self) {
-        let now_us = self.now_us();
-        if !self.plan.is_exhausted() {
-            self.exhausted_since_us = None;
-            return;
+    /// Nothing comes from the node any more: what it had, recorded or not.
+    pub(crate) fn lost(&mut self, node: NodeId) -> BTreeSet<u32> {
+        self.by_node.remove(&node).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_lost_node_had_is_known_until_the_log_has_it() {
+        let mut unrecorded = Unrecorded::default();
+        for (node, index) in [(1, 10), (1, 11), (2, 12)] {
+            unrecorded.executed(NodeId(node), index);
         }
-        let since = *self.exhausted_since_us.get_or_insert(now_us);
-        let patience = if self.plan.has_unrecorded() { STUCK_AFTER_US } else { GONE_AFTER_US };
-        if now_us.saturating_sub(since) < patience {
-            return;
-        }
-        self.exhausted_since_us = None;
-        let run = self.arguments.run;
-        let missing: Vec<u32> = self
-            .arguments
-            .context
-            .parts
-            .consensus
-            .read_stale(|state| state.run(run).map(|held| held.missing().collect()).unwrap_or_default());
-        let again = self.plan.missing_again(missing);
-        if again > 0 {
-            warn!(%run, again, "results did not reach the log; their examples run again");
-            let text = format!("{again} results did not reach the log: their examples run again");
-            self.arguments.board.publish(BoardEvent::Warning(text));
-        }
+        unrecorded.forget_recorded(NodeId(1), |index| index != 11);
+        assert_eq!(unrecorded.lost(NodeId(1)), BTreeSet::from([11]), "10 is in the log");
+        assert_eq!(unrecorded.lost(NodeId(1)), BTreeSet::new(), "said once");
+        assert_eq!(unrecorded.lost(NodeId(2)), BTreeSet::from([12]), "the other node's are its own");
     }
 }

@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dspex_model::{NodeId, OrderedExample, RunSpec, WorkOrder};
+use dspex_model::{BoardEvent, NodeId, OrderedExample, RunSpec, WorkOrder};
 use dspex_python::protocol::{Ask, Example, ExampleResult};
 use ractor::{ActorProcessingErr, ActorRef};
+use uuid::Uuid;
 
 use super::backoff::Backoff;
-use super::plan::{Assignment, Cause, Plan, Rules, WorkerKey};
+use super::plan::{Assignment, Cause, Plan, Rules, Verdict, WorkerKey};
 use super::rows::Rows;
 use super::spans::Spans;
+use super::unrecorded::Unrecorded;
 use super::workers::{Deadline, Hands, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
-use crate::board::{BoardEvent, Question};
+use crate::board::Question;
 use crate::metering;
 use crate::payload;
 use crate::preparation::sources;
@@ -30,6 +32,12 @@ const DEATHS_TOLD_MAX: u32 = 5;
 /// Workers in a row that did not come up: the run fails instead of trying for ever.
 const FAILED_STARTS_MAX: u32 = 5;
 
+/// Other nodes may still have workers that this node has employed for the run before it started again: no key is used twice.
+fn first_key() -> WorkerKey {
+    let (time_and_chance, _) = Uuid::now_v7().as_u64_pair();
+    time_and_chance
+}
+
 pub(crate) struct Work {
     pub(super) arguments: EvaluationArguments,
     pub(super) myself: ActorRef<EvaluationMessage>,
@@ -38,6 +46,7 @@ pub(crate) struct Work {
     pub(super) payload: Option<Bytes>,
     pub(super) detached: bool,
     pub(super) plan: Plan,
+    pub(super) unrecorded: Unrecorded,
     pub(super) members: BTreeMap<WorkerKey, Member>,
     pub(super) next_key: WorkerKey,
     pub(super) backoff: Backoff,
@@ -55,11 +64,11 @@ pub(crate) struct Work {
     pub(super) kept_since_us: Option<u64>,
     /// Nodes that can have no worker of this run.
     pub(super) shut_out: BTreeSet<NodeId>,
-    /// What other nodes have executed and the log may not have yet.
-    pub(super) elsewhere: BTreeMap<NodeId, BTreeSet<u32>>,
     /// There has been nothing left to do but to wait for the log.
     pub(super) exhausted_since_us: Option<u64>,
     pub(super) last_move: Option<Instant>,
+    /// How much the run is to have of the nodes, as they were told.
+    pub(super) weight: u32,
     pub(super) spans: Spans,
     deaths_told: u32,
     started: Instant,
@@ -77,23 +86,10 @@ impl Work {
         let held = held.ok_or_else(|| format!("run {run} is not in the state"))?;
         // Another node may have taken the run in.
         parts.consensus.obtain(held.spec.blobs()).await?;
-        let digest = held.spec.dataset.digest;
+        let rows = Rows::read(&parts.blobs, &held.spec.dataset).await?;
         let (blobs, sources) = (parts.blobs.clone(), held.spec.sources);
-        let read = move || Ok::<_, std::io::Error>((blobs.get(&digest)?, sources::stored(&blobs, &sources)?));
-        let (rows, sources) = tokio::task::spawn_blocking(read).await??;
-        let rows = Rows::new(rows.ok_or_else(|| format!("the dataset {digest} of run {run} is gone"))?);
+        let sources = tokio::task::spawn_blocking(move || sources::stored(&blobs, &sources)).await??;
         let payload = payload::read(&parts.blobs, &held.spec.program).await?;
-        if rows.len() != held.spec.dataset.examples as usize {
-            return Err(format!(
-                "the dataset {digest} has {} rows instead of {}",
-                rows.len(),
-                held.spec.dataset.examples
-            )
-            .into());
-        }
-        if let Some(index) = rows.too_long() {
-            return Err(format!("row {index} of the dataset {digest} is longer than 16 MiB").into());
-        }
         let spans = Spans::new(
             run,
             &held.spec.program_class,
@@ -111,6 +107,7 @@ impl Work {
         };
         Ok(Self {
             plan: Plan::new(rules, held.missing()),
+            unrecorded: Unrecorded::default(),
             generation: held.progress.generation,
             detached: held.progress.detached,
             spec: held.spec,
@@ -118,7 +115,7 @@ impl Work {
             arguments,
             myself,
             members: BTreeMap::new(),
-            next_key: 1,
+            next_key: first_key(),
             backoff: Backoff::default(),
             failed_starts: 0,
             rows,
@@ -128,9 +125,9 @@ impl Work {
             unplaced: 0,
             kept_since_us: None,
             shut_out: BTreeSet::new(),
-            elsewhere: BTreeMap::new(),
             exhausted_since_us: None,
             last_move: None,
+            weight: held.weight,
             spans,
             deaths_told: 0,
             started: Instant::now(),
@@ -295,17 +292,22 @@ impl Work {
         if cause == Cause::Crash || cause == Cause::Zygote {
             self.tell_of_death(end, held, verdicts.len());
         }
+        self.record_verdicts(&verdicts, end, &member.id);
+        let wait_ms = if cause == Cause::Crash || (!member.ready && !is_elsewhere) { self.backoff.death() } else { 0 };
+        self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
+        Ok(Next::Go)
+    }
+
+    /// Examples that have failed without a result of their own.
+    pub(super) fn record_verdicts(&mut self, verdicts: &[Verdict], end: &WorkerEnd, worker: &str) {
         let lost: Vec<ExampleResult> = verdicts.iter().map(|verdict| lost::result(*verdict, &self.spec, end)).collect();
         metering::examples(&lost);
         let mut recordings = Vec::with_capacity(lost.len());
         for result in lost {
             self.spans.end(u32::try_from(result.index).unwrap_or(u32::MAX), &result);
-            recordings.push(self.recording(result, member.id.clone(), end.output.clone()));
+            recordings.push(self.recording(result, worker.to_owned(), end.output.clone()));
         }
         self.record(recordings);
-        let wait_ms = if cause == Cause::Crash || (!member.ready && !is_elsewhere) { self.backoff.death() } else { 0 };
-        self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
-        Ok(Next::Go)
     }
 
     /// The program could be loaded once, so what fails now may pass: the run can be resumed, or goes on with fewer workers.

@@ -105,6 +105,7 @@ impl Work {
             owner: WorkerOwner::Evaluation(self.myself.clone(), Arc::clone(&self.arguments.board)),
             memory_limit: None,
         };
+        self.arguments.context.capacity.weigh(self.arguments.run, self.weight);
         let actor = ractor::call!(self.arguments.run_workers, |reply| RunWorkersMessage::Spawn(place, origin, reply))??;
         let hands = Hands::Here(actor);
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
@@ -141,7 +142,7 @@ impl Work {
                 is_own: node == own,
                 cpus: presence.cpus,
                 // A word of presence may be older than the last order.
-                room: presence.workers_max.saturating_sub(presence.workers.max(held)),
+                room: placement::room(presence.workers_max, presence.workers.max(held), held),
                 others: presence.workers.saturating_sub(held),
                 held,
                 drains: draining.contains(&node),
@@ -164,7 +165,11 @@ impl Work {
             spec: self.spec.clone(),
             shipped: self.spec.shipped.as_deref().cloned().unwrap_or_default(),
         };
+        if self.weight != 1 {
+            self.order(node, WorkOrder::Weigh { weight: self.weight });
+        }
         let hands = Hands::There(node);
+        self.arguments.board.spread();
         self.members.insert(key, Member { hands, id, threads, ready: false, leaving: None, deadline: Deadline::Met });
         self.order(node, WorkOrder::Employ(Box::new(employment)));
     }

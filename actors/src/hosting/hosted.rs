@@ -1,6 +1,7 @@
 //! This node's part of a run that another node owns. It decides nothing: orders come from the owner, reports go to it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_model::{
@@ -16,6 +17,7 @@ use super::preparing::{Prepared, prepare};
 use crate::error::SubmitError;
 use crate::evaluation::{WorkerKey, load};
 use crate::metering;
+use crate::printing::Outlet;
 use crate::recorder::{Recorded, RecorderMessage, Recording, Teller};
 use crate::run_workers::RunWorkersMessage;
 use crate::worker::{Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport, WorkerService};
@@ -29,8 +31,6 @@ pub(crate) enum HostedMessage {
     Order(WorkOrder),
     /// From a worker.
     Worker(WorkerKey, WorkerReport),
-    /// A worker printed.
-    Printed { id: String, text: String, dropped_bytes: u64 },
     /// From the recorder.
     Recorded(Recorded),
     /// The owner is lost: workers end with what they have.
@@ -51,6 +51,7 @@ pub(crate) struct HostedArguments {
 pub(crate) struct Hosted {
     arguments: HostedArguments,
     myself: ActorRef<HostedMessage>,
+    outlet: Arc<Outlet>,
     prepared: Option<Prepared>,
     workers: BTreeMap<WorkerKey, Hired>,
 }
@@ -74,7 +75,9 @@ impl Actor for HostedActor {
         myself: ActorRef<HostedMessage>,
         arguments: HostedArguments,
     ) -> Result<Hosted, ActorProcessingErr> {
-        Ok(Hosted { arguments, myself, prepared: None, workers: BTreeMap::new() })
+        let HostedArguments { shared, owner, run, epoch } = &arguments;
+        let outlet = Outlet::open(Arc::clone(&shared.context), *owner, *run, *epoch);
+        Ok(Hosted { arguments, myself, outlet, prepared: None, workers: BTreeMap::new() })
     }
 
     async fn handle(
@@ -86,9 +89,6 @@ impl Actor for HostedActor {
         match message {
             HostedMessage::Order(order) => hosted.order(order).await,
             HostedMessage::Worker(key, report) => hosted.hear(key, report),
-            HostedMessage::Printed { id, text, dropped_bytes } => {
-                hosted.report(WorkReport::Printed { id, text, dropped_bytes });
-            }
             HostedMessage::Recorded(Recorded { results, status }) => {
                 hosted.report(WorkReport::Recorded { results: u32::try_from(results).unwrap_or(u32::MAX), status });
             }
@@ -119,6 +119,9 @@ impl Hosted {
             WorkOrder::Employ(employment) => self.employ(*employment).await,
             WorkOrder::Execute { worker, examples } => self.execute(worker, examples),
             WorkOrder::Ping { worker } => self.pass_on(worker, WorkerMessage::Ping),
+            WorkOrder::Weigh { weight } => {
+                self.arguments.shared.context.capacity.weigh(self.arguments.run, weight);
+            }
             WorkOrder::Threads { worker, count } => self.pass_on(worker, WorkerMessage::Threads(count)),
             WorkOrder::Kill { worker } => self.pass_on(worker, WorkerMessage::Kill),
             WorkOrder::Finish { worker } => self.pass_on(worker, WorkerMessage::Finish),
@@ -145,14 +148,14 @@ impl Hosted {
             }
         }
         let Some(prepared) = &self.prepared else { return };
-        let caller = std::sync::Arc::clone(&prepared.caller);
+        let caller = Arc::clone(&prepared.caller);
         let load = Box::new(load(&prepared.spec, employment.threads, prepared.payload.clone(), &caller));
         let place = WorkerPlace {
-            context: std::sync::Arc::clone(&self.arguments.shared.context),
+            context: Arc::clone(&self.arguments.shared.context),
             key,
             id: id.clone(),
             service: WorkerService::Run(self.arguments.run),
-            owner: WorkerOwner::Hosted(self.myself.clone()),
+            owner: WorkerOwner::Hosted(self.myself.clone(), Arc::clone(&self.outlet)),
             memory_limit: None,
         };
         let run_workers = &self.arguments.shared.run_workers;
@@ -241,9 +244,7 @@ impl Hosted {
         if self.workers.remove(&worker).is_none() {
             return;
         }
-        // One that could not even begin could not begin again: the owner must not ask this node for ever.
-        let WorkerEnd { message, output, by, refused } = end;
-        self.report(WorkReport::Ended { worker, message, output, by, is_refused: refused.is_some() });
+        self.report(ended(worker, end));
     }
 
     fn orphan(&mut self) {
@@ -280,6 +281,12 @@ impl Hosted {
     }
 }
 
+/// What the owner is told. A worker that could not even begin could not begin again: the owner must not ask this node for ever.
+fn ended(worker: WorkerKey, end: WorkerEnd) -> WorkReport {
+    let WorkerEnd { message, output, by, refused } = end;
+    WorkReport::Ended { worker, message, output, by, is_refused: refused.is_some() }
+}
+
 fn summary(result: &ExampleResult) -> ExecutedExample {
     let total = |kind: &str| {
         let usage = result.usage.as_ref()?;
@@ -291,5 +298,26 @@ fn summary(result: &ExampleResult) -> ExecutedExample {
         score: result.score,
         failure: result.failure.as_ref().map(|failure| (failure.exception.clone(), failure.message.clone())),
         tokens: total("prompt_tokens").zip(total("completion_tokens")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::SubmitErrorKind;
+
+    #[test]
+    fn a_worker_that_could_not_begin_shuts_its_node_out_and_one_that_died_does_not() {
+        let end =
+            |refused| WorkerEnd { message: "why".to_owned(), output: "tail".to_owned(), by: EndedBy::Node, refused };
+        let told = |refused| match ended(7, end(refused)) {
+            WorkReport::Ended { worker: 7, message, output, by: EndedBy::Node, is_refused } => {
+                assert_eq!((message.as_str(), output.as_str()), ("why", "tail"));
+                is_refused
+            }
+            _ => panic!("not an end"),
+        };
+        assert!(told(Some(SubmitError::new(SubmitErrorKind::PythonBroken, "there is no such interpreter"))));
+        assert!(!told(None));
     }
 }

@@ -30,11 +30,7 @@ pub(super) async fn prepare(context: &NodeContext, employment: &Employment) -> R
         return Err(SubmitError::new(SubmitErrorKind::Argument, "an embedded node executes for nobody else"));
     };
     parts.consensus.obtain(spec.blobs()).await?;
-    let (blobs, digest) = (parts.blobs.clone(), spec.dataset.digest);
-    let read = tokio::task::spawn_blocking(move || blobs.get(&digest)).await;
-    let bytes = read.map_err(|error| SubmitError::new(SubmitErrorKind::Internal, error))??;
-    let missing = || SubmitError::new(SubmitErrorKind::Internal, format!("the dataset {digest} is not here"));
-    let rows = Rows::new(bytes.ok_or_else(missing)?);
+    let rows = Rows::read(&parts.blobs, &spec.dataset).await?;
     let payload = payload::read(&parts.blobs, &spec.program).await?;
     let caller = own.clone().admitted(Some(own), &spec.environment);
     let caller = place::stored(context, caller, &employment.shipped).await?;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use dspex_model::{Digest, RunSpec};
 use dspex_python::protocol::{FromWorker, Load, Loaded, Number, PROTOCOL_VERSION, Ready, ToWorker};
 use dspex_python::{EndReason, Ended, WorkerEvent, WorkerProcess};
-use tokio::sync::OwnedSemaphorePermit;
 
-use crate::context::{NodeContext, WORKERS_MAX};
+use crate::capacity::{Claimant, Place};
+use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{self, threads_of};
 use crate::payload;
@@ -98,11 +98,11 @@ pub(super) async fn check(
     caller: &Caller,
     checking: Checking,
 ) -> Result<Checked, SubmitError> {
-    let permit = capacity(context).await?;
+    let place = place(context).await?;
     let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
     let id = evaluation::worker_id();
     let mut process = zygote.fork(&id, &caller.environment, &caller.directory, "check").await?;
-    let num_threads = checking.num_threads.unwrap_or(NUM_THREADS);
+    let num_threads = checking.num_threads.unwrap_or(NUM_THREADS).min(context.parts.runs.threads_per_run_max);
     let workers = checking.workers.unwrap_or_else(|| default_workers(&sites(context, caller), num_threads));
     let threads = threads_of(num_threads, workers, 0);
     let load = Load { threads, ..evaluation::placed(checking.load, caller) };
@@ -112,14 +112,13 @@ pub(super) async fn check(
     let (loaded, rows) = tokio::time::timeout(LOAD_LIMIT, loading)
         .await
         .map_err(|_| ended(&format!("the program is still loading after {} s", LOAD_LIMIT.as_secs())))??;
-    let process = LoadedProcess { process, permit, threads };
+    let process = LoadedProcess { process, place, threads };
     Ok(Checked { process, loaded, ready: zygote.ready().clone(), rows })
 }
 
 /// As many processes as there are CPUs, but none without a thread.
 pub(super) fn default_workers(sites: &[u32], num_threads: u32) -> u32 {
-    let cpus = sites.iter().map(|cpus| (*cpus).min(WORKERS_MAX as u32));
-    evaluation::workers(cpus, num_threads)
+    evaluation::workers(sites.iter().copied(), num_threads)
 }
 
 /// The CPUs of each node that may execute the run. What lies in a directory of this node is executed here only.
@@ -130,17 +129,14 @@ pub(super) fn sites(context: &NodeContext, caller: &Caller) -> Vec<u32> {
     open.map(|(_, peer)| peer.cpus).chain([context.presence().cpus]).collect()
 }
 
-async fn capacity(context: &NodeContext) -> Result<OwnedSemaphorePermit, SubmitError> {
-    let permit = Arc::clone(&context.capacity).acquire_owned();
-    match tokio::time::timeout(CAPACITY_LIMIT, permit).await {
-        Ok(Ok(permit)) => Ok(permit),
-        // Nobody closes it while the node serves.
-        Ok(Err(closed)) => Err(SubmitError::new(SubmitErrorKind::Stopping, closed)),
-        Err(_) => Err(SubmitError::new(
+async fn place(context: &NodeContext) -> Result<Place, SubmitError> {
+    let waiting = context.capacity.place(Claimant::New);
+    tokio::time::timeout(CAPACITY_LIMIT, waiting).await.map_err(|_| {
+        SubmitError::new(
             SubmitErrorKind::PoolFull,
             "all workers of this node are in use: wait for a run to end, or cancel one (dspex run list)",
-        )),
-    }
+        )
+    })
 }
 
 async fn loaded(

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::check::{Checked, NUM_THREADS, default_workers, sites};
 use super::sources;
-use crate::context::{NodeContext, WORKERS_MAX};
+use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::submission::{Caller, Column, DatasetSource, EvaluationRequest};
 
@@ -37,12 +37,20 @@ pub(super) async fn specify(
         let message = format!("--num-threads {num_threads} is more than {NUM_THREADS_MAX}");
         return Err(SubmitError::new(SubmitErrorKind::Argument, message));
     }
+    let limits = context.parts.runs;
+    let (wanted, num_threads) = (num_threads, num_threads.min(limits.threads_per_run_max));
     let sites = sites(context, caller);
     let asked = request.workers.unwrap_or_else(|| default_workers(&sites, num_threads)).min(num_threads);
-    let workers = asked.min((WORKERS_MAX as u32).saturating_mul(u32::try_from(sites.len()).unwrap_or(u32::MAX)));
+    let of_one = limits.workers_max.min(limits.workers_per_run_max);
+    let workers = asked.min(of_one.saturating_mul(u32::try_from(sites.len()).unwrap_or(u32::MAX)));
     let mut notes = notes(caller, checked);
     if workers < asked {
-        notes.push(format!("{workers} workers: a node has no more, whatever is asked for ({asked})"));
+        notes.push(format!("{workers} workers: a node has no more for a run, whatever is asked for ({asked})"));
+    }
+    if num_threads < wanted {
+        notes.push(format!(
+            "{num_threads} threads: a run has no more here (runs.threads_per_run_max), whatever is asked for ({wanted})"
+        ));
     }
     let configured_errors = u32::try_from(loaded.max_errors.max(0)).unwrap_or(u32::MAX);
     let mut spec = RunSpec {

@@ -15,7 +15,7 @@ use super::UnderWay;
 use super::session::SessionMessage;
 
 /// Half of what a node may have.
-const WARM_MAX: usize = crate::context::WORKERS_MAX / 2;
+const WARM_MAX: usize = 32;
 
 const ASK_NEXT_AFTER: Duration = Duration::from_millis(50);
 

@@ -6,14 +6,14 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from harness.clusters.base import Cluster
+from harness.clusters.base import NODES, Cluster
 from harness.clusters.dspex_cluster import DspexCluster
 from harness.clusters.etcd_cluster import EtcdCluster
 from harness.settings import ETCD, say
 
 
-def own(place: Path) -> Cluster:
-    return DspexCluster(place)
+def own(place: Path, count: int = NODES) -> Cluster:
+    return DspexCluster(place, count)
 
 
 def peer(place: Path) -> Cluster:

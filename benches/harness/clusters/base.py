@@ -42,12 +42,13 @@ class Node:
 
 
 class Cluster:
-    """Three nodes with fresh data, whole when the block is entered and gone when it is left."""
+    """Three nodes with fresh data (or `count`), whole when the block is entered and gone when it is left."""
 
     system = ""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, count: int = NODES) -> None:
         self.place = place
+        self.count = count
         self.certificates = place / "certs"
         self.nodes: list[Node] = []
         self._taken: set[int] = set()
@@ -56,10 +57,10 @@ class Cluster:
     def __enter__(self) -> Cluster:
         with ExitStack() as stack:
             stack.callback(self._end)
-            names = [f"--node=node-{number}=127.0.0.1" for number in range(NODES)]
+            names = [f"--node=node-{number}=127.0.0.1" for number in range(self.count)]
             _run([PROGRAM, "cert", "init", "--directory", str(self.certificates), *names, "--node=client=127.0.0.1"])
             self.nodes = self.make()
-            for number in range(NODES):
+            for number in range(self.count):
                 self.start(number)
             self.open()
             self.agree()
@@ -125,7 +126,7 @@ class Cluster:
         try:
             answer: dict[str, Any] = json.loads(_run([LOAD, json.dumps(order)]))
         except RuntimeError as error:
-            raise RuntimeError(f"{error}\n{self._last_words()}") from None
+            raise RuntimeError(f"{error}\n{self.last_words()}") from None
         return answer
 
     def free_port(self) -> int:
@@ -142,7 +143,8 @@ class Cluster:
             return port
         raise RuntimeError("no port is free")
 
-    def _last_words(self) -> str:
+    def last_words(self) -> str:
+        """The end of what each node said."""
         lines = []
         for node in self.nodes:
             log = node.directory / "log"

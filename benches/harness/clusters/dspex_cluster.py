@@ -1,4 +1,7 @@
-"""Three `dspex node` processes: mutual TLS between them, TLS and a token for callers. The rest is as it comes."""
+"""`dspex node` processes, three of them unless told otherwise: mutual TLS between them, TLS and a token for callers.
+
+The rest is as it comes.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness.clusters.base import NODES, Cluster, Node
+from harness.clusters.base import Cluster, Node
 from harness.settings import CASES, PROGRAM, PYTHON, environment
 
 _PATIENCE_SECONDS = 60
@@ -16,7 +19,7 @@ class DspexCluster(Cluster):
     system = "dspex"
 
     def make(self) -> list[Node]:
-        peers = [self.free_port() for _ in range(NODES)]
+        peers = [self.free_port() for _ in range(self.count)]
         join = ", ".join(f'"127.0.0.1:{port}"' for port in peers)
         return [self._node(number, port, join) for number, port in enumerate(peers)]
 
@@ -28,7 +31,7 @@ class DspexCluster(Cluster):
         own = self.certificates / name
         certificate = f'certificate = "{own / "node.pem"}"\nkey = "{own / "node.key"}"\n'
         (directory / "dspex.toml").write_text(
-            f'data_dir = "data"\n[node]\nname = "{name}"\n[cluster]\njoin = [{join}]\nbootstrap_expect = {NODES}\n'
+            f'data_dir = "data"\n[node]\nname = "{name}"\n[cluster]\njoin = [{join}]\nbootstrap_expect = {self.count}\n'
             f'[peers]\nlisten = "127.0.0.1:{peers}"\nca = "{self.certificates / "ca.pem"}"\n{certificate}'
             f'[api]\nlisten = "127.0.0.1:{api}"\n{certificate}[http]\nlisten = "127.0.0.1:{http}"\n'
             f'[python]\ninterpreter = "{PYTHON}"\n[sandbox]\nreadable = ["{CASES}"]\n'
@@ -60,5 +63,5 @@ class DspexCluster(Cluster):
                 (self.place / "token").write_text(made.stdout)
                 return
             if time.monotonic() > end:
-                raise RuntimeError(f"no token was made: {made.stderr.strip()}\n{self._last_words()}")
+                raise RuntimeError(f"no token was made: {made.stderr.strip()}\n{self.last_words()}")
             time.sleep(0.2)

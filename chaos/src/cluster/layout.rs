@@ -24,6 +24,8 @@ pub struct Layout {
     pub program: Program,
     /// How many voters.
     pub nodes: usize,
+    /// How many nodes without a vote beside them.
+    pub workers: usize,
     /// Each node on a host of its own, with certificates.
     pub networks: bool,
     /// Each data directory on a disk of its own, of so many MiB.
@@ -90,7 +92,18 @@ impl Program {
 impl Layout {
     /// Processes on loopback.
     pub fn plain(program: Program, nodes: usize) -> Self {
-        Self { program, nodes, networks: false, disk_megabytes: None, clocks: false, syncs: true }
+        Self { program, nodes, workers: 0, networks: false, disk_megabytes: None, clocks: false, syncs: true }
+    }
+
+    /// With so many nodes without a vote.
+    #[must_use]
+    pub fn with_workers(self, workers: usize) -> Self {
+        Self { workers, ..self }
+    }
+
+    /// All nodes.
+    pub fn all(&self) -> usize {
+        self.nodes + self.workers
     }
 
     /// With what is needed, too.

@@ -18,6 +18,7 @@ Examples:
   dspex-chaos list
   dspex-chaos run kill-nine --program .venv/bin/dspex --seconds 60
   dspex-chaos run mixed --nodes 5 --seed 7 --history mixed.jsonl
+  dspex-chaos run runs --program .venv/bin/dspex --rounds 50 --seconds 10
   dspex-chaos check mixed.jsonl
   dspex-chaos run kill-nine --against n1:7400,n2:7400,n3:7400 --token-file token --ca ca.pem \\
     --begin 'ssh {node} systemctl kill -s KILL dspex' --end 'ssh {node} systemctl start dspex'
@@ -50,7 +51,7 @@ pub struct Run {
     /// How long faults are made, about
     #[arg(long, default_value_t = 30)]
     pub seconds: u64,
-    /// Play it so often, each time with the next seed, at the same cluster
+    /// Play it so often, each time with the next seed, at the same cluster; of `runs` at another one each time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub rounds: u64,
     /// Keep the history here, as JSON lines
@@ -68,9 +69,9 @@ pub struct Run {
     /// The interpreter of the nodes, for scenarios that call code in sessions [default: the one beside the program]
     #[arg(long, value_name = "PATH", conflicts_with = "against")]
     pub python: Option<PathBuf>,
-    /// How many nodes are started
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(3..=7), conflicts_with = "against")]
-    pub nodes: u64,
+    /// How many nodes are started, 3 to 7; of `runs` 1 to 16, some without a vote [default: 3; of `runs` 1, 2, 3 or 8 by chance]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=16), conflicts_with = "against")]
+    pub nodes: Option<u64>,
     /// Your own cluster: the API addresses of its nodes
     #[arg(long, value_name = "ADDRESS,...", value_delimiter = ',', requires = "token_file")]
     pub against: Vec<String>,
@@ -134,5 +135,7 @@ mod tests {
         assert!(parse("dspex-chaos run kill-nine --against a:1").is_err(), "without a token");
         assert!(parse("dspex-chaos run kill-nine --against a:1 --token-file t --nodes 5").is_err());
         assert!(parse("dspex-chaos run kill-nine --begin x").is_err());
+        assert!(parse("dspex-chaos run runs --nodes 1").is_ok());
+        assert!(parse("dspex-chaos run runs --nodes 17").is_err());
     }
 }

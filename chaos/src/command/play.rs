@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dspex_chaos::cluster::{Cluster, Layout, Program};
+use dspex_chaos::evaluation;
 use dspex_chaos::scenario::{self, Options, Report, Scenario, play};
 use dspex_chaos::stage::{Hooks, OperatorsCluster, OwnCluster, Stage};
 use dspex_chaos::target::{Door, Target};
@@ -22,7 +23,10 @@ fn at_our_own(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     scenario.probe().map_err(|why| format!("{} cannot be played here: {why}", scenario.name))?;
     let program = Program::with(&found(&run.program)?, run.python.as_deref());
     can_be_called(scenario, &program)?;
-    let nodes = usize::try_from(run.nodes).unwrap_or(3);
+    if scenario.evaluates {
+        return evaluations(run, scenario, &program);
+    }
+    let nodes = voters(run.nodes)?;
     let layout = Layout::plain(program, nodes).with(scenario.needs);
     let mut cluster = Cluster::start(layout).map_err(|error| error.to_string())?;
     let green = rounds(run, scenario, &mut OwnCluster::new(&mut cluster))?;
@@ -32,7 +36,45 @@ fn at_our_own(run: &Run, scenario: &Scenario) -> Result<bool, String> {
     Ok(green)
 }
 
+/// Three where nobody says how many. Fewer bear nothing.
+fn voters(nodes: Option<u64>) -> Result<usize, String> {
+    let nodes = nodes.unwrap_or(3);
+    if !(3..=7).contains(&nodes) {
+        return Err(format!("--nodes {nodes}: this scenario is played at 3 to 7 nodes, all of which vote"));
+    }
+    usize::try_from(nodes).map_err(|error| error.to_string())
+}
+
+/// Each round at a cluster of its own: their sizes differ.
+fn evaluations(run: &Run, scenario: &Scenario, program: &Program) -> Result<bool, String> {
+    let nodes = run.nodes.map(usize::try_from).transpose().map_err(|error| error.to_string())?;
+    let (first, length) = (run.seed.unwrap_or_else(seed), Duration::from_secs(run.seconds));
+    let mut green = true;
+    for round in 0..run.rounds {
+        let options = evaluation::Options { seed: first.wrapping_add(round), length, nodes };
+        let played = evaluation::play(scenario, program, &options);
+        let played = played.map_err(|error| format!("{} (seed {}): {error}", scenario.name, options.seed))?;
+        let (voters, workers) = (played.shape.voters, played.shape.workers);
+        say(&format!("{voters} nodes that vote and {workers} that do not, round {} of {}", round + 1, run.rounds));
+        say(&played.report.to_string());
+        if let Some(path) = &run.history {
+            played.account.keep(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        }
+        if let Some(kept) = &played.kept {
+            green = false;
+            say(&format!("the logs of the nodes and the run's account are kept in {}", kept.display()));
+        }
+    }
+    Ok(green)
+}
+
 fn at_an_operators(run: &Run, scenario: &Scenario) -> Result<bool, String> {
+    if scenario.evaluates {
+        let name = scenario.name;
+        return Err(format!(
+            "{name} counts executions in a file that its nodes share: it is played at clusters that it makes itself"
+        ));
+    }
     let token_file = run.token_file.clone().ok_or("--token-file is missing")?;
     if scenario.calls && run.call.is_none() {
         return Err(format!(
@@ -81,9 +123,9 @@ fn keep(run: &Run, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Why the nodes of a program cannot be called as a scenario does.
+/// Why the nodes of a program cannot execute what a scenario has them execute.
 pub(super) fn can_be_called(scenario: &Scenario, program: &Program) -> Result<(), String> {
-    if !scenario.calls {
+    if !scenario.calls && !scenario.evaluates {
         return Ok(());
     }
     let why = program.probe_calls();
@@ -102,4 +144,17 @@ pub(super) fn found(program: &Path) -> Result<PathBuf, String> {
     let mut known = named.chain(in_path).filter(|path| path.is_file());
     let missing = || format!("there is no program {}: name it with --program", program.display());
     known.next().ok_or_else(missing)?.canonicalize().map_err(|error| format!("{}: {error}", program.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clusters_that_bear_something_have_3_to_7_voters() {
+        assert_eq!((voters(None), voters(Some(7))), (Ok(3), Ok(7)));
+        for nodes in [1, 2, 8] {
+            assert!(voters(Some(nodes)).expect_err("refused").contains("3 to 7 nodes"));
+        }
+    }
 }

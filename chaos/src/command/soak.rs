@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use dspex_chaos::cluster::{Cluster, Layout, Program};
+use dspex_chaos::evaluation;
 use dspex_chaos::scenario::{self, Options, Report, Scenario, play};
 use dspex_chaos::stage::OwnCluster;
 use dspex_chaos::traffic::Traffic;
@@ -22,6 +23,8 @@ const POWER_CUTS: u64 = 100;
 const OPERATIONS: u64 = 200_000;
 /// Faults are made for so long at one cluster.
 const ROUND: Duration = Duration::from_secs(90);
+/// Faults are made for so long while a run executes.
+const EVALUATED: Duration = Duration::from_secs(20);
 /// Operations a second of all clients, at most.
 const RATE: u64 = 800;
 
@@ -77,6 +80,9 @@ fn is_possible(scenario: &Scenario, program: &Program) -> bool {
 }
 
 fn round(program: &Program, scenario: &Scenario, seed: u64, into: &Path) -> Result<Report, String> {
+    if scenario.evaluates {
+        return evaluated(program, scenario, seed);
+    }
     // Every other cluster has five nodes.
     let nodes = if seed.is_multiple_of(2) { 3 } else { 5 };
     let layout = Layout::plain(program.clone(), nodes).with(scenario.needs);
@@ -90,6 +96,16 @@ fn round(program: &Program, scenario: &Scenario, seed: u64, into: &Path) -> Resu
         say(&format!("the history is kept in {}, the logs in {}", path.display(), cluster.keep().display()));
     }
     Ok(report)
+}
+
+/// At a cluster of its own, as large as the seed has it.
+fn evaluated(program: &Program, scenario: &Scenario, seed: u64) -> Result<Report, String> {
+    let options = evaluation::Options { seed, length: EVALUATED, nodes: None };
+    let played = evaluation::play(scenario, program, &options).map_err(|error| error.to_string())?;
+    if let Some(kept) = &played.kept {
+        say(&format!("the logs and the run's account are kept in {}", kept.display()));
+    }
+    Ok(played.report)
 }
 
 fn append(file: &Path, round: &Round) -> Result<(), String> {

@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[Need::Clocks],
     least: 3,
     calls: false,
+    evaluates: false,
     draw,
 };
 

@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[Need::Disks],
     least: 1,
     calls: false,
+    evaluates: false,
     draw,
 };
 

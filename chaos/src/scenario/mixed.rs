@@ -13,6 +13,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[Need::Networks, Need::Disks, Need::Clocks],
     least: 5,
     calls: false,
+    evaluates: false,
     draw,
 };
 

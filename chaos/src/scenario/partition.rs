@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[Need::Networks],
     least: 4,
     calls: false,
+    evaluates: false,
     draw,
 };
 

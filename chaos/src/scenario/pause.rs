@@ -10,6 +10,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[],
     least: 3,
     calls: false,
+    evaluates: false,
     draw,
 };
 

@@ -63,7 +63,9 @@ impl fmt::Display for Report {
         let verdict = if self.is_green() { "green" } else { "RED" };
         writeln!(f, "{} (seed {}): {verdict} in {:.1} s", self.scenario, self.schedule.seed, self.took.as_secs_f64())?;
         writeln!(f, "  faults: {}", self.landed)?;
-        writeln!(f, "  traffic: {}", self.counts)?;
+        if !self.recording.history.operations().is_empty() {
+            writeln!(f, "  traffic: {}", self.counts)?;
+        }
         for why in &self.not_landed {
             writeln!(f, "  DID NOT LAND  {why}")?;
         }

@@ -11,6 +11,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
     needs: &[Need::Networks],
     least: 3,
     calls: true,
+    evaluates: false,
     draw,
 };
 

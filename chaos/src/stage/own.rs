@@ -1,12 +1,21 @@
 //! Every fault at a cluster of our own.
 
+use std::time::{Duration, Instant};
+
+use dspex_api::v1::PoolWorker;
+
 use super::{Stage, disk_faults, flipped_byte};
 use crate::cluster::{Cluster, ClusterError};
 use crate::fault::full_disk::FullDisk;
 use crate::fault::pause::Pause;
-use crate::fault::{power_cut, read_only};
+use crate::fault::{kill, power_cut, read_only};
 use crate::schedule::Fault;
 use crate::target::Target;
+
+/// Workers that die at once, at the most.
+const WORKERS_KILLED: usize = 2;
+/// Workers load for a while, and a run that is over has none.
+const WORKERS_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cluster of ours with the fault that it bears.
 #[derive(Debug)]
@@ -61,7 +70,7 @@ impl<'a> OwnCluster<'a> {
     }
 
     fn isolate_leader(&mut self) -> Result<(), ClusterError> {
-        let limit = std::time::Duration::from_secs(10);
+        let limit = Duration::from_secs(10);
         let leader = self.cluster.leader_within(limit)?;
         self.underway = Underway::Cut;
         Ok(self.cluster.network()?.cut_host(host(leader))?)
@@ -83,6 +92,34 @@ impl<'a> OwnCluster<'a> {
         };
         self.underway = Underway::Disk(disk_faults::Suffering { node, kind, full, log_length });
         Ok(())
+    }
+
+    /// Workers that have loaded their program: a run whose workers never come up is given up, as it should be.
+    fn kill_workers(&mut self, first: usize) -> Result<(), ClusterError> {
+        let begun = Instant::now();
+        let nodes = self.cluster.nodes().len();
+        loop {
+            for node in (0..nodes).map(|step| (first + step) % nodes) {
+                let workers = self.cluster.everyone().ask(node, async |client| client.list_workers().await);
+                let at_work = |worker: &PoolWorker| {
+                    !worker.run_id.is_empty() && worker.pid > 0 && ["ready", "busy"].contains(&worker.state.as_str())
+                };
+                let at_work: Vec<u32> = workers
+                    .unwrap_or_default()
+                    .iter()
+                    .filter(|worker| at_work(worker))
+                    .map(|worker| worker.pid)
+                    .collect();
+                // One that has ended by itself meanwhile is no fault.
+                if at_work.iter().take(WORKERS_KILLED).filter(|pid| kill::kill(**pid).is_ok()).count() > 0 {
+                    return Ok(());
+                }
+            }
+            if begun.elapsed() > WORKERS_PATIENCE {
+                return Err(ClusterError::Impossible("no node has a worker of a run".to_owned()));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     fn start_all(&mut self, nodes: &[usize]) -> Result<(), ClusterError> {
@@ -122,6 +159,7 @@ impl Stage for OwnCluster<'_> {
             Fault::FillDisk(node) => self.suffer(*node, disk_faults::Kind::Full),
             Fault::ForbidWrites(node) => self.suffer(*node, disk_faults::Kind::ReadOnly),
             Fault::FailDisk(node) => self.suffer(*node, disk_faults::Kind::Failing),
+            Fault::KillWorkers(node) => self.kill_workers(*node),
             Fault::FlipByte(node) => {
                 self.cluster.node(*node).kill()?;
                 self.underway = Underway::Down(vec![*node]);

@@ -26,6 +26,7 @@ const ALL_LOSE_POWER: Scenario = Scenario {
     needs: &[Need::Disks],
     least: 1,
     calls: false,
+    evaluates: false,
     draw: |_, nodes| Fault::CutPower((0..nodes).collect()),
 };
 

@@ -3,6 +3,7 @@
 mod controls;
 mod every_kind;
 mod places;
+mod runs;
 mod sessions;
 #[path = "../faults/skip.rs"]
 mod skip;

@@ -19,6 +19,7 @@ const WITHOUT_PARTITIONS: Scenario = Scenario {
     needs: &[],
     least: 3,
     calls: true,
+    evaluates: false,
     draw: |chance, nodes| {
         let name = if chance.percent(50) { "kill-nine" } else { "pause" };
         (scenario::find(name).expect("known").draw)(chance, nodes)

@@ -34,6 +34,7 @@ pub(crate) fn entry(at_ms: u64, actor: &str, command: &Command, outcome: &Outcom
         Command::CancelRun { run, .. } => ("run cancel", run.to_string()),
         Command::ResumeRun { run, .. } => ("run resume", run.to_string()),
         Command::PauseRun { run } => ("run pause", run.to_string()),
+        Command::WeighRun { run, weight } => ("run weight", format!("{run}: {weight}")),
         Command::RetryRun { run, .. } => ("run retry", run.to_string()),
         Command::DeleteRun { run } => ("run delete", run.to_string()),
         Command::CreateToken(token) => ("token create", format!("{} ({})", token.name, token.role.name())),

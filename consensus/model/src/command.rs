@@ -211,6 +211,13 @@ pub enum Command {
         /// For how long, in milliseconds of log time; 0: it leaves.
         ttl_ms: u64,
     },
+    /// How much of the nodes a run is to have beside other runs.
+    WeighRun {
+        /// The run.
+        run: RunId,
+        /// From 1 to [`RUN_WEIGHT_MAX`](crate::RUN_WEIGHT_MAX); others are taken for the nearest.
+        weight: u32,
+    },
     /// A node takes nothing new from now on, or does so again.
     DrainNode {
         /// The node.

@@ -1,5 +1,6 @@
 //! The stored bytes are pinned: whoever changes them changes every directory there is, and every node of another version.
 
+mod following;
 mod orders;
 mod programs;
 
@@ -70,6 +71,7 @@ fn commands() -> Vec<Command> {
         Command::RetryRun { run, owner: NodeId(3), detached: true },
         Command::PauseRun { run },
         Command::LeaseNode { node: NodeId(3), info: Box::new(node_info()), ttl_ms: 9 },
+        Command::WeighRun { run, weight: 3 },
         Command::DrainNode { node: NodeId(3), drain: true },
     ]
 }
@@ -148,6 +150,7 @@ fn records() -> Vec<Record> {
         Record::RunSpec(RunId(7), Box::new(spec(2, 10))),
         Record::RunSpec(RunId(7), Box::new(shipped_spec())),
         Record::RunAttempts(RunId(7), 258, 3),
+        Record::RunWeight(RunId(7), 4),
     ]
 }
 

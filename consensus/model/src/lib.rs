@@ -20,6 +20,7 @@ mod echo;
 mod effect;
 mod execution;
 mod executions;
+mod following;
 mod id;
 mod json;
 mod member;
@@ -68,6 +69,7 @@ pub use executions::{
     COLD_RECORDS, ColdRecords, EXECUTION_RETENTION_MS, EXECUTIONS_BYTES_MAX, EXECUTIONS_MAX, ExecutionPage,
     ExecutionQuery, Order, Visit, execution_blobs, execution_page, find_execution, named_blobs, next_execution,
 };
+pub use following::{BoardEvent, BoardQuestion, FollowReply, FollowRequest, LineCursor, PrintedLine, TelemetryMessage};
 pub use id::{NodeId, ParseRunIdError, RequestId, RunId};
 pub use json::{InvalidJson, JSON_DEPTH_MAX, JSON_INTEGER_BYTES_MAX, check_json, check_json_bytes};
 pub use member::{ClusterInfo, NodeInfo, NodeLease, NodeRecord};
@@ -91,6 +93,7 @@ pub use program::{
 pub use proposal::{PROPOSAL_BYTES_MAX, Proposal};
 pub use record::Change;
 pub use request::REQUEST_WINDOW_MS;
+pub use run::RUN_WEIGHT_MAX;
 pub use run::{
     Dataset, EXAMPLES_MAX, ExampleResult, FailureReference, RUN_RETENTION_MS, RecordedResult, Run, RunProgress,
     RunSpec, RunStatus, Usage, UsageEntry,

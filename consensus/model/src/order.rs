@@ -101,6 +101,11 @@ pub enum WorkOrder {
         /// At least 1.
         count: u32,
     },
+    /// How much the run is to have of a node beside others.
+    Weigh {
+        /// From 1.
+        weight: u32,
+    },
 }
 
 /// What a worker of another node is started with: all that the node needs to know of the run.
@@ -198,7 +203,7 @@ pub enum WorkReport {
         /// Whether another one is to take its place.
         replace: bool,
     },
-    /// The program printed.
+    /// The program printed. Said by nodes of versions that had no telemetry channel; others say it there.
     Printed {
         /// The worker's name.
         id: String,

@@ -61,6 +61,7 @@ const TAG_RUN_SPEC: u8 = 0x10;
 const TAG_RUN_PROGRESS: u8 = 0x11;
 const TAG_RUN_RESULT: u8 = 0x12;
 const TAG_RUN_ATTEMPTS: u8 = 0x13;
+const TAG_RUN_WEIGHT: u8 = 0x14;
 const TAG_REQUEST: u8 = 0x20;
 const TAG_SESSION: u8 = 0x30;
 const TAG_SESSION_VERSION: u8 = 0x31;
@@ -93,6 +94,7 @@ pub(crate) enum Key {
     RunProgress(RunId),
     RunResult(RunId, u32),
     RunAttempts(RunId, u32),
+    RunWeight(RunId),
     Request(RequestId),
     Session(SessionId),
     SessionVersion(SessionId, u64),
@@ -122,6 +124,7 @@ impl Key {
             Self::RunProgress(run) => joined(TAG_RUN_PROGRESS, &[&run.0.to_be_bytes()]),
             Self::RunResult(run, index) => joined(TAG_RUN_RESULT, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
             Self::RunAttempts(run, index) => joined(TAG_RUN_ATTEMPTS, &[&run.0.to_be_bytes(), &index.to_be_bytes()]),
+            Self::RunWeight(run) => joined(TAG_RUN_WEIGHT, &[&run.0.to_be_bytes()]),
             Self::Request(id) => joined(TAG_REQUEST, &[&id.request.to_be_bytes(), &id.client.to_be_bytes()]),
             Self::Session(id) => joined(TAG_SESSION, &[id.as_str().as_bytes()]),
             // The id ends with a zero, which it cannot hold: the versions of one session stand together.
@@ -159,6 +162,7 @@ impl Key {
             (TAG_RUN_PROGRESS, 16) => Self::RunProgress(RunId(u128_at(body, 0))),
             (TAG_RUN_RESULT, 20) => Self::RunResult(RunId(u128_at(body, 0)), u32_at(body, 16)),
             (TAG_RUN_ATTEMPTS, 20) => Self::RunAttempts(RunId(u128_at(body, 0)), u32_at(body, 16)),
+            (TAG_RUN_WEIGHT, 16) => Self::RunWeight(RunId(u128_at(body, 0))),
             (TAG_REQUEST, 32) => Self::Request(RequestId { request: u128_at(body, 0), client: u128_at(body, 16) }),
             (TAG_SESSION, _) => Self::Session(session_id(body).ok_or_else(unknown)?),
             (TAG_SESSION_VERSION, length @ 10..) => {
@@ -232,6 +236,8 @@ pub(crate) enum Record {
     RunResult(RunId, u32, ExampleResult),
     /// How often an example was executed before its result was dropped for a retry.
     RunAttempts(RunId, u32, u32),
+    /// How much of the nodes a run is to have beside others, where that is not 1.
+    RunWeight(RunId, u32),
     Request(RequestId, Outcome),
     Session(SessionId, SessionInfo),
     SessionVersion(SessionId, u64, SessionVersion),
@@ -261,6 +267,7 @@ impl Record {
             Self::RunProgress(run, _) => Key::RunProgress(*run),
             Self::RunResult(run, index, _) => Key::RunResult(*run, *index),
             Self::RunAttempts(run, index, _) => Key::RunAttempts(*run, *index),
+            Self::RunWeight(run, _) => Key::RunWeight(*run),
             Self::Request(id, _) => Key::Request(*id),
             Self::Session(id, _) => Key::Session(id.clone()),
             Self::SessionVersion(id, version, _) => Key::SessionVersion(id.clone(), *version),
@@ -291,6 +298,7 @@ impl Record {
             Self::RunProgress(_, progress) => codec::encode("a run's progress", VERSION, progress),
             Self::RunResult(_, _, result) => codec::encode("a result", VERSION, result),
             Self::RunAttempts(_, _, attempts) => codec::encode("the attempts at an example", VERSION, attempts),
+            Self::RunWeight(_, weight) => codec::encode("a run's weight", VERSION, weight),
             Self::Request(_, outcome) => codec::encode("a request's outcome", VERSION, outcome),
             Self::Session(_, info) => codec::encode("a session", VERSION, info),
             Self::SessionVersion(_, _, version) => codec::encode("a session's version", VERSION, version),
@@ -323,6 +331,7 @@ impl Record {
             Key::RunAttempts(run, index) => {
                 Self::RunAttempts(run, index, codec::decode("the attempts at an example", VERSION, bytes)?)
             }
+            Key::RunWeight(run) => Self::RunWeight(run, codec::decode("a run's weight", VERSION, bytes)?),
             Key::Request(id) => Self::Request(id, codec::decode("a request's outcome", VERSION, bytes)?),
             Key::Session(id) => Self::Session(id, codec::decode("a session", VERSION, bytes)?),
             Key::SessionVersion(id, version) => {

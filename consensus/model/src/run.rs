@@ -249,13 +249,18 @@ pub struct Run {
     pub results: Vec<Option<ExampleResult>>,
     /// Of examples whose result was dropped for a retry: how often they had been executed. New attempts go on counting.
     pub attempts: BTreeMap<u32, u32>,
+    /// How much of the nodes it is to have beside other runs, from 1.
+    pub weight: u32,
 }
+
+/// The most that a run can be given beside others.
+pub const RUN_WEIGHT_MAX: u32 = 100;
 
 impl Run {
     /// A run of which nothing is known but what was asked for.
     pub(crate) fn new(spec: RunSpec) -> Self {
         let results = vec![None; spec.dataset.examples as usize];
-        Self { spec, progress: RunProgress::default(), results, attempts: BTreeMap::new() }
+        Self { spec, progress: RunProgress::default(), results, attempts: BTreeMap::new(), weight: 1 }
     }
 
     /// Positions that have no result yet, in order.

@@ -213,6 +213,7 @@ impl State {
                 transition::assign_run(self, *run, *owner, *expected_epoch)
             }
             Command::PauseRun { run } => transition::pause_run(self, *run),
+            Command::WeighRun { run, weight } => transition::weigh_run(self, *run, *weight),
             Command::RetryRun { run, owner, detached } => transition::retry_run(self, *run, *owner, *detached),
             Command::LeaseNode { node, info, ttl_ms } => transition::lease_node(self, *node, info, *ttl_ms),
             Command::DrainNode { node, drain } => transition::drain_node(self, *node, *drain),
@@ -262,6 +263,8 @@ impl State {
         let attempts = self.runs.iter().flat_map(|(&id, run)| {
             run.attempts.iter().map(move |(&index, &attempts)| Record::RunAttempts(id, index, attempts))
         });
+        let weights = self.runs.iter().filter(|(_, run)| run.weight != 1);
+        let weights = weights.map(|(&id, run)| Record::RunWeight(id, run.weight));
         let requests = self.requests.iter().map(|(&id, outcome)| Record::Request(id, outcome.clone()));
         let sessions = self.sessions.iter().map(|(id, session)| Record::Session(id.clone(), session.info));
         let versions = self.sessions.iter().flat_map(|(id, session)| {
@@ -284,6 +287,7 @@ impl State {
             .chain(progress)
             .chain(results)
             .chain(attempts)
+            .chain(weights)
             .chain(requests)
             .chain(sessions)
             .chain(versions)
@@ -501,6 +505,11 @@ impl State {
                     run.attempts.insert(index, attempts);
                 }
             }
+            Record::RunWeight(id, weight) => {
+                if let Some(run) = self.runs.get_mut(&id) {
+                    run.weight = weight;
+                }
+            }
             Record::Request(id, outcome) => {
                 self.requests.insert(id, outcome);
             }
@@ -555,7 +564,7 @@ impl State {
                 }
             }
             // They go with the specification.
-            Key::RunAttempts(..) => {}
+            Key::RunAttempts(..) | Key::RunWeight(_) => {}
             Key::Request(id) => {
                 self.requests.remove(&id);
             }

@@ -32,6 +32,7 @@ mod set_variable;
 mod submit_run;
 mod submit_shipped_run;
 mod update_session;
+mod weigh_run;
 mod write_executed;
 
 pub(crate) use admit_node::admit_node;
@@ -66,12 +67,13 @@ pub(crate) use set_variable::set_variable;
 pub(crate) use submit_run::submit_run;
 pub(crate) use submit_shipped_run::submit_shipped_run;
 pub(crate) use update_session::update_session;
+pub(crate) use weigh_run::weigh_run;
 pub use write_executed::EXECUTED_BYTES_MAX;
 pub(crate) use write_executed::write_executed;
 
 use std::collections::BTreeMap;
 
-use crate::record::Key;
+use crate::record::{Key, Record};
 use crate::state::Decision;
 use crate::{
     Digest, Effect, NodeId, Outcome, Program, ProgramId, ProgramKey, Rejection, Run, RunId, RunProgress, RunStatus,
@@ -103,6 +105,24 @@ fn under_way(state: &State, id: RunId) -> Result<&Run, Rejection> {
         status if status.is_under_way() => Ok(run),
         status => Err(Rejection::RunNotRunning(status)),
     }
+}
+
+/// A run goes no further, unless somebody goes on with it; `effect` says what its workers do.
+fn stopped(id: RunId, progress: RunProgress, effect: Effect) -> Decision {
+    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(effect)
+}
+
+/// The progress of a run that is under way again, under a new epoch. What it has, it keeps.
+fn resumed(state: &State, run: &Run, owner: NodeId, detached: bool) -> RunProgress {
+    let mut progress = run.progress.clone();
+    progress.status = RunStatus::Running;
+    progress.reason = String::new();
+    progress.detached = detached;
+    progress.owner = owner;
+    progress.epoch += 1;
+    progress.resumed_ms = state.log_time_ms();
+    progress.ended_ms = 0;
+    progress
 }
 
 /// What is removed where a node takes work again, if it does not now.

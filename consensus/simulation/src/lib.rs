@@ -37,6 +37,11 @@
 //! `machine`, `network`, `served`, `leading`, `following`, `handle`, `start`, `compaction`, `contradiction`, `blobs`. Whoever changes one of
 //! those in dspex-consensus changes its double.
 //!
+//! # Runs on many nodes
+//!
+//! [`Evaluation`] simulates a run over the workers of many nodes, by itself and without openraft: the log is taken for granted there. See
+//! `evaluation.rs`, and `tests/evaluations.rs` for its controls.
+//!
 //! # What it cannot find
 //!
 //! Whatever lies in RocksDB, in the transport, in the bytes of messages and log entries, and in the originals of the doubles:
@@ -71,6 +76,7 @@ mod consensus;
 mod contradiction;
 mod disk;
 mod effects;
+mod evaluation;
 mod faults;
 mod following;
 mod handle;
@@ -112,6 +118,7 @@ mod wires;
 mod world;
 
 pub use conformance::check_storage;
+pub use evaluation::{Evaluated, Evaluation, RunMutant, Tally};
 pub use mutant::Mutant;
 pub use observer::Violation;
 pub use simulation::{Report, Simulation, broken_by};

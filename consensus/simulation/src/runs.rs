@@ -89,7 +89,8 @@ fn result(index: u32, prediction: Digest) -> RecordedResult {
     RecordedResult { index, result, usage: Vec::new(), cost_nanousd: None }
 }
 
-fn specification(dataset: Digest, sources: Digest) -> RunSpec {
+/// A run of [`EXAMPLES`] examples.
+pub(crate) fn specification(dataset: Digest, sources: Digest) -> RunSpec {
     RunSpec {
         program: "program.py:program".to_owned(),
         program_class: "Program".to_owned(),

@@ -90,11 +90,16 @@ impl Token {
         value.set_sensitive(true);
         Ok(Self(Some(value)))
     }
+
+    /// Whether there is one.
+    pub fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Token(set)" } else { "Token(none)" })
+        f.write_str(if self.is_set() { "Token(set)" } else { "Token(none)" })
     }
 }
 

@@ -93,6 +93,13 @@ impl Client {
         })
     }
 
+    /// A connection to another node of the same cluster, by the same authority; with the same token, unless that node has one of its
+    /// own.
+    pub fn connect_to(&self, address: Address, token: Option<Token>) -> BoxFuture<'static, Result<Self, ApiError>> {
+        let token = token.unwrap_or_else(|| self.token.clone());
+        Self::connect_with(address, Credentials { token, ca: self.ca.clone() }, self.limits)
+    }
+
     /// Waits for `call`, but not longer than `limit`.
     pub(crate) async fn bounded<T>(
         &self,

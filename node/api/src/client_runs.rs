@@ -10,7 +10,7 @@ use crate::v1::runs_client::RunsClient;
 use crate::v1::{
     CancelRunRequest, DeleteRunRequest, DriverAnswer, DriverQuestion, GetRunRequest, ListRunsRequest, ListRunsResponse,
     PauseRunRequest, ResultBatch, ResumeRunRequest, RetryRunRequest, Run, RunEvent, RunResultsRequest,
-    SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    SubmitRunRequest, SubmitRunResponse, WatchRunRequest, WeighRunRequest,
 };
 
 impl Client {
@@ -64,6 +64,11 @@ impl Client {
     /// Gives no more examples out; what is under way ends and counts.
     pub fn pause(&self, request: PauseRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
         Box::pin(async move { self.bounded("pause", self.limits.call, self.runs().pause(request)).await })
+    }
+
+    /// Says how much of the nodes the run is to have beside others.
+    pub fn weigh(&self, request: WeighRunRequest) -> BoxFuture<'_, Result<Run, ApiError>> {
+        Box::pin(async move { self.bounded("weigh", self.limits.call, self.runs().weigh(request)).await })
     }
 
     /// Continues a run with the caller's environment.

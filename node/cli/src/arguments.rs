@@ -20,7 +20,7 @@ use crate::{demo, dev};
     version,
     propagate_version = true,
     max_term_width = 110,
-    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact\n  dspex eval qa.py:qa --devset dev.csv --metric qa.py:exact --lm openai/gpt-4o-mini --fail-under 80%\n  dspex run                                  the runs, newest first\n  dspex run resume ID                        go on where a run was interrupted\n  dspex demo                                 see a run survive kill -9\n\nExit codes: 0 ok, 1 the work failed, 2 wrong usage, 3 gate not met, 4 permission, 5 not found, 6 unreachable (safe to retry), 7 limit reached, 130 interrupted"
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric qa.py:exact\n  dspex eval qa.py:qa --devset dev.csv --metric qa.py:exact --lm openai/gpt-4o-mini --fail-under 80%\n  dspex run                                  the runs, newest first\n  dspex run resume ID                        go on where a run was interrupted\n  dspex demo                                 see a run on three nodes survive kill -9\n\nExit codes: 0 ok, 1 the work failed, 2 wrong usage, 3 gate not met, 4 permission, 5 not found, 6 unreachable (safe to retry), 7 limit reached, 130 interrupted"
 )]
 pub struct Arguments {
     /// The options of every command.
@@ -110,7 +110,7 @@ pub enum Command {
     Snapshot(snapshot::SnapshotArguments),
     /// Show or stop the embedded node
     Local(local::Options),
-    /// Watch an evaluation lose a worker and its node, and reach the same score
+    /// Watch an evaluation on three nodes lose a worker and a node, and reach the same score
     Demo(demo::Options),
     /// Run a cluster on this machine in the foreground, to try things
     Dev(dev::Options),

@@ -6,6 +6,8 @@
 
 mod answers;
 mod calls;
+mod choosing;
+mod current;
 mod executions;
 mod frames;
 mod messages;
@@ -13,6 +15,7 @@ mod programs;
 mod requests;
 mod sessions;
 mod stored;
+mod streams;
 mod variables;
 
 use std::collections::HashMap;

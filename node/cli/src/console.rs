@@ -15,7 +15,7 @@ const DIM: &str = "\x1b[2m";
 const PLAIN: &str = "\x1b[0m";
 
 /// The person's side of stderr. Colours go through anstream, which honours NO_COLOR and drops them off a terminal.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Console {
     quiet: bool,
     verbose: u8,

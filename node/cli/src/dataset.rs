@@ -1,6 +1,7 @@
 //! `--devset`: a file is read here, on the caller's machine, into JSON Lines and uploaded; a Python name is left to the workers.
 
 mod columns;
+mod count;
 mod csv;
 mod jsonl;
 mod parquet;
@@ -8,6 +9,7 @@ mod rows;
 mod source;
 mod upload;
 
+pub use count::count;
 pub use source::Source;
 pub use upload::upload;
 

@@ -2,11 +2,11 @@
 //! `dspex node` each, on loopback; they end with it, and so does their directory unless it was named.
 
 mod lines;
-mod nodes;
-mod place;
-mod plan;
+pub(crate) mod nodes;
+pub(crate) mod place;
+pub(crate) mod plan;
 mod report;
-mod signals;
+pub(crate) mod signals;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -71,10 +71,15 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
         },
         Command::Config(arguments) => OwnCommand::Config(ConfigCommand { arguments, format }),
         Command::Doctor(of_doctor) => OwnCommand::Doctor(Box::new(DoctorCommand::new(of_doctor, &arguments.global))),
-        // Its nodes are its own, wherever the variables point that an earlier one printed.
-        command @ Command::Dev(_) => {
+        // Their nodes are their own, wherever the variables point that an earlier `dspex dev` printed.
+        command @ (Command::Dev(_) | Command::Demo(_)) => {
             let global = arguments.global.without_address();
             return ExitCode::from(as_client(Arguments { global, command }));
+        }
+        // On this machine, wherever the variables point.
+        Command::Eval(options) if options.is_local() => {
+            let global = arguments.global.without_address();
+            return ExitCode::from(as_client(Arguments { global, command: Command::Eval(options) }));
         }
         command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
@@ -130,7 +135,7 @@ fn as_client(arguments: Arguments) -> u8 {
 
 async fn within_limits(invocation: &Invocation, global: &Global, command: Command) -> Result<u8, CommandError> {
     let follows = match &command {
-        Command::Eval(_) | Command::Dev(_) => true,
+        Command::Eval(_) | Command::Dev(_) | Command::Demo(_) => true,
         Command::Run(options) => options.follows(),
         _ => false,
     };

@@ -8,7 +8,7 @@ pub use conclude::{Wanted, conclude};
 
 use std::time::Duration;
 
-use dspex_api::v1::{CancelRunRequest, RequestId, Run, RunEvent, RunStatus, WatchRunRequest, run_event};
+use dspex_api::v1::{CancelRunRequest, LineCursor, RequestId, Run, RunEvent, WatchRunRequest, run_event};
 use dspex_api::{ApiError, Client, Streaming, reason};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -16,12 +16,13 @@ use uuid::Uuid;
 use crate::error::CommandError;
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
+use crate::other_nodes::{OtherNodes, goes_on, is_lost};
 use conclude::is_disk_full;
 use progress::Progress;
 
 /// How long a cancelled run may take to end.
 const CANCEL_LIMIT: Duration = Duration::from_secs(20);
-/// A stream that breaks may be picked up again, if the node is still there.
+/// A stream that breaks may be picked up again, if the node is still there, or another one of its cluster.
 const RECONNECTIONS: u32 = 3;
 
 /// Whose eyes these are.
@@ -50,19 +51,21 @@ enum Step {
     Late,
 }
 
-/// Follows `run` until it has ended.
+/// Follows `run` until it has ended; `client` leads to the node through which that was seen.
 pub async fn follow(
     invocation: &Invocation,
-    client: &Client,
+    client: &mut Client,
     run: &Run,
     role: Role,
     interrupts: &Interrupts,
 ) -> Result<Ending, CommandError> {
     let mut follower = Follower {
-        client: client.clone(),
+        others: OtherNodes::learn(client),
+        client,
         run: run.clone(),
         role,
         seq: 0,
+        line: None,
         reconnections: 0,
         progress: Progress::new(&invocation.console, run),
         left_out: 0,
@@ -107,10 +110,13 @@ async fn until(deadline: Option<Instant>) {
 }
 
 struct Follower<'a> {
-    client: Client,
+    client: &'a mut Client,
+    others: OtherNodes,
     run: Run,
     role: Role,
     seq: u64,
+    /// The last print or warning that was shown.
+    line: Option<LineCursor>,
     reconnections: u32,
     progress: Progress<'a>,
     /// Bytes that the program printed beyond what is shown.
@@ -126,14 +132,19 @@ enum Picked {
 
 impl Follower<'_> {
     async fn watch(&self) -> Result<Streaming<RunEvent>, ApiError> {
-        let request =
-            WatchRunRequest { run_id: self.run.run_id.clone(), from_seq: self.seq, driver: self.role == Role::Driver };
+        let request = WatchRunRequest {
+            run_id: self.run.run_id.clone(),
+            from_seq: self.seq,
+            driver: self.role == Role::Driver,
+            after: self.line,
+        };
         self.client.watch(request).await
     }
 
     /// Shows an event; gives the run when it has ended.
     fn take(&mut self, invocation: &Invocation, event: RunEvent) -> Option<Run> {
         self.seq = self.seq.max(event.seq);
+        self.line = event.line.or(self.line);
         // Events come again: the connection works.
         self.reconnections = 0;
         match event.event? {
@@ -162,25 +173,18 @@ impl Follower<'_> {
         None
     }
 
-    /// After a broken stream: the same node may still be there, or may have come back.
+    /// After a broken stream: the same node may still be there, or may have come back; else another node knows of the run.
     async fn pick_up(&mut self, error: Option<ApiError>) -> Result<Picked, CommandError> {
-        // A reason of the node's own is an answer; anything else is a broken connection, whatever its code.
         if let Some(error) = error
-            && !matches!(error.reason.as_ref(), "" | reason::NODE_UNREACHABLE | reason::NODE_STOPPING)
+            && !is_lost(&error)
         {
             return Err(error.into());
         }
         while self.reconnections < RECONNECTIONS {
             self.reconnections += 1;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let Ok(client) = self.client.reconnect().await else {
-                continue;
-            };
-            self.client = client;
-            let Ok(run) = self.client.run(&self.run.run_id).await else {
-                continue;
-            };
-            if run.status() != RunStatus::Running {
+            let Some((client, run)) = self.others.find(self.client, &self.run.run_id).await else { break };
+            *self.client = client;
+            if !goes_on(&run) {
                 self.progress.end(&run);
                 return Ok(Picked::Ended(Box::new(run)));
             }

@@ -14,7 +14,7 @@ use crate::output::Format;
 use crate::token;
 
 /// What every command is given.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Invocation {
     /// stderr.
     pub console: Console,
@@ -46,9 +46,24 @@ impl Invocation {
         self.address.as_ref().map(|(address, _)| address)
     }
 
+    /// The same at the embedded node.
+    #[must_use]
+    pub fn without_address(&self) -> Self {
+        Self { address: None, ..self.clone() }
+    }
+
     /// A connection to the node of `--address`, else to the embedded one, which is started if need be.
     pub async fn node(&self) -> Result<Client, CommandError> {
+        self.node_with(self.limits()).await
+    }
+
+    /// The same for calls that are answered soon or never.
+    pub async fn node_within(&self, call: Duration) -> Result<Client, CommandError> {
         let limits = self.limits();
+        self.node_with(TimeLimits { call: limits.call.min(call), ..limits }).await
+    }
+
+    async fn node_with(&self, limits: TimeLimits) -> Result<Client, CommandError> {
         match &self.address {
             Some((address, credentials)) => Ok(Client::connect(address.clone(), credentials.clone(), limits).await?),
             None => embedded::connect(&Home::of_this_process()?, limits, &self.console).await,
@@ -65,9 +80,9 @@ impl Invocation {
         }
     }
 
-    /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has.
+    /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has, by TLS or without.
     pub fn node_has_environment(&self) -> bool {
-        matches!(self.address, Some((Address::Tcp(_), _)))
+        self.address().is_some_and(|address| address.authority().is_some())
     }
 
     fn limits(&self) -> TimeLimits {
@@ -87,4 +102,26 @@ fn named(global: &Global) -> Result<Option<(Address, Credentials)>, CommandError
     let token = token::find(global.token_file.as_deref(), &address)?;
     let ca = ca::find(global.ca.as_deref(), &address)?;
     Ok(Some((address, Credentials { token, ca })))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::Arguments;
+
+    fn at(address: &str) -> Invocation {
+        let arguments = Arguments::try_parse_from(["dspex", "run", "--address", address]).expect("valid");
+        Invocation::new(&arguments.global).expect("an address")
+    }
+
+    #[test]
+    fn a_node_on_tcp_has_an_environment_of_its_own_however_its_address_is_written() {
+        for address in ["127.0.0.1:7400", "https://n.example:7400", "http://127.0.0.1:7400"] {
+            assert!(at(address).node_has_environment(), "{address}");
+            assert!(!at(address).without_address().node_has_environment(), "{address}");
+        }
+        assert!(!at("unix:/run/node.sock").node_has_environment());
+    }
 }

@@ -1,5 +1,7 @@
-//! Whether a process still exists, and ending with one.
+//! Whether a process still exists, which ones belong to a directory, and ending with one.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, test_kill_process};
@@ -26,6 +28,16 @@ pub fn is_gone(pid: u32) -> bool {
         .is_ok_and(|stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z')))
 }
 
+/// The processes that were started with this path in their command line, without this one. Forks keep the line of their parent.
+pub fn started_with(path: &Path) -> BTreeSet<u32> {
+    let wanted = path.as_os_str().as_encoded_bytes();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeSet::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let line = |pid: u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let names = |line: &[u8]| !wanted.is_empty() && line.windows(wanted.len()).any(|part| part == wanted);
+    pids.filter(|&pid| pid != std::process::id() && names(&line(pid)) && !is_gone(pid)).collect()
+}
+
 /// Waits until the process has gone; false when it has not within the limit.
 pub async fn wait_until_gone(pid: u32, limit: Duration) -> bool {
     let end = tokio::time::Instant::now() + limit;
@@ -49,6 +61,21 @@ mod tests {
         let pid = child.id();
         child.wait()?;
         assert!(is_gone(pid));
+        Ok(())
+    }
+
+    #[test]
+    fn processes_are_found_by_a_path_that_they_were_started_with() -> std::io::Result<()> {
+        let directory = tempfile::tempdir()?;
+        assert_eq!(started_with(directory.path()), BTreeSet::new());
+        let mut waiting = std::process::Command::new("sh");
+        waiting.args(["-c", "read line", "sh"]).arg(directory.path()).stdin(std::process::Stdio::piped());
+        let mut child = waiting.spawn()?;
+        assert_eq!(started_with(directory.path()), BTreeSet::from([child.id()]));
+        child.kill()?;
+        child.wait()?;
+        assert_eq!(started_with(directory.path()), BTreeSet::new());
+        assert_eq!(started_with(Path::new("")), BTreeSet::new(), "no path is that of every process");
         Ok(())
     }
 }

@@ -15,7 +15,7 @@ mod writer;
 
 pub use export::{Destination, Form, export};
 pub use failures::Failures;
-pub use object::{evaluation, run, status_name};
+pub use object::{ended, evaluation, run, status_name};
 pub use print::{Selection, print_results};
 pub use row::score;
 pub use save::{Target, save};

@@ -23,7 +23,9 @@ pub(super) fn needed(path: &str) -> Role {
         ("dspex.v1.Programs", "Put" | "Delete" | "SetStatus" | "RecordOptimization") => Role::Runner,
         ("dspex.v1.Variables", "Set" | "Delete") => Role::Runner,
         ("dspex.v1.Runs", "Get" | "List" | "Watch" | "Results") => Role::Reader,
-        ("dspex.v1.Runs", "Submit" | "Cancel" | "Pause" | "Resume" | "Retry" | "Delete" | "Serve") => Role::Runner,
+        ("dspex.v1.Runs", "Submit" | "Cancel" | "Pause" | "Weigh" | "Resume" | "Retry" | "Delete" | "Serve") => {
+            Role::Runner
+        }
         ("dspex.v1.Blobs", "Get") => Role::Reader,
         ("dspex.v1.Blobs", "Put" | "Keep") => Role::Runner,
         ("dspex.v1.Pools", "Stats" | "ListWorkers") => Role::Reader,

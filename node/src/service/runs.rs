@@ -11,9 +11,10 @@ use dspex_api::v1::{
     Caller, CancelRunRequest, DeleteRunRequest, DeleteRunResponse, DriverAnswer, DriverQuestion, Freshness,
     GetRunRequest, ListRunsRequest, ListRunsResponse, PauseRunRequest, RequestId, ResultBatch, ResumeRunRequest,
     RetryRunRequest, Run, RunEvent, RunResultsRequest, SubmitRunRequest, SubmitRunResponse, WatchRunRequest,
+    WeighRunRequest,
 };
 use dspex_api::{ApiError, reason};
-use dspex_model::RunId;
+use dspex_model::{RUN_WEIGHT_MAX, RunId};
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -84,6 +85,15 @@ impl Node {
 }
 
 impl Node {
+    /// The same, also of one that another node has taken in a moment ago.
+    pub(super) async fn known(&self, id: RunId) -> Result<Run, ApiError> {
+        if let Ok(run) = self.run(id) {
+            return Ok(run);
+        }
+        self.read(Freshness::Linearizable.into(), |_| ()).await?;
+        self.run(id)
+    }
+
     /// Whether the code of a run was sent along, so that its caller's machine plays no part.
     fn was_sent(&self, run: RunId) -> bool {
         self.consensus.read_stale(|state| state.run(run).is_some_and(|held| held.spec.shipped.is_some()))
@@ -122,12 +132,7 @@ impl Runs for RunsService {
     async fn get(&self, request: Request<GetRunRequest>) -> Result<Response<Run>, Status> {
         let _call = self.node.activity.enter();
         let id = translate::run_id(&request.into_inner().run_id)?;
-        if let Ok(run) = self.node.run(id) {
-            return Ok(Response::new(run));
-        }
-        // Another node may have taken it in a moment ago.
-        self.node.read(Freshness::Linearizable.into(), |_| ()).await?;
-        Ok(Response::new(self.node.run(id)?))
+        Ok(Response::new(self.node.known(id).await?))
     }
 
     async fn list(&self, request: Request<ListRunsRequest>) -> Result<Response<ListRunsResponse>, Status> {
@@ -155,10 +160,10 @@ impl Runs for RunsService {
     type WatchStream = Events<RunEvent>;
 
     async fn watch(&self, request: Request<WatchRunRequest>) -> Result<Response<Self::WatchStream>, Status> {
-        let WatchRunRequest { run_id, from_seq, driver } = request.into_inner();
-        let id = translate::run_id(&run_id)?;
-        self.node.run(id)?;
-        let events = watch::events(Arc::clone(&self.node), id, from_seq, driver);
+        let request = request.into_inner();
+        let id = translate::run_id(&request.run_id)?;
+        self.node.known(id).await?;
+        let events = watch::events(Arc::clone(&self.node), id, request);
         Ok(Response::new(Box::pin(events)))
     }
 
@@ -167,7 +172,7 @@ impl Runs for RunsService {
     async fn results(&self, request: Request<RunResultsRequest>) -> Result<Response<Self::ResultsStream>, Status> {
         let request = request.into_inner();
         let id = translate::run_id(&request.run_id)?;
-        self.node.run(id)?;
+        self.node.known(id).await?;
         let batches = results::batches(Arc::clone(&self.node), id, request);
         Ok(Response::new(Box::pin(batches)))
     }
@@ -196,6 +201,19 @@ impl Runs for RunsService {
         let PauseRunRequest { request_id, run_id } = request;
         let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
         self.node.tree.pause(id, by).await.map_err(errors::submit)?;
+        Ok(Response::new(self.node.run(id)?))
+    }
+
+    async fn weigh(&self, request: Request<WeighRunRequest>) -> Result<Response<Run>, Status> {
+        let _call = self.node.activity.enter();
+        let (actor, request) = translate::actor(request);
+        let WeighRunRequest { request_id, run_id, weight } = request;
+        let (id, by) = (translate::run_id(&run_id)?, by(request_id, actor)?);
+        if !(1..=RUN_WEIGHT_MAX).contains(&weight) {
+            let why = format!("the weight {weight} is not from 1 to {RUN_WEIGHT_MAX}");
+            return Err(ApiError::invalid(reason::REQUEST_INVALID, why).into());
+        }
+        self.node.tree.weigh(id, weight, by).await.map_err(errors::submit)?;
         Ok(Response::new(self.node.run(id)?))
     }
 

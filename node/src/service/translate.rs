@@ -196,6 +196,7 @@ pub(super) fn run(state: &State, id: RunId, run: &Run, timing: Timing, now_ms: u
         generation: progress.generation,
         epoch: progress.epoch,
         duplicates: progress.duplicates,
+        weight: run.weight,
         execution_us: micros(timing.execution),
         startup_us: micros(timing.startup),
         directory: spec.directory.clone(),

@@ -1,13 +1,14 @@
-//! Following a run: progress from the log, at most ten times a second, and prints and warnings from its board.
+//! Following a run: progress from the log, at most ten times a second, and prints and warnings from the board of its owner, whichever
+//! node that is.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_actors::{Attendance, Board, BoardEvent, DriverGuard};
-use dspex_api::v1::{self, Output, RunEvent, run_event::Event};
-use dspex_model::RunId;
+use dspex_actors::{Attendance, Board, DriverGuard, Following, Told};
+use dspex_api::v1::{self, Output, RunEvent, WatchRunRequest, run_event::Event};
+use dspex_model::{BoardEvent, LineCursor, RunId};
 use futures::Stream;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -15,25 +16,34 @@ use super::Node;
 
 /// Progress is coalesced to this.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
-/// Events that wait for a slow reader; then the sender waits, and progress in between is left out.
+/// Events that wait for a slow reader; then the sender waits, progress in between is left out, and so are lines that are kept no
+/// more when it goes on.
 const QUEUE: usize = 64;
 
 /// Events until the run has ended or nobody listens.
 pub(super) fn events(
     node: Arc<Node>,
     run: RunId,
-    from_seq: u64,
-    driver: bool,
+    request: WatchRunRequest,
 ) -> impl Stream<Item = Result<RunEvent, Status>> {
     let (sender, receiver) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let _call = node.activity.enter();
+        let WatchRunRequest { from_seq, driver, after, .. } = request;
         let board = node.tree.board(run);
         let guard = driver.then(|| (board.as_ref().map(Board::drive), node.tree.attend(run)));
-        let watcher =
-            Watcher { applied: node.consensus.watch(), node: Arc::clone(&node), run, from_seq, sender, _driver: guard };
+        let after = after.map(|v1::LineCursor { epoch, number }| LineCursor { epoch, number });
+        let watcher = Watcher {
+            applied: node.consensus.watch(),
+            lines: node.tree.follow(run, after.unwrap_or_default()),
+            node: Arc::clone(&node),
+            run,
+            from_seq,
+            sender,
+            _driver: guard,
+        };
         // A reader that is gone ends the watch; so does the end of the node.
-        let _ = watcher.follow(board).await;
+        let _ = watcher.follow().await;
     });
     ReceiverStream::new(receiver)
 }
@@ -43,6 +53,7 @@ struct Watcher {
     run: RunId,
     from_seq: u64,
     applied: watch::Receiver<u64>,
+    lines: Following,
     sender: mpsc::Sender<Result<RunEvent, Status>>,
     _driver: Option<(Option<DriverGuard>, Attendance)>,
 }
@@ -51,17 +62,7 @@ struct Watcher {
 struct Gone;
 
 impl Watcher {
-    async fn follow(mut self, board: Option<Arc<Board>>) -> Result<(), Gone> {
-        let mut prints = match board {
-            Some(board) => {
-                let (missed, prints) = board.subscribe();
-                for event in missed {
-                    self.print(event).await?;
-                }
-                Some(prints)
-            }
-            None => None,
-        };
+    async fn follow(mut self) -> Result<(), Gone> {
         let mut pace = tokio::time::interval(PROGRESS_EVERY);
         let mut shown = None;
         loop {
@@ -69,26 +70,37 @@ impl Watcher {
                 _ = pace.tick() => {
                     if !self.applied.has_changed().map_err(|_| Gone)? && shown.is_some() {
                         if self.sender.is_closed() { return Err(Gone) }
-                        continue;
-                    }
-                    if self.progress(&mut shown).await? {
-                        return self.rest(&mut prints).await;
+                    } else if is_running(&self.node, self.run) {
+                        self.progress(&mut shown).await?;
+                    } else {
+                        return self.end(&mut shown).await;
                     }
                 }
                 changed = ended_soon(&mut self.applied, &self.node, self.run) => {
                     changed?;
-                    self.rest(&mut prints).await?;
-                    self.progress(&mut shown).await?;
-                    return Ok(());
+                    return self.end(&mut shown).await;
                 }
-                event = next_print(&mut prints) => self.print(event).await?,
+                told = self.lines.next() => self.tell(told).await?,
                 () = self.sender.closed() => return Err(Gone),
             }
         }
     }
 
-    /// Sends the run when it has changed; `true` when that was the last of it.
-    async fn progress(&mut self, shown: &mut Option<v1::Run>) -> Result<bool, Gone> {
+    /// What was printed before the end comes before it.
+    async fn end(&mut self, shown: &mut Option<v1::Run>) -> Result<(), Gone> {
+        let is_all = self.lines.all_is_here().await;
+        let rest = self.lines.waiting();
+        self.tell(rest).await?;
+        if !is_all {
+            let text = "the run's owner cannot be asked: what was printed last may be missing".to_owned();
+            let seq = *self.applied.borrow();
+            self.send(seq, None, Event::Warning(text)).await?;
+        }
+        self.progress(shown).await
+    }
+
+    /// Sends the run when it has changed.
+    async fn progress(&mut self, shown: &mut Option<v1::Run>) -> Result<(), Gone> {
         let seq = *self.applied.borrow_and_update();
         let run = match self.node.run(self.run) {
             Ok(run) => run,
@@ -99,74 +111,54 @@ impl Watcher {
         };
         let ended = run.status() != v1::RunStatus::Running;
         if !ended && (seq <= self.from_seq || shown.as_ref().is_some_and(|last| last.done == run.done)) {
-            return Ok(false);
+            return Ok(());
         }
         *shown = Some(run.clone());
         let event = if ended { Event::Ended(run) } else { Event::Progress(run) };
-        self.send(seq, event).await?;
-        Ok(ended)
+        self.send(seq, None, event).await
     }
 
-    /// What was printed before the end.
-    async fn rest(&mut self, prints: &mut Option<broadcast::Receiver<BoardEvent>>) -> Result<(), Gone> {
-        while let Some(event) = prints.as_mut().and_then(waiting) {
-            self.print(event).await?;
+    async fn tell(&mut self, told: Vec<(LineCursor, Told)>) -> Result<(), Gone> {
+        for (at, told) in told {
+            let seq = *self.applied.borrow();
+            self.send(seq, Some(at), shown(told)).await?;
         }
         Ok(())
     }
 
-    async fn print(&mut self, event: BoardEvent) -> Result<(), Gone> {
-        let event = match event {
-            BoardEvent::Output { worker, text, dropped_bytes } => Event::Output(Output { worker, text, dropped_bytes }),
-            BoardEvent::Warning(text) => Event::Warning(text),
-        };
-        let seq = *self.applied.borrow();
-        self.send(seq, event).await
+    async fn send(&mut self, seq: u64, line: Option<LineCursor>, event: Event) -> Result<(), Gone> {
+        let line = line.map(|LineCursor { epoch, number }| v1::LineCursor { epoch, number });
+        self.sender.send(Ok(RunEvent { seq, event: Some(event), line })).await.map_err(|_| Gone)
     }
+}
 
-    async fn send(&mut self, seq: u64, event: Event) -> Result<(), Gone> {
-        self.sender.send(Ok(RunEvent { seq, event: Some(event) })).await.map_err(|_| Gone)
+fn shown(told: Told) -> Event {
+    match told {
+        Told::Event(BoardEvent::Output { worker, text, dropped_bytes }) => {
+            Event::Output(Output { worker, text, dropped_bytes })
+        }
+        Told::Event(BoardEvent::Warning(text)) => Event::Warning(text),
+        Told::LeftOut(lines) => Event::Warning(format!(
+            "{lines} lines of output were left out: only the latest are kept for who comes late"
+        )),
+        Told::NextOwner => Event::Warning(
+            "another owner goes on with the run; what was printed before it and is not shown is lost".to_owned(),
+        ),
     }
+}
+
+fn is_running(node: &Node, run: RunId) -> bool {
+    node.consensus
+        .read_stale(|state| state.run(run).is_some_and(|held| held.progress.status == dspex_model::RunStatus::Running))
 }
 
 /// Completes as soon as the run is not running, so that its end is not kept waiting for the pace.
 async fn ended_soon(applied: &mut watch::Receiver<u64>, node: &Node, run: RunId) -> Result<(), Gone> {
     let mut applied = applied.clone();
-    loop {
-        let running = node.consensus.read_stale(|state| {
-            state.run(run).is_some_and(|held| held.progress.status == dspex_model::RunStatus::Running)
-        });
-        if !running {
-            return Ok(());
-        }
+    while is_running(node, run) {
         applied.changed().await.map_err(|_| Gone)?;
     }
-}
-
-async fn next_print(prints: &mut Option<broadcast::Receiver<BoardEvent>>) -> BoardEvent {
-    loop {
-        let Some(receiver) = prints.as_mut() else { return std::future::pending().await };
-        match receiver.recv().await {
-            Ok(event) => return event,
-            Err(broadcast::error::RecvError::Lagged(missed)) => {
-                return left_out(missed);
-            }
-            Err(broadcast::error::RecvError::Closed) => *prints = None,
-        }
-    }
-}
-
-/// An event that is there already. A reader that fell behind hears so, and then of what is left.
-fn waiting(prints: &mut broadcast::Receiver<BoardEvent>) -> Option<BoardEvent> {
-    match prints.try_recv() {
-        Ok(event) => Some(event),
-        Err(broadcast::error::TryRecvError::Lagged(missed)) => Some(left_out(missed)),
-        Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed) => None,
-    }
-}
-
-fn left_out(missed: u64) -> BoardEvent {
-    BoardEvent::Warning(format!("{missed} lines of output were left out: they came too fast"))
+    Ok(())
 }
 
 #[cfg(test)]
@@ -174,12 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_that_fell_behind_is_told_and_gets_the_rest() {
-        let (sender, mut prints) = broadcast::channel(2);
-        for line in 0..5 {
-            sender.send(BoardEvent::Warning(line.to_string())).expect("somebody listens");
-        }
-        let rest: Vec<BoardEvent> = std::iter::from_fn(|| waiting(&mut prints)).collect();
-        assert_eq!(rest, [left_out(3), BoardEvent::Warning("3".to_owned()), BoardEvent::Warning("4".to_owned())]);
+    fn a_watcher_is_told_how_many_lines_it_misses_and_of_another_owner() {
+        let text = |told| match shown(told) {
+            Event::Warning(text) => text,
+            other => panic!("{other:?}"),
+        };
+        assert!(text(Told::LeftOut(3)).starts_with("3 lines of output were left out"));
+        assert!(text(Told::NextOwner).contains("another owner"));
+        assert_eq!(text(Told::Event(BoardEvent::Warning("w".to_owned()))), "w");
     }
 }

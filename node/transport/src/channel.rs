@@ -9,9 +9,9 @@ pub enum Channel {
     Coordination = 2,
     /// Work for remote pools and sessions.
     Inference = 3,
-    /// Events, spans, usage.
+    /// What may be lost: prints of workers, on their way to those who follow their run.
     Telemetry = 4,
-    /// Progress, results and effects, to those who follow.
+    /// What a run has to say, to those who follow it at other nodes, and its questions to its driver.
     RealTime = 5,
     /// Blobs, snapshots, bundles.
     Bulk = 6,
@@ -84,7 +84,8 @@ impl Channel {
             Self::Coordination => policy(64 * KIB, 64, 4 * MIB, 16, WhenFull::Wait),
             Self::Inference => policy(32 * MIB, 256, 64 * MIB, 256, WhenFull::Refuse),
             Self::Telemetry => policy(MIB, 256, 4 * MIB, 16, WhenFull::Drop),
-            Self::RealTime => policy(4 * MIB, 256, 16 * MIB, 256, WhenFull::Wait),
+            // A question of user code to its driver carries a pickled prediction.
+            Self::RealTime => policy(32 * MIB + 4 * KIB, 256, 64 * MIB, 256, WhenFull::Wait),
             Self::Bulk => policy(MIB + 4 * KIB, 16, 4 * MIB, 16, WhenFull::Wait),
         }
     }

@@ -23,6 +23,10 @@ class Outcome:
     cost: float | None = None
     usage: dict[str, dict[str, int]] = field(default_factory=dict)
     errors: list[ExampleError] = field(default_factory=list)
+    # Where it was executed, and why there; empty without a run.
+    strategy: str | None = None
+    strategy_reason: str = ""
+    strategy_detail: str = ""
 
 
 def conclude(run: dict[str, Any], executor: Any, outcome: Outcome) -> None:

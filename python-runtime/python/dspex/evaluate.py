@@ -10,6 +10,7 @@ from dspy.evaluate.evaluate import EvaluationResult as DspyResult
 
 from dspex import arguments, fallbacks
 from dspex import client as clients
+from dspex import strategy as places
 from dspex.arguments import ADDRESS
 from dspex.conclusion import Outcome
 from dspex.errors import DspexError, ExampleError
@@ -51,6 +52,21 @@ class EvaluationResult(DspyResult):  # type: ignore[misc]
         """The examples that failed, in their order."""
         return self._outcome.errors
 
+    @property
+    def strategy(self) -> str | None:
+        """Where it was executed: "local", by the embedded node, or "distributed", by the cluster at the address."""
+        return self._outcome.strategy
+
+    @property
+    def strategy_reason(self) -> str:
+        """Why there, in a word: "forced", "no_address", "cluster_unavailable", "expected_faster", ..."""
+        return self._outcome.strategy_reason
+
+    @property
+    def strategy_detail(self) -> str:
+        """The same in a sentence, with the figures."""
+        return self._outcome.strategy_detail
+
 
 class Evaluate(dspy.Evaluate):  # type: ignore[misc]
     """dspy.Evaluate, executed by workers: the same arguments and the same result, with `.run_id .url .cost .errors`.
@@ -66,6 +82,9 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         detach: the run goes on when this process ends.
         environment: of a cluster's node, the environment to execute in, whatever it has; by default one that agrees
             with this process's Python.
+        strategy: "local" executes on this machine, by the embedded node, whatever the address; "distributed" by the
+            cluster at the address, and nowhere else; "auto" by the cluster, unless it is away, or earlier runs on both
+            sides say that this machine is done before. The choice and its reason are in the result.
     """
 
     def __init__(
@@ -79,6 +98,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         address: str | None = None,
         detach: bool = False,
         environment: str | None = None,
+        strategy: str = "auto",
         **dspys: Any,
     ) -> None:
         super().__init__(**dspys)
@@ -94,6 +114,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         self.address = address
         self.detach = detach
         self.environment = environment
+        self.strategy = strategy
         self._options()  # Refuses what cannot be sent.
 
     def __call__(
@@ -133,6 +154,13 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
         return result  # type: ignore[no-any-return]
 
     def _options(self) -> Options:
+        if self.strategy not in places.CHOICES:
+            raise ValueError(f"strategy is one of {places.CHOICES}, not {self.strategy!r}")
+        if self.strategy == "local" and self.environment is not None:
+            raise ValueError(
+                "environment names one of a cluster, and strategy='local' executes on this machine: leave one of them "
+                "out"
+            )
         return Options(
             workers=None if self.workers is None else arguments.whole("workers", self.workers, least=1),
             timeout=None if self.timeout is None else arguments.seconds("timeout", self.timeout),
@@ -143,6 +171,7 @@ class Evaluate(dspy.Evaluate):  # type: ignore[misc]
             detach=arguments.flag("detach", self.detach),
             environment=None if self.environment is None else arguments.text("environment", self.environment, "a name"),
             failure_score=arguments.score("failure_score", self.failure_score),
+            strategy=self.strategy,
         )
 
 
@@ -174,8 +203,12 @@ class _Batch:
             return by_threads()
         try:
             # The node may have ended since it was last needed.
+            place = places.choose(self._options, shipment, len(self.devset), threads_of(executor))
+            address = None if place.embedded else self._options.address
             environment = self._options.environment
-            uploaded = clients.ask(self._options.address, None, lambda client: upload(client, shipment, environment))
+            uploaded = clients.ask(
+                address, None, lambda client: upload(client, shipment, environment), embedded=place.embedded
+            )
         except DspexError as error:
             if not fallbacks.goes_without_node(error, self._options):
                 raise
@@ -185,6 +218,8 @@ class _Batch:
             self._warn_of_side_effects()
         evaluation = Evaluation(uploaded, executor, self.devset, self._metric, self._options)
         self.outcome = evaluation.outcome
+        self.outcome.strategy, self.outcome.strategy_reason = place.strategy, place.reason
+        self.outcome.strategy_detail = place.detail
         return evaluation.execute()
 
     def _warn_of_side_effects(self) -> None:

@@ -24,7 +24,8 @@ def refuse_or_warn(error: Unshippable, options: Options, hint: str = "") -> None
     fallback = options.fallback
     if fallback is None:
         # A node is not needed to know that: without an address it is the embedded one.
-        on_cluster = options.address or os.environ.get("DSPEX_ADDRESS")
+        named = options.address or os.environ.get("DSPEX_ADDRESS") or options.strategy == "distributed"
+        on_cluster = named and options.strategy != "local"
         fallback = "error" if on_cluster else "threads"
     remedy = error.remedy + hint
     if fallback == "error":

@@ -27,6 +27,7 @@ class Options:
     detach: bool = False
     environment: str | None = None
     failure_score: float = 0.0
+    strategy: str = "auto"
 
 
 @dataclass(frozen=True)

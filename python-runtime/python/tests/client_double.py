@@ -222,6 +222,14 @@ class LoadError(Exception):
         self.body = body
 
 
+class Unavailable(Exception):
+    """No node is there."""
+
+
+def _place(strategy: str, reason: str, detail: str, *, embedded: bool = False) -> dict[str, Any]:
+    return {"strategy": strategy, "reason": reason, "detail": detail, "embedded": embedded}
+
+
 class Double:
     """The connection to one driver."""
 
@@ -275,6 +283,8 @@ class Double:
             answer = getattr(self, "_" + request["method"].replace(".", "_"))(number, request["body"])
         except LoadError as error:
             self._refuse(number, "FAILED_PRECONDITION", error.body["kind"].upper(), error.body)
+        except Unavailable as error:
+            self._refuse(number, "UNAVAILABLE", "NODE_UNREACHABLE", {"message": str(error)})
         except Exception as error:
             self._refuse(number, "INTERNAL", type(error).__name__, {"message": repr(error)})
         else:
@@ -285,9 +295,22 @@ class Double:
         self.send(19, {"id": number, "code": code, "reason": reason, "message": body["message"], "metadata": metadata})
 
     def _connect(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
-        if body["address"] == "nowhere:1":
-            raise OSError("no such host")
-        return {"address": body["address"] or "unix:double", "version": "double", "embedded": body["address"] is None}
+        if body["address"] == "nowhere:1" and not body["embedded"]:
+            raise Unavailable("no node answers at nowhere:1")
+        is_embedded = body["embedded"] or body["address"] is None
+        address = "unix:double" if is_embedded else body["address"]
+        return {"address": address, "version": "double", "embedded": is_embedded}
+
+    def _strategy_choose(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
+        """By the address alone: what a rule makes of runs is tested where the rule stands."""
+        if body["bound"] is not None:
+            return _place("distributed", "needs_cluster", f"{body['bound']} is for the node at the address")
+        address = body["address"] or os.environ["DSPEX_ADDRESS"]
+        if address == "nowhere:1":
+            return _place("local", "cluster_unavailable", "no node answers at nowhere:1", embedded=True)
+        if address.startswith("quick:"):
+            return _place("local", "expected_faster", "here 0.10 s, there 3.00 s", embedded=True)
+        return _place("distributed", "costs_unknown", "nothing was measured")
 
     def _bundles_put(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         """A copy elsewhere stands for an archive that is unpacked on another machine."""

@@ -226,6 +226,22 @@ def double(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         client.close()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
+    """(method, body) of every request of this process to its client processes."""
+    from dspex.client import connection
+
+    requests: list[tuple[str, dict[str, Any]]] = []
+    send = connection.Client._request
+
+    def noting(self: Any, method: str, body: dict[str, Any], take: Any) -> int:
+        requests.append((method, body))
+        return send(self, method, body, take)
+
+    monkeypatch.setattr(connection.Client, "_request", noting)
+    return requests
+
+
 def _double(places: pytest.TempPathFactory) -> str:
     program = places.mktemp("double") / "dspex"
     double = Path(__file__).with_name("client_double.py")
@@ -251,9 +267,13 @@ def gone(pid: int, seconds: float = 5) -> bool:
 USERS_PROGRAM = '''
 import os
 import sys
+import threading
 import time
 
 import dspy
+
+_meeting = threading.Lock()
+_present = 0
 
 
 class Act(dspy.Module):
@@ -284,6 +304,17 @@ class Act(dspy.Module):
             return dspy.Prediction(answer=str(child.pid))
         if action == "environment":
             return dspy.Prediction(answer=repr([os.environ.get("MINE"), os.environ["DSPEX_INSTANCE"], os.getcwd()]))
+        if action == "meet":
+            global _present
+            with _meeting:
+                _present += 1
+            time.sleep(0.2)
+            with _meeting:
+                met = _present
+            time.sleep(0.1)
+            with _meeting:
+                _present -= 1
+            return dspy.Prediction(answer=met)
         if action == "trace":
             return dspy.Prediction(answer=len(dspy.settings.trace))
         return dspy.Prediction(answer=action)

@@ -5,48 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import time
-from types import SimpleNamespace
 from typing import Any
 
+import answering_lms
 import dspy
 import pydantic
 
-try:
-    from dspy.lm15 import Message, Response, TextPart, Usage
-except ImportError:  # dspy 3.3
-    Response = None  # type: ignore[assignment, misc]
 
-
-class Engine:
+class Engine(answering_lms.Engine):
     """Answers with the length of the question, as ChatAdapter wants it; raises where it is told to."""
 
-    def __init__(self, key: str = "") -> None:
-        self.key = key
-
-    def complete(self, request: Any) -> Any:
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message.assistant([TextPart(answer_to(request.messages[-1].text))]),
-            finish_reason="stop",
-            usage=Usage(input_tokens=3, output_tokens=2, total_tokens=5),
-        )
-
-    def close(self) -> None:
-        pass
+    def answer(self, messages: answering_lms.Messages, temperature: Any) -> str:
+        return answer_to(messages[-1][1])
 
 
-class ForwardLM(dspy.BaseLM):  # type: ignore[misc]
-    """The same for dspy 3.3, which has no engines."""
-
-    forward_contract = "legacy"
-
-    def forward(self, prompt: Any = None, messages: Any = None, **kwargs: Any) -> Any:
-        text = answer_to(messages[-1]["content"] if messages else prompt)
-        message = SimpleNamespace(content=text, tool_calls=None)
-        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        choice = SimpleNamespace(message=message, finish_reason="stop")
-        return SimpleNamespace(choices=[choice], usage=usage, model=self.model)
+class ForwardLM(answering_lms.ForwardLM):
+    def answer(self, messages: answering_lms.Messages, temperature: Any) -> str:
+        return answer_to(messages[-1][1])
 
 
 def answer_to(prompt: str) -> str:
@@ -58,9 +33,7 @@ def answer_to(prompt: str) -> str:
 
 
 def make_lm(**kwargs: Any) -> Any:
-    if Response is None:
-        return ForwardLM("mine/model", cache=False, num_retries=0, **kwargs)
-    return dspy.LM("mine/model", engine=Engine(), cache=False, num_retries=0, **kwargs)
+    return answering_lms.make("mine/model", Engine, ForwardLM, **kwargs)
 
 
 class Shade(pydantic.BaseModel):

@@ -9,15 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from types import SimpleNamespace
 from typing import Any
 
+import answering_lms
 import dspy
-
-try:
-    from dspy.lm15 import Message, Response, TextPart, Usage
-except ImportError:
-    Response = None
 
 _FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]")
 
@@ -44,39 +39,18 @@ def _value(name: str, last: str, digest: str, is_careful: bool) -> str:
     return f"{name} {digest[:8]}"
 
 
-class Engine:
-    def complete(self, request: Any) -> Any:
-        messages = [("system", request.system or "")]
-        messages += [(message.role, message.text) for message in request.messages]
-        return Response(
-            id=None,
-            model=request.model,
-            message=Message.assistant([TextPart(reply(messages, request.config.temperature))]),
-            finish_reason="stop",
-            usage=Usage(input_tokens=3, output_tokens=2, total_tokens=5),
-        )
-
-    def close(self) -> None:
-        pass
+class Engine(answering_lms.Engine):
+    def answer(self, messages: answering_lms.Messages, temperature: Any) -> str:
+        return reply(messages, temperature)
 
 
-class ForwardLM(dspy.BaseLM):  # type: ignore[misc]
-    """The same for dspy 3.3, which has no engines."""
-
-    forward_contract = "legacy"
-
-    def forward(self, prompt: Any = None, messages: Any = None, n: int = 1, **kwargs: Any) -> Any:
-        given = [(message["role"], message["content"]) for message in messages or [{"role": "user", "content": prompt}]]
-        message = SimpleNamespace(content=reply(given, kwargs.get("temperature")), tool_calls=None)
-        usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-        choices = [SimpleNamespace(message=message, finish_reason="stop")] * (n or 1)
-        return SimpleNamespace(choices=choices, usage=usage, model=self.model)
+class ForwardLM(answering_lms.ForwardLM):
+    def answer(self, messages: answering_lms.Messages, temperature: Any) -> str:
+        return reply(messages, temperature)
 
 
 def make_lm(**kwargs: Any) -> Any:
-    if Response is None:
-        return ForwardLM("mine/optimizable", cache=False, num_retries=0, **kwargs)
-    return dspy.LM("mine/optimizable", engine=Engine(), cache=False, num_retries=0, **kwargs)
+    return answering_lms.make("mine/optimizable", Engine, ForwardLM, **kwargs)
 
 
 class Counting(dspy.Module):  # type: ignore[misc]

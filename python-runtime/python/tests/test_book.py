@@ -35,8 +35,9 @@ DONE = "<the command has ended>"
 BEGINS_WITH = re.compile(r'^<!-- begins with: (\S+) until "(.+)" -->$', re.MULTILINE)
 # Of a network of its own.
 NAMES = (f"dspex-book-{os.getpid()}-{number}" for number in count())
-# The beginning of a page's example of a run id, which commands show; the newest run stands for it.
-RUN = "01a1fda7-bbcf"
+# The beginnings of run ids that pages show in commands: the newest run stands for the first, the one before it for the
+# second.
+RUNS = ("01a1fda7-bbcf", "01a1fda7-9d02")
 # Stands for the model behind a key.
 OFFLINE = """
 import dspy
@@ -174,7 +175,10 @@ class Shell:
     def substituted(self, text: str) -> str:
         for written, meant in self._meant.items():
             text = text.replace(written, meant)
-        return text.replace(RUN, self._newest_run()) if RUN in text else text
+        for position, written in enumerate(RUNS):
+            if written in text:
+                text = text.replace(written, self._runs()[position])
+        return text
 
     def close(self) -> None:
         os.killpg(self._bash.pid, signal.SIGTERM)
@@ -188,16 +192,12 @@ class Shell:
             text = text.replace(meant, written)
         return text
 
-    def _newest_run(self) -> str:
-        listed = subprocess.run(
-            ["dspex", "run", "list", "-o", "csv"],
-            env=self._environment,
-            executable=f"{self._environment['PATH'].split(':')[0]}/dspex",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return listed.stdout.splitlines()[1].split(",")[0]
+    def _runs(self) -> list[str]:
+        """Ids, newest first: those of the node that the page's commands talk to."""
+        code, listed = self._type("dspex run list -o csv 2>/dev/null")
+        assert code == 0, f"the page shows a run, and its node lists none:\n{listed}"
+        # The shell itself may say that a node was killed.
+        return re.findall(r"^([0-9a-f-]{36}),", listed, re.MULTILINE)
 
     def _type(self, command: str) -> tuple[int, str]:
         assert self._bash.stdin is not None

@@ -22,20 +22,6 @@ def lm() -> Iterator[Any]:
         yield dspy.settings.lm
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """(method, body) of every request."""
-    requests: list[tuple[str, dict[str, Any]]] = []
-    send = connection.Client._request
-
-    def noting(self: Any, method: str, body: dict[str, Any], take: Any) -> int:
-        requests.append((method, body))
-        return send(self, method, body, take)
-
-    monkeypatch.setattr(connection.Client, "_request", noting)
-    return requests
-
-
 def _executor() -> Any:
     return ParallelExecutor(num_threads=3, max_errors=4, disable_progress_bar=True)
 

@@ -26,26 +26,12 @@ def lm() -> Iterator[Any]:
         yield dspy.settings.lm
 
 
-@pytest.fixture
-def asked(node: None, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, dict[str, Any]]]:
-    """(method, body) of every request."""
-    requests: list[tuple[str, dict[str, Any]]] = []
-    send = connection.Client._request
-
-    def noting(self: Any, method: str, body: dict[str, Any], take: Any) -> int:
-        requests.append((method, body))
-        return send(self, method, body, take)
-
-    monkeypatch.setattr(connection.Client, "_request", noting)
-    return requests
-
-
 def _body(asked: list[tuple[str, dict[str, Any]]], method: str) -> dict[str, Any]:
     (body,) = [body for name, body in asked if name == method]
     return body
 
 
-def test_options_travel_with_the_submission(asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_travel_with_the_submission(node: None, asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "yes")
     evaluate = dspex.Evaluate(
         devset=program.devset(3),
@@ -79,7 +65,7 @@ def test_options_travel_with_the_submission(asked: list[Any], monkeypatch: pytes
     assert "runs.serve" not in [method for method, _ in asked]
 
 
-def test_defaults_are_dspys_and_the_nodes(asked: list[Any]) -> None:
+def test_defaults_are_dspys_and_the_nodes(node: None, asked: list[Any]) -> None:
     with dspy.context(num_threads=3, max_errors=5):
         dspex.Evaluate(devset=program.devset(1), metric=program.metric, detach=True)(program.Answering())
     evaluation = _body(asked, "runs.submit")["evaluation"]
@@ -88,7 +74,7 @@ def test_defaults_are_dspys_and_the_nodes(asked: list[Any]) -> None:
     assert _body(asked, "runs.watch")["driver"] is False
 
 
-def test_a_variable_that_is_no_text_does_not_stop_a_run(asked: list[Any]) -> None:
+def test_a_variable_that_is_no_text_does_not_stop_a_run(node: None, asked: list[Any]) -> None:
     os.environb[b"ODD"] = b"\xff"
     try:
         dspex.Evaluate(devset=program.devset(1), metric=program.metric)(program.Answering())
@@ -97,9 +83,11 @@ def test_a_variable_that_is_no_text_does_not_stop_a_run(asked: list[Any]) -> Non
     assert "ODD" not in _body(asked, "runs.submit")["caller"]["environment"]
 
 
-def test_a_node_that_is_not_there_is_an_error(node: None) -> None:
+def test_a_cluster_that_is_away_is_an_error_where_it_is_asked_for(node: None) -> None:
     with pytest.raises(dspex.DspexError) as error:
-        dspex.Evaluate(devset=program.devset(1), metric=program.metric, address="nowhere:1")(program.Answering())
+        dspex.Evaluate(devset=program.devset(1), metric=program.metric, address="nowhere:1", strategy="distributed")(
+            program.Answering()
+        )
     assert error.value.code
 
 

@@ -184,6 +184,17 @@ def test_threads_work_side_by_side(start: Callable[..., Worker]) -> None:
     assert left[FAILURE]["type"] == "SystemExit"
 
 
+@pytest.mark.parametrize(("loaded", "wanted", "at_once"), [(2, 6, 6), (6, 2, 2), (1, 6, 1)])
+def test_as_many_examples_execute_at_once_as_the_node_wants(
+    start: Callable[..., Worker], loaded: int, wanted: int, at_once: int
+) -> None:
+    worker = start(threads=loaded)
+    # At once, as a node may that has other workers ready.
+    worker.connection.send(10, {"count": wanted})
+    results = worker.execute([{"action": "meet"} for _ in range(24)])
+    assert max(json.loads(result[PREDICTION])["answer"] for result in results) == at_once
+
+
 def test_a_malformed_row_fails_its_example_only(start: Callable[..., Worker]) -> None:
     broken, fine = start().execute([b"{", {"action": "go"}])
     assert broken[FAILURE]["type"] == "json.decoder.JSONDecodeError"

@@ -7,4 +7,5 @@ mod hostile;
 mod refusals;
 mod resume;
 mod shipping;
+mod strategy;
 mod subject;

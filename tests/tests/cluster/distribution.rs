@@ -1,9 +1,14 @@
 //! A run on all nodes: the same result as on one, whichever node is lost meanwhile.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dspex_tests::{Cluster, Project, holds_within};
+use dspex_tests::{Cluster, Project, holds_within, places, process};
 use serde_json::Value;
+
+use crate::subject::{self, EVAL};
 
 const PROGRAM: &str = r"
 import time
@@ -26,31 +31,12 @@ pub const EXAMPLES: usize = 400;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub fn project() -> Project {
-    let project = Project::new(PROGRAM);
-    project.file("data.jsonl", (0..EXAMPLES).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
-    project
+    subject::project(PROGRAM, EXAMPLES)
 }
-
-const EVAL: [&str; 14] = [
-    "eval",
-    "program.py:program",
-    "--devset",
-    "data.jsonl",
-    "--metric",
-    "program.py:metric",
-    "--inputs",
-    "n",
-    "--num-threads",
-    "6",
-    "--max-errors",
-    "1000",
-    "-o",
-    "json",
-];
 
 /// A run that goes on without its caller.
 pub fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
-    let arguments = [&EVAL[..], &["--detach"]].concat();
+    let arguments = [&EVAL[..], &["--num-threads", "6", "--max-errors", "1000", "--detach"]].concat();
     let begun = cluster.dspex(position, &arguments).directory(project.directory()).run().expect(0).object();
     begun["run_id"].as_str().expect("an id").to_owned()
 }
@@ -122,6 +108,49 @@ fn a_run_executes_on_every_node_and_has_the_result_of_one() {
     for position in 0..3 {
         assert!(holds_within(PATIENCE, || workers(&cluster, position, &run) == 0), "node {position} keeps workers");
     }
+}
+
+/// Gives a node that does not run a Python of this directory, which starts no more once there is a file, which is returned. The node
+/// has no other way to see that than to start one.
+fn breakable_interpreter(cluster: &Cluster, position: usize, directory: &Path) -> PathBuf {
+    let (python, broken) = (directory.join("python"), directory.join("broken"));
+    let own = places::interpreter();
+    let script = format!("#!/bin/sh\n[ -e {} ] && exit 3\nexec {} \"$@\"\n", broken.display(), own.display());
+    std::fs::write(&python, script).expect("written");
+    std::fs::set_permissions(&python, Permissions::from_mode(0o755)).expect("executable");
+    let config = cluster.node(position).config();
+    let file = std::fs::read_to_string(&config).expect("its file");
+    let named = |path: &Path| format!("interpreter = \"{}\"", path.display());
+    assert!(file.contains(&named(&own)), "{file}");
+    std::fs::write(&config, file.replace(&named(&own), &named(&python))).expect("written");
+    broken
+}
+
+#[test]
+fn a_node_whose_workers_cannot_begin_is_shut_out_and_named_and_the_others_finish() {
+    let project = project();
+    let mut cluster = Cluster::formed_of(3);
+    let place = tempfile::tempdir().expect("a directory");
+    let broken = breakable_interpreter(&cluster, 2, place.path());
+    (0..3).for_each(|position| cluster.start(position));
+    cluster.leader();
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
+    // The control: the node takes part as long as its Python starts. By then it knows its environment.
+    let first = begin(&cluster, 0, &project);
+    assert!(holds_within(PATIENCE, || workers(&cluster, 2, &first) > 0), "{}", cluster.node(2).log());
+    let alone = finished(&cluster, 0, &first);
+    assert!(!cluster.node(0).log().contains("takes no part in a run"), "{}", cluster.node(0).log());
+
+    std::fs::write(&broken, "").expect("written");
+    let zygotes = cluster.ask(2, async |client| client.status().await).expect("it answers").zygotes;
+    assert!(!zygotes.is_empty(), "it has executed");
+    zygotes.iter().for_each(|zygote| process::kill(zygote.pid));
+    let again = begin(&cluster, 0, &project);
+    let is_said = || cluster.node(0).log().contains("takes no part in a run");
+    assert!(holds_within(PATIENCE, is_said), "{}", cluster.node(0).log());
+    let shown = finished(&cluster, 1, &again);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+    assert_eq!(shown["failed"], alone["failed"], "no example pays for it");
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Runs through any node: what a node has answered it knows, and the trail names who asked.
 
-use dspex_tests::{Cluster, Project};
+use dspex_tests::Cluster;
 use serde_json::json;
+
+use crate::subject::{EVAL, project};
 
 const PROGRAM: &str = r"
 class Program(dspy.Module):
@@ -14,24 +16,10 @@ def metric(example, prediction):
     return prediction.double == 2 * int(example.n)
 ";
 
-const EVAL: [&str; 10] = [
-    "eval",
-    "program.py:program",
-    "--devset",
-    "data.jsonl",
-    "--metric",
-    "program.py:metric",
-    "--inputs",
-    "n",
-    "-o",
-    "json",
-];
-
 #[test]
 fn what_a_lost_node_has_evaluated_others_can_show_at_once() {
     let mut cluster = Cluster::of(3);
-    let project = Project::new(PROGRAM);
-    project.file("data.jsonl", (0..40).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
+    let project = project(PROGRAM, 40);
     let evaluation = cluster.dspex(0, &EVAL).directory(project.directory()).run().expect(0).object();
     cluster.kill(0);
     let run = evaluation["run_id"].as_str().expect("an id");
@@ -46,8 +34,7 @@ fn what_a_lost_node_has_evaluated_others_can_show_at_once() {
 #[test]
 fn an_evaluation_through_any_node_is_known_there_and_everywhere() {
     let cluster = Cluster::of(3);
-    let project = Project::new(PROGRAM);
-    project.file("data.jsonl", (0..8).map(|n| format!("{{\"n\": {n}}}\n")).collect::<String>());
+    let project = project(PROGRAM, 8);
     let mut runs = Vec::new();
     for position in [0, 1, 2, 0, 1, 2] {
         let evaluation = cluster.dspex(position, &EVAL).directory(project.directory()).run();

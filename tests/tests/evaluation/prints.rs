@@ -35,12 +35,14 @@ const CONTRACT_KEYS: [&str; 12] = [
 ];
 
 #[test]
-fn the_object_has_exactly_the_keys_of_the_contract() {
+fn the_object_has_the_keys_of_the_contract_and_then_where_it_was_executed() {
     let (home, project) = (Home::new(), Project::new(PROGRAM));
     project.numbers(10);
     let result = home.eval(&project).result();
     let keys: Vec<&str> = result.as_object().expect("an object").keys().map(String::as_str).collect();
-    assert_eq!(keys, CONTRACT_KEYS);
+    let (contract, choice) = keys.split_at(CONTRACT_KEYS.len());
+    assert_eq!(contract, CONTRACT_KEYS);
+    assert_eq!(choice, ["strategy", "strategy_reason", "strategy_detail"]);
     expect_fields(
         &result,
         json!({"kind": "evaluation", "status": "finished", "score": 50.0, "examples": 10, "failed": 0,

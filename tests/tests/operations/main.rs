@@ -1,5 +1,6 @@
-//! What an operator looks at before and beside a node: a cluster to try things, configurations, and what is wrong.
+//! What an operator looks at before and beside a node: a cluster to try things, a demonstration, configurations, and what is wrong.
 
 mod config;
+mod demo;
 mod dev;
 mod doctor;

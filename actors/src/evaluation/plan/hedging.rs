@@ -77,13 +77,17 @@ impl Plan {
 
     /// Those that have not been executed a second time, where they are, and for how long.
     fn stragglers(&self, now_us: u64, least_us: u64) -> Vec<(u32, NodeId, u64)> {
-        let running = self.workers.values().flat_map(|worker| worker.assigned.iter().map(|held| (worker.site, held)));
-        let found = running.filter_map(|(site, held)| {
-            let for_us = now_us.saturating_sub(held.since_us?);
-            let index = held.assignment.index;
-            (for_us >= least_us && !self.hedged.contains_key(&index)).then_some((index, site, for_us))
-        });
-        let mut stragglers: Vec<_> = found.collect();
+        let mut stragglers = Vec::new();
+        for worker in self.workers.values() {
+            let age = |held: &Running| held.since_us.map(|since| now_us.saturating_sub(since));
+            // What waits in a worker of which every thread is held up is held up as long.
+            let all_for_us = worker.assigned.iter().filter_map(age).min().unwrap_or_default();
+            let found = worker.assigned.iter().filter_map(|held| {
+                let (index, for_us) = (held.assignment.index, age(held).unwrap_or(all_for_us));
+                (for_us >= least_us && !self.hedged.contains_key(&index)).then_some((index, worker.site, for_us))
+            });
+            stragglers.extend(found);
+        }
         stragglers.sort_by_key(|&(index, _, for_us)| (std::cmp::Reverse(for_us), index));
         stragglers
     }

@@ -2,9 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use super::Plan;
+use super::{Assignment, Plan, Verdict};
 
 impl Plan {
+    /// A lost node had so many results that nobody will call recorded. Those that are `missing` in the log run again, or have failed:
+    /// the verdicts.
+    pub(crate) fn results_lost(&mut self, results: usize, missing: impl IntoIterator<Item = u32>) -> Vec<Verdict> {
+        self.recorded(results);
+        if self.rules.retries > 0 {
+            self.missing_again(missing);
+            return Vec::new();
+        }
+        let verdict = |index| {
+            let attempt = self.attempts.get(&index).copied().unwrap_or(1);
+            Verdict::WorkerLost(Assignment { index, attempt })
+        };
+        let verdicts: Vec<Verdict> = missing.into_iter().map(verdict).collect();
+        self.unrecorded += verdicts.len();
+        verdicts
+    }
+
     /// Examples without a result in the log that nobody has any more run again, before all others. Tells how many.
     pub(crate) fn missing_again(&mut self, missing: impl IntoIterator<Item = u32>) -> usize {
         let held = self.workers.values().flat_map(|worker| &worker.assigned).map(|held| held.assignment.index);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::hedging::Hedge;
 use super::*;
 
 const HERE: NodeId = NodeId(1);
@@ -48,6 +49,37 @@ fn results_that_are_not_on_disk_hold_back_new_work() {
 }
 
 #[test]
+fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_more() {
+    let mut plan = Plan::new(rules(1), 0..7);
+    plan.worker_joined(1, HERE, 1);
+    for now_us in 0..5 {
+        let (key, index) = given(&plan.assign(now_us))[0];
+        plan.finished(key, index, 1_000_000, now_us);
+    }
+    assert!(plan.assign(6).is_empty(), "one thread and four unrecorded");
+    // Of five results the log has three.
+    assert_eq!(plan.results_lost(5, [1, 3]), []);
+    let mut order = Vec::new();
+    while let Some((key, index)) = given(&plan.assign(7)).first().copied() {
+        order.push(index);
+        plan.finished(key, index, 1_000_000, 7);
+        plan.recorded(1);
+    }
+    order.sort_unstable();
+    assert_eq!(order, [1, 3, 5, 6]);
+}
+
+#[test]
+fn results_that_are_lost_with_their_node_have_failed_where_nothing_runs_again() {
+    let mut plan = Plan::new(rules(0), 0..2);
+    plan.worker_joined(1, HERE, 1);
+    plan.assign(0);
+    plan.finished(1, 0, 10, 1);
+    assert_eq!(plan.results_lost(1, [0]), [Verdict::WorkerLost(Assignment { index: 0, attempt: 1 })]);
+    assert_eq!(given(&plan.assign(2)), [(1, 1)], "its neighbours go on");
+}
+
+#[test]
 fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
     let mut plan = Plan::new(rules(1), 0..10);
     plan.worker_joined(1, HERE, 2);
@@ -72,8 +104,8 @@ fn what_is_left_is_kept_for_another_owner_and_idle_is_when_the_log_has_all_that_
     assert_eq!(plan.assign(0).len(), 1);
     plan.keep(true);
     assert!(plan.is_kept() && !plan.is_idle());
-    plan.finished(1, 0, 10, 1);
-    plan.finished(1, 1, 10, 1);
+    plan.finished(1, 0, 1_000_000, 1);
+    plan.finished(1, 1, 1_000_000, 1);
     assert!(plan.assign(2).is_empty() && plan.hedge(2).is_empty());
     assert!(!plan.is_idle(), "the results are on their way");
     plan.recorded(2);
@@ -310,6 +342,23 @@ fn a_straggler_is_executed_once_more_on_another_node_and_the_first_result_counts
     assert_eq!(plan.running_for(9_000_000, 1), [], "nor is it late");
     assert_eq!(plan.worker_ended(first, Cause::Crash), [], "nor does it run again");
     assert_eq!(plan.waiting(), 0);
+}
+
+#[test]
+fn what_waits_in_a_worker_that_stands_still_is_executed_elsewhere_too() {
+    let mut plan = near_the_end(true);
+    let (stuck, index) = (holder(&plan, 10), 10);
+    plan.finished(3 - stuck, 11, 1_000, 0);
+    // One thread, and two examples more that wait for it.
+    let worker = plan.workers.get_mut(&stuck).expect("it is there");
+    worker.threads = 1;
+    for index in [20, 21] {
+        worker.assigned.push_back(Running { assignment: Assignment { index, attempt: 1 }, since_us: None });
+    }
+    let hedged: Vec<u32> = plan.hedge(2_000_000).iter().map(|hedge| hedge.assignment.index).collect();
+    assert_eq!(hedged, [index, 20], "as many as there are free threads");
+    plan.finished(3 - stuck, 20, 1_000, 2_100_000);
+    assert_eq!(plan.hedge(2_200_000).iter().map(|hedge| hedge.assignment.index).collect::<Vec<_>>(), [21]);
 }
 
 #[test]

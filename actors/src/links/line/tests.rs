@@ -74,6 +74,35 @@ proptest! {
     }
 }
 
+proptest! {
+    /// What lies beneath loses nothing in the middle. Should it do so once, then both ends of a line that has come to rest count differently,
+    /// and it is given up: nothing stays missing without a word.
+    #[test]
+    fn a_line_that_has_lost_a_piece_is_given_up_when_it_rests(
+        lengths in proptest::collection::vec(0usize..150_000, 1..30),
+        lost in any::<prop::sample::Index>(),
+    ) {
+        let pieces: usize = lengths.iter().map(|length| length.div_ceil(PIECE_BYTES).max(1)).sum();
+        let (mut pair, mut until_lost) = (Pair::new(), Some(lost.index(pieces)));
+        for length in lengths {
+            pair.ends[0].send(&vec![7; length]).expect("room");
+        }
+        pair.flush(0);
+        while pair.ways.iter().any(|way| !way.is_empty()) {
+            if matches!(pair.ways[0].front(), Some(Packet::Part { .. })) {
+                if until_lost == Some(0) {
+                    pair.ways[0].pop_front();
+                }
+                until_lost = until_lost.and_then(|left| left.checked_sub(1));
+            }
+            pair.deliver(0);
+            pair.deliver(1);
+        }
+        prop_assert!(pair.ends[0].is_stuck(u64::MAX), "nobody has noticed");
+        prop_assert!(!pair.ends[1].is_stuck(u64::MAX), "the other end has sent nothing");
+    }
+}
+
 #[test]
 fn nothing_is_said_before_the_peer_is_met() {
     let mut line = Line::new(1);

@@ -27,6 +27,7 @@ fn orders() -> Vec<WorkOrder> {
         WorkOrder::Finish { worker },
         WorkOrder::Answer { worker, id: 6, body: Some(vec![7]), error: None },
         WorkOrder::Threads { worker, count: 2 },
+        WorkOrder::Weigh { weight: 4 },
     ]
 }
 

@@ -1,8 +1,7 @@
 //! A user stops a run. What it has is kept; what is still on its way is fenced off by the next generation.
 
-use crate::record::Record;
 use crate::state::Decision;
-use crate::{Effect, Outcome, RunId, RunStatus, State};
+use crate::{Effect, RunId, RunStatus, State};
 
 pub(crate) fn cancel_run(state: &State, id: RunId, reason: &str) -> Decision {
     let run = match super::under_way(state, id) {
@@ -11,5 +10,5 @@ pub(crate) fn cancel_run(state: &State, id: RunId, reason: &str) -> Decision {
     };
     let mut progress = super::ended(state, run, RunStatus::Cancelled, reason);
     progress.generation += 1;
-    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id })
+    super::stopped(id, progress, Effect::StopRun { run: id })
 }

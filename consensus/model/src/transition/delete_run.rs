@@ -18,6 +18,9 @@ pub(crate) fn delete_run(state: &State, id: RunId) -> Decision {
     let present = (0u32..).zip(&run.results).filter(|(_, result)| result.is_some());
     decision.removed = present.map(|(index, _)| Key::RunResult(id, index)).collect();
     decision.removed.extend(run.attempts.keys().map(|&index| Key::RunAttempts(id, index)));
+    if run.weight != 1 {
+        decision.removed.push(Key::RunWeight(id));
+    }
     decision.removed.extend([Key::RunProgress(id), Key::RunSpec(id)]);
     decision
 }

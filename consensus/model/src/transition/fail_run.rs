@@ -1,8 +1,7 @@
 //! The owner found that the run cannot have a score (a metric that returns None, a program that no worker can load).
 
-use crate::record::Record;
 use crate::state::Decision;
-use crate::{Effect, Outcome, Rejection, RunId, RunStatus, State};
+use crate::{Effect, Rejection, RunId, RunStatus, State};
 
 pub(crate) fn fail_run(state: &State, id: RunId, epoch: u64, reason: &str) -> Decision {
     let run = match super::under_way(state, id) {
@@ -14,5 +13,5 @@ pub(crate) fn fail_run(state: &State, id: RunId, epoch: u64, reason: &str) -> De
         return super::rejected(Rejection::StaleEpoch { current });
     }
     let progress = super::ended(state, run, RunStatus::Failed, reason);
-    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(Effect::StopRun { run: id })
+    super::stopped(id, progress, Effect::StopRun { run: id })
 }

@@ -1,6 +1,5 @@
 //! A user lets a run rest. Its generation stays, unlike that of a cancel: what is under way comes to its end, and counts.
 
-use crate::record::Record;
 use crate::state::Decision;
 use crate::{Effect, Outcome, RunId, RunStatus, State};
 
@@ -13,5 +12,5 @@ pub(crate) fn pause_run(state: &State, id: RunId) -> Decision {
         Err(rejection) => return super::rejected(rejection),
     };
     let progress = super::ended(state, run, RunStatus::Paused, "");
-    Decision::new(Outcome::Done).write(Record::RunProgress(id, Box::new(progress))).effect(Effect::PauseRun { run: id })
+    super::stopped(id, progress, Effect::PauseRun { run: id })
 }

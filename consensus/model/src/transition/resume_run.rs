@@ -2,7 +2,7 @@
 
 use crate::record::Record;
 use crate::state::Decision;
-use crate::{Effect, NodeId, Outcome, Rejection, RunId, RunStatus, State};
+use crate::{Effect, NodeId, Outcome, Rejection, RunId, State};
 
 pub(crate) fn resume_run(state: &State, id: RunId, owner: NodeId, detached: bool) -> Decision {
     let Some(run) = state.run(id) else {
@@ -11,14 +11,7 @@ pub(crate) fn resume_run(state: &State, id: RunId, owner: NodeId, detached: bool
     if !run.progress.status.is_resumable() {
         return super::rejected(Rejection::RunNotResumable(run.progress.status));
     }
-    let mut progress = run.progress.clone();
-    progress.status = RunStatus::Running;
-    progress.reason = String::new();
-    progress.detached = detached;
-    progress.owner = owner;
-    progress.epoch += 1;
-    progress.resumed_ms = state.log_time_ms();
-    progress.ended_ms = 0;
+    let progress = super::resumed(state, run, owner, detached);
     let (epoch, generation) = (progress.epoch, progress.generation);
     Decision::new(Outcome::RunResumed { epoch, generation })
         .write(Record::RunProgress(id, Box::new(progress)))

@@ -17,15 +17,8 @@ pub(crate) fn retry_run(state: &State, id: RunId, owner: NodeId, detached: bool)
         return super::rejected(Rejection::NothingFailed);
     }
     let kept = run.results.iter().flatten().filter(|result| result.failure.is_none());
-    let mut progress = run.progress.clone();
-    progress.status = RunStatus::Running;
-    progress.reason = String::new();
-    progress.detached = detached;
-    progress.owner = owner;
-    progress.epoch += 1;
+    let mut progress = super::resumed(state, run, owner, detached);
     progress.generation += 1;
-    progress.resumed_ms = state.log_time_ms();
-    progress.ended_ms = 0;
     progress.done -= failed.len() as u32;
     progress.failed = 0;
     // What was spent on them was spent: usage, costs and time stay as they are.

@@ -13,6 +13,7 @@ mod retries;
 mod sessions;
 mod story;
 mod variables;
+mod weights;
 
 use self::story::Story;
 use crate::{

@@ -41,6 +41,8 @@ pub(super) struct Part {
 pub(super) enum Method {
     #[serde(rename = "connect")]
     Connect(Connect),
+    #[serde(rename = "strategy.choose")]
+    Choose(Box<Choose>),
     #[serde(rename = "blobs.put")]
     PutBlob(Empty),
     #[serde(rename = "bundles.put")]
@@ -114,11 +116,37 @@ pub(super) struct PutBundle {
     pub secrets: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Connect {
+/// Which node; what is left out is as the environment has it.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct NodeNamed {
     pub address: Option<String>,
     pub token_file: Option<String>,
     pub ca: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Connect {
+    #[serde(flatten)]
+    pub node: NodeNamed,
+    /// The embedded node, whatever is named.
+    #[serde(default)]
+    pub embedded: bool,
+}
+
+/// An evaluation that is to be submitted: where?
+#[derive(Debug, Deserialize)]
+pub(super) struct Choose {
+    #[serde(flatten)]
+    pub node: NodeNamed,
+    /// An argument that is the business of the node at the address.
+    pub bound: Option<String>,
+    pub program: String,
+    pub metric: String,
+    pub lm: String,
+    /// Of the rows.
+    pub dataset_digest: String,
+    pub examples: u32,
+    pub num_threads: u32,
 }
 
 #[derive(Debug, Deserialize)]

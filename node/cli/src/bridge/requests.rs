@@ -1,24 +1,20 @@
 //! What is done for each request of the program.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use dspex_api::v1::{
-    self, CancelRunRequest, Distribution, DriverAnswer, EvaluationSpec, FileDataset, Fingerprint, OpenPoolRequest,
-    RunResultsRequest, ShippedCode, SubmitRunRequest, WatchRunRequest, evaluation_spec,
+    self, CancelRunRequest, Distribution, EvaluationSpec, FileDataset, Fingerprint, OpenPoolRequest, RunResultsRequest,
+    ShippedCode, SubmitRunRequest, WatchRunRequest, evaluation_spec,
 };
 use dspex_api::{ApiError, Client, reason};
 use dspex_bundle::Secrets;
-use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::mpsc;
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
 
-use super::answers::{Body, Event, Nothing};
-use super::frames::{Outgoing, read};
-use super::messages::{Caller, Connect, Evaluation, Failure, Method, Part, PutBundle, Request, Shipped};
+use super::answers::{Body, Nothing};
+use super::current::CurrentNode;
+use super::frames::Outgoing;
+use super::messages::{Caller, Connect, Evaluation, Failure, Method, NodeNamed, Part, PutBundle, Request, Shipped};
 use super::{PARTS, calls, executions, programs, sessions, variables};
 use crate::arguments::Global;
 use crate::error::CommandError;
@@ -40,18 +36,37 @@ impl NodeOptions {
     pub(super) fn of(global: &Global) -> Self {
         Self { address: global.address.clone(), token_file: global.token_file.clone(), ca: global.ca.clone() }
     }
+
+    /// The program's own words go first.
+    pub(super) fn invocation(&self, of: NodeNamed) -> Result<Invocation, CommandError> {
+        Invocation::new(&Global {
+            output: None,
+            json: false,
+            verbose: 0,
+            quiet: true,
+            command_timeout: None,
+            address: of.address.or_else(|| self.address.clone()),
+            token_file: of.token_file.map(PathBuf::from).or_else(|| self.token_file.clone()),
+            ca: of.ca.map(PathBuf::from).or_else(|| self.ca.clone()),
+        })
+    }
+
+    /// The embedded node, whatever the program or the environment names.
+    fn embedded(&self) -> Result<Invocation, CommandError> {
+        Self { address: None, token_file: None, ca: None }.invocation(NodeNamed::default())
+    }
 }
 
 /// What all requests share.
 pub(super) struct Bridge {
-    node: NodeOptions,
-    client: OnceCell<Client>,
+    pub(super) node: NodeOptions,
+    node_in_use: CurrentNode,
     outgoing: mpsc::Sender<Outgoing>,
 }
 
 impl Bridge {
     pub(super) fn new(node: NodeOptions, outgoing: mpsc::Sender<Outgoing>) -> Self {
-        Self { node, client: OnceCell::new(), outgoing }
+        Self { node, node_in_use: CurrentNode::default(), outgoing }
     }
 
     pub(super) async fn send(&self, outgoing: Outgoing) {
@@ -59,16 +74,26 @@ impl Bridge {
         let _ = self.outgoing.send(outgoing).await;
     }
 
-    fn client(&self) -> Result<&Client, Failure> {
-        self.client.get().ok_or_else(|| {
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(self.current()?.0)
+    }
+
+    /// The node in use, and which of all that were it is.
+    pub(super) fn current(&self) -> Result<(Client, u32), Failure> {
+        self.node_in_use.client().ok_or_else(|| {
             Failure::Api(ApiError::precondition(reason::REQUEST_INVALID, "the first request must be `connect`"))
         })
+    }
+
+    pub(super) async fn move_on(&self, lost: u32, run_id: &str) -> bool {
+        self.node_in_use.move_on(lost, run_id).await
     }
 
     pub(super) async fn perform(&self, request: Request, parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
         let id = request.id;
         match request.method {
             Method::Connect(connect) => self.connect(connect).await,
+            Method::Choose(choose) => self.choose(*choose).await,
             Method::PutBlob(_) => self.put_blob(parts).await,
             Method::PutBundle(put) => self.put_bundle(put).await,
             Method::Submit(submit) => {
@@ -96,14 +121,8 @@ impl Bridge {
                 Ok(Body::Run(Box::new(self.client()?.cancel(request).await?.into())))
             }
             Method::Watch(watch) => {
-                let request = WatchRunRequest { run_id: watch.run_id, from_seq: 0, driver: watch.driver };
-                let mut events = self.client()?.watch(request).await?;
-                while let Some(event) = events.message().await.map_err(ApiError::from)? {
-                    if let Some(event) = Event::of(event) {
-                        self.send(Outgoing::Item { id, body: Body::Event(Box::new(event)) }).await;
-                    }
-                }
-                Ok(Body::Nothing(Nothing {}))
+                let (run_id, driver) = (watch.run_id, watch.driver);
+                self.watch(id, WatchRunRequest { run_id, driver, ..WatchRunRequest::default() }).await
             }
             Method::Results(results) => {
                 let request = RunResultsRequest {
@@ -113,37 +132,32 @@ impl Bridge {
                     follow: results.follow,
                     returned: results.returned,
                 };
-                let mut batches = self.client()?.results(request).await?;
-                while let Some(batch) = batches.message().await.map_err(ApiError::from)? {
-                    let results = batch.results.into_iter().map(Into::into).collect();
-                    self.send(Outgoing::Item { id, body: Body::Results { results } }).await;
-                }
-                Ok(Body::Nothing(Nothing {}))
+                self.results(id, request).await
             }
             Method::Serve(of) => self.serve(id, of.run_id, parts).await,
             Method::Calls(open) => {
                 let client = self.client()?;
                 let request = OpenPoolRequest { pool: open.pool, caller: Some(caller(open.caller)) };
                 let pool_id = client.open_pool(request).await?;
-                calls::pass_on(self, client, id, pool_id, parts).await?;
+                calls::pass_on(self, &client, id, pool_id, parts).await?;
                 Ok(Body::Nothing(Nothing {}))
             }
             Method::PoolStats(of) => {
                 let items = self.client()?.pool_stats(&of.pool).await?;
                 Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
             }
-            Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(self.client()?, order).await?)),
-            Method::GetBlob(of) => executions::blob(self.client()?, of).await,
-            Method::ListExecutions(wanted) => executions::list(self.client()?, wanted).await,
-            Method::GetExecution(of) => executions::get(self.client()?, of).await,
-            Method::ClearExecutions(_) => executions::clear(self.client()?).await,
+            Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(&self.client()?, order).await?)),
+            Method::GetBlob(of) => executions::blob(&self.client()?, of).await,
+            Method::ListExecutions(wanted) => executions::list(&self.client()?, wanted).await,
+            Method::GetExecution(of) => executions::get(&self.client()?, of).await,
+            Method::ClearExecutions(_) => executions::clear(&self.client()?).await,
             stored => self.stored(stored).await.map(Body::Plain),
         }
     }
 
     /// Requests about what is stored under a name.
     async fn stored(&self, method: Method) -> Result<Value, Failure> {
-        let client = self.client()?;
+        let client = &self.client()?;
         match method {
             Method::PutProgram(put) => programs::put(client, put).await,
             Method::GetProgram(get) => programs::get(client, get).await,
@@ -163,24 +177,14 @@ impl Bridge {
     }
 
     async fn connect(&self, connect: Connect) -> Result<Body, Failure> {
-        let global = Global {
-            output: None,
-            json: false,
-            verbose: 0,
-            quiet: true,
-            command_timeout: None,
-            address: connect.address.or_else(|| self.node.address.clone()),
-            token_file: connect.token_file.map(PathBuf::from).or_else(|| self.node.token_file.clone()),
-            ca: connect.ca.map(PathBuf::from).or_else(|| self.node.ca.clone()),
+        let invocation = match connect.embedded {
+            true => self.node.embedded()?,
+            false => self.node.invocation(connect.node)?,
         };
-        let invocation = Invocation::new(&global)?;
-        let client = match self.client.get() {
-            Some(client) => client,
-            None => {
-                let client = invocation.node().await?;
-                self.client.get_or_init(|| client)
-            }
-        };
+        if self.node_in_use.client().is_none() {
+            self.node_in_use.set(invocation.node().await?);
+        }
+        let client = self.client()?;
         let status = client.status().await?;
         Ok(Body::Connected {
             address: client.address().to_string(),
@@ -228,53 +232,10 @@ impl Bridge {
         };
         let packed =
             tokio::task::spawn_blocking(packing).await.map_err(|error| ApiError::internal(error.to_string()))??;
-        let stored = send(self.client()?, packed).await?;
+        let stored = send(&self.client()?, packed).await?;
         let Stored { digest, bytes, files, was_there } = stored;
         Ok(Body::StoredBundle { digest, bytes, files, was_there })
     }
-
-    async fn serve(&self, id: u64, run_id: String, mut parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
-        let (sender, receiver) = mpsc::channel(PARTS);
-        let first = DriverAnswer { run_id, ..DriverAnswer::default() };
-        // The receiver is in hand.
-        let _ = sender.send(first).await;
-        let mut questions = self.client()?.serve_run(ReceiverStream::new(receiver)).await?;
-        loop {
-            tokio::select! {
-                question = questions.next() => match question {
-                    Some(Ok(asked)) => {
-                        let v1::DriverQuestion { worker, id: number, index, body } = asked;
-                        let body = Body::Question { worker, id: number, index, body };
-                        self.send(Outgoing::Item { id, body }).await;
-                    }
-                    Some(Err(status)) => return Err(Failure::Api(status.into())),
-                    None => return Ok(Body::Nothing(Nothing {})),
-                },
-                part = parts.recv() => {
-                    let Some(Part { data, end, .. }) = part else { return Ok(Body::Nothing(Nothing {})) };
-                    if !data.is_empty() {
-                        let given: GivenAnswer = read(&data).map_err(CommandError::usage)?;
-                        let GivenAnswer { worker, id, body, error } = given;
-                        let answer = DriverAnswer { run_id: String::new(), worker, id, body, error };
-                        if sender.send(answer).await.is_err() {
-                            return Ok(Body::Nothing(Nothing {}));
-                        }
-                    }
-                    if end {
-                        return Ok(Body::Nothing(Nothing {}));
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[derive(Debug, Deserialize)]
-struct GivenAnswer {
-    worker: String,
-    id: u64,
-    body: Option<Bytes>,
-    error: Option<String>,
 }
 
 pub(super) fn caller(caller: Caller) -> v1::Caller {

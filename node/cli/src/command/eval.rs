@@ -16,7 +16,7 @@ use dspex_api::v1::{Caller, Run, SubmitRunRequest, SubmitRunResponse};
 use serde_json::Value;
 
 use crate::command::run::resume;
-use crate::dataset::Source;
+use crate::dataset::{self, Source};
 use crate::environment;
 use crate::error::CommandError;
 use crate::exit;
@@ -27,31 +27,74 @@ use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::project::{self, Asked, Sent};
 use crate::result::{self, Target};
+use crate::strategy::{Dataset, Question, Subject, decide};
 
 /// How long an answer to a submission is still waited for after Ctrl-C.
 const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_millis(300);
 
-/// Submits the evaluation and follows it to its end.
+/// Decides where, submits the evaluation there and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let wanted = Wanted { gate: options.fail_under, target: target(&options)? };
+    let wanted = Wanted { gate: options.fail_under, target: target(&options)?, choice: None };
     if let Some(id) = options.run_to_resume() {
-        let unused = options.unused_in_a_resume();
-        if !unused.is_empty() {
-            let text = format!("a named run goes on as it was started: not applied here: {}", unused.join(", "));
-            invocation.console.warning(&text);
-        }
-        let target = resume::Target {
-            id,
-            failed: false,
-            detach: options.detach,
-            python: options.python.as_deref(),
-            program: options.program(),
-            state: options.load.as_deref(),
-            bytes_max: options.bundle_limit.0,
-        };
-        return resume::resume(invocation, target, &wanted).await;
+        let choice = decide(invocation, question(&options, None), async || None).await?;
+        let placed = invocation.placed(&choice);
+        return go_on(&placed, &options, id, &Wanted { choice: Some(choice), ..wanted }).await;
     }
     let checked = options.check()?;
+    let subject = subject(&options, &checked)?;
+    let count = async || dataset::count(&checked.source, options.limit).await;
+    let choice = decide(invocation, question(&options, Some(subject)), count).await?;
+    invocation.tell(&choice);
+    let placed = invocation.placed(&choice);
+    evaluate(&placed, &options, checked, &Wanted { choice: Some(choice), ..wanted }).await
+}
+
+fn question(options: &Options, subject: Option<Subject>) -> Question {
+    let bound = options.bound().map(str::to_owned);
+    Question { wish: options.wish(), bound, subject, at_once: options.num_threads }
+}
+
+/// By what earlier runs of the same are found.
+fn subject(options: &Options, checked: &Checked) -> Result<Subject, CommandError> {
+    let name = checked.metric.rsplit_once(':').map_or(checked.metric.as_str(), |(_, name)| name);
+    Ok(Subject {
+        program: checked.program.clone(),
+        metric: name.to_owned(),
+        lm: options.lm.clone(),
+        dataset: Dataset::Named(match &checked.source {
+            Source::File(path, _) => path.to_string_lossy().into_owned(),
+            Source::Python(reference) => reference.clone(),
+        }),
+        directory: Some(std::env::current_dir()?.to_string_lossy().into_owned()),
+    })
+}
+
+/// `--resume RUN`.
+async fn go_on(invocation: &Invocation, options: &Options, id: &str, wanted: &Wanted) -> Result<u8, CommandError> {
+    let unused = options.unused_in_a_resume();
+    if !unused.is_empty() {
+        let text = format!("a named run goes on as it was started: not applied here: {}", unused.join(", "));
+        invocation.console.warning(&text);
+    }
+    let target = resume::Target {
+        id,
+        failed: false,
+        detach: options.detach,
+        python: options.python.as_deref(),
+        program: options.program(),
+        state: options.load.as_deref(),
+        bytes_max: options.bundle_limit.0,
+    };
+    resume::resume(invocation, target, wanted).await
+}
+
+/// At the node of the invocation: nothing goes elsewhere from here on.
+async fn evaluate(
+    invocation: &Invocation,
+    options: &Options,
+    checked: Checked,
+    wanted: &Wanted,
+) -> Result<u8, CommandError> {
     let ships = invocation.node_has_environment() && !options.in_place;
     if options.environment.is_some() && !ships {
         return Err(CommandError::usage(
@@ -67,15 +110,15 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     if let Some(interpreter) = &interpreter {
         show_passed_over(invocation, interpreter);
     }
-    let client = invocation.node().await?;
+    let mut client = invocation.node().await?;
     let sent = match ships {
-        true => Some(project::ship(&client, &asked(&options, &checked, interpreter.as_ref())).await?),
+        true => Some(project::ship(&client, &asked(options, &checked, interpreter.as_ref())).await?),
         false => None,
     };
     if let Some(note) = sent.as_ref().and_then(Sent::note) {
         invocation.console.note(&note);
     }
-    let evaluation = specification::of(&client, &options, checked, sent).await?;
+    let evaluation = specification::of(&client, options, checked, sent).await?;
     let request = SubmitRunRequest {
         request_id: Some(new_request_id()),
         caller: Some(match ships {
@@ -94,11 +137,11 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
     };
     if options.detach {
-        return detached(invocation, &run);
+        return detached(invocation, &run, wanted);
     }
-    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    let ending = follow(invocation, &mut client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
-    conclude(invocation, &client, ending, &wanted).await
+    conclude(invocation, &client, ending, wanted).await
 }
 
 /// Submits, unless Ctrl-C comes first. An answer that is already on its way is still taken, so that its run is cancelled by
@@ -175,10 +218,10 @@ pub fn show_notes(invocation: &Invocation, submitted: &SubmitRunResponse) {
 }
 
 /// Prints the run that goes on without this command.
-pub fn detached(invocation: &Invocation, run: &Run) -> Result<u8, CommandError> {
+pub fn detached(invocation: &Invocation, run: &Run, wanted: &Wanted) -> Result<u8, CommandError> {
     match invocation.format {
         Format::Table => output::people(&format!("{}\n", run.run_id))?,
-        _ => output::json(&Value::Object(result::evaluation(run)))?,
+        _ => output::json(&Value::Object(result::ended(run, wanted.choice.as_ref())))?,
     }
     invocation.console.note(&format!("follow it with: dspex run watch {}", run.run_id));
     Ok(exit::OK)

@@ -11,11 +11,18 @@ pub mod resume;
 mod retry;
 mod show;
 mod watch;
+mod weight;
 
 use clap::{Args, Subcommand};
+use dspex_api::v1::Run;
+use serde_json::Value;
 
 use crate::error::CommandError;
+use crate::exit;
+use crate::follow::resume_command;
 use crate::invocation::Invocation;
+use crate::output::{self, Format};
+use crate::result;
 
 /// The arguments of `dspex run`.
 #[derive(Debug, Args)]
@@ -48,6 +55,8 @@ enum Verb {
     Cancel(cancel::Options),
     /// Pause a run: what is under way ends and counts, nothing new begins
     Pause(pause::Options),
+    /// Say how much of the nodes a run is to have beside others
+    Weight(weight::Options),
     /// Go on with a run that was paused, interrupted or cancelled
     Resume(resume::Options),
     /// Execute the failed examples of a run once more
@@ -70,10 +79,25 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
         Some(Verb::Results(options)) => results::execute(invocation, options).await,
         Some(Verb::Cancel(options)) => cancel::execute(invocation, options).await,
         Some(Verb::Pause(options)) => pause::execute(invocation, options).await,
+        Some(Verb::Weight(options)) => weight::execute(invocation, options).await,
         Some(Verb::Resume(options)) => resume::execute(invocation, options).await,
         Some(Verb::Retry(options)) => retry::execute(invocation, options).await,
         Some(Verb::Diff(options)) => diff::execute(invocation, options).await,
         Some(Verb::Export(options)) => export::execute(invocation, options).await,
         Some(Verb::Delete(options)) => delete::execute(invocation, options).await,
     }
+}
+
+/// Prints a run that goes no further for now, and how it would. `how`: as a person says it, with what becomes of what is under way.
+fn stopped(invocation: &Invocation, run: &Run, how: &str, under_way: &str) -> Result<u8, CommandError> {
+    if invocation.format != Format::Table {
+        output::json(&Value::Object(result::evaluation(run)))?;
+    }
+    invocation.console.note(&format!(
+        "{how} with {} of {} examples done{under_way}; go on with: {}",
+        run.done,
+        run.examples,
+        resume_command(run)
+    ));
+    Ok(exit::OK)
 }

@@ -1,88 +1,376 @@
-//! The demo's own home directory and everything that lives in it.
+//! The demo's own directory and everything that lives in it: an authority, three nodes, and the Python that they start.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
-use dspex_api::{Client, TimeLimits};
+use dspex_api::v1::ClusterStatusResponse;
+use dspex_api::{Address, Ca, Client, Credentials, TimeLimits, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::embedded::{self, Home};
+use super::participants::{self, Seen};
+use super::settings::{self, CERTIFICATES};
+use crate::dev::nodes;
+use crate::dev::place::{free_ports, removed};
+use crate::dev::plan::{self, Planned};
 use crate::error::CommandError;
 use crate::exit;
 use crate::process;
 
-const END_LIMIT: Duration = Duration::from_secs(20);
+/// Three survive the loss of one.
+pub const NODES: usize = 3;
+const CERTIFICATES_LIMIT: Duration = Duration::from_secs(20);
+/// For the nodes to find each other and to elect a leader, on a machine that does something else as well.
+const FORMED_LIMIT: Duration = Duration::from_secs(60);
+/// For nodes that are told to end, together.
+const ORDERLY_LIMIT: Duration = Duration::from_secs(5);
+const KILL_LIMIT: Duration = Duration::from_secs(5);
+/// For Python processes whose node has ended.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOG_LINES_SHOWN: usize = 12;
+/// A node on loopback answers at once, or is not there.
+const LIMITS: TimeLimits =
+    TimeLimits { connect: Duration::from_secs(2), call: Duration::from_secs(5), load: Duration::from_secs(5) };
 
-/// A home directory, the interpreter for its programs, and the processes seen in it.
+/// How the nodes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// As an operator ends them.
+    InOrder,
+    /// Nobody wants to wait for them.
+    AtOnce,
+}
+
+/// A directory, the interpreter for its programs, and the nodes.
 #[derive(Debug)]
 pub struct Household {
     directory: TempDir,
     /// The Python interpreter.
     pub interpreter: PathBuf,
-    seen: BTreeSet<u32>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug)]
+struct Node {
+    planned: Planned,
+    /// While it runs.
+    process: Option<Child>,
+    client: Option<Client>,
 }
 
 impl Household {
-    /// Makes an empty home.
+    /// Makes the directory, and plans its nodes.
     pub fn new(interpreter: PathBuf) -> Result<Self, CommandError> {
-        let directory = tempfile::Builder::new()
-            .prefix("dspex-demo-")
-            .tempdir()
-            .map_err(|error| CommandError::new(exit::FAILED, format!("no temporary directory: {error}")))?;
-        Ok(Self { directory, interpreter, seen: BTreeSet::new() })
+        let directory = tempfile::Builder::new().prefix("dspex-demo-").tempdir().map_err(|error| {
+            CommandError::new(exit::FAILED, format!("no temporary directory: {error}"))
+                .hint("name a directory that you may write to in TMPDIR")
+        })?;
+        let planned = plan::plan(&free_ports(3 * NODES)?);
+        let nodes = planned.into_iter().map(|planned| Node { planned, process: None, client: None }).collect();
+        Ok(Self { directory, interpreter, nodes })
     }
 
-    /// The home directory.
-    pub fn home(&self) -> Home {
-        Home::at(self.directory.path())
-    }
-
-    /// A connection to the home's node, if one runs.
-    pub async fn node(&self) -> Result<Option<Client>, CommandError> {
-        Ok(embedded::running(&self.home(), TimeLimits::default()).await?)
-    }
-
-    /// Remembers the processes of the node, so that the end can be checked.
-    pub async fn census(&mut self, client: &Client) -> Result<(), CommandError> {
-        let status = client.status().await?;
-        self.seen.insert(status.pid);
-        self.seen.extend(status.zygotes.iter().map(|zygote| zygote.pid));
-        self.seen.extend(client.workers().await?.iter().map(|worker| worker.pid));
+    /// Makes an authority and certificates, writes the nodes' files, starts the nodes.
+    pub async fn start(&mut self) -> Result<(), CommandError> {
+        self.certify().await?;
+        let planned: Vec<Planned> = self.nodes.iter().map(|node| node.planned.clone()).collect();
+        let root = self.directory.path().to_owned();
+        // The root of a project, so that none above it is taken for one.
+        write(&self.project().join("pyproject.toml"), "")?;
+        for node in &mut self.nodes {
+            let config = node.planned.config(&root);
+            write(&config, &settings::of(&node.planned, &planned, &root, &self.interpreter)?)?;
+            let did_not = |error: std::io::Error| {
+                CommandError::new(exit::FAILED, format!("{} did not start: {error}", node.planned.name))
+            };
+            let log = std::fs::File::create(log(&node.planned, &root)).map_err(did_not)?;
+            let started =
+                nodes::command(&config, &root.join("home")).and_then(|mut command| command.stderr(log).spawn());
+            node.process = Some(started.map_err(did_not)?);
+        }
         Ok(())
     }
 
-    /// kill -9.
-    pub fn kill(&self, pid: u32) -> Result<(), CommandError> {
-        let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
-        let known = known.ok_or_else(|| CommandError::new(exit::FAILED, format!("{pid} is no process id")))?;
-        kill_process(known, Signal::KILL)
-            .map_err(|error| CommandError::new(exit::FAILED, format!("kill -9 {pid}: {error}")))
+    /// `dspex cert init`, as a child process.
+    async fn certify(&self) -> Result<(), CommandError> {
+        let named = self.nodes.iter().map(|node| format!("--node={}=127.0.0.1", node.planned.name));
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(["cert", "init", "--directory"]).arg(self.directory.path().join(CERTIFICATES)).args(named);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let made = tokio::time::timeout(CERTIFICATES_LIMIT, command.output());
+        let made = made.await.map_err(|_| CommandError::new(exit::FAILED, "dspex cert init does not end"))??;
+        if made.status.success() {
+            return Ok(());
+        }
+        let mut error = CommandError::new(exit::FAILED, format!("dspex cert init ended with {}", made.status));
+        error.traceback = Some(String::from_utf8_lossy(&made.stderr).into_owned());
+        Err(error)
     }
 
-    /// Ends the node, waits for all processes that were seen, removes the directory.
-    /// A node that does not answer yet is given `patience`.
-    pub async fn leave_nothing_behind(mut self, patience: Duration) -> Result<(), CommandError> {
-        let end = Instant::now() + patience;
-        let mut client = self.node().await?;
-        while client.is_none() && Instant::now() < end {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            client = self.node().await?;
+    /// Waits until all nodes are one cluster with a leader; its name.
+    pub async fn formed(&mut self) -> Result<String, CommandError> {
+        let end = Instant::now() + FORMED_LIMIT;
+        while Instant::now() < end {
+            self.all_run()?;
+            for position in 0..self.nodes.len() {
+                if let Some(client) = self.client(position).await
+                    && let Ok(status) = client.cluster_status().await
+                    && let Some(leader) = leader_of_whole(status, self.nodes.len())
+                {
+                    return Ok(leader);
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
-        if let Some(client) = client {
-            self.census(&client).await?;
-            client.stop(true).await?;
-        }
-        for &pid in &self.seen {
-            if !process::wait_until_gone(pid, END_LIMIT).await {
-                return Err(CommandError::new(exit::FAILED, format!("process {pid} of the demo is still there")));
+        let message = format!("the nodes are no cluster after {} s", FORMED_LIMIT.as_secs());
+        Err(self.explained(CommandError::new(exit::UNREACHABLE, message), 0))
+    }
+
+    /// An error when one has ended by itself.
+    fn all_run(&mut self) -> Result<(), CommandError> {
+        for position in 0..self.nodes.len() {
+            let Some(process) = &mut self.nodes[position].process else { continue };
+            if let Some(status) = process.try_wait()? {
+                let message = format!("{} ended by itself ({status})", self.name(position));
+                let error = CommandError::new(exit::FAILED, message);
+                return Err(self
+                    .explained(error, position)
+                    .hint("if another process has taken a port meanwhile, run `dspex demo` again"));
             }
         }
+        Ok(())
+    }
+
+    /// With the end of what a node has said.
+    fn explained(&self, mut error: CommandError, position: usize) -> CommandError {
+        let said = std::fs::read_to_string(log(&self.nodes[position].planned, self.directory.path()));
+        error.traceback = Some(last_lines(&said.unwrap_or_default(), LOG_LINES_SHOWN));
+        error
+    }
+
+    /// `node-1`.
+    pub fn name(&self, position: usize) -> &str {
+        &self.nodes[position].planned.name
+    }
+
+    /// Of all nodes.
+    pub fn names(&self) -> Vec<&str> {
+        self.nodes.iter().map(|node| node.planned.name.as_str()).collect()
+    }
+
+    /// The process of a node that runs.
+    pub fn pid(&self, position: usize) -> Option<u32> {
+        self.nodes[position].process.as_ref()?.id()
+    }
+
+    /// Where commands are typed.
+    pub fn project(&self) -> PathBuf {
+        self.directory.path().join("project")
+    }
+
+    /// What leads a command to a node, and only there.
+    pub fn variables(&self, position: usize) -> [(&'static str, PathBuf); 4] {
+        let (node, root) = (&self.nodes[position].planned, self.directory.path());
+        [
+            ("DSPEX_HOME", root.join("home")),
+            ("DSPEX_ADDRESS", node.address().into()),
+            ("DSPEX_TOKEN_FILE", node.token(root)),
+            ("DSPEX_CA", self.authority()),
+        ]
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.directory.path().join(CERTIFICATES).join("ca.pem")
+    }
+
+    /// A connection to a node; nothing while it does not answer.
+    pub async fn client(&mut self, position: usize) -> Option<Client> {
+        self.nodes[position].process.as_ref()?;
+        if self.nodes[position].client.is_none() {
+            self.nodes[position].client = self.connect(position).await;
+        }
+        self.nodes[position].client.clone()
+    }
+
+    async fn connect(&self, position: usize) -> Option<Client> {
+        let node = &self.nodes[position].planned;
+        let token = std::fs::read_to_string(node.token(self.directory.path())).ok()?;
+        let ca = Ca::new(&std::fs::read(self.authority()).ok()?).ok()?;
+        let credentials = Credentials { token: Token::new(&token).ok()?, ca: Some(ca) };
+        Client::connect(node.address().parse::<Address>().ok()?, credentials, LIMITS).await.ok()
+    }
+
+    /// The workers of a run on all nodes that answer.
+    pub async fn workers(&mut self, run: &str) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        for position in 0..self.nodes.len() {
+            let Some(client) = self.client(position).await else { continue };
+            match client.workers().await {
+                Ok(workers) => seen.extend(participants::of_run(position, &workers, run)),
+                // Another connection next time.
+                Err(_) => self.nodes[position].client = None,
+            }
+        }
+        seen
+    }
+
+    /// kill -9 of a worker.
+    pub fn kill_worker(&self, pid: u32) -> Result<(), CommandError> {
+        send(pid, Signal::KILL).map_err(|error| CommandError::new(exit::FAILED, format!("kill -9 {pid}: {error}")))
+    }
+
+    /// kill -9 of a node.
+    pub async fn kill_node(&mut self, position: usize) -> Result<(), CommandError> {
+        let node = &mut self.nodes[position];
+        node.client = None;
+        let Some(mut process) = node.process.take() else { return Ok(()) };
+        // One that has ended by itself cannot be killed, and need not be.
+        let _ = process.start_kill();
+        let ended = tokio::time::timeout(KILL_LIMIT, process.wait()).await;
+        let survived = || CommandError::new(exit::FAILED, format!("{} survives kill -9", node.planned.name));
+        ended.map_err(|_| survived())??;
+        Ok(())
+    }
+
+    /// Ends the nodes, waits for all that they started, removes the directory.
+    pub async fn leave_nothing_behind(mut self, end: End) -> Result<(), CommandError> {
+        if end == End::InOrder {
+            self.end_in_order().await;
+        }
+        let mut killed = Ok(());
+        for position in 0..self.nodes.len() {
+            killed = killed.and(self.kill_node(position).await);
+        }
         let path = self.directory.path().to_owned();
-        self.directory
-            .close()
-            .map_err(|error| CommandError::new(exit::FAILED, format!("{} cannot be removed: {error}", path.display())))
+        await_nobody(&path).await?;
+        removed(&path).await?;
+        killed
+    }
+
+    /// All at once: none of them is to have a quorum again.
+    async fn end_in_order(&mut self) {
+        for pid in (0..self.nodes.len()).filter_map(|position| self.pid(position)) {
+            // One that has ended by itself is as good.
+            let _ = send(pid, Signal::TERM);
+        }
+        let end = Instant::now() + ORDERLY_LIMIT;
+        for node in &mut self.nodes {
+            if let Some(process) = &mut node.process
+                && tokio::time::timeout_at(end, process.wait()).await.is_ok()
+            {
+                node.process = None;
+            }
+        }
+    }
+}
+
+/// Python processes end by themselves when their node has; what does not is killed.
+async fn await_nobody(directory: &Path) -> Result<(), CommandError> {
+    let started = Instant::now();
+    loop {
+        let left = process::started_with(directory);
+        if left.is_empty() {
+            return Ok(());
+        }
+        if started.elapsed() > GONE_LIMIT {
+            return Err(CommandError::new(exit::FAILED, format!("processes of the demo are still there: {left:?}")));
+        }
+        if started.elapsed() > GONE_LIMIT / 2 {
+            for &pid in &left {
+                let _ = send(pid, Signal::KILL);
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn send(pid: u32, signal: Signal) -> std::io::Result<()> {
+    let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let known = known.ok_or_else(|| std::io::Error::other(format!("{pid} is no process id")))?;
+    Ok(kill_process(known, signal)?)
+}
+
+/// The name of the leader, where so many members have said who they are and answer.
+fn leader_of_whole(status: ClusterStatusResponse, count: usize) -> Option<String> {
+    let is_whole = status.members.len() == count
+        && status.members.iter().all(|member| member.reachable && !member.name.is_empty());
+    let leader = status.members.into_iter().find(|member| member.leader)?;
+    is_whole.then_some(leader.name)
+}
+
+fn log(node: &Planned, root: &Path) -> PathBuf {
+    node.directory(root).join("log")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CommandError> {
+    let failed = |error: std::io::Error| {
+        CommandError::new(exit::FAILED, format!("{} cannot be written: {error}", path.display()))
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    std::fs::write(path, text).map_err(failed)
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use dspex_api::v1::Member;
+
+    use super::*;
+
+    fn member(name: &str, leader: bool, reachable: bool) -> Member {
+        Member { name: name.to_owned(), leader, reachable, ..Member::default() }
+    }
+
+    #[test]
+    fn a_cluster_is_whole_when_all_have_said_who_they_are_and_one_leads() {
+        let leader = |members: &[Member]| {
+            leader_of_whole(ClusterStatusResponse { members: members.to_vec(), ..Default::default() }, 2)
+        };
+        let (first, second) = (member("node-1", false, true), member("node-2", true, true));
+        assert_eq!(leader(&[first.clone(), second.clone()]).as_deref(), Some("node-2"));
+        assert_eq!(leader(std::slice::from_ref(&second)), None, "one is missing");
+        assert_eq!(leader(&[first.clone(), member("node-2", false, true)]), None, "nobody leads");
+        assert_eq!(leader(&[member("", false, true), second.clone()]), None);
+        assert_eq!(leader(&[member("node-1", false, false), second]), None);
+    }
+
+    #[test]
+    fn commands_are_led_to_one_node_by_its_own_token_and_the_authority() {
+        let household = Household::new("/venv/bin/python".into()).expect("a directory");
+        let root = household.directory.path().to_owned();
+        let variables = household.variables(1);
+        assert_eq!(variables[1].1, Path::new(&household.nodes[1].planned.address()));
+        assert_eq!(variables[2].1, root.join("node-2/data/token"));
+        assert_eq!(variables[3].1, root.join("certs/ca.pem"));
+        assert_eq!((household.names(), household.pid(1)), (vec!["node-1", "node-2", "node-3"], None));
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_the_directory_is_ended_with_it() {
+        let household = Household::new("/venv/bin/python".into()).expect("a directory");
+        let root = household.directory.path().to_owned();
+        // As the Python of a node that was killed: it ends a moment later.
+        let mut started =
+            std::process::Command::new("sh").args(["-c", "sleep 0.3; true", "sh"]).arg(&root).spawn().expect("runs");
+        write(&root.join("node-1/data/blob"), "x").expect("written");
+        household.leave_nothing_behind(End::AtOnce).await.expect("nothing is left");
+        assert!(!root.exists() && process::is_gone(started.id()));
+        started.wait().expect("it has ended");
+    }
+
+    #[test]
+    fn the_end_of_a_log_is_enough() {
+        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
+        assert_eq!((last_lines("a", 2).as_str(), last_lines("", 2).as_str()), ("a", ""));
     }
 }

@@ -1,58 +1,45 @@
 //! What the demo does, told as it happens.
 
-use std::time::Duration;
-
-use dspex_api::Client;
-use dspex_api::v1::{ListRunsRequest, Run, RunStatus};
+use serde_json::json;
 use tokio::process::Child;
 use tokio::time::Instant;
 
 use super::evaluation::{self, Outcome};
-use super::household::Household;
+use super::household::{Household, NODES};
+use super::losses::{Loss, Watched, hurts, wait_for};
+use super::participants::{Participants, busiest_elsewhere, counted, under_way};
 use crate::error::CommandError;
 use crate::exit;
 use crate::invocation::Invocation;
-use crate::output;
+use crate::output::{self, Format};
 
-/// Of each answer of the model. When the machine is so fast that the run ends before anything could be killed, the next
-/// try is slower.
-const LATENCIES_MS: [u32; 3] = [20, 100, 400];
-const POLL: Duration = Duration::from_millis(5);
-/// Importing dspy with a cold disk may take long.
-const PROGRESS_LIMIT: Duration = Duration::from_secs(180);
+/// Of each answer of the model. When the machine is so fast, or its Python so slow to start, that a run ends before the story
+/// is complete, the next try has a slower model.
+const LATENCIES_MS: [u32; 2] = [250, 1000];
+/// The node that is asked for a run owns it: here the first one.
+const OWNER: usize = 0;
+/// Where the run is followed.
+const FOLLOWED_AT: usize = 1;
 
 /// Tells it from the beginning; an error if the two scores or digests differ.
 pub async fn tell(invocation: &Invocation, household: &mut Household) -> Result<(), CommandError> {
-    say(
-        invocation,
-        "Digits: 8x8 pixels in, a digit out; an offline model that learns from the 16 demos in its prompt.\n",
-    )?;
-    say(invocation, "1. Undisturbed.")?;
-    say(invocation, &format!("   $ {}", evaluation::shown(false)))?;
-    let calm = evaluation::outcome(evaluation::start(household, LATENCIES_MS[0], false)?).await?;
-    say(invocation, &format!("   {}\n", describe(&calm)))?;
-    if let Some(client) = household.node().await? {
-        household.census(&client).await?;
+    let story = Story { invocation };
+    story.say("Digits: 8x8 pixels in, a digit out; an offline model that learns from the 16 demos in its prompt.\n")?;
+    story.begin(household).await?;
+    let (latency, calm) = story.undisturbed(household).await?;
+    let hard = story.with_losses(household, latency).await?;
+    if hard.score != calm.score || hard.digest != calm.digest {
+        let why = format!("the results differ: {} and {}", described(&calm), described(&hard));
+        return Err(CommandError::new(exit::FAILED, why));
     }
-    say(invocation, "2. The same again, with losses.")?;
-    let disturbed = disturb(invocation, household).await?;
-    say(invocation, "3. Resumed: a new node takes over what the old one had stored, and executes the rest.")?;
-    say(invocation, &format!("   $ {}", evaluation::shown(true)))?;
-    let resumed = evaluation::outcome(evaluation::start(household, disturbed, true)?).await?;
-    say(invocation, &format!("   {}\n", describe(&resumed)))?;
-    if resumed.score != calm.score || resumed.digest != calm.digest {
-        return Err(CommandError::new(
-            exit::FAILED,
-            format!("the results differ: {} and {}", describe(&calm), describe(&resumed)),
-        ));
-    }
-    say(
-        invocation,
-        &format!("The same score, {} %, and the same digest: nothing was lost, nothing counted twice.", calm.score),
-    )
+    story.say(&format!(
+        "The same score, {} %, and the same digest: nothing was lost, nothing counted twice.",
+        calm.score
+    ))?;
+    story.result(&calm, &hard)
 }
 
-fn describe(outcome: &Outcome) -> String {
+fn described(outcome: &Outcome) -> String {
     format!(
         "score {} % over {} examples in {:.1} s, digest {}",
         outcome.score,
@@ -62,113 +49,152 @@ fn describe(outcome: &Outcome) -> String {
     )
 }
 
-fn say(invocation: &Invocation, text: &str) -> Result<(), CommandError> {
-    match invocation.format {
-        output::Format::Table => output::people(&format!("{text}\n")),
-        // Only people want a story on stdout.
-        _ => {
-            invocation.console.line(text);
-            Ok(())
-        }
-    }
+struct Story<'a> {
+    invocation: &'a Invocation,
 }
 
-/// Kills a worker and then the node of a run; gives the latency with which it succeeded.
-async fn disturb(invocation: &Invocation, household: &mut Household) -> Result<u32, CommandError> {
-    for latency in LATENCIES_MS {
-        let before = newest(household).await?.map(|run| run.run_id);
-        say(invocation, &format!("   $ {}", evaluation::shown(false)))?;
-        let mut child = evaluation::start(household, latency, false)?;
-        if lose(invocation, household, &mut child, before.as_deref()).await? {
-            return Ok(latency);
-        }
-        evaluation::outcome(child).await?;
-        say(invocation, "   It ended before anything could be killed; once more with a slower model.")?;
-    }
-    Err(CommandError::new(exit::FAILED, "the run ends before anything can be killed"))
-}
-
-/// False when the run ended too early.
-async fn lose(
-    invocation: &Invocation,
-    household: &mut Household,
-    child: &mut Child,
-    before: Option<&str>,
-) -> Result<bool, CommandError> {
-    let Some((client, run)) = progress(household, child, before, 4).await? else {
-        return Ok(false);
-    };
-    household.census(&client).await?;
-    let workers = client.workers().await?;
-    // A busy one: its examples are in flight and must be executed again.
-    let victim = workers.iter().filter(|worker| worker.run_id == run.run_id).max_by_key(|worker| worker.in_flight);
-    let Some(victim) = victim else {
-        return Ok(false);
-    };
-    household.kill(victim.pid)?;
-    say(
-        invocation,
-        &format!(
-            "   {} of {} done: kill -9 a worker (pid {}, {} examples in flight)",
-            run.done, run.examples, victim.pid, victim.in_flight
-        ),
-    )?;
-    let Some((client, run)) = progress(household, child, before, 2).await? else {
-        return Ok(false);
-    };
-    household.census(&client).await?;
-    let node = client.status().await?.pid;
-    household.kill(node)?;
-    say(invocation, &format!("   {} of {} done: kill -9 the node (pid {node})", run.done, run.examples))?;
-    let status = tokio::time::timeout(evaluation::END_LIMIT, child.wait())
-        .await
-        .map_err(|_| CommandError::new(exit::FAILED, "dspex eval does not notice that its node died"))??;
-    if status.success() {
-        return Ok(false);
-    }
-    say(invocation, &format!("   dspex eval ended with {} and named the command that goes on.\n", code_of(status)))?;
-    Ok(true)
-}
-
-fn code_of(status: std::process::ExitStatus) -> String {
-    status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"))
-}
-
-/// Waits until one part in `part` of the new run is done; nothing when it has ended before.
-async fn progress(
-    household: &Household,
-    child: &mut Child,
-    before: Option<&str>,
-    part: u32,
-) -> Result<Option<(Client, Run)>, CommandError> {
-    let end = Instant::now() + PROGRESS_LIMIT;
-    while Instant::now() < end {
-        if child.try_wait()?.is_some() {
-            return Ok(None);
-        }
-        if let Some(client) = household.node().await?
-            && let Some(run) = newest_of(&client).await?
-            && Some(run.run_id.as_str()) != before
-        {
-            if run.status() != RunStatus::Running {
-                return Ok(None);
-            }
-            if run.done >= run.examples / part {
-                return Ok(Some((client, run)));
+impl Story<'_> {
+    /// Only people want a story on stdout.
+    fn say(&self, text: &str) -> Result<(), CommandError> {
+        match self.invocation.format {
+            Format::Table => output::people(&format!("{text}\n")),
+            _ => {
+                self.invocation.console.line(text);
+                Ok(())
             }
         }
-        tokio::time::sleep(POLL).await;
     }
-    Err(CommandError::new(exit::FAILED, format!("no progress within {} s", PROGRESS_LIMIT.as_secs())))
+
+    /// For scripts, what the story comes to.
+    fn result(&self, calm: &Outcome, hard: &Outcome) -> Result<(), CommandError> {
+        match self.invocation.format {
+            Format::Json | Format::Jsonl => output::json(&json!({
+                "nodes": NODES,
+                "score": calm.score,
+                "digest": calm.digest,
+                "examples": calm.examples,
+                "undisturbed_s": calm.duration,
+                "with_losses_s": hard.duration,
+            })),
+            Format::Table | Format::Csv => Ok(()),
+        }
+    }
+
+    async fn begin(&self, household: &mut Household) -> Result<(), CommandError> {
+        self.say("1. Three nodes on 127.0.0.1, each a process with a certificate of its own.")?;
+        let began = Instant::now();
+        household.start().await?;
+        for position in 0..NODES {
+            let pid = household.pid(position).unwrap_or_default();
+            self.say(&format!("   {} (pid {pid})", household.name(position)))?;
+        }
+        let leader = household.formed().await?;
+        self.say(&format!("   One cluster after {:.1} s; {leader} leads.\n", began.elapsed().as_secs_f64()))
+    }
+
+    /// Until all nodes have taken part; gives the latency with which they did.
+    async fn undisturbed(&self, household: &mut Household) -> Result<(u32, Outcome), CommandError> {
+        self.say(&format!("2. Undisturbed. {} is asked, all of them work.", household.name(OWNER)))?;
+        for latency in LATENCIES_MS {
+            self.say(&format!("   $ {}", evaluation::shown(latency)))?;
+            let run = evaluation::submit(household, OWNER, latency).await?;
+            let watch = self.follow(household, &run)?;
+            let (watched, mut participants) = (watched(&run), Participants::default());
+            wait_for(household, &watched, &mut participants, |_| false).await?;
+            let outcome = evaluation::outcome(watch).await?;
+            self.conclude(household, &outcome, &participants)?;
+            if participants.nodes() == NODES {
+                return Ok((latency, outcome));
+            }
+            self.say("   It ended before all nodes had a part in it; once more with a slower model.")?;
+        }
+        Err(CommandError::new(exit::FAILED, "the run ends before all nodes take part in it")
+            .hint("the machine may be too busy for three nodes: try again when it has less to do"))
+    }
+
+    /// Until a worker and the owner were lost on the way.
+    async fn with_losses(&self, household: &mut Household, first: u32) -> Result<Outcome, CommandError> {
+        self.say("3. The same again, with losses.")?;
+        for latency in LATENCIES_MS.into_iter().filter(|latency| *latency >= first) {
+            self.say(&format!("   $ dspex eval ...   as above, at {}", household.name(OWNER)))?;
+            let run = evaluation::submit(household, OWNER, latency).await?;
+            let watch = self.follow(household, &run)?;
+            let (watched, mut participants) = (watched(&run), Participants::default());
+            let is_lost = self.lose(household, &watched, &mut participants).await?;
+            let outcome = evaluation::outcome(watch).await?;
+            self.conclude(household, &outcome, &participants)?;
+            if is_lost {
+                return Ok(outcome);
+            }
+            self.say("   It ended before everything could be killed; once more with a slower model.")?;
+        }
+        Err(CommandError::new(exit::FAILED, "the run ends before a worker and a node can be killed"))
+    }
+
+    fn follow(&self, household: &Household, run: &str) -> Result<Child, CommandError> {
+        let (words, name) = (evaluation::watching(run).join(" "), household.name(FOLLOWED_AT));
+        self.say(&format!("   $ dspex {words}   at {name}"))?;
+        evaluation::watch(household, FOLLOWED_AT, run)
+    }
+
+    fn conclude(
+        &self,
+        household: &Household,
+        outcome: &Outcome,
+        participants: &Participants,
+    ) -> Result<(), CommandError> {
+        self.say(&format!("   took part: {}", participants.text(&household.names())))?;
+        self.say(&format!("   {}\n", described(outcome)))
+    }
+
+    /// False when the run ended too early.
+    async fn lose(
+        &self,
+        household: &mut Household,
+        watched: &Watched<'_>,
+        participants: &mut Participants,
+    ) -> Result<bool, CommandError> {
+        let owner = watched.owner;
+        let worker = wait_for(household, watched, participants, |now| hurts(Loss::Worker, now, owner)).await?;
+        let Some(now) = worker else { return Ok(false) };
+        let Some(victim) = busiest_elsewhere(&now.workers, owner) else { return Ok(false) };
+        household.kill_worker(victim.pid)?;
+        let (name, in_flight) = (household.name(victim.node), counted(victim.in_flight as usize, "example"));
+        let so_far = format!("{} of {} done", now.run.done, now.run.examples);
+        self.say(&format!("   {so_far}: kill -9 a worker of {name} (pid {}, {in_flight} under way)", victim.pid))?;
+
+        let node = wait_for(household, watched, participants, |now| hurts(Loss::Owner, now, owner)).await?;
+        let Some(now) = node else { return Ok(false) };
+        let pid = household.pid(owner).unwrap_or_default();
+        household.kill_node(owner).await?;
+        let killed = Instant::now();
+        let (name, in_flight) = (household.name(owner), under_way(&now.workers, owner));
+        let in_flight = counted(in_flight as usize, "example");
+        let so_far = format!("{} of {} done", now.run.done, now.run.examples);
+        self.say(&format!("   {so_far}: kill -9 {name}, which owns the run (pid {pid}, {in_flight} under way)"))?;
+
+        let epoch = now.run.epoch;
+        if wait_for(household, watched, participants, |now| now.run.epoch > epoch).await?.is_some() {
+            let seconds = killed.elapsed().as_secs_f64();
+            self.say(&format!("   another node owns the run after {seconds:.1} s, and executes what has no result"))?;
+            wait_for(household, watched, participants, |_| false).await?;
+        }
+        Ok(true)
+    }
 }
 
-async fn newest(household: &Household) -> Result<Option<Run>, CommandError> {
-    match household.node().await? {
-        Some(client) => newest_of(&client).await,
-        None => Ok(None),
-    }
+fn watched(run: &str) -> Watched<'_> {
+    Watched { run, at: FOLLOWED_AT, owner: OWNER }
 }
 
-async fn newest_of(client: &Client) -> Result<Option<Run>, CommandError> {
-    Ok(client.list_runs(ListRunsRequest::default()).await?.items.into_iter().next())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_is_told_in_one_short_line() {
+        let outcome =
+            Outcome { score: json!(60.5), digest: "0123456789abcdef0123".to_owned(), examples: 200, duration: 4.26 };
+        assert_eq!(described(&outcome), "score 60.5 % over 200 examples in 4.3 s, digest 0123456789abcdef");
+    }
 }

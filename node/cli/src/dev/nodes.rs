@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -235,16 +236,20 @@ async fn tend(mut child: Child, mut orders: mpsc::Receiver<Signal>) -> String {
 }
 
 fn spawn(place: &Place, node: &Planned) -> io::Result<Child> {
+    command(&node.config(place.path()), &place.home())?.stderr(Stdio::piped()).spawn()
+}
+
+/// `dspex node` with this file, as a child that ends with this program; its tokens go to `home`.
+pub(crate) fn command(config: &Path, home: &Path) -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["node", "--config"])
-        .arg(node.config(place.path()))
+        .arg(config)
         // Whatever ends this program ends the node.
         .args(["--parent", &std::process::id().to_string()])
-        .env("DSPEX_HOME", place.home())
+        .env("DSPEX_HOME", home)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
         // Ctrl-C in the terminal is for this program, which ends its nodes in order.
         .process_group(0)
         .kill_on_drop(true);
@@ -253,7 +258,7 @@ fn spawn(place: &Place, node: &Planned) -> io::Result<Child> {
             command.env_remove(name);
         }
     }
-    command.spawn()
+    Ok(command)
 }
 
 /// Settings of the caller's would go before every node's own: all would want one port.

@@ -106,18 +106,26 @@ impl Place {
     /// Removes a temporary directory.
     pub async fn leave(self) -> Result<(), CommandError> {
         let Some(temporary) = self.temporary else { return Ok(()) };
-        let end = Instant::now() + REMOVE_LIMIT;
-        loop {
-            match fs::remove_dir_all(temporary.path()) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                // A process that was killed has files open for a moment longer.
-                Err(_) if Instant::now() < end => tokio::time::sleep(REMOVE_PAUSE).await,
-                Err(error) => {
-                    let why = format!("{} cannot be removed: {error}", temporary.path().display());
-                    return Err(CommandError::new(exit::FAILED, why));
-                }
-            }
+        removed(temporary.path()).await
+    }
+}
+
+/// Removes the directory of a cluster whose nodes have ended. What they have unpacked is read-only, also for its owner.
+pub(crate) async fn removed(path: &Path) -> Result<(), CommandError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        CommandError::new(exit::FAILED, format!("{} cannot be removed: {error}", path.display()))
+    };
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(failed(&"it is no directory of ours"));
+    };
+    let end = Instant::now() + REMOVE_LIMIT;
+    loop {
+        // The directory for temporary files may be a link.
+        match parent.canonicalize().and_then(|parent| dspex_bundle::remove(&parent, name)) {
+            Ok(()) => return Ok(()),
+            // A process that was killed writes for a moment longer.
+            Err(_) if Instant::now() < end => tokio::time::sleep(REMOVE_PAUSE).await,
+            Err(error) => return Err(failed(&error)),
         }
     }
 }
@@ -168,7 +176,7 @@ fn found(path: &Path, nodes: Vec<Planned>, wanted: Option<u32>) -> Result<Vec<Pl
 }
 
 /// So many ports on loopback that nobody listens on.
-fn free_ports(count: usize) -> Result<Vec<u16>, CommandError> {
+pub(crate) fn free_ports(count: usize) -> Result<Vec<u16>, CommandError> {
     // Each process begins at another one.
     let start = std::process::id().wrapping_mul(97) % u32::from(PORTS_COUNT);
     let mut free = Vec::new();
@@ -191,6 +199,8 @@ fn make_private(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -203,6 +213,19 @@ mod tests {
         let path = place.path().to_owned();
         drop(place);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_a_node_has_sealed_is_removed_with_the_rest() {
+        let place = Place::prepare(None, Some(1)).expect("a place");
+        let path = place.path().to_owned();
+        let sealed = path.join("node-1/data/bundles/1");
+        fs::create_dir_all(&sealed).expect("made");
+        fs::write(sealed.join("qa.py"), "").expect("written");
+        fs::set_permissions(&sealed, fs::Permissions::from_mode(0o555)).expect("sealed");
+        place.leave().await.expect("removed");
+        assert!(!path.exists());
+        removed(&path).await.expect("what is gone is as good");
     }
 
     #[test]

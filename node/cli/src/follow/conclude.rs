@@ -11,6 +11,7 @@ use crate::gate::Gate;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::result::{self, Failures, Selection, Target, summary};
+use crate::strategy::Choice;
 
 /// DSPy's words for a run that reached `max_errors`.
 const TOO_MANY_ERRORS: &str = "Execution cancelled due to errors or interruption.";
@@ -27,6 +28,8 @@ pub struct Wanted {
     pub gate: Option<Gate>,
     /// `--save`.
     pub target: Option<Target>,
+    /// Where it is executed, where that was chosen.
+    pub choice: Option<Choice>,
 }
 
 /// Prints the result, saves it, and decides the exit code.
@@ -53,7 +56,7 @@ pub async fn conclude(
     if let Some(target) = &wanted.target {
         save(invocation, client, &run, target).await?;
     }
-    print(invocation, client, &run, &failures).await?;
+    print(invocation, client, &run, wanted.choice.as_ref(), &failures).await?;
     match (verdict(&run, wanted.gate), early) {
         // Ctrl-C came too late: the run had finished.
         (result, Some(_)) if run.status() == RunStatus::Finished => result,
@@ -79,13 +82,19 @@ async fn save(invocation: &Invocation, client: &Client, run: &Run, target: &Targ
     Ok(())
 }
 
-async fn print(invocation: &Invocation, client: &Client, run: &Run, failures: &str) -> Result<(), CommandError> {
+async fn print(
+    invocation: &Invocation,
+    client: &Client,
+    run: &Run,
+    choice: Option<&Choice>,
+    failures: &str,
+) -> Result<(), CommandError> {
     let all = Selection { all: true, ..Selection::default() };
     match invocation.format {
         Format::Table => output::people(&format!("{}{failures}", summary(run)))?,
         Format::Json => {
             invocation.console.raw(failures);
-            output::json(&Value::Object(result::evaluation(run)))?;
+            output::json(&Value::Object(result::ended(run, choice)))?;
         }
         Format::Jsonl | Format::Csv => {
             result::print_results(client, run, all, invocation.format, &invocation.console).await?;

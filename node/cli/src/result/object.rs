@@ -3,6 +3,8 @@
 use dspex_api::v1::{Run, RunStatus};
 use serde_json::{Map, Value, json};
 
+use crate::strategy::Choice;
+
 /// The word for a status.
 pub fn status_name(status: RunStatus) -> &'static str {
     match status {
@@ -40,6 +42,13 @@ pub fn evaluation(run: &Run) -> Map<String, Value> {
     }
 }
 
+/// What a command ends with that has executed a run, and has chosen where.
+pub fn ended(run: &Run, choice: Option<&Choice>) -> Map<String, Value> {
+    let mut object = evaluation(run);
+    object.extend(choice.map(Choice::fields).unwrap_or_default());
+    object
+}
+
 /// Everything that is known of a run.
 pub fn run(run: &Run) -> Value {
     let mut object = evaluation(run);
@@ -64,6 +73,7 @@ pub fn run(run: &Run) -> Value {
         "generation": run.generation,
         "epoch": run.epoch,
         "duplicates": run.duplicates,
+        "weight": run.weight,
         "startup_s": measured(run.startup_us),
         "execution_s": measured(run.execution_us),
     });
@@ -81,6 +91,7 @@ fn measured(time_us: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strategy::{Reason, Strategy};
 
     #[test]
     fn the_keys_are_those_of_the_contract() {
@@ -99,6 +110,15 @@ mod tests {
             Value::Object(evaluation(&run)).to_string(),
             r#"{"run_id":"r","kind":"evaluation","status":"finished","score":96.0,"examples":200,"failed":0,"metric":"","duration_s":1.234,"usage":{},"cost_usd":null,"label":"complete","digest":"d"}"#
         );
+    }
+
+    #[test]
+    fn the_choice_of_the_place_and_its_reason_stand_at_the_end() {
+        let choice = Choice { strategy: Strategy::Local, reason: Reason::ClusterUnavailable("nobody answers".into()) };
+        let text = Value::Object(ended(&Run::default(), Some(&choice))).to_string();
+        let end = r#""digest":null,"strategy":"local","strategy_reason":"cluster_unavailable","strategy_detail":"nobody answers"}"#;
+        assert!(text.ends_with(end), "{text}");
+        assert_eq!(ended(&Run::default(), None), evaluation(&Run::default()), "whoever chose nothing says nothing");
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) static NODE_METRICS: &[&Description] = &[
     EXECUTIONS_RECORDED.description(),
     SPANS_EXPORTED.description(),
     SPANS_DROPPED.description(),
+    PRINTS_DROPPED.description(),
 ];
 
 /// Executions that have ended, by what became of their records.
@@ -207,5 +208,16 @@ pub static SPANS_DROPPED: Counters<1> = Counters::new(Description {
     unit: "",
     labels: &["reason"],
     help: "Spans that no collector got, by the reason",
+    buckets: NONE,
+});
+
+/// What was printed on other nodes and lost on its way to the owner of its run, which counts it.
+pub static PRINTS_DROPPED: Counters<0> = Counters::new(Description {
+    name: "dspex.telemetry.prints.dropped.bytes",
+    exposed: "dspex_telemetry_prints_dropped_bytes_total",
+    kind: Kind::Counter,
+    unit: "bytes",
+    labels: &[],
+    help: "Bytes that programs printed on other nodes and that were lost on their way to this node, their run's owner",
     buckets: NONE,
 });

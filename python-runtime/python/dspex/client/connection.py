@@ -63,8 +63,18 @@ class Client:
         for target, name in ((self._read, "dspex-client-reader"), (self._write, "dspex-client-writer")):
             threading.Thread(target=target, name=name, daemon=True).start()
 
-    def open(self, address: str | None, token_file: str | None, ca: str | None = None) -> None:
-        """Greet the process and have it connect."""
+    def open(
+        self, address: str | None, token_file: str | None, ca: str | None = None, *, embedded: bool = False
+    ) -> None:
+        """Greet the process and have it connect; `embedded`: to that node, whatever DSPEX_ADDRESS says."""
+        self.greet()
+        body = {"address": address, "token_file": token_file, "ca": ca, "embedded": embedded}
+        connected = self.call("connect", body)
+        self.address = connected.get("address") or ""
+        self.embedded = bool(connected.get("embedded"))
+
+    def greet(self) -> None:
+        """Hear that the process is there, and of this version of the protocol."""
         self.send(frames.HELLO, {"protocol": frames.VERSION})
         try:
             hello = self._hello.get(timeout=_HELLO_SECONDS)
@@ -81,9 +91,6 @@ class Client:
                 code="FAILED_PRECONDITION",
             )
         self.version = hello.version
-        connected = self.call("connect", {"address": address, "token_file": token_file, "ca": ca})
-        self.address = connected.get("address") or ""
-        self.embedded = bool(connected.get("embedded"))
 
     @property
     def alive(self) -> bool:
@@ -223,23 +230,26 @@ def _error(failure: frames.Failure) -> DspexError:
     return DspexError(failure.message, code=failure.code, reason=failure.reason, metadata=failure.metadata)
 
 
-# By address, token file and authority.
-_clients: dict[tuple[str | None, str | None, str | None], Client] = {}
+# By address, token file, authority, and whether it is the embedded node's whatever DSPEX_ADDRESS says.
+_clients: dict[tuple[str | None, str | None, str | None, bool], Client] = {}
 _connecting = threading.Lock()
 
 
-def connect(address: str | None = None, token_file: str | None = None, ca: str | None = None) -> Client:
+def connect(
+    address: str | None = None, token_file: str | None = None, ca: str | None = None, *, embedded: bool = False
+) -> Client:
     """The client of this process for this address, started when needed."""
+    key = (address, token_file, ca, embedded)
     with _connecting:
-        client = _clients.get((address, token_file, ca))
+        client = _clients.get(key)
         if client is None or not client.alive:
             client = Client()
             try:
-                client.open(address, token_file, ca)
+                client.open(address, token_file, ca, embedded=embedded)
             except BaseException:
                 client.close()
                 raise
-            _clients[address, token_file, ca] = client
+            _clients[key] = client
         return client
 
 
@@ -251,16 +261,39 @@ def retire(client: Client) -> None:
     client.close()
 
 
-def ask(address: str | None, token_file: str | None, request: Callable[[Client], _T], ca: str | None = None) -> _T:
+def judge(address: str | None, question: dict[str, Any]) -> dict[str, Any]:
+    """Where an evaluation is to be executed: what `strategy.choose` says. Needs no node, and no other process where one
+    is connected to the address already."""
+    body = {"address": address, "token_file": None, "ca": None, **question}
+    with _connecting:
+        known = _clients.get((address, None, None, False))
+    if known is not None and known.alive:
+        return known.call("strategy.choose", body)
+    client = Client()
+    try:
+        client.greet()
+        return client.call("strategy.choose", body)
+    finally:
+        client.close()
+
+
+def ask(
+    address: str | None,
+    token_file: str | None,
+    request: Callable[[Client], _T],
+    ca: str | None = None,
+    *,
+    embedded: bool = False,
+) -> _T:
     """What a request gives that may be repeated: if the node is gone, of the one that takes its place."""
-    client = connect(address, token_file, ca)
+    client = connect(address, token_file, ca, embedded=embedded)
     try:
         return request(client)
     except DspexError as error:
         if not is_lost(error.code, error.reason):
             raise
     retire(client)
-    return request(connect(address, token_file, ca))
+    return request(connect(address, token_file, ca, embedded=embedded))
 
 
 def _forget_clients() -> None:

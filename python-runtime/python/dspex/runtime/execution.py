@@ -42,7 +42,8 @@ class Execution:
         self._read = loaded.reader.read
         self._process = process
         self._collect = loaded.collecting
-        self._threads = loaded.threads
+        # The most examples that were executed at once; the node may change how many those are.
+        self.threads = loaded.threads
         self._failure_score = float(loaded.failure_score)
         self._failure_kind = INTEGRAL if isinstance(loaded.failure_score, int) else FLOATING
         # Each example starts from what the imports left, whatever thread it runs on and whatever ran before it.
@@ -87,7 +88,7 @@ class Execution:
             room = protocol.RESULT_BYTES - len(shown or b"") - len(digest_form or b"")
             back = self._collect.returned(collected, whole, returned, raised, room)
         if account.histories:
-            accounting.trim_histories(account, self._threads)
+            accounting.trim_histories(account, self.threads)
         usage, cost = account.usage(), account.cost()
         return index, attempt, score, kind, shown, digest_form, failed, usage, cost, duration, back
 

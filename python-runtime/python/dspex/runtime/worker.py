@@ -166,6 +166,10 @@ class Worker:
         self._inbox = Inbox(connection, self._receive, self._look)
         # Of several threads; a single one is the main thread.
         self._crew: Crew | None = None
+        self._runner: execution.Execution | None = None
+        # What the node said before there was a crew: it may answer the word that the program is loaded at once.
+        self._wanted: int | None = None
+        self._sizing = threading.Lock()
         self._stopping = threading.Lock()
         self._serving: serving.Serving | None = None
         self._questions = asking.Questions(outbox, self._inbox)
@@ -189,7 +193,7 @@ class Worker:
             if loaded is None:
                 self._loads.get()  # Nothing can be executed; the node will stop us.
                 self._leave()
-            runner = execution.Execution(loaded, self._outbox)
+            self._runner = runner = execution.Execution(loaded, self._outbox)
             self._on_threads(loaded.threads, lambda: self._execute(runner), "dspex-example")
         self._leave()
 
@@ -198,9 +202,17 @@ class Worker:
             self._inbox.alone()
             work()
             return
-        self._crew = Crew(self._inbox, work, name)
-        self._crew.resize(threads)
+        with self._sizing:
+            self._crew = Crew(self._inbox, work, name)
+            self._crew.resize(threads)
+            if self._wanted is not None:
+                self._resize(self._crew, self._wanted)
         self._loads.get()
+
+    def _resize(self, crew: Crew, count: int) -> None:
+        if self._runner is not None:
+            self._runner.threads = max(self._runner.threads, count)
+        crew.resize(count)
 
     def _serve(self, order: protocol.Serve) -> None:
         try:
@@ -323,9 +335,11 @@ class Worker:
         elif isinstance(message, protocol.Recall):
             self._outbox.send(protocol.RETURNED, {"calls": [call[0] for call in self._inbox.take_back()]})
         elif isinstance(message, protocol.Threads):
-            # The main thread stays the only one: a program may rely on that.
-            if self._crew is not None:
-                self._crew.resize(message.count)
+            # A main thread that is the only one stays so: a program may rely on that.
+            with self._sizing:
+                self._wanted = message.count
+                if self._crew is not None:
+                    self._resize(self._crew, message.count)
         else:
             return False
         return True

@@ -91,6 +91,7 @@ def ship_batch(
             rows=b"\n".join(encoded) + b"\n",
             program_name=header.program_name,
             metric_name=header.metric_name,
+            lm=header.lm,
             objects=pickler.objects,
             secrets=pickler.secrets,
             modules=pickler.modules,

@@ -36,6 +36,8 @@ class Shipment:
     rows: bytes
     program_name: str
     metric_name: str
+    # What answers, as people are told.
+    lm: str
     # What workers know by number.
     objects: Sequence[Any]
     # Environment variables for the workers only.
@@ -79,6 +81,7 @@ def ship(
         rows=b"\n".join(rows) + b"\n",
         program_name=header.program_name,
         metric_name=header.metric_name,
+        lm=header.lm,
         objects=pickler.objects,
         secrets=pickler.secrets,
         modules=pickler.modules,

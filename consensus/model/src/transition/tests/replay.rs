@@ -127,6 +127,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => run().prop_map(|run| Command::ResumeRun { run, owner: NodeId(1), detached: true }),
         1 => run().prop_map(|run| Command::RetryRun { run, owner: NodeId(1), detached: true }),
         1 => run().prop_map(|run| Command::PauseRun { run }),
+        1 => (run(), 0u32..200).prop_map(|(run, weight)| Command::WeighRun { run, weight }),
         2 => (run(), 1u64..3, 0u32..2, any::<bool>()).prop_map(|(run, generation, index, has_failed)| {
             let result = if has_failed { super::failed(index) } else { super::result(index, 1.0) };
             let names = vec!["model".to_owned(), "total_tokens".to_owned()];

@@ -14,6 +14,7 @@ use crate::error::CommandError;
 use crate::gate::Gate;
 use crate::project::Limit;
 use crate::setting;
+use crate::strategy::Wish;
 
 /// The node refuses more, but only after it has imported the program.
 const NUM_THREADS_MAX: i64 = 4096;
@@ -23,7 +24,7 @@ const WORKERS_MAX: i64 = 64;
 /// The arguments of `dspex eval`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --resume\n  dspex --address node-1.example:7400 eval qa.py:qa --devset dev.jsonl --metric exact     the project is sent along\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
+    after_help = "Examples:\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact\n  dspex eval qa.py:QA --devset qa.py:devset --metric exact --lm openai/gpt-4o-mini --lm-set temperature=0\n  dspex eval qa.py:qa --devset dev.csv --metric exact --load optimized.json --num-threads 64 --save results.csv\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --fail-under 80% -o json\n  dspex eval qa.py:qa --devset dev.jsonl --metric exact --resume\n  dspex --address node-1.example:7400 eval qa.py:qa --devset dev.jsonl --metric exact     the project is sent along\n  dspex --address node-1.example:7400 eval qa.py:qa --devset dev.jsonl --metric exact --local     on this machine all the same\n\nWith an address the cluster executes. Where it does not answer, or earlier runs on both sides say that this machine is done\nbefore, this machine does: that is said on stderr and in the object of -o json (strategy, strategy_reason, strategy_detail),\nand decided before anything is submitted. --distributed makes the former an error; --detach, --resume, --environment and\n--in-place are always for the address.\n\nOutput: -o table prints the score and the failures in groups; json ends with one object (run_id, score, digest, ...);\njsonl prints each result as an object (index, score, example, prediction, failure); csv prints the rows that --save writes.\nProgress, notes, warnings and the program's own prints go to stderr."
 )]
 pub struct Options {
     /// path.py:name or module:name: a dspy.Module, a Module class, or a function that returns one
@@ -86,10 +87,12 @@ pub struct Options {
     /// The most that the files of the project may take together when they are sent
     #[arg(long, value_name = "SIZE", env = "DSPEX_BUNDLE_LIMIT", default_value_t = Limit::default())]
     pub(super) bundle_limit: Limit,
-    /// Execute on this machine (the default)
-    // Accepted so that scripts can say what they mean; there is nowhere else to execute yet.
-    #[arg(long)]
+    /// Execute on this machine, by the embedded node, whatever the address [default: at the address, unless it is away or slower]
+    #[arg(long, conflicts_with = "distributed")]
     local: bool,
+    /// Execute by the cluster at the address, and nowhere else
+    #[arg(long)]
+    distributed: bool,
     /// Save the results as DSPy does: .json, .jsonl, .csv or .parquet
     #[arg(long, value_name = "FILE", conflicts_with = "detach", value_parser = identifier)]
     pub(super) save: Option<String>,
@@ -124,6 +127,31 @@ impl Options {
     /// The run that `--resume` names. `--resume qa.py:qa` names none: the program was typed behind the option.
     pub fn run_to_resume(&self) -> Option<&str> {
         self.resumed().filter(|id| !id.contains(':'))
+    }
+
+    /// Whether `--local` was given.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// Where it is to be executed.
+    pub fn wish(&self) -> Wish {
+        match (self.local, self.distributed) {
+            (true, _) => Wish::Local,
+            (_, true) => Wish::Distributed,
+            _ => Wish::Auto,
+        }
+    }
+
+    /// The first option that is the business of the node at the address: the run is there or stays there, or its environments are.
+    pub fn bound(&self) -> Option<&'static str> {
+        let given = [
+            ("--resume", self.resume.is_some()),
+            ("--detach", self.detach),
+            ("--environment", self.environment.is_some()),
+            ("--in-place", self.in_place),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
     }
 
     /// Options that were given and that a run which is resumed by its id does not follow.
@@ -176,6 +204,12 @@ impl Options {
         if self.inputs.iter().any(String::is_empty) {
             return Err(CommandError::usage("--inputs has an empty name"));
         }
+        if self.local && self.environment.is_some() {
+            return Err(CommandError::usage(
+                "--environment names an environment of a cluster, and --local executes on this machine",
+            )
+            .hint("leave one of the two out; --python chooses the Python on this machine"));
+        }
         let (environment, environment_names) = environment::split(&self.env);
         let source = Source::parse(devset)?;
         Ok(Checked { program: program.to_owned(), metric, source, environment, environment_names })
@@ -217,7 +251,7 @@ mod tests {
         let options = parse(
             "qa.py:qa --devset d.jsonl --metric qa.py:m --lm openai/x --lm-set temperature=0 --lm-set a=b --inputs a,b \
              --load s.json --limit 5 --num-threads 64 --workers 2 --timeout 1.5 --retries 0 --max-errors 3 \
-             --failure-score -1 --fail-under 80% --env A=1 --python p --local --save r.csv --environment nlp \
+             --failure-score -1 --fail-under 80% --env A=1 --python p --distributed --save r.csv --environment nlp \
              --bundle-limit 128MiB --resume",
         )
         .expect("valid");
@@ -242,7 +276,7 @@ mod tests {
             "a:b --lm m --lm-set api_key=1",
             "a:b --lm-set temperature=1",
             "a:b --detach --save r.csv",
-            "a:b --distributed",
+            "a:b --local --distributed",
             "a:b --bundle-limit 0",
             "a:b --bundle-limit lots",
             "a:b --environment nlp --in-place",
@@ -253,6 +287,30 @@ mod tests {
         {
             assert_eq!(parse(line).expect(line).check().err().expect(line).exit, 2, "{line}");
         }
+    }
+
+    #[test]
+    fn the_place_is_chosen_unless_it_is_said() {
+        let wish = |line: &str| parse(line).expect(line).wish();
+        assert_eq!(
+            [wish("a:b"), wish("a:b --local"), wish("a:b --distributed")],
+            [Wish::Auto, Wish::Local, Wish::Distributed]
+        );
+        let here = "a:b --devset d.csv --metric m --local";
+        assert!(parse(here).expect(here).check().is_ok());
+        let refused = parse(&format!("{here} --environment nlp")).expect("parsed").check().err().expect("refused");
+        assert_eq!(refused.exit, 2);
+        assert!(refused.hint.is_some_and(|hint| hint.contains("--python")), "{}", refused.message);
+    }
+
+    #[test]
+    fn what_is_the_business_of_the_cluster_is_named() {
+        let bound = |line: &str| parse(line).expect(line).bound();
+        for option in ["--resume", "--detach", "--environment nlp", "--in-place"] {
+            assert_eq!(bound(&format!("a:b {option}")), option.split(' ').next(), "{option}");
+        }
+        assert_eq!(bound("--resume 0198"), Some("--resume"));
+        assert_eq!(bound("a:b --limit 5 --workers 2"), None);
     }
 
     #[test]

@@ -2,15 +2,11 @@
 
 use clap::Args;
 use dspex_api::v1::CancelRunRequest;
-use serde_json::Value;
 
 use crate::arguments::identifier;
 use crate::error::CommandError;
-use crate::exit;
-use crate::follow::{new_request_id, resume_command};
+use crate::follow::new_request_id;
 use crate::invocation::Invocation;
-use crate::output::{self, Format};
-use crate::result;
 use crate::run_id;
 
 /// The arguments of `dspex run cancel`.
@@ -28,14 +24,5 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let request =
         CancelRunRequest { request_id: Some(new_request_id()), run_id: id, reason: "dspex run cancel".to_owned() };
     let run = client.cancel(request).await?;
-    if invocation.format != Format::Table {
-        output::json(&Value::Object(result::evaluation(&run)))?;
-    }
-    invocation.console.note(&format!(
-        "cancelled with {} of {} examples done; go on with: {}",
-        run.done,
-        run.examples,
-        resume_command(&run)
-    ));
-    Ok(exit::OK)
+    super::stopped(invocation, &run, "cancelled", "")
 }

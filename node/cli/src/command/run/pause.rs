@@ -2,15 +2,11 @@
 
 use clap::Args;
 use dspex_api::v1::PauseRunRequest;
-use serde_json::Value;
 
 use crate::arguments::identifier;
 use crate::error::CommandError;
-use crate::exit;
-use crate::follow::{new_request_id, resume_command};
+use crate::follow::new_request_id;
 use crate::invocation::Invocation;
-use crate::output::{self, Format};
-use crate::result;
 use crate::run_id;
 
 /// The arguments of `dspex run pause`.
@@ -30,14 +26,5 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let id = run_id::resolve(&client, &options.run).await?;
     let request = PauseRunRequest { request_id: Some(new_request_id()), run_id: id };
     let run = client.pause(request).await?;
-    if invocation.format != Format::Table {
-        output::json(&Value::Object(result::evaluation(&run)))?;
-    }
-    invocation.console.note(&format!(
-        "paused with {} of {} examples done; those under way end and count; go on with: {}",
-        run.done,
-        run.examples,
-        resume_command(&run)
-    ));
-    Ok(exit::OK)
+    super::stopped(invocation, &run, "paused", "; those under way end and count")
 }

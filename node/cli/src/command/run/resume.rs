@@ -24,6 +24,13 @@ use crate::run_id;
     after_help = "The run goes on in its own directory, with the interpreter it had and with your present environment.\nOf a run that was sent to a node, its project and environment are there: it goes on with them, whatever has changed here.\nOutput and exit code are those of dspex eval."
 )]
 pub struct Options {
+    #[command(flatten)]
+    further: Further,
+}
+
+/// The options of every command by which a run goes on.
+#[derive(Debug, Args)]
+pub struct Further {
     /// The run's id, or its beginning
     #[arg(value_parser = identifier)]
     run: String,
@@ -58,22 +65,27 @@ pub struct Target<'a> {
 
 /// Continues the run and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    let wanted = Wanted { gate: None, target: options.save.as_deref().map(result::Target::parse).transpose()? };
+    go_further(invocation, &options.further, false).await
+}
+
+/// By the options alone; `failed`: what has failed is executed once more.
+pub async fn go_further(invocation: &Invocation, further: &Further, failed: bool) -> Result<u8, CommandError> {
+    let save = further.save.as_deref().map(result::Target::parse).transpose()?;
     let target = Target {
-        id: &options.run,
-        failed: false,
-        detach: options.detach,
-        python: options.python.as_deref(),
+        id: &further.run,
+        failed,
+        detach: further.detach,
+        python: further.python.as_deref(),
         program: None,
         state: None,
         bytes_max: Limit::default().0,
     };
-    resume(invocation, target, &wanted).await
+    resume(invocation, target, &Wanted { target: save, ..Wanted::default() }).await
 }
 
 /// The same for all commands that go on with a run.
 pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted) -> Result<u8, CommandError> {
-    let client = invocation.node().await?;
+    let mut client = invocation.node().await?;
     let id = run_id::resolve(&client, target.id).await?;
     let run = client.run(&id).await?;
     let Present { caller, program, bundle } = match run.environment.is_empty() {
@@ -109,9 +121,9 @@ pub async fn resume(invocation: &Invocation, target: Target<'_>, wanted: &Wanted
         return Err(CommandError::new(exit::FAILED, "the node answered without a run"));
     };
     if target.detach {
-        return detached(invocation, &run);
+        return detached(invocation, &run, wanted);
     }
-    let ending = follow(invocation, &client, &run, Role::Driver, &interrupts).await?;
+    let ending = follow(invocation, &mut client, &run, Role::Driver, &interrupts).await?;
     interrupts.leave_at_once();
     conclude(invocation, &client, ending, wanted).await
 }

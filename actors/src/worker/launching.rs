@@ -1,0 +1,106 @@
+//! How a worker comes to its process: the node must have room for it, then a zygote forks it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dspex_python::protocol::ToWorker;
+use dspex_python::{MemoryLimit, WorkerProcess};
+use ractor::ActorRef;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{
+    AbortOnDrop, EndedBy, LOAD_LIMIT, LoadedProcess, Origin, RunningProcess, WorkerActorState, WorkerEnd,
+    WorkerMessage, WorkerService, WorkerState, pump_events, pump_lines, watch_memory,
+};
+use crate::capacity::{Claimant, Place};
+use crate::error::{SubmitError, SubmitErrorKind};
+use crate::submission::Caller;
+
+/// The node has room for the process. Dropping it gives the room back.
+pub(super) enum Permit {
+    Run { _place: Place },
+    Pool { _place: OwnedSemaphorePermit },
+}
+
+impl WorkerActorState {
+    pub(super) async fn start(&mut self, myself: &ActorRef<WorkerMessage>, origin: Origin) {
+        match origin {
+            Origin::Loaded(LoadedProcess { process, mut place, .. }) => {
+                if let WorkerService::Run(run) = self.place.service {
+                    place.becomes(run);
+                }
+                self.adopt(myself, process, Permit::Run { _place: place });
+                self.ready(None);
+            }
+            Origin::Launch { caller, load } => {
+                let launched = self.launch(&caller, ToWorker::Load(load)).await;
+                self.launched(myself, launched, LOAD_LIMIT);
+            }
+            Origin::Serve { caller, serve, limit } => {
+                let launched = self.launch(&caller, ToWorker::Serve(serve)).await;
+                self.launched(myself, launched, limit);
+            }
+        }
+    }
+
+    fn launched(
+        &mut self,
+        myself: &ActorRef<WorkerMessage>,
+        launched: Result<(WorkerProcess, Permit), SubmitError>,
+        limit: Duration,
+    ) {
+        match launched {
+            Ok((process, permit)) => {
+                self.adopt(myself, process, permit);
+                self.show(|view| view.state = WorkerState::Loading);
+                myself.send_after(limit, move || WorkerMessage::LoadLimit(limit));
+            }
+            Err(error) => {
+                let message = error.to_string();
+                let end = WorkerEnd { message, output: String::new(), by: EndedBy::Node, refused: Some(error) };
+                self.end(myself, end);
+            }
+        }
+    }
+
+    /// Waits for capacity, behind those that asked before, then forks and says what to serve.
+    async fn launch(&self, caller: &Caller, first: ToWorker) -> Result<(WorkerProcess, Permit), SubmitError> {
+        let context = &self.place.context;
+        let permit = self.permit().await?;
+        let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
+        let process = zygote.fork(&self.place.id, &caller.environment, &caller.directory, "worker").await?;
+        let sent = process.handle.send(&first).await;
+        sent.map_err(|error| SubmitError::new(SubmitErrorKind::WorkerEnded, error))?;
+        Ok((process, permit))
+    }
+
+    async fn permit(&self) -> Result<Permit, SubmitError> {
+        let context = &self.place.context;
+        match self.place.service {
+            WorkerService::Run(run) => Ok(Permit::Run { _place: context.capacity.place(Claimant::Run(run)).await }),
+            WorkerService::Pool(class) => {
+                let bulkhead = context.bulkheads.get(&class).map(Arc::clone);
+                let stopping = |why: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::Stopping, why);
+                let bulkhead = bulkhead.ok_or_else(|| stopping(&"there is no such pool"))?;
+                let permit = bulkhead.acquire_owned().await.map_err(|closed| stopping(&closed))?;
+                Ok(Permit::Pool { _place: permit })
+            }
+        }
+    }
+
+    fn adopt(&mut self, myself: &ActorRef<WorkerMessage>, process: WorkerProcess, permit: Permit) {
+        let WorkerProcess { handle, events, lines } = process;
+        let pid = handle.pid();
+        self.show(|view| view.pid = pid);
+        let pumps = [
+            AbortOnDrop(tokio::spawn(pump_events(myself.clone(), events))),
+            AbortOnDrop(tokio::spawn(pump_lines(handle.clone(), self.place.owner.clone(), lines))),
+        ];
+        let memory = self.place.memory_limit.map(|bytes| {
+            let limit = Arc::new(MemoryLimit::new(pid, &self.place.id, bytes));
+            let watch = AbortOnDrop(tokio::spawn(watch_memory(myself.clone(), Arc::clone(&limit))));
+            (limit, watch)
+        });
+        self.process = Some(RunningProcess { handle, memory, _pumps: pumps, _permit: permit });
+    }
+}

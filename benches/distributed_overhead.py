@@ -1,0 +1,159 @@
+"""What it costs to have an example executed by a cluster of three: a program that does nothing, 100,000 times.
+
+CPU time of all processes of all nodes, from /proc, without what the program itself takes (a plain loop over it in one
+process, measured in the same run); beside it the embedded node with the same work. Then the memory of each node at its
+peak, and whether the last tenth of the examples costs more than the first.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from harness import clusters, digits, machine, peer
+from harness.clusters.base import NODES, Cluster
+from harness.evaluations import Evaluations, Wanted
+from harness.figures import Figure, Peer
+from harness.node import Node
+from harness.settings import CASES, directory_on_disk, parse, say
+
+PROGRAM = "nothing.py:Nothing"
+METRIC = "nothing.py:is_zero"
+THREADS = 24
+OVERHEAD_US = 300.0
+MEMORY_MIB = 400.0
+# What differs by less cannot be told from noise on two shared cores.
+NOISE = 1.15
+LOOK_SECONDS = 0.25
+
+
+@dataclass
+class Reading:
+    """How many examples were done, and what all processes of all nodes had spent by then."""
+
+    done: int
+    cpu: float
+
+
+def main() -> None:
+    settings = parse(__doc__)
+    load = machine.load()
+    examples = settings.pick(100_000, 20_000)
+    say(f"distributed_overhead: {examples} examples that take no time ...")
+    with directory_on_disk() as place:
+        devset = digits.write(place / "devset.jsonl", examples)
+        loop = peer.evaluate(devset, 0, program=str(CASES / PROGRAM), metric=str(CASES / METRIC))
+        own = 1e6 * loop.cpu / examples
+        say(f"  a plain loop: {own:.0f} us an example")
+        with Node(place / "embedded") as node:
+            embedded = on_embedded(node, devset, examples, own)
+            say(f"  embedded: {embedded:.0f} us beyond that")
+        with clusters.own(place) as cluster:
+            found = on_cluster(cluster, devset, examples)
+    emit(found, examples, own, embedded, loop.score, load)
+
+
+def on_embedded(node: Node, devset: Path, examples: int, own: float) -> float:
+    """Microseconds an example beyond the program's own."""
+    node.warm(devset)
+    run = node.evaluate(devset, "--num-threads", str(THREADS), program=str(CASES / PROGRAM), metric=str(CASES / METRIC))
+    return 1e6 * (run.node_cpu + run.workers_cpu) / examples - own
+
+
+def on_cluster(cluster: Cluster, devset: Path, examples: int) -> dict[str, Any]:
+    evaluations = Evaluations(cluster)
+    evaluations.warm()
+    before, began = evaluations.cpu(), time.perf_counter()
+    with machine.Others() as others:
+        run = evaluations.begin(Wanted(devset, program=PROGRAM, metric=METRIC, lm=None, threads=THREADS))
+        readings = watch(evaluations, run)
+        shown = evaluations.ended(run)
+        evaluations.settle()
+    after = evaluations.cpu()
+    if shown["failed"] or shown["status"] != "finished" or shown["done"] != examples:
+        raise RuntimeError(f"the evaluation did not succeed: {shown}")
+    nodes = [late - early for late, early in zip(after[0], before[0], strict=True)]
+    python = after[1] - before[1]
+    return {
+        "nodes_cpu_s": nodes,
+        "python_cpu_s": python,
+        "seconds": shown["execution_s"],
+        "wall_s": time.perf_counter() - began,
+        "others_cpus": others.settle(sum(nodes) + python),
+        "peak_mib": [machine.peak_resident_bytes(node.pid) / (1 << 20) for node in cluster.nodes],
+        "readings": readings,
+        "score": shown["score"],
+    }
+
+
+def watch(evaluations: Evaluations, run: str) -> list[Reading]:
+    """From the first result to the end."""
+    readings: list[Reading] = []
+    while True:
+        shown = evaluations.show(run, at=1)
+        own, python = evaluations.cpu()
+        if shown["done"]:
+            readings.append(Reading(shown["done"], sum(own) + python))
+        if shown["status"] != "running":
+            return readings
+        time.sleep(LOOK_SECONDS)
+
+
+def between(readings: list[Reading], first: float, last: float, examples: int) -> float:
+    """Microseconds of CPU time an example from one part of the run to another."""
+
+    def spent(part: float) -> float:
+        wanted = part * examples
+        for early, late in pairwise(readings):
+            if early.done <= wanted <= late.done and late.done > early.done:
+                return early.cpu + (late.cpu - early.cpu) * (wanted - early.done) / (late.done - early.done)
+        raise RuntimeError(f"the run was not seen at {wanted:.0f} examples: it has too few of them")
+
+    return 1e6 * (spent(last) - spent(first)) / ((last - first) * examples)
+
+
+def emit(found: dict[str, Any], examples: int, own: float, embedded: float, score: float, load: float) -> None:
+    if found["score"] != score:
+        raise RuntimeError(f"the cluster's score is {found['score']}, and a plain loop's {score}")
+    readings = found.pop("readings")
+    nodes, python = (1e6 * cpu / examples for cpu in (sum(found["nodes_cpu_s"]), found["python_cpu_s"]))
+    beside = {"nodes_cpu_us": round(nodes, 1), "python_cpu_us": round(python, 1), "plain_loop_cpu_us": round(own, 1)}
+    others = [found["others_cpus"]]
+    Figure(
+        "distributed_overhead",
+        f"CPU time beyond the program's own, {NODES} nodes, an example of {examples}",
+        "us",
+        [nodes + python - own],
+        Peer("embedded node", [embedded]),
+        {"median_at_most": OVERHEAD_US},
+        others_cpus=others,
+        detail={**beside, **found},
+    ).emit(load)
+    Figure(
+        "distributed_overhead",
+        f"peak memory (RSS) of the largest of {NODES} nodes, {examples} examples",
+        "MiB",
+        [max(found["peak_mib"])],
+        target={"median_at_most": MEMORY_MIB},
+        others_cpus=others,
+        detail={"each": found["peak_mib"]},
+    ).emit(load)
+    # The very first results come while workers still start: that is the cost of a run, not of an example.
+    begin = max(0.02, readings[0].done / examples)
+    tenths = [between(readings, begin, begin + 0.1, examples), between(readings, 0.9, 1.0, examples)]
+    Figure(
+        "distributed_overhead",
+        f"CPU time of an example in the last tenth / in the first, {examples} examples",
+        "times",
+        [tenths[1] / tenths[0]],
+        target={"median_at_most": NOISE},
+        others_cpus=others,
+        detail={"first_us": tenths[0], "last_us": tenths[1], "readings": len(readings)},
+    ).emit(load)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+//! What had a result before a fault is not executed again for it, and where nothing breaks nothing is executed twice.
+
+use std::collections::BTreeMap;
+
+use crate::evaluation::{Account, Disturbance, Execution};
+use crate::finding::Finding;
+
+/// A node that is gone is missed after 3 s, an owner is replaced after 3 s more and an election; the rest is for a machine that does
+/// other things as well. What begins later than that after a fault was not under way at it.
+const RECOVERY_NS: u64 = 15_000_000_000;
+/// A node that stood still gives out anew what it had given out, when it wakes up and has missed that another one has done so.
+const TIMES_PER_FAULT: usize = 2;
+/// Named one by one, so many.
+const NAMED_MAX: usize = 20;
+
+/// Looks for executions that no fault explains.
+pub fn check(account: &Account) -> Finding {
+    let mut by_example: BTreeMap<u32, Vec<&Execution>> = BTreeMap::new();
+    account.executions.iter().for_each(|one| by_example.entry(one.index).or_default().push(one));
+    let again: usize = by_example.values().map(|executions| executions.len() - 1).sum();
+    let mut broken: Vec<String> = by_example.values().filter_map(|of| unexplained(of, &account.disturbances)).collect();
+    let unseen = (0..account.examples).filter(|index| !by_example.contains_key(index)).count();
+    if unseen > 0 && account.status == "finished" {
+        broken.push(format!("{unseen} examples have results, and nobody saw them executed: the count is wrong"));
+    }
+    broken.truncate(NAMED_MAX);
+    let looked_at = format!(
+        "{} executions of {} examples, {again} of them again, {} faults",
+        account.executions.len(),
+        account.examples,
+        account.disturbances.len()
+    );
+    Finding::new("only what was under way runs again", looked_at, broken)
+}
+
+/// What is wrong with the executions of an example, in the order of their beginnings.
+fn unexplained(executions: &[&Execution], disturbances: &[Disturbance]) -> Option<String> {
+    let (first, later) = executions.split_first()?;
+    let was_under_way = |disturbance: &&Disturbance| {
+        !disturbance.recorded.contains(&first.index) && first.at_ns <= disturbance.ended_ns + RECOVERY_NS
+    };
+    let explaining: Vec<&Disturbance> = disturbances.iter().filter(was_under_way).collect();
+    let index = first.index;
+    if let Some(early) = later.iter().find(|one| !explaining.iter().any(|fault| fault.began_ns <= one.at_ns)) {
+        let seconds = (early.at_ns - first.at_ns) as f64 / 1e9;
+        return Some(format!(
+            "example {index} was executed again after {seconds:.1} s, and no fault found it under way"
+        ));
+    }
+    (later.len() > TIMES_PER_FAULT * explaining.len()).then(|| {
+        let (times, faults) = (executions.len(), explaining.len());
+        format!("example {index} was executed {times} times, and only {faults} faults found it under way")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn disturbance(began_s: u64, recorded: &[u32]) -> Disturbance {
+        Disturbance {
+            fault: "kill node-1".to_owned(),
+            began_ns: began_s * SECOND,
+            ended_ns: (began_s + 2) * SECOND,
+            recorded: recorded.iter().copied().collect(),
+        }
+    }
+
+    fn judge(executions_s: &[u64], disturbances: &[Disturbance]) -> Option<String> {
+        let executions: Vec<Execution> =
+            executions_s.iter().map(|at_s| Execution { at_ns: at_s * SECOND, index: 4, process: 1 }).collect();
+        unexplained(&executions.iter().collect::<Vec<_>>(), disturbances)
+    }
+
+    #[test]
+    fn an_execution_needs_a_fault_that_found_its_example_under_way() {
+        assert_eq!(judge(&[10], &[]), None);
+        assert!(judge(&[10, 11], &[]).is_some(), "nothing broke");
+        let fault = [disturbance(12, &[])];
+        assert_eq!(judge(&[11, 16], &fault), None);
+        assert!(judge(&[9, 11], &fault).is_some(), "again before the fault");
+        assert!(judge(&[11, 16], &[disturbance(12, &[4])]).is_some(), "it had a result");
+        assert!(judge(&[30, 31], &fault).is_some(), "begun long after the fault");
+    }
+
+    #[test]
+    fn a_fault_explains_only_so_many() {
+        let one = [disturbance(12, &[])];
+        assert_eq!(judge(&[11, 15, 17], &one), None, "a node woke up");
+        assert!(judge(&[11, 15, 16, 17], &one).is_some());
+        let two = [disturbance(12, &[]), disturbance(16, &[])];
+        assert_eq!(judge(&[11, 15, 18, 19], &two), None);
+        let late = [disturbance(12, &[]), disturbance(16, &[4])];
+        assert!(judge(&[11, 15, 18, 19], &late).is_some(), "the second one found a result");
+    }
+}

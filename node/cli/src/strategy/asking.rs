@@ -1,0 +1,154 @@
+//! Finds out what the choice depends on: whether the cluster answers, and what runs there and here have shown.
+
+use std::time::Duration;
+
+use dspex_api::v1::{ListRunsRequest, Run, RunStatus};
+use dspex_api::{ApiError, Client, TimeLimits, reason};
+
+use super::history::{Measured, least_startup, newest};
+use super::{Choice, Elsewhere, Facts, Named, Reach, Reason, Strategy, Subject, Wish, choose, is_open};
+use crate::embedded::{self, Home};
+use crate::error::CommandError;
+use crate::invocation::Invocation;
+
+/// How long the cluster may take to say which runs it has. A node that finds no leader says so itself within ten seconds.
+const ANSWER_LIMIT: Duration = Duration::from_secs(12);
+/// The embedded node is on this machine: one that is too busy to answer is not the faster one.
+const ANSWER_LIMIT_HERE: Duration = Duration::from_secs(2);
+
+/// What is to be decided.
+#[derive(Debug)]
+pub struct Question {
+    /// What the caller wants.
+    pub wish: Wish,
+    /// See [`Facts::bound`].
+    pub bound: Option<String>,
+    /// What is to be evaluated; without it nothing can be said of its costs.
+    pub subject: Option<Subject>,
+    /// How many examples at once.
+    pub at_once: Option<u32>,
+}
+
+/// Decides where an evaluation is executed. `count` gives the number of examples, and is asked only where that could change the choice.
+pub async fn decide(
+    invocation: &Invocation,
+    question: Question,
+    count: impl AsyncFnOnce() -> Option<u32>,
+) -> Result<Choice, CommandError> {
+    let Question { wish, bound, subject, at_once } = question;
+    let named = invocation.named();
+    if wish == Wish::Distributed {
+        refuse_without_cluster(named)?;
+    }
+    let mut facts = Facts { wish, named, bound, cluster: Reach::Unasked, here: None, examples: None, at_once };
+    if is_open(wish, named, facts.bound.as_deref()) {
+        facts.cluster = reach(invocation, subject.as_ref()).await?;
+        if let (Reach::There(Elsewhere { startup: Some(_), .. }), Some(subject)) = (&facts.cluster, &subject) {
+            facts.here = here(subject).await;
+            facts.examples = if facts.here.is_some() { count().await } else { None };
+        }
+    }
+    Ok(choose(&facts))
+}
+
+fn refuse_without_cluster(named: Named) -> Result<(), CommandError> {
+    let why = match named {
+        Named::Cluster => return Ok(()),
+        Named::Nothing => "no address was given",
+        Named::Socket => "the address is the socket of an embedded node",
+    };
+    Err(CommandError::usage(format!("--distributed needs a cluster, and {why}"))
+        .hint("name one of its nodes by --address HOST:PORT or DSPEX_ADDRESS; `dspex dev` starts one to try things"))
+}
+
+/// The list of runs needs a quorum: who gives it can take a run.
+async fn reach(invocation: &Invocation, subject: Option<&Subject>) -> Result<Reach, CommandError> {
+    let asked = async {
+        let client = invocation.node_within(ANSWER_LIMIT).await?;
+        Ok::<_, CommandError>(finished(&client).await?)
+    };
+    match asked.await {
+        Ok(runs) => Ok(Reach::There(Elsewhere {
+            startup: least_startup(&runs),
+            same: subject.and_then(|subject| newest(&runs, subject)),
+        })),
+        Err(error) if is_away(&error.reason) => Ok(Reach::Away(error.message)),
+        // A token that is refused, or a certificate, is to be put right and no reason to go elsewhere.
+        Err(error) => Err(error),
+    }
+}
+
+fn is_away(why: &str) -> bool {
+    [reason::NODE_UNREACHABLE, reason::NODE_TIMED_OUT, reason::NODE_STOPPING, reason::NO_LEADER].contains(&why)
+}
+
+/// Of the embedded node, where one runs: none is started only to be asked.
+async fn here(subject: &Subject) -> Option<Measured> {
+    let limits = TimeLimits { connect: ANSWER_LIMIT_HERE, call: ANSWER_LIMIT_HERE, ..TimeLimits::default() };
+    let client = embedded::running(&Home::of_this_process().ok()?, limits).await.ok()??;
+    newest(&finished(&client).await.ok()?, subject)
+}
+
+/// The newest hundred that have finished, newest first.
+async fn finished(client: &Client) -> Result<Vec<Run>, ApiError> {
+    let request = ListRunsRequest { all: false, status: vec![RunStatus::Finished.into()] };
+    Ok(client.list_runs(request).await?.items)
+}
+
+impl Invocation {
+    /// What the address stands for.
+    fn named(&self) -> Named {
+        Named::by(self.address())
+    }
+
+    /// As the choice has it: the embedded node in place of the cluster. A socket is here already.
+    pub fn placed(&self, choice: &Choice) -> Self {
+        match (choice.strategy, self.named()) {
+            (Strategy::Local, Named::Cluster) => self.without_address(),
+            _ => self.clone(),
+        }
+    }
+
+    /// Says what was chosen, before it is done. Where no address was given there was nothing to choose.
+    pub fn tell(&self, choice: &Choice) {
+        let place = match (choice.strategy, self.address()) {
+            (Strategy::Distributed, Some(address)) => format!("by the cluster at {address}"),
+            _ => "on this machine".to_owned(),
+        };
+        let text = format!("executed {place} ({}): {}", choice.strategy.name(), choice.reason);
+        match &choice.reason {
+            Reason::ClusterUnavailable(_) => {
+                self.console.warning(&format!("{text}; --distributed makes this an error"))
+            }
+            Reason::NoAddress => self.console.detail(&text),
+            _ => self.console.note(&text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit;
+
+    #[test]
+    fn the_cluster_is_asked_for_by_name_or_not_at_all() {
+        assert!(refuse_without_cluster(Named::Cluster).is_ok());
+        for named in [Named::Nothing, Named::Socket] {
+            let refused = refuse_without_cluster(named).expect_err("there is none");
+            assert_eq!(refused.exit, exit::USAGE);
+            assert!(refused.hint.is_some_and(|hint| hint.contains("--address")), "{named:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_person_has_to_put_right_is_not_a_cluster_that_is_away() {
+        for away in [reason::NODE_UNREACHABLE, reason::NODE_TIMED_OUT, reason::NO_LEADER, reason::NODE_STOPPING] {
+            assert!(is_away(away), "{away}");
+        }
+        for wrong in [reason::UNAUTHENTICATED, reason::PERMISSION_DENIED, reason::TLS_REFUSED, reason::NODE_HAS_NO_VOTE]
+        {
+            assert!(!is_away(wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Runs and nodes share what there is: runs give way to each other, stragglers are executed once more elsewhere, and a node that
+//! came back gets its part.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::time::Duration;
+
+use dspex_tests::{Cluster, Project, holds_within, process};
+use serde_json::Value;
+
+use super::distribution::{finished, lines_are_up, undisturbed, workers};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const PROGRAM: &str = r"
+import time
+
+class Program(dspy.Module):
+    def forward(self, n, seconds):
+        time.sleep(float(seconds))
+        return dspy.Prediction(double=2 * int(n))
+
+program = Program()
+
+def metric(example, prediction):
+    return prediction.double % 3 == 0
+";
+
+/// So many examples that take so long.
+fn project(examples: usize, seconds: f64) -> Project {
+    let project = Project::new(PROGRAM);
+    let line = |n| format!("{{\"n\": {n}, \"seconds\": {seconds}}}\n");
+    project.file("data.jsonl", (0..examples).map(line).collect::<String>());
+    project
+}
+
+fn begin(cluster: &Cluster, project: &Project, more: &[&str]) -> String {
+    let eval = [
+        "eval",
+        "program.py:program",
+        "--devset",
+        "data.jsonl",
+        "--metric",
+        "program.py:metric",
+        "--inputs",
+        "n,seconds",
+        "--detach",
+        "-o",
+        "json",
+    ];
+    let arguments = [&eval[..], more].concat();
+    let begun = cluster.dspex(0, &arguments).directory(project.directory()).run().expect(0).object();
+    begun["run_id"].as_str().expect("an id").to_owned()
+}
+
+fn show(cluster: &Cluster, run: &str) -> Value {
+    cluster.dspex(0, &["run", "show", run, "-o", "json"]).run().expect(0).object()
+}
+
+fn cancel(cluster: &Cluster, run: &str) {
+    cluster.dspex(0, &["run", "cancel", run]).run().expect(0);
+}
+
+/// The OS pids of the run's workers at a node that execute.
+fn busy(cluster: &Cluster, position: usize, run: &str) -> Vec<u32> {
+    let list = cluster.dspex(position, &["worker", "list", "-o", "json"]).run().expect(0).object();
+    let items = list["items"].as_array().expect("items").clone();
+    let busy = items.iter().filter(|worker| worker.to_string().contains(run) && worker["in_flight"] != 0);
+    busy.filter_map(|worker| u32::try_from(worker["pid"].as_u64()?).ok()).collect()
+}
+
+/// One node whose runs may have so many workers.
+fn small_node(workers_max: u32) -> Cluster {
+    let mut cluster = Cluster::formed_of(1);
+    let mut file = OpenOptions::new().append(true).open(cluster.node(0).config()).expect("its file");
+    writeln!(file, "[runs]\nworkers_max = {workers_max}").expect("written");
+    cluster.start(0);
+    cluster.leader();
+    cluster
+}
+
+#[test]
+fn a_run_that_hangs_on_every_worker_of_a_node_gives_half_of_them_to_the_next() {
+    let cluster = small_node(4);
+    let (hanging, quick) = (project(8, 3600.0), project(400, 0.5));
+    let four = ["--num-threads", "4", "--workers", "4"];
+    let first = begin(&cluster, &hanging, &four);
+    assert!(holds_within(PATIENCE, || busy(&cluster, 0, &first).len() == 4), "{}", cluster.node(0).log());
+    let second = begin(&cluster, &quick, &four);
+    // Its first worker has not had to wait for anybody.
+    assert!(holds_within(PATIENCE, || show(&cluster, &second)["done"] != 0), "{}", show(&cluster, &second));
+    let is_shared = || busy(&cluster, 0, &second).len() == 2 && busy(&cluster, 0, &first).len() == 2;
+    assert!(holds_within(PATIENCE, is_shared), "{}", cluster.node(0).log());
+    assert_eq!(show(&cluster, &first)["failed"], 0, "what gave way is charged to nobody");
+    let weighed = cluster.dspex(0, &["run", "weight", &second, "3", "-o", "json"]).run().expect(0).object();
+    assert_eq!(weighed["weight"], 3, "{weighed}");
+    let is_heavier = || busy(&cluster, 0, &second).len() == 3 && busy(&cluster, 0, &first).len() == 1;
+    assert!(holds_within(PATIENCE, is_heavier), "{}", cluster.node(0).log());
+    cancel(&cluster, &second);
+    // What it gave comes back to it.
+    assert!(holds_within(PATIENCE, || busy(&cluster, 0, &first).len() == 4), "{}", cluster.node(0).log());
+    cancel(&cluster, &first);
+}
+
+#[test]
+fn a_run_has_no_more_workers_of_a_node_than_its_file_says_and_is_told_so() {
+    let cluster = small_node(2);
+    let project = project(40, 0.05);
+    let arguments = ["--num-threads", "8", "--workers", "8"];
+    let run = begin(&cluster, &project, &arguments);
+    let shown = show(&cluster, &run);
+    assert_eq!(shown["workers"], 2, "{shown}");
+    assert!(holds_within(PATIENCE, || show(&cluster, &run)["status"] == "finished"), "{}", show(&cluster, &run));
+}
+
+#[test]
+fn an_example_on_a_process_that_stands_still_is_executed_once_more_elsewhere_and_the_run_ends() {
+    let project = super::distribution::project();
+    let cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = super::distribution::begin(&cluster, 0, &project);
+    assert!(holds_within(PATIENCE, || !busy(&cluster, 1, &run).is_empty()), "node 1 has no worker that executes");
+    let stopped = busy(&cluster, 1, &run)[0];
+    process::pause(stopped);
+    let shown = finished(&cluster, 0, &run);
+    assert!(process::runs(stopped), "it was waited for by nobody");
+    process::go_on(stopped);
+    let alone = undisturbed(&project);
+    assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
+}
+
+#[test]
+fn without_retries_nothing_is_executed_once_more() {
+    let project = project(300, 0.1);
+    let cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, &project, &["--num-threads", "6", "--retries", "0"]);
+    assert!(holds_within(PATIENCE, || !busy(&cluster, 1, &run).is_empty()), "node 1 has no worker that executes");
+    let stopped = busy(&cluster, 1, &run)[0];
+    process::pause(stopped);
+    let rest = || show(&cluster, &run)["done"].as_u64().is_some_and(|done| done >= 298);
+    assert!(holds_within(PATIENCE, rest), "{}", show(&cluster, &run));
+    std::thread::sleep(Duration::from_secs(5));
+    assert_eq!(show(&cluster, &run)["status"], "running", "it waits for what stands still");
+    process::go_on(stopped);
+    assert!(holds_within(PATIENCE, || show(&cluster, &run)["status"] == "finished"), "{}", show(&cluster, &run));
+    assert_eq!(show(&cluster, &run)["duplicates"], 0);
+}
+
+#[test]
+fn a_node_that_came_back_gets_workers_of_a_run_that_goes_on() {
+    let project = project(6000, 0.1);
+    let mut cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let run = begin(&cluster, &project, &["--num-threads", "6", "--workers", "6"]);
+    assert!(holds_within(PATIENCE, || workers(&cluster, 2, &run) > 0), "node 2 has no worker of it");
+    cluster.kill(2);
+    let moved = || workers(&cluster, 0, &run) + workers(&cluster, 1, &run) == 6;
+    assert!(holds_within(PATIENCE, moved), "its workers are not replaced: {}", cluster.node(0).log());
+    cluster.start(2);
+    assert!(holds_within(PATIENCE, || !busy(&cluster, 2, &run).is_empty()), "{}", cluster.node(0).log());
+    cancel(&cluster, &run);
+}
