@@ -1,6 +1,7 @@
 //! What every actor of a node may use.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dspex_consensus::Consensus;
@@ -69,6 +70,8 @@ pub struct NodeContext {
     pub(crate) executions: Executions,
     pub(crate) links: Links,
     pub(crate) draining: Draining,
+    /// Results of this node's workers on their way to the log.
+    pub(crate) unrecorded: AtomicUsize,
     /// Held from the handover of a run until its proposal is answered; and from the start of the node until the runs of its
     /// last life are interrupted, so that no new one is taken for one of them.
     pub(crate) starting: Arc<tokio::sync::Mutex<()>>,
@@ -94,6 +97,7 @@ impl NodeContext {
             executions,
             links: Links::default(),
             draining: Draining::default(),
+            unrecorded: AtomicUsize::new(0),
             starting: Arc::default(),
             views: Mutex::default(),
             bulkheads: PoolClass::ALL.map(|class| (class, Arc::new(Semaphore::new(POOL_WORKERS_MAX)))).into(),

@@ -145,11 +145,12 @@ pub(crate) async fn leave(context: &NodeContext, limit: Duration) {
     }
     context.draining.end();
     let left = async {
-        while context.has_open_peers() && context.has_what_moves() {
+        let is_recording = || context.unrecorded.load(Ordering::Acquire) > 0;
+        while context.has_open_peers() && (context.has_what_moves() || is_recording()) {
             sleep(LOOK_PAUSE).await;
         }
     };
-    // What is left is executed again elsewhere, as after the loss of the node.
+    // What is left then is executed again elsewhere, as after the loss of the node.
     let _ = timeout(limit, left).await;
 }
 

@@ -7,6 +7,7 @@ mod convert;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use dspex_consensus::Consensus;
@@ -106,7 +107,10 @@ impl Actor for RecorderActor {
         state: &mut RecorderState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RecorderMessage::Record(mut recordings) => state.gathered.append(&mut recordings),
+            RecorderMessage::Record(mut recordings) => {
+                state.context.unrecorded.fetch_add(recordings.len(), Ordering::AcqRel);
+                state.gathered.append(&mut recordings);
+            }
             RecorderMessage::Flushed => state.flushing = false,
         }
         if !state.flushing && !state.gathered.is_empty() {
@@ -116,14 +120,16 @@ impl Actor for RecorderActor {
             tokio::spawn(async move {
                 let next = Instant::now() + FLUSH_EVERY;
                 let waiting: Vec<_> = batch.iter().map(|recording| recording.teller.clone()).collect();
-                let flush = tokio::spawn(async move { flush(&context, batch).await });
+                let flushing = Arc::clone(&context);
+                let flush = tokio::spawn(async move { flush(&flushing, batch).await });
                 if let Err(error) = flush.await {
                     error!(%error, "recording results failed");
-                    for teller in waiting {
+                    for teller in &waiting {
                         // Told of one result more than once, it ends the run once.
                         teller.hear(Recorded { results: 1, status: Err(error.to_string()) });
                     }
                 }
+                context.unrecorded.fetch_sub(waiting.len(), Ordering::AcqRel);
                 tokio::time::sleep_until(next).await;
                 // The recorder is gone only when its node stops.
                 let _ = myself.cast(RecorderMessage::Flushed);

@@ -55,13 +55,14 @@ class InputsInvalid(DspexError):
 class ConnectionLost(DspexError):
     """The node, or the way to it, ended. Whether a call under way was executed is not known.
 
-    The next call connects again.
+    The next call connects again. With the reason `NODE_DRAINING` the call was not executed: another node takes it.
     """
 
 
 _BY_REASON: dict[str, type[DspexError]] = {
     "CLIENT_ENDED": ConnectionLost,
     "NODE_UNREACHABLE": ConnectionLost,
+    "NODE_DRAINING": ConnectionLost,
     "POOL_FULL": PoolFull,
     "QUEUE_TIMEOUT": QueueTimeout,
     "CALL_TIMED_OUT": CallTimedOut,
@@ -75,6 +76,8 @@ _BY_REASON: dict[str, type[DspexError]] = {
 
 def is_lost(code: str, reason: str) -> bool:
     """Whether this says that the node or the way to it is gone."""
+    if reason == "NODE_DRAINING":
+        return False  # It is there, and goes on with the calls that it has.
     return code == "UNAVAILABLE" or _BY_REASON.get(reason) is ConnectionLost
 
 

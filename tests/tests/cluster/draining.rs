@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use dspex_tests::{Cluster, Executions, Project, holds_within};
+use dspex_tests::{Cluster, Dspex, Executions, Project, holds_within};
 use serde_json::Value;
 
-use super::distribution::{EXAMPLES, begin, finished, lines_are_up, show, undisturbed, wait_for, workers};
+use super::distribution::{EXAMPLES, finished, lines_are_up, show, undisturbed, wait_for, workers};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -56,6 +56,19 @@ def metric(example, prediction):
         assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
         assert!(shown["digest"].is_string(), "{shown}");
     }
+}
+
+/// With a run that executes nothing twice: no straggler is hedged, and what is lost fails.
+fn eval(cluster: &Cluster, position: usize, project: &Project) -> Dspex {
+    let eval = cluster.dspex(position, &["eval", "program.py:program", "--devset", "data.jsonl"]);
+    let eval = eval.args(["--metric", "program.py:metric", "--inputs", "n", "--num-threads", "6", "--retries", "0"]);
+    eval.args(["-o", "json"]).directory(project.directory())
+}
+
+/// A run that goes on without its caller.
+fn begin(cluster: &Cluster, position: usize, project: &Project) -> String {
+    let begun = eval(cluster, position, project).arg("--detach").run().expect(0).object();
+    begun["run_id"].as_str().expect("an id").to_owned()
 }
 
 /// Three voters whose lines are up.
@@ -122,9 +135,7 @@ fn a_run_whose_owner_drains_goes_on_under_another_when_nothing_of_it_is_under_wa
 fn a_run_that_is_watched_by_its_program_goes_on_when_its_owner_drains() {
     let subject = Subject::new();
     let cluster = cluster();
-    let eval = cluster.dspex(0, &["eval", "program.py:program", "--devset", "data.jsonl"]);
-    let eval = eval.args(["--metric", "program.py:metric", "--inputs", "n", "--num-threads", "6", "-o", "json"]);
-    let watching = eval.directory(subject.project.directory()).start();
+    let watching = eval(&cluster, 0, &subject.project).start();
     let listed = || cluster.dspex(1, &["run", "list", "-o", "json"]).run().expect(0).object();
     let has_begun = || listed()["items"][0]["done"].as_u64().is_some_and(|done| done >= 20);
     assert!(holds_within(PATIENCE, has_begun), "{}", watching.stderr());
@@ -194,20 +205,16 @@ fn new_work_is_refused_where_a_node_drains_and_taken_at_the_next() {
     let subject = Subject::new();
     let cluster = cluster();
     drain(&cluster, 0, 2);
-    let eval = |position: usize| {
-        let eval = cluster.dspex(position, &["eval", "program.py:program", "--devset", "data.jsonl"]);
-        let eval = eval.args(["--metric", "program.py:metric", "--inputs", "n", "--detach", "-o", "json"]);
-        eval.directory(subject.project.directory()).run()
-    };
+    let submit = |position: usize| eval(&cluster, position, &subject.project).arg("--detach").run();
     let call = |position: usize| cluster.dspex(position, &["pool", "call", "general", "ping"]).run();
-    for refused in [eval(2), call(2)] {
+    for refused in [submit(2), call(2)] {
         refused.expect(6).says("NODE_DRAINING").says("dspex member list");
     }
     // A session is data first: only what executes in it needs a home.
     cluster.dspex(2, &["session", "create", "s"]).run().expect(0);
     cluster.dspex(2, &["session", "execute", "s", "ping"]).run().expect(6).says("NODE_DRAINING");
     cluster.dspex(2, &["run", "list"]).run().expect(0);
-    let run = eval(1).expect(0).object()["run_id"].as_str().expect("an id").to_owned();
+    let run = submit(1).expect(0).object()["run_id"].as_str().expect("an id").to_owned();
     cluster.dspex(2, &["run", "pause", &run]).run().expect(0);
     cluster.dspex(2, &["run", "resume", &run, "--detach"]).run().expect(6).says("NODE_DRAINING");
     cluster.dspex(1, &["run", "resume", &run, "--detach"]).run().expect(0);
