@@ -122,7 +122,7 @@ def test_a_cluster_that_is_away_is_looked_for_again(asked: list[Any]) -> None:
 
 def test_what_is_faster_here_stays_here_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings(), caplog.at_level(logging.INFO, logger="dspex"):
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         result = _evaluate(address="quick:1")(program.Answering())
     assert _place(result) == ("local", "expected_faster")
     assert "executed on this machine (local): here 0.10 s, there 3.00 s" in caplog.text

@@ -118,7 +118,7 @@ impl Invocation {
         let text = format!("executed {place} ({}): {}", choice.strategy.name(), choice.reason);
         match &choice.reason {
             Reason::ClusterUnavailable(_) => {
-                self.console.warning(&format!("{text}; --distributed makes this an error"))
+                self.console.warning(&format!("{text}; --distributed makes this an error"));
             }
             Reason::NoAddress => self.console.detail(&text),
             _ => self.console.note(&text),

@@ -112,7 +112,7 @@ fn as_long_as_one_figure_is_missing_it_goes_where_the_address_says() {
     for less in [
         Facts { here: None, ..known.clone() },
         Facts { examples: None, ..known.clone() },
-        Facts { cluster: Reach::There(Elsewhere { startup: None, ..elsewhere }), ..known.clone() },
+        Facts { cluster: Reach::There(Elsewhere { startup: None, ..elsewhere }), ..known },
     ] {
         assert_eq!(choose(&less).reason, Reason::CostsUnknown, "{less:?}");
         assert_eq!(choose(&less).strategy, Strategy::Distributed, "{less:?}");
@@ -188,7 +188,8 @@ fn times_of_a_part_of_a_run_and_forgotten_ones_say_nothing() {
         Run { execution_us: 0, ..run() },
         Run { examples: 0, ..run() },
     ] {
-        assert_eq!((newest(&[partial.clone()], &subject()), least_startup(&[partial])), (None, None));
+        let runs = [partial];
+        assert_eq!((newest(&runs, &subject()), least_startup(&runs)), (None, None));
     }
 }
 
