@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use dspex_consensus::MemberChange;
-use dspex_model::{NodeId, RunId, RunStatus, State, payload_of};
+use dspex_model::{NodeId, RunId, RunStatus, State};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -89,20 +89,18 @@ impl NodeContext {
             workers.iter().any(|run| may_be_elsewhere(state, *run))
                 || (is_heired
                     && state.runs().any(|(id, run)| {
-                        run.progress.status == RunStatus::Running && run.progress.owner == own && can_move(state, id)
+                        run.progress.status == RunStatus::Running
+                            && run.progress.owner == own
+                            && may_be_elsewhere(state, id)
                     }))
         })
     }
 }
 
-/// Whether its workers may be anywhere. A node without a vote knows no run, and has workers of no others.
+/// Whether its workers may be on other nodes, and its owner another one. A node without a vote knows no run, and has workers of no
+/// others.
 fn may_be_elsewhere(state: &State, run: RunId) -> bool {
     state.run(run).is_none_or(|held| held.spec.shipped.is_some())
-}
-
-/// Whether another node may own it while its driver goes on.
-fn can_move(state: &State, run: RunId) -> bool {
-    state.run(run).is_some_and(|held| held.spec.shipped.is_some() && payload_of(&held.spec.program).is_none())
 }
 
 /// Follows what the log says of this node, and lets another one lead while it drains. Runs as long as the node.

@@ -98,10 +98,10 @@ impl Work {
         }
     }
 
-    /// The next owner. A run in a directory has none, nor has one whose driver answers what its workers ask: it does so where it
-    /// began. Nor one that only this node can execute.
+    /// The next owner. A run in a directory has none, nor has one that only this node can execute. A driver that answers what workers
+    /// ask follows the owner.
     fn heir(&self, draining: &BTreeSet<NodeId>) -> Option<NodeId> {
-        if self.spec.shipped.is_none() || self.payload.is_some() || self.sites().iter().all(|site| site.is_own) {
+        if self.spec.shipped.is_none() || self.sites().iter().all(|site| site.is_own) {
             return None;
         }
         successor(&self.arguments.context, draining)

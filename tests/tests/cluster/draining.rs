@@ -6,6 +6,7 @@ use dspex_tests::{Cluster, Dspex, Executions, Project, holds_within};
 use serde_json::Value;
 
 use super::distribution::{EXAMPLES, finished, lines_are_up, show, undisturbed, wait_for, workers};
+use super::following;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -144,6 +145,20 @@ fn a_run_that_is_watched_by_its_program_goes_on_when_its_owner_drains() {
     assert!(cluster.node(0).log().contains("another one owns the run now"), "{}", cluster.node(0).log());
     let run = shown["run_id"].as_str().expect("an id");
     subject.assert_unharmed(&finished(&cluster, 1, run));
+}
+
+#[test]
+fn a_driver_that_answers_what_workers_ask_does_so_for_the_next_owner_too() {
+    let cluster = cluster();
+    let (_project, driver) = following::driver(&cluster);
+    let run = following::run(&cluster, 1);
+    wait_for(&cluster, 1, &run, 20);
+    let drained = drain(&cluster, 1, 0);
+    assert_eq!((&drained["workers"], &drained["runs"]), (&0.into(), &0.into()), "{}", show(&cluster, 1, &run));
+    assert!(cluster.node(0).log().contains("another one owns the run now"), "{}", cluster.node(0).log());
+    let output = driver.finish().expect(0);
+    assert!(output.stdout.contains(following::SCORE), "{}", output.describe());
+    assert_eq!(show(&cluster, 1, &run)["duplicates"], 0);
 }
 
 #[test]

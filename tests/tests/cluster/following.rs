@@ -197,7 +197,7 @@ if __name__ == "__main__":
     print("score", result.score, "errors", len(result.errors))
 "#;
 
-fn driver(cluster: &Cluster) -> (Project, Running) {
+pub fn driver(cluster: &Cluster) -> (Project, Running) {
     let project = Project::empty();
     project.file("driver.py", DRIVER);
     let driver = cluster.python(0, &["driver.py"]).directory(project.directory()).limit(PATIENCE).start();
@@ -205,7 +205,7 @@ fn driver(cluster: &Cluster) -> (Project, Running) {
 }
 
 /// The only run.
-fn run(cluster: &Cluster, asked: usize) -> String {
+pub fn run(cluster: &Cluster, asked: usize) -> String {
     let found = || {
         let list = cluster.dspex(asked, &["run", "list", "-o", "json"]).run().expect(0).object();
         list["items"][0]["run_id"].as_str().map(ToOwned::to_owned)
@@ -214,7 +214,7 @@ fn run(cluster: &Cluster, asked: usize) -> String {
 }
 
 /// 134 of 400.
-const SCORE: &str = "score 33.5 errors 0";
+pub const SCORE: &str = "score 33.5 errors 0";
 
 #[test]
 fn a_driver_whose_node_is_no_owner_any_more_answers_the_next_one() {
