@@ -272,7 +272,7 @@ impl LinksState {
         if self.peers.get(&node).is_some_and(Peer::is_up) {
             info!(peer = %node, "a line for orders to a peer");
             // At once: a run that begins now is to have workers there.
-            self.say_presence_to(vec![node]);
+            self.say_presence_to(&[node]);
         }
     }
 
@@ -440,14 +440,15 @@ impl LinksState {
 
     fn say_presence(&mut self) {
         let up = |(&node, peer): (&NodeId, &Peer)| peer.is_up().then_some(node);
-        self.say_presence_to(self.peers.iter().filter_map(up).collect());
+        let nodes: Vec<NodeId> = self.peers.iter().filter_map(up).collect();
+        self.say_presence_to(&nodes);
     }
 
-    fn say_presence_to(&mut self, nodes: Vec<NodeId>) {
+    fn say_presence_to(&mut self, nodes: &[NodeId]) {
         let run_workers = PeerMessage::RunWorkers { count: self.context.run_workers() };
         for message in [PeerMessage::Presence(self.context.presence()), run_workers] {
             let Ok(bytes) = message.encode() else { continue };
-            for &node in &nodes {
+            for &node in nodes {
                 self.tell(node, &bytes);
             }
         }

@@ -59,7 +59,7 @@ pub fn play(scenario: &Scenario, program: &Program, options: &Options) -> Result
     let mut cluster = Cluster::start(layout)?;
     let schedule = Schedule::draw(options.seed, shape.nodes(), options.length, scenario.least, scenario.draw);
     let (account, disturbed) =
-        played(&mut cluster, &subject, &schedule, undisturbed).map_err(|error| kept_by(error, &mut cluster))?;
+        played(&mut cluster, &subject, &schedule, undisturbed).map_err(|error| kept_by(&error, &mut cluster))?;
     let report = judge(scenario, schedule, &mut cluster, (&account, disturbed), begun);
     let kept = (!report.is_green()).then(|| cluster.keep());
     if let Some(kept) = &kept {
@@ -76,7 +76,7 @@ fn undisturbed(program: &Program, subject: &Subject) -> Result<Gist, ClusterErro
     asking::gist(&run).ok_or_else(|| {
         let told =
             format!("the run is {} alone on one node, before anything broke: {}", asking::status(&run), run.reason);
-        kept_by(ClusterError::Impossible(told), &mut cluster)
+        kept_by(&ClusterError::Impossible(told), &mut cluster)
     })
 }
 
@@ -138,7 +138,7 @@ fn judge(
 }
 
 /// What a cluster leaves of a round that could not be played to its end.
-fn kept_by(error: ClusterError, cluster: &mut Cluster) -> ClusterError {
+fn kept_by(error: &ClusterError, cluster: &mut Cluster) -> ClusterError {
     ClusterError::Impossible(format!("{error}\nthe logs of the nodes are kept in {}", cluster.keep().display()))
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Event {
     pub(super) what: What,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// kill -9, and a start later.
     Kill { node: NodeId, down_ms: u64 },

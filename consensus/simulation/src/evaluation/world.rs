@@ -84,6 +84,9 @@ struct Due {
     event: Event,
 }
 
+/// What was broken; score and digest of the run; what was done.
+type Lived = (Option<String>, Option<(Option<f64>, Digest)>, Tally);
+
 #[derive(Debug)]
 pub(super) struct World {
     random: Random,
@@ -140,7 +143,7 @@ impl World {
     }
 
     /// Lives until the run has finished and nothing of it can be left; what was broken, the run's result, and what was done.
-    pub(super) fn live(mut self) -> (Option<String>, Option<(Option<f64>, Digest)>, Tally) {
+    pub(super) fn live(mut self) -> Lived {
         self.begin();
         let mut finished_us = None;
         while self.violation.is_none() {
@@ -351,7 +354,7 @@ impl World {
         }
         match PeerMessage::decode(bytes).expect("a message of a peer") {
             PeerMessage::Order(RunOrder { epoch, what, .. }) => {
-                self.ordered(id, Part { owner: from, epoch }, what, acts)
+                self.ordered(id, Part { owner: from, epoch }, what, acts);
             }
             PeerMessage::Report(RunReport { epoch, what, .. }) => {
                 let state = self.nodes[&id].state.clone();
