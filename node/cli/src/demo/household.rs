@@ -339,7 +339,7 @@ mod tests {
         let (first, second) = (member("node-1", false, true), member("node-2", true, true));
         assert_eq!(leader(&[first.clone(), second.clone()]).as_deref(), Some("node-2"));
         assert_eq!(leader(std::slice::from_ref(&second)), None, "one is missing");
-        assert_eq!(leader(&[first.clone(), member("node-2", false, true)]), None, "nobody leads");
+        assert_eq!(leader(&[first, member("node-2", false, true)]), None, "nobody leads");
         assert_eq!(leader(&[member("", false, true), second.clone()]), None);
         assert_eq!(leader(&[member("node-1", false, false), second]), None);
     }
