@@ -153,7 +153,7 @@ mod tests {
                 prop_assert!(claims[claimant].held - given >= shares[claimant]);
             }
             // One after the other, as it happens: in the end nobody waits below his share.
-            let mut now = claims.clone();
+            let mut now = claims;
             for _ in 0..200 {
                 let held: u32 = now.values().map(|claim| claim.held).sum();
                 if held < capacity && let Some(next) = next(&now) {
