@@ -104,6 +104,13 @@ fn a_home_that_drains_finishes_what_it_executes_and_another_node_takes_the_sessi
     assert_eq!(answer.expect("finished").result, "2");
     let home = subject.home("s");
     assert_ne!(home, asked, "nobody takes a session away from a call");
+    // It learns of it from the log a moment later than whoever said so.
+    subject.session("probe");
+    wait_until("the home takes nothing new", Duration::from_secs(30), || {
+        subject
+            .asks(home, subject.request("probe", "count", ""))
+            .is_err_and(|error| error.reason == reason::NODE_DRAINING)
+    });
     let (result, answer) = subject.calls(asked, "s", "count", "");
     assert_eq!((result, subject.cluster.position(answer.node_id)), (json!(3), asked));
     // The former home passes on what it is asked, and takes no session that has no home yet.
