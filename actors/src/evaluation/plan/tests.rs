@@ -278,10 +278,11 @@ fn workers_that_are_there_stand_in_for_missing_ones_while_enough_is_left() {
 }
 
 #[test]
-fn nobody_stands_in_near_the_end_or_under_a_deadline() {
+fn nobody_stands_in_near_the_end_under_a_deadline_or_without_retries() {
     let few = Rules { timeout_us: None, num_threads: 12, ..rules(1) };
     let late = Rules { timeout_us: Some(1), ..few };
-    for (rules, examples) in [(few, 30), (late, 100)] {
+    let once = Rules { retries: 0, ..few };
+    for (rules, examples) in [(few, 30), (late, 100), (once, 100)] {
         let mut plan = Plan::new(rules, 0..examples);
         plan.worker_joined(1, HERE, 4);
         assert_eq!(plan.share_out(3), []);
