@@ -163,7 +163,7 @@ impl Runs for RunsService {
         let request = request.into_inner();
         let id = translate::run_id(&request.run_id)?;
         self.node.known(id).await?;
-        let events = watch::events(Arc::clone(&self.node), id, request);
+        let events = watch::events(Arc::clone(&self.node), id, &request);
         Ok(Response::new(Box::pin(events)))
     }
 

@@ -24,15 +24,15 @@ const QUEUE: usize = 64;
 pub(super) fn events(
     node: Arc<Node>,
     run: RunId,
-    request: WatchRunRequest,
-) -> impl Stream<Item = Result<RunEvent, Status>> {
+    request: &WatchRunRequest,
+) -> impl Stream<Item = Result<RunEvent, Status>> + use<> {
     let (sender, receiver) = mpsc::channel(QUEUE);
+    let &WatchRunRequest { from_seq, driver, ref after, .. } = request;
+    let after = after.as_ref().map(|v1::LineCursor { epoch, number }| LineCursor { epoch: *epoch, number: *number });
     tokio::spawn(async move {
         let _call = node.activity.enter();
-        let WatchRunRequest { from_seq, driver, after, .. } = request;
         let board = node.tree.board(run);
         let guard = driver.then(|| (board.as_ref().map(Board::drive), node.tree.attend(run)));
-        let after = after.map(|v1::LineCursor { epoch, number }| LineCursor { epoch, number });
         let watcher = Watcher {
             applied: node.consensus.watch(),
             lines: node.tree.follow(run, after.unwrap_or_default()),

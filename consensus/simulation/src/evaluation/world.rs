@@ -229,7 +229,7 @@ impl World {
     }
 
     fn meet(&mut self, Due { to, event }: Due) {
-        let Some((id, life)) = to else { return self.happen(event) };
+        let Some((id, life)) = to else { return self.happen(&event) };
         let node = &self.nodes[&id];
         if node.life != life || !node.is_up {
             return;
@@ -270,7 +270,7 @@ impl World {
                     hosted.end_orphans(&mut acts);
                 }
             }
-            other => self.happen(other),
+            other => self.happen(&other),
         }
         self.perform(id, acts);
     }

@@ -29,8 +29,8 @@ impl What {
 
 impl World {
     /// What concerns no node in one of its lives.
-    pub(super) fn happen(&mut self, event: Event) {
-        match event {
+    pub(super) fn happen(&mut self, event: &Event) {
+        match *event {
             Event::Happens(what) => {
                 // A run that is over bears nothing.
                 if self.ledger.progress().status.is_under_way() {
