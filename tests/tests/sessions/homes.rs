@@ -105,10 +105,14 @@ fn a_home_that_drains_finishes_what_it_executes_and_another_node_takes_the_sessi
     let home = subject.home("s");
     assert_ne!(home, asked, "nobody takes a session away from a call");
     // It learns of it from the log a moment later than whoever said so.
-    subject.session("probe");
+    let mut probes = 0;
     wait_until("the home takes nothing new", Duration::from_secs(30), || {
+        // One that was taken has a home, and is passed on from then on.
+        probes += 1;
+        let probe = format!("probe-{probes}");
+        subject.session(&probe);
         subject
-            .asks(home, subject.request("probe", "count", ""))
+            .asks(home, subject.request(&probe, "count", ""))
             .is_err_and(|error| error.reason == reason::NODE_DRAINING)
             .then_some(())
     });
