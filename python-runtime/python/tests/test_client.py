@@ -152,7 +152,7 @@ def test_after_its_end_another_one_is_started(scripted: Callable[[str], None]) -
     second = connection.connect("test:1")
     assert second is not first
     second.close()
-    del connection._clients["test:1", None, None]
+    del connection._clients["test:1", None, None, False]
 
 
 def test_it_ends_with_its_socket_and_not_by_ctrl_c(scripted: Callable[[str], None], clients: list[Client]) -> None:
@@ -180,7 +180,7 @@ def test_a_fork_of_the_driver_has_a_client_of_its_own(scripted: Callable[[str], 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert client.call("still.there", {}) == {}
     client.close()
-    del connection._clients["test:2", None, None]
+    del connection._clients["test:2", None, None, False]
 
 
 def test_a_frame_that_is_too_long_is_refused_before_it_is_sent(
@@ -251,4 +251,4 @@ def test_a_lost_node_is_asked_again_by_another_client(scripted: Callable[[str], 
     assert first is not second, "twice, and not for ever"
     assert first._process._process.wait(10) == 0, "nobody else gets it"
     second.close()
-    del connection._clients["test:3", None, None]
+    del connection._clients["test:3", None, None, False]
