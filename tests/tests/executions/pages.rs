@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dspex_api::Client;
 use dspex_api::v1::{ExecutionStatus, ListExecutionsRequest};
+use dspex_api::{ApiError, Client};
 
 use crate::subject::{ALL, Subject, pages, request};
 
@@ -21,6 +21,18 @@ async fn call(client: &Client, pool_id: &str, most: u64, stop: &AtomicBool) {
     }
 }
 
+/// Until so many are recorded.
+async fn recorded(client: &Client, count: u64) -> Result<(), ApiError> {
+    let wanted = ListExecutionsRequest { limit: 1, ..ListExecutionsRequest::default() };
+    let records = async {
+        while client.list_executions(wanted.clone()).await?.items.first().is_none_or(|newest| newest.number < count) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LIMIT, records).await.expect("recorded in time")
+}
+
 #[test]
 fn pages_go_on_without_a_gap_and_without_a_repetition_while_new_ones_come_in() {
     let subject = Subject::new(ALL);
@@ -33,6 +45,8 @@ fn pages_go_on_without_a_gap_and_without_a_repetition_while_new_ones_come_in() {
             let pool_id = client.open_pool(subject.open()).await?;
             call(&client, &pool_id, 150, &stop).await;
             let reading = async {
+                // Records come after the answers: on a slow disk by many calls.
+                recorded(&client, 100).await?;
                 for limit in [1, 7, 40, 1000] {
                     let wanted = ListExecutionsRequest { limit, ..ListExecutionsRequest::default() };
                     let all = pages(&client, wanted).await?;
@@ -45,7 +59,7 @@ fn pages_go_on_without_a_gap_and_without_a_repetition_while_new_ones_come_in() {
                     assert!(all.is_sorted_by(|newer, older| newer.created_ms >= older.created_ms));
                 }
                 stop.store(true, Ordering::Relaxed);
-                Ok::<_, dspex_api::ApiError>(())
+                Ok::<_, ApiError>(())
             };
             let (read, ()) = tokio::join!(reading, call(&client, &pool_id, u64::MAX, &stop));
             read

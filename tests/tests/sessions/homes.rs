@@ -36,13 +36,19 @@ fn a_client_that_keeps_calling_loses_nothing_when_homes_are_killed() {
     assert_eq!((shown.version, shown.data["n"].clone()), (counted + 1, counted.to_string()), "no update lost or twice");
 }
 
+/// Where the session was when the call began, and which node was asked for it.
+struct Nodes {
+    home: usize,
+    asked: usize,
+}
+
 /// A call that takes some seconds, and what becomes of its home meanwhile.
 fn while_called(
     subject: &mut Subject,
     seconds: u32,
     retries: Option<u32>,
     then: impl FnOnce(&mut Cluster, usize),
-) -> (usize, Result<ExecuteSessionResponse, ApiError>) {
+) -> (Nodes, Result<ExecuteSessionResponse, ApiError>) {
     subject.session("s");
     subject.calls(1, "s", "count", "");
     let home = subject.home("s");
@@ -63,14 +69,14 @@ fn while_called(
         then(cluster, home);
         calling.join().expect("no panic")
     });
-    (asked, answer)
+    (Nodes { home, asked }, answer)
 }
 
 #[test]
 fn a_call_that_was_lost_with_its_home_is_executed_once_more_unless_it_may_not() {
     for (retries, executed) in [(None, true), (Some(0), false)] {
         let mut subject = Subject::new(3);
-        let (asked, answer) = while_called(&mut subject, 4, retries, Cluster::kill);
+        let (Nodes { asked, .. }, answer) = while_called(&mut subject, 4, retries, Cluster::kill);
         let n = subject.shown(asked, "s").data["n"].clone();
         if executed {
             assert_eq!((answer.expect("executed again").result, n.as_str()), ("2".into(), "2"));
@@ -85,7 +91,7 @@ fn a_call_that_was_lost_with_its_home_is_executed_once_more_unless_it_may_not() 
 fn a_home_that_is_told_to_end_lets_its_calls_finish() {
     let mut subject = Subject::new(3);
     let end = |cluster: &mut Cluster, home| drop(cluster.terminate(home));
-    let (asked, answer) = while_called(&mut subject, 2, Some(0), end);
+    let (Nodes { asked, .. }, answer) = while_called(&mut subject, 2, Some(0), end);
     assert_eq!(answer.expect("finished").result, "2");
     assert_eq!(subject.shown(asked, "s").data["n"], "2");
     // And another node is the home from here on.
@@ -100,11 +106,10 @@ fn a_home_that_drains_finishes_what_it_executes_and_another_node_takes_the_sessi
         cluster.dspex((home + 1) % 3, &["member", "drain", &name, "--no-wait"]).run().expect(0);
     };
     // It may not be executed again, so it would be told if it were.
-    let (asked, answer) = while_called(&mut subject, 3, Some(0), drain);
+    let (Nodes { home, asked }, answer) = while_called(&mut subject, 3, Some(0), drain);
     assert_eq!(answer.expect("finished").result, "2");
-    let home = subject.home("s");
-    assert_ne!(home, asked, "nobody takes a session away from a call");
-    // It learns of it from the log a moment later than whoever said so.
+    // The session is not asked for here: whoever asks a home that drains takes its place. The home learns of it from the log, a
+    // moment later than whoever said so.
     let mut probes = 0;
     wait_until("the home takes nothing new", Duration::from_secs(30), || {
         // One that was taken has a home, and is passed on from then on.
