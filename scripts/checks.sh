@@ -20,6 +20,22 @@ check_python_lints() { "$VENV/bin/ruff" check .; }
 
 check_python_types() { (cd python-runtime/python && "$VENV/bin/mypy"); }
 
+# One crate alone has the features it has in the whole workspace with its tests: what `make build` and `make wheel` need is what
+# `make test` has built, and the program that is tested is the one that is shipped.
+check_features() {
+    local whole alone
+    whole=$(crate_features --workspace --edges normal,dev) || return 1
+    alone=$(crate_features --package dspex --edges normal) || return 1
+    # Crates of several versions stand there more than once: a line that the whole does not have is a difference.
+    alone=$(comm -13 <(printf '%s\n' "$whole") <(printf '%s\n' "$alone"))
+    [[ -z $alone ]] || { printf 'built with other features for the program alone:\n%s\n' "$alone" >&2; return 1; }
+}
+
+# The crates that programs are linked of, a line each, with their features.
+crate_features() {
+    cargo tree "${LOCKED[@]}" --prefix none --format '{p} [{f}]' "$@" | sed 's/ (\*)$//' | sort -u
+}
+
 # Advisories need a database from the network; licences, bans and sources do not.
 check_dependencies() { cargo deny --offline check bans licenses sources; }
 
@@ -27,6 +43,7 @@ check_dependencies() { cargo deny --offline check bans licenses sources; }
 quick_checks() {
     step "Scripts" check_scripts
     step "Rust format" check_rust_format
+    step "Features" check_features
     step "Python format" check_python_format
     step "Python lints" check_python_lints
     step "Python types" check_python_types

@@ -23,7 +23,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::filter::Syscall;
 use crate::judge::Judge;
@@ -84,7 +84,7 @@ pub async fn supervise(listener: Listener, judge: Judge, worker: u32) -> io::Res
             }
             Waiting::End => return Ok(()),
         }
-        pace.keep().await;
+        sleep_until(pace.keep(Instant::now())).await;
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return Ok(()) };
         // One whose caller has died meanwhile is gone.
         let Ok(notification) = system::receive(supervised.listener.get_ref().as_fd()) else { continue };
@@ -109,16 +109,14 @@ struct Pace {
 }
 
 impl Pace {
-    /// One more, at once or when it is its time.
-    async fn keep(&mut self) {
-        if self.answers >= ANSWERS_MAX {
-            tokio::time::sleep_until(self.end).await;
-        }
-        let now = Instant::now();
-        if now >= self.end {
-            *self = Self { end: now + WHILE, answers: 0 };
+    /// One more: when it is its time, which may be at once.
+    fn keep(&mut self, now: Instant) -> Instant {
+        let time = if self.answers >= ANSWERS_MAX { now.max(self.end) } else { now };
+        if time >= self.end {
+            *self = Self { end: time + WHILE, answers: 0 };
         }
         self.answers += 1;
+        time
     }
 }
 
@@ -180,19 +178,18 @@ impl Supervised {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn who_asks_without_end_is_made_to_wait() {
+    #[test]
+    fn who_asks_without_end_is_made_to_wait() {
         let began = Instant::now();
         let mut pace = Pace { end: began, answers: 0 };
-        for _ in 0..ANSWERS_MAX {
-            pace.keep().await;
-        }
-        assert_eq!(began.elapsed(), Duration::ZERO, "as many at once");
-        pace.keep().await;
-        assert_eq!(began.elapsed(), WHILE);
-        for _ in 0..3 * ANSWERS_MAX {
-            pace.keep().await;
-        }
-        assert_eq!(began.elapsed(), 4 * WHILE);
+        let mut asks = |times: u32, now: Instant| (0..times).fold(now, |now, _| pace.keep(now));
+        let mut now = asks(ANSWERS_MAX, began);
+        assert_eq!(now, began, "as many at once");
+        now = asks(1, now);
+        assert_eq!(now, began + WHILE);
+        now = asks(3 * ANSWERS_MAX, now);
+        assert_eq!(now, began + 4 * WHILE);
+        let later = now + 2 * WHILE;
+        assert_eq!(asks(ANSWERS_MAX, later), later, "who waited by itself owes nothing");
     }
 }
