@@ -1,9 +1,10 @@
 //! The recorder: gets results of this node's workers to the disk and into the log, as many at once as have gathered
-//! while the last ones were being written.
+//! while the last ones were being written, and for a while after that (`pace`).
 //!
 //! Blobs first, synced; then the proposal that names them. A result counts when the log says so, not before.
 
 mod convert;
+mod pace;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,11 +24,7 @@ use crate::evaluation::EvaluationMessage;
 use crate::hosting::HostedMessage;
 use crate::proposing::{By, propose};
 use convert::Converted;
-
-/// Between the starts of two flushes. A flush costs the node about the same for one result as for twenty: without a pause it
-/// would take a quarter of a millisecond of CPU from the workers for each result, with it a tenth. What a crash repeats is
-/// bounded by the plan, not by this.
-const FLUSH_EVERY: Duration = Duration::from_millis(10);
+use pace::{FLUSH_EVERY, is_time, rest};
 
 /// How often results are offered to the voters before their run fails: each attempt has a time limit of its own.
 const SPREAD_ATTEMPTS: u32 = 5;
@@ -74,9 +71,18 @@ pub(crate) struct Recorded {
 
 #[derive(Debug, RactorMessage)]
 pub(crate) enum RecorderMessage {
-    Record(Vec<Recording>),
-    /// The batch under way is done.
-    Flushed,
+    Record(Recordings),
+    /// The batch under way is done; so long nothing but what cannot wait is flushed.
+    Flushed(Duration),
+    /// The rest after so many flushes is over.
+    Rested(u64),
+}
+
+/// Results, and whether more of this node are to be expected: what is last is not kept waiting.
+#[derive(Debug)]
+pub(crate) struct Recordings {
+    pub results: Vec<Recording>,
+    pub more_to_come: bool,
 }
 
 pub(crate) struct RecorderActor;
@@ -84,7 +90,31 @@ pub(crate) struct RecorderActor;
 pub(crate) struct RecorderState {
     context: Arc<NodeContext>,
     gathered: Vec<Recording>,
-    flushing: bool,
+    /// Something of it is not to be kept waiting.
+    is_urgent: bool,
+    is_flushing: bool,
+    is_resting: bool,
+    flushes: u64,
+}
+
+impl RecorderState {
+    fn is_time(&self) -> bool {
+        !self.is_flushing && is_time(self.gathered.len(), self.is_urgent, self.is_resting)
+    }
+
+    fn begin(&mut self, recorder: ActorRef<RecorderMessage>) {
+        (self.is_flushing, self.is_resting, self.is_urgent) = (true, false, false);
+        self.flushes += 1;
+        let (batch, context) = (std::mem::take(&mut self.gathered), Arc::clone(&self.context));
+        tokio::spawn(async move {
+            let began = Instant::now();
+            flush_or_fail(&context, batch).await;
+            let rest = rest(began.elapsed());
+            tokio::time::sleep_until(began + FLUSH_EVERY).await;
+            // The recorder is gone only when its node stops.
+            let _ = recorder.cast(RecorderMessage::Flushed(rest));
+        });
+    }
 }
 
 impl Actor for RecorderActor {
@@ -97,7 +127,8 @@ impl Actor for RecorderActor {
         _: ActorRef<RecorderMessage>,
         context: Arc<NodeContext>,
     ) -> Result<RecorderState, ActorProcessingErr> {
-        Ok(RecorderState { context, gathered: Vec::new(), flushing: false })
+        let (is_urgent, is_flushing, is_resting) = (false, false, false);
+        Ok(RecorderState { context, gathered: Vec::new(), is_urgent, is_flushing, is_resting, flushes: 0 })
     }
 
     async fn handle(
@@ -107,36 +138,37 @@ impl Actor for RecorderActor {
         state: &mut RecorderState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            RecorderMessage::Record(mut recordings) => {
-                state.context.unrecorded.fetch_add(recordings.len(), Ordering::AcqRel);
-                state.gathered.append(&mut recordings);
+            RecorderMessage::Record(Recordings { mut results, more_to_come }) => {
+                state.context.unrecorded.fetch_add(results.len(), Ordering::AcqRel);
+                state.gathered.append(&mut results);
+                state.is_urgent |= !more_to_come;
             }
-            RecorderMessage::Flushed => state.flushing = false,
+            RecorderMessage::Flushed(rest) => {
+                (state.is_flushing, state.is_resting) = (false, true);
+                let flushes = state.flushes;
+                myself.send_after(rest, move || RecorderMessage::Rested(flushes));
+            }
+            // Another one has begun since: the rest after that is another.
+            RecorderMessage::Rested(flushes) => state.is_resting &= flushes != state.flushes,
         }
-        if !state.flushing && !state.gathered.is_empty() {
-            state.flushing = true;
-            let batch = std::mem::take(&mut state.gathered);
-            let context = Arc::clone(&state.context);
-            tokio::spawn(async move {
-                let next = Instant::now() + FLUSH_EVERY;
-                let waiting: Vec<_> = batch.iter().map(|recording| recording.teller.clone()).collect();
-                let flushing = Arc::clone(&context);
-                let flush = tokio::spawn(async move { flush(&flushing, batch).await });
-                if let Err(error) = flush.await {
-                    error!(%error, "recording results failed");
-                    for teller in &waiting {
-                        // Told of one result more than once, it ends the run once.
-                        teller.hear(Recorded { results: 1, status: Err(error.to_string()) });
-                    }
-                }
-                context.unrecorded.fetch_sub(waiting.len(), Ordering::AcqRel);
-                tokio::time::sleep_until(next).await;
-                // The recorder is gone only when its node stops.
-                let _ = myself.cast(RecorderMessage::Flushed);
-            });
+        if state.is_time() {
+            state.begin(myself);
         }
         Ok(())
     }
+}
+
+async fn flush_or_fail(context: &Arc<NodeContext>, batch: Vec<Recording>) {
+    let waiting: Vec<_> = batch.iter().map(|recording| recording.teller.clone()).collect();
+    let flushing = Arc::clone(context);
+    if let Err(error) = tokio::spawn(async move { flush(&flushing, batch).await }).await {
+        error!(%error, "recording results failed");
+        for teller in &waiting {
+            // Told of one result more than once, it ends the run once.
+            teller.hear(Recorded { results: 1, status: Err(error.to_string()) });
+        }
+    }
+    context.unrecorded.fetch_sub(waiting.len(), Ordering::AcqRel);
 }
 
 async fn flush(context: &NodeContext, batch: Vec<Recording>) {

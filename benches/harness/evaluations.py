@@ -36,10 +36,9 @@ class Wanted:
     threads: int | None = None
     workers: int | None = None
     variables: dict[str, str] = field(default_factory=dict)
-    limit: int | None = None
 
     def arguments(self) -> list[str]:
-        given = {"--lm": self.lm, "--num-threads": self.threads, "--workers": self.workers, "--limit": self.limit}
+        given = {"--lm": self.lm, "--num-threads": self.threads, "--workers": self.workers}
         words = [self.program, "--devset", str(self.devset), "--metric", self.metric, "--python", PYTHON]
         for option, value in given.items():
             words += [] if value is None else [option, str(value)]

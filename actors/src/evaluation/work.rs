@@ -20,7 +20,7 @@ use crate::board::Question;
 use crate::metering;
 use crate::payload;
 use crate::preparation::sources;
-use crate::recorder::{RecorderMessage, Recording, Teller};
+use crate::recorder::{RecorderMessage, Recording, Recordings, Teller};
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
 /// Results on their way to the disk beyond the threads: enough that a sync never makes workers wait.
@@ -264,6 +264,7 @@ impl Work {
 
     fn record(&self, recordings: Vec<Recording>) {
         if !recordings.is_empty() {
+            let recordings = Recordings { results: recordings, more_to_come: self.plan.waiting() > 0 };
             // A recorder that is gone is replaced by its supervisor together with this actor.
             let _ = self.arguments.recorder.cast(RecorderMessage::Record(recordings));
         }

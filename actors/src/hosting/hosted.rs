@@ -18,7 +18,7 @@ use crate::error::SubmitError;
 use crate::evaluation::{WorkerKey, load};
 use crate::metering;
 use crate::printing::Outlet;
-use crate::recorder::{Recorded, RecorderMessage, Recording, Teller};
+use crate::recorder::{Recorded, RecorderMessage, Recording, Recordings, Teller};
 use crate::run_workers::RunWorkersMessage;
 use crate::worker::{Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerReport, WorkerService};
 
@@ -235,9 +235,12 @@ impl Hosted {
             output_tail: String::new(),
             teller: Teller::Hosted(self.myself.clone()),
         };
+        let recordings = Recordings {
+            results: results.into_iter().map(recording).collect(),
+            more_to_come: self.workers.values().any(|hired| hired.held > 0),
+        };
         // A recorder that is gone is gone with this node.
-        let _ =
-            self.arguments.shared.recorder.cast(RecorderMessage::Record(results.into_iter().map(recording).collect()));
+        let _ = self.arguments.shared.recorder.cast(RecorderMessage::Record(recordings));
     }
 
     fn worker_ended(&mut self, worker: WorkerKey, end: WorkerEnd) {
