@@ -69,6 +69,7 @@ impl Telemetry {
 
 /// Without an export there is no layer for it, and spans under its target are disabled where they are made.
 fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<(), ()> {
+    let filter = tracing_subscriber::filter::FilterExt::and(filter, filter_fn(|metadata| !is_of_actors(metadata)));
     match export {
         None => {
             let filter = tracing_subscriber::filter::FilterExt::and(filter, filter_fn(|metadata| !is_trace(metadata)));
@@ -88,6 +89,12 @@ fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<
             Registry::default().with(spans).with(log.with_filter(filter)).try_init().map_err(|_| ())
         }
     }
+}
+
+/// Spans of the actors' library, one for each actor: they would stand before every line that an actor logs, name it by a number that
+/// is nowhere else, and be entered and left with every message.
+fn is_of_actors(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && metadata.target().starts_with("ractor")
 }
 
 fn is_trace(metadata: &Metadata<'_>) -> bool {
