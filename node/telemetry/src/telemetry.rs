@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tracing::{Level, Metadata, info, warn};
-use tracing_subscriber::filter::{FilterFn, LevelFilter, filter_fn};
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::filter::{FilterExt, FilterFn, LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Filter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
@@ -69,10 +69,10 @@ impl Telemetry {
 
 /// Without an export there is no layer for it, and spans under its target are disabled where they are made.
 fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<(), ()> {
-    let filter = tracing_subscriber::filter::FilterExt::and(filter, filter_fn(|metadata| !is_of_actors(metadata)));
+    let filter = without_actors(filter);
     match export {
         None => {
-            let filter = tracing_subscriber::filter::FilterExt::and(filter, filter_fn(|metadata| !is_trace(metadata)));
+            let filter = FilterExt::and(filter, filter_fn(|metadata| !is_trace(metadata)));
             Registry::default().with(log.with_filter(filter)).try_init().map_err(|_| ())
         }
         Some(export) => {
@@ -85,16 +85,17 @@ fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<
                 .with_tracked_inactivity(false)
                 .with_filter(exported());
             // Log lines say in which span they were written, whatever RUST_LOG says of spans.
-            let filter = tracing_subscriber::filter::FilterExt::or(filter, only_spans());
+            let filter = FilterExt::or(filter, only_spans());
             Registry::default().with(spans).with(log.with_filter(filter)).try_init().map_err(|_| ())
         }
     }
 }
 
-/// Spans of the actors' library, one for each actor: they would stand before every line that an actor logs, name it by a number that
-/// is nowhere else, and be entered and left with every message.
-fn is_of_actors(metadata: &Metadata<'_>) -> bool {
-    metadata.is_span() && metadata.target().starts_with("ractor")
+/// No spans of the actors' library, which has one for each actor: they would stand before every line that an actor logs, name it by a
+/// number that is nowhere else, and be entered and left with every message.
+pub(crate) fn without_actors<S>(filter: EnvFilter) -> impl Filter<S> + Send + Sync + 'static {
+    let is_of_actors = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with("ractor");
+    FilterExt::and(filter, filter_fn(move |metadata| !is_of_actors(metadata)))
 }
 
 fn is_trace(metadata: &Metadata<'_>) -> bool {

@@ -55,5 +55,4 @@ fn lines_are_json_with_their_trace_and_no_secret_is_in_lines_or_spans() {
         line["trace_id"].as_str().is_some_and(|id| id.len() == 32)
     });
     assert!(traced, "{}", home.log());
-    assert!(!home.log().contains("\"Actor\""), "spans of the actors' library say nothing: {}", home.log());
 }

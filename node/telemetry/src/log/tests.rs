@@ -3,19 +3,24 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use serde_json::Value;
 use tracing::{error, info, info_span, warn};
-use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::{EnvFilter, Registry};
 
 use super::*;
 use crate::redaction::REDACTED;
+use crate::telemetry::without_actors;
 
 /// What is logged while `act` runs.
 fn logged(format: LogFormat, act: impl FnOnce()) -> String {
+    logged_by(format, |layer| tracing::subscriber::with_default(Registry::default().with(layer), act))
+}
+
+fn logged_by(format: LogFormat, act: impl FnOnce(LogLayer)) -> String {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&lines);
     let layer =
         LogLayer::new(format, false, Box::new(move |line| sink.lock().expect("unbroken").extend_from_slice(line)));
-    tracing::subscriber::with_default(Registry::default().with(layer), act);
+    act(layer);
     let lines = lines.lock().expect("unbroken");
     String::from_utf8(lines.clone()).expect("text")
 }
@@ -103,4 +108,17 @@ proptest! {
         let line = json(|| info!(value, number, "{message}"));
         prop_assert!(line["fields"]["number"].is_number() || line["fields"]["number"].is_string());
     }
+}
+
+#[test]
+fn a_line_of_an_actor_does_not_begin_with_the_actor_s_number() {
+    let lines = logged_by(LogFormat::Pretty, |layer| {
+        let layer = layer.with_filter(without_actors(EnvFilter::new("trace")));
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let _actor = info_span!(target: "ractor::actor", "Actor", id = "0.7").entered();
+            let _run = info_span!("run", number = 3).entered();
+            info!("begins");
+        });
+    });
+    assert!(lines.contains("run{number=3}") && !lines.contains("Actor"), "{lines}");
 }

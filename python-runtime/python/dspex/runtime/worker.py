@@ -204,8 +204,10 @@ class Worker:
             return
         with self._sizing:
             self._crew = Crew(self._inbox, work, name)
-            self._crew.resize(threads)
-            if self._wanted is not None:
+            # Not first the one number and then the other: examples may be here already, and are begun at once.
+            if self._wanted is None:
+                self._crew.resize(threads)
+            else:
                 self._resize(self._crew, self._wanted)
         self._loads.get()
 
