@@ -88,7 +88,10 @@ impl Board {
 
     /// The run is executed under this owner's epoch from here on: its lines are counted anew.
     pub(crate) fn begin(&self, epoch: u64) {
-        self.lock().lines.begin(epoch);
+        let mut inner = self.lock();
+        inner.lines.begin(epoch);
+        inner.questions.forget_all();
+        drop(inner);
         self.changed.send_replace(());
     }
 
@@ -188,6 +191,15 @@ impl Board {
         self.lock().questions.forget(worker);
     }
 
+    /// The execution under this epoch has ended: no worker waits any more.
+    pub(crate) fn forget_questions_of(&self, epoch: u64) {
+        let mut inner = self.lock();
+        // The board may be another execution's by now.
+        if inner.lines.head().epoch == epoch {
+            inner.questions.forget_all();
+        }
+    }
+
     pub(crate) fn publish(&self, event: BoardEvent) {
         self.lock().lines.publish(event);
         // Nobody watching is fine.
@@ -259,12 +271,17 @@ pub(crate) struct Boards {
 impl Boards {
     pub(crate) fn insert(&self, run: RunId, board: Arc<Board>) {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
-        if boards.len() >= BOARDS_MAX {
-            // Run ids are ordered by time.
-            let oldest = boards.keys().min().copied();
-            oldest.map(|oldest| boards.remove(&oldest));
-        }
         boards.insert(run, board);
+        let beyond = boards.len().saturating_sub(BOARDS_MAX);
+        if beyond > 0 {
+            // A run that is executed has its board in hand. Of the others the oldest go: run ids are ordered by time.
+            let is_idle = |(other, board): &(&RunId, &Arc<Board>)| **other != run && Arc::strong_count(board) == 1;
+            let mut idle: Vec<RunId> = boards.iter().filter(is_idle).map(|(other, _)| *other).collect();
+            idle.sort_unstable();
+            for other in idle.into_iter().take(beyond) {
+                boards.remove(&other);
+            }
+        }
     }
 
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<Board>> {

@@ -54,6 +54,11 @@ impl Questions {
     pub(super) fn forget(&mut self, worker: &str) {
         self.waiting.retain(|_, question| question.worker != worker);
     }
+
+    /// Nobody waits for any of them.
+    pub(super) fn forget_all(&mut self) {
+        self.waiting.clear();
+    }
 }
 
 #[cfg(test)]

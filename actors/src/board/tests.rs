@@ -84,3 +84,42 @@ async fn the_driver_that_came_last_is_asked_and_under_another_owner_from_the_beg
     assert_eq!(board.questions(1, at(3, 1), LONG).await, Err(Replaced));
     assert!(board.answered("w", 1) && !board.answered("w", 1));
 }
+
+#[tokio::test]
+async fn nobody_is_asked_what_workers_of_an_execution_that_has_ended_wanted_to_know() {
+    let asked =
+        async |board: &Board| board.questions(1, LineCursor::default(), NO_TIME).await.map(|(_, asked)| asked.len());
+    let board = board();
+    board.ask(question(1));
+    board.forget_questions_of(2);
+    assert_eq!(asked(&board).await, Ok(1), "another execution's end");
+    board.forget_questions_of(3);
+    assert_eq!(asked(&board).await, Ok(0));
+    board.ask(question(2));
+    board.begin(3);
+    assert_eq!(asked(&board).await, Ok(0), "it has begun again");
+}
+
+#[test]
+fn the_board_of_a_run_that_goes_on_is_kept_however_many_runs_come_after_it() {
+    let boards = Boards::default();
+    let going_on = board();
+    boards.insert(RunId(1), Arc::clone(&going_on));
+    let all = 3 * BOARDS_MAX as u128;
+    (2..=all).for_each(|run| boards.insert(RunId(run), board()));
+    assert!(boards.get(RunId(1)).is_some_and(|board| Arc::ptr_eq(&board, &going_on)));
+    let kept = (2..=all).filter(|run| boards.get(RunId(*run)).is_some()).count();
+    assert_eq!(kept, BOARDS_MAX - 1);
+    assert!(boards.get(RunId(2)).is_none() && boards.get(RunId(all)).is_some(), "the oldest go");
+}
+
+#[test]
+fn boards_of_runs_that_went_on_together_go_when_they_have_ended() {
+    let boards = Boards::default();
+    let going_on: Vec<_> = (0..2 * BOARDS_MAX as u128).map(|run| (RunId(run), board())).collect();
+    going_on.iter().for_each(|(run, board)| boards.insert(*run, Arc::clone(board)));
+    assert!(going_on.iter().all(|(run, _)| boards.get(*run).is_some()));
+    drop(going_on);
+    boards.insert(RunId(u128::MAX), board());
+    assert_eq!(boards.boards.lock().expect("a lock").len(), BOARDS_MAX);
+}
