@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dspex_model::{BoardEvent, LineCursor, NodeId, PrintedLine, RunId};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::following::{Page, Ring};
 use arrivals::Arrivals;
 use questions::Questions;
 pub(crate) use questions::Replaced;
 
-/// Boards of ended runs that are kept for their timing.
+/// When there are more, those of runs that are not executed any more go, the oldest first: their timing and their last lines.
 const BOARDS_MAX: usize = 256;
 /// For prints that are still on their way from other nodes when the run has ended.
 const LATE_PRINTS: Duration = Duration::from_millis(100);
@@ -86,7 +87,7 @@ impl Board {
         Arc::new(Self { inner: Mutex::new(inner), changed: watch::Sender::new(()) })
     }
 
-    /// The run is executed under this owner's epoch from here on: its lines are counted anew.
+    /// The run is executed under this owner's epoch from here on: its lines are counted anew, and workers of before wait for nothing.
     pub(crate) fn begin(&self, epoch: u64) {
         let mut inner = self.lock();
         inner.lines.begin(epoch);
@@ -109,6 +110,22 @@ impl Board {
     /// How long a reader of a run that has ended waits for what is still on its way.
     pub(crate) fn late_prints(&self) -> Duration {
         if self.lock().is_spread { LATE_PRINTS } else { Duration::ZERO }
+    }
+
+    /// A driver comes, and is asked from here on. Its number, greater than those of all that came before, also to earlier owners; `None`:
+    /// the run is not executed here, or not yet.
+    pub(crate) fn welcome(&self) -> Option<u128> {
+        let mut inner = self.lock();
+        let epoch = inner.lines.head().epoch;
+        if epoch == 0 {
+            return None;
+        }
+        // An evaluation that begins again under its epoch may have another board: the time tells its drivers from those of before.
+        let (time_and_chance, _) = Uuid::now_v7().as_u64_pair();
+        let driver = inner.questions.welcome(epoch, time_and_chance);
+        drop(inner);
+        self.changed.send_replace(());
+        Some(driver)
     }
 
     /// Questions to this driver without an answer, behind a place, and the epoch under which they are counted; waits for some, for so

@@ -86,6 +86,22 @@ async fn the_driver_that_came_last_is_asked_and_under_another_owner_from_the_beg
 }
 
 #[tokio::test]
+async fn a_driver_that_comes_is_asked_at_once_and_the_one_before_it_hears_that() {
+    let board = board();
+    let first = board.welcome().expect("it is executed");
+    let waiting = {
+        let board = Arc::clone(&board);
+        tokio::spawn(async move { board.questions(first, LineCursor::default(), LONG).await })
+    };
+    tokio::task::yield_now().await;
+    let second = board.welcome().expect("it is executed");
+    assert_eq!(waiting.await.expect("it ends"), Err(Replaced));
+    board.ask(question(1));
+    assert_eq!(board.questions(second, LineCursor::default(), NO_TIME).await.map(|(_, asked)| asked.len()), Ok(1));
+    assert_eq!(Board::new(Instant::now()).welcome(), None, "nothing is executed there");
+}
+
+#[tokio::test]
 async fn nobody_is_asked_what_workers_of_an_execution_that_has_ended_wanted_to_know() {
     let asked =
         async |board: &Board| board.questions(1, LineCursor::default(), NO_TIME).await.map(|(_, asked)| asked.len());
@@ -98,6 +114,14 @@ async fn nobody_is_asked_what_workers_of_an_execution_that_has_ended_wanted_to_k
     board.ask(question(2));
     board.begin(3);
     assert_eq!(asked(&board).await, Ok(0), "it has begun again");
+}
+
+#[test]
+fn numbers_of_a_peer_that_are_too_great_to_be_added_do_no_harm() {
+    let board = board();
+    let dropped = PrintedLine { dropped_bytes: u64::MAX, ..line("a\n", 1) };
+    assert_eq!(board.arrived(NodeId(2), 3, dropped), 0);
+    assert_eq!(board.arrived(NodeId(2), 3, line("a\n", u64::MAX)), u64::MAX - 3);
 }
 
 #[test]

@@ -64,6 +64,17 @@ fn page(reply: Option<FollowReply>) -> Option<Page> {
     }
 }
 
+/// A driver comes to the owner: how it is numbered from here on. `None`: the owner does not execute the run yet, or cannot be asked.
+pub(super) async fn welcome(context: &NodeContext, run: RunId, owner: NodeId) -> Option<u128> {
+    if owner == context.parts.node {
+        return context.boards.get(run)?.welcome();
+    }
+    match call(&context.parts.consensus, owner, &FollowRequest::Drive { run }, Duration::ZERO).await? {
+        FollowReply::Driver { driver } => Some(driver),
+        _ => None,
+    }
+}
+
 /// Questions behind a place, and where the driver stands then. `Ok(None)`: the owner cannot be asked.
 pub(super) async fn questions(
     context: &NodeContext,
