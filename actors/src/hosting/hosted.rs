@@ -156,6 +156,7 @@ impl Hosted {
             id: id.clone(),
             service: WorkerService::Run(self.arguments.run),
             owner: WorkerOwner::Hosted(self.myself.clone(), Arc::clone(&self.outlet)),
+            may_repeat: prepared.spec.retries > 0,
             memory_limit: None,
         };
         let run_workers = &self.arguments.shared.run_workers;
