@@ -19,8 +19,12 @@ use shares::{Claim, next, to_give_back};
 const FOR_NEW_RUNS: u32 = 16;
 /// How often it is looked whether somebody has more than its share.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A worker that is to give way ends what it has; after so long it is ended, and what it has runs again, uncharged.
+/// A worker that is to give way ends what it has; after so long it is ended where that may run again, uncharged. Where nothing may
+/// (`--retries 0`) it has the time that it needs: ending it would be the failure of examples that did nothing wrong.
 const GIVE_WAY_LIMIT: Duration = Duration::from_secs(30);
+/// The weight of a run that has no worker here, and wants none, is kept for so long: a worker may be on its way, and wait for what its
+/// environment needs.
+const WEIGHT_KEPT: Duration = Duration::from_secs(3600);
 
 /// What runs may have of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +68,25 @@ pub(crate) struct Capacity {
 struct Ledger {
     held: BTreeMap<Claimant, u32>,
     waiting: BTreeMap<Claimant, VecDeque<oneshot::Sender<Place>>>,
-    weights: BTreeMap<RunId, u32>,
+    /// Of runs that were given another one than 1, and when.
+    weights: BTreeMap<RunId, (u32, Instant)>,
 }
 
 impl Ledger {
+    fn weigh(&mut self, run: RunId, weight: u32, now: Instant) {
+        let Self { held, waiting, weights } = self;
+        weights.retain(|other, (_, given)| {
+            let claimant = Claimant::Run(*other);
+            let claims = held.contains_key(&claimant) || waiting.contains_key(&claimant);
+            claims || now.saturating_duration_since(*given) < WEIGHT_KEPT
+        });
+        if weight > 1 {
+            weights.insert(run, (weight, now));
+        } else {
+            weights.remove(&run);
+        }
+    }
+
     fn held(&self) -> u32 {
         self.held.values().sum()
     }
@@ -78,7 +97,7 @@ impl Ledger {
         let claim = |claimant: Claimant| Claim {
             weight: match claimant {
                 Claimant::New => 1,
-                Claimant::Run(run) => self.weights.get(&run).copied().unwrap_or(1),
+                Claimant::Run(run) => self.weights.get(&run).map_or(1, |(weight, _)| *weight),
             },
             limit: match claimant {
                 Claimant::New => limits.workers_max,
@@ -112,12 +131,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut ledger = self.capacity.lock();
         lower(&mut ledger.held, self.claimant);
-        if let Claimant::Run(run) = self.claimant
-            && !ledger.held.contains_key(&self.claimant)
-            && !ledger.waiting.contains_key(&self.claimant)
-        {
-            ledger.weights.remove(&run);
-        }
         drop(ledger);
         self.capacity.give_out();
     }
@@ -149,7 +162,7 @@ impl Capacity {
 
     /// How much of the node the run is to have beside others, from its owner.
     pub(crate) fn weigh(&self, run: RunId, weight: u32) {
-        self.lock().weights.insert(run, weight.max(1));
+        self.lock().weigh(run, weight, Instant::now());
     }
 
     /// Waits for a place. Those of one claimant are served in order.
