@@ -231,9 +231,10 @@ impl Board {
     /// A line from another node; how many bytes before it were lost on the way. One of a former owner's worker is none.
     pub(crate) fn arrived(&self, from: NodeId, epoch: u64, line: PrintedLine) -> u64 {
         let PrintedLine { worker, text, dropped_bytes, total_bytes } = line;
-        let bytes = dropped_bytes + text.len() as u64;
+        let bytes = dropped_bytes.saturating_add(text.len() as u64);
         let Some(lost) = self.account(from, epoch, bytes, total_bytes) else { return 0 };
-        self.publish(BoardEvent::Output { worker, text, dropped_bytes: dropped_bytes + lost });
+        let dropped_bytes = dropped_bytes.saturating_add(lost);
+        self.publish(BoardEvent::Output { worker, text, dropped_bytes });
         lost
     }
 

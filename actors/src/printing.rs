@@ -136,10 +136,9 @@ fn hear(context: &NodeContext, from: NodeId, message: &Message) {
         }
     };
     let lost = match heard {
-        TelemetryMessage::Printed { run, epoch, lines } => context
-            .boards
-            .get(run)
-            .map(|board| lines.into_iter().map(|line| board.arrived(from, epoch, line)).sum::<u64>()),
+        TelemetryMessage::Printed { run, epoch, lines } => context.boards.get(run).map(|board| {
+            lines.into_iter().fold(0, |lost: u64, line| lost.saturating_add(board.arrived(from, epoch, line)))
+        }),
         TelemetryMessage::PrintsEnded { run, epoch, total_bytes } => {
             context.boards.get(run).map(|board| board.all_arrived(from, epoch, total_bytes))
         }
