@@ -13,13 +13,14 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use dspex_model::{BoardEvent, LineCursor, NodeId, PrintedLine, RunId};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::following::{Page, Ring};
 use arrivals::Arrivals;
 use questions::Questions;
 pub(crate) use questions::Replaced;
 
-/// Boards of ended runs that are kept for their timing.
+/// When there are more, those of runs that are not executed any more go, the oldest first: their timing and their last lines.
 const BOARDS_MAX: usize = 256;
 /// For prints that are still on their way from other nodes when the run has ended.
 const LATE_PRINTS: Duration = Duration::from_millis(100);
@@ -86,9 +87,12 @@ impl Board {
         Arc::new(Self { inner: Mutex::new(inner), changed: watch::Sender::new(()) })
     }
 
-    /// The run is executed under this owner's epoch from here on: its lines are counted anew.
+    /// The run is executed under this owner's epoch from here on: its lines are counted anew, and workers of before wait for nothing.
     pub(crate) fn begin(&self, epoch: u64) {
-        self.lock().lines.begin(epoch);
+        let mut inner = self.lock();
+        inner.lines.begin(epoch);
+        inner.questions.forget_all();
+        drop(inner);
         self.changed.send_replace(());
     }
 
@@ -106,6 +110,22 @@ impl Board {
     /// How long a reader of a run that has ended waits for what is still on its way.
     pub(crate) fn late_prints(&self) -> Duration {
         if self.lock().is_spread { LATE_PRINTS } else { Duration::ZERO }
+    }
+
+    /// A driver comes, and is asked from here on. Its number, greater than those of all that came before, also to earlier owners; `None`:
+    /// the run is not executed here, or not yet.
+    pub(crate) fn welcome(&self) -> Option<u128> {
+        let mut inner = self.lock();
+        let epoch = inner.lines.head().epoch;
+        if epoch == 0 {
+            return None;
+        }
+        // An evaluation that begins again under its epoch may have another board: the time tells its drivers from those of before.
+        let (time_and_chance, _) = Uuid::now_v7().as_u64_pair();
+        let driver = inner.questions.welcome(epoch, time_and_chance);
+        drop(inner);
+        self.changed.send_replace(());
+        Some(driver)
     }
 
     /// Questions to this driver without an answer, behind a place, and the epoch under which they are counted; waits for some, for so
@@ -188,6 +208,15 @@ impl Board {
         self.lock().questions.forget(worker);
     }
 
+    /// The execution under this epoch has ended: no worker waits any more.
+    pub(crate) fn forget_questions_of(&self, epoch: u64) {
+        let mut inner = self.lock();
+        // The board may be another execution's by now.
+        if inner.lines.head().epoch == epoch {
+            inner.questions.forget_all();
+        }
+    }
+
     pub(crate) fn publish(&self, event: BoardEvent) {
         self.lock().lines.publish(event);
         // Nobody watching is fine.
@@ -202,9 +231,10 @@ impl Board {
     /// A line from another node; how many bytes before it were lost on the way. One of a former owner's worker is none.
     pub(crate) fn arrived(&self, from: NodeId, epoch: u64, line: PrintedLine) -> u64 {
         let PrintedLine { worker, text, dropped_bytes, total_bytes } = line;
-        let bytes = dropped_bytes + text.len() as u64;
+        let bytes = dropped_bytes.saturating_add(text.len() as u64);
         let Some(lost) = self.account(from, epoch, bytes, total_bytes) else { return 0 };
-        self.publish(BoardEvent::Output { worker, text, dropped_bytes: dropped_bytes + lost });
+        let dropped_bytes = dropped_bytes.saturating_add(lost);
+        self.publish(BoardEvent::Output { worker, text, dropped_bytes });
         lost
     }
 
@@ -259,12 +289,17 @@ pub(crate) struct Boards {
 impl Boards {
     pub(crate) fn insert(&self, run: RunId, board: Arc<Board>) {
         let mut boards = self.boards.lock().unwrap_or_else(PoisonError::into_inner);
-        if boards.len() >= BOARDS_MAX {
-            // Run ids are ordered by time.
-            let oldest = boards.keys().min().copied();
-            oldest.map(|oldest| boards.remove(&oldest));
-        }
         boards.insert(run, board);
+        let beyond = boards.len().saturating_sub(BOARDS_MAX);
+        if beyond > 0 {
+            // A run that is executed has its board in hand. Of the others the oldest go: run ids are ordered by time.
+            let is_idle = |(other, board): &(&RunId, &Arc<Board>)| **other != run && Arc::strong_count(board) == 1;
+            let mut idle: Vec<RunId> = boards.iter().filter(is_idle).map(|(other, _)| *other).collect();
+            idle.sort_unstable();
+            for other in idle.into_iter().take(beyond) {
+                boards.remove(&other);
+            }
+        }
     }
 
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<Board>> {

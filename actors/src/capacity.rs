@@ -19,8 +19,12 @@ use shares::{Claim, next, to_give_back};
 const FOR_NEW_RUNS: u32 = 16;
 /// How often it is looked whether somebody has more than its share.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// A worker that is to give way ends what it has; after so long it is ended, and what it has runs again, uncharged.
+/// A worker that is to give way ends what it has; after so long it is ended where that may run again, uncharged. Where nothing may
+/// (`--retries 0`) it has the time that it needs: ending it would be the failure of examples that did nothing wrong.
 const GIVE_WAY_LIMIT: Duration = Duration::from_secs(30);
+/// The weight of a run that has no worker here, and wants none, is kept for so long: a worker may be on its way, and wait for what its
+/// environment needs.
+const WEIGHT_KEPT: Duration = Duration::from_secs(3600);
 
 /// What runs may have of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,10 +68,25 @@ pub(crate) struct Capacity {
 struct Ledger {
     held: BTreeMap<Claimant, u32>,
     waiting: BTreeMap<Claimant, VecDeque<oneshot::Sender<Place>>>,
-    weights: BTreeMap<RunId, u32>,
+    /// Of runs that were given another one than 1, and when.
+    weights: BTreeMap<RunId, (u32, Instant)>,
 }
 
 impl Ledger {
+    fn weigh(&mut self, run: RunId, weight: u32, now: Instant) {
+        let Self { held, waiting, weights } = self;
+        weights.retain(|other, (_, given)| {
+            let claimant = Claimant::Run(*other);
+            let claims = held.contains_key(&claimant) || waiting.contains_key(&claimant);
+            claims || now.saturating_duration_since(*given) < WEIGHT_KEPT
+        });
+        if weight > 1 {
+            weights.insert(run, (weight, now));
+        } else {
+            weights.remove(&run);
+        }
+    }
+
     fn held(&self) -> u32 {
         self.held.values().sum()
     }
@@ -78,7 +97,7 @@ impl Ledger {
         let claim = |claimant: Claimant| Claim {
             weight: match claimant {
                 Claimant::New => 1,
-                Claimant::Run(run) => self.weights.get(&run).copied().unwrap_or(1),
+                Claimant::Run(run) => self.weights.get(&run).map_or(1, |(weight, _)| *weight),
             },
             limit: match claimant {
                 Claimant::New => limits.workers_max,
@@ -112,12 +131,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut ledger = self.capacity.lock();
         lower(&mut ledger.held, self.claimant);
-        if let Claimant::Run(run) = self.claimant
-            && !ledger.held.contains_key(&self.claimant)
-            && !ledger.waiting.contains_key(&self.claimant)
-        {
-            ledger.weights.remove(&run);
-        }
         drop(ledger);
         self.capacity.give_out();
     }
@@ -149,7 +162,7 @@ impl Capacity {
 
     /// How much of the node the run is to have beside others, from its owner.
     pub(crate) fn weigh(&self, run: RunId, weight: u32) {
-        self.lock().weights.insert(run, weight.max(1));
+        self.lock().weigh(run, weight, Instant::now());
     }
 
     /// Waits for a place. Those of one claimant are served in order.
@@ -220,6 +233,23 @@ pub(crate) async fn keep_fair(context: Arc<NodeContext>) {
     }
 }
 
+/// What a worker that is to give way is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    /// It ends when it has finished what it has.
+    Leave,
+    /// It ends now.
+    Kill,
+}
+
+/// `asked`: how long ago it was asked to leave. `may_repeat`: what it has may run again.
+fn word(asked: Option<Duration>, may_repeat: bool) -> Option<Word> {
+    match asked {
+        None => Some(Word::Leave),
+        Some(since) => (may_repeat && since >= GIVE_WAY_LIMIT).then_some(Word::Kill),
+    }
+}
+
 /// Asks as many workers of each run to end as it has too many, the youngest first: those have done least.
 fn give_way(context: &NodeContext, over: &BTreeMap<Claimant, u32>, asked: &mut BTreeMap<String, Instant>) {
     context.view(|views| {
@@ -230,15 +260,15 @@ fn give_way(context: &NodeContext, over: &BTreeMap<Claimant, u32>, asked: &mut B
                 views.values().filter(|(view, _)| view.service == WorkerService::Run(*run) && view.pid != 0).collect();
             workers.sort_by_key(|(view, _)| (!asked.contains_key(&view.worker), std::cmp::Reverse(view.since)));
             for (view, actor) in workers.into_iter().take(count as usize) {
-                match asked.get(&view.worker) {
-                    None => {
+                match word(asked.get(&view.worker).map(Instant::elapsed), view.may_repeat) {
+                    Some(Word::Leave) => {
                         info!(%run, worker = view.worker, "a worker gives way to another run");
                         asked.insert(view.worker.clone(), Instant::now());
                         // One that is gone has given way.
                         let _ = actor.cast(WorkerMessage::Leave { replace: true });
                     }
-                    Some(since) if since.elapsed() >= GIVE_WAY_LIMIT => drop(actor.cast(WorkerMessage::Kill)),
-                    Some(_) => {}
+                    Some(Word::Kill) => drop(actor.cast(WorkerMessage::Kill)),
+                    None => {}
                 }
             }
         }
@@ -307,6 +337,33 @@ mod tests {
         drop(held);
         assert_eq!(capacity.taken(), 0);
         let _ = capacity.place(OTHER).await;
+    }
+
+    #[test]
+    fn a_worker_that_gives_way_is_ended_after_a_while_but_for_one_whose_examples_may_not_run_again() {
+        let short = GIVE_WAY_LIMIT - Duration::from_millis(1);
+        for may_repeat in [true, false] {
+            assert_eq!(word(None, may_repeat), Some(Word::Leave));
+            assert_eq!(word(Some(short), may_repeat), None);
+        }
+        assert_eq!(word(Some(GIVE_WAY_LIMIT), true), Some(Word::Kill));
+        assert_eq!(word(Some(100 * GIVE_WAY_LIMIT), false), None, "--retries 0");
+    }
+
+    #[tokio::test]
+    async fn weights_of_runs_that_are_gone_are_forgotten_and_those_of_others_kept() {
+        let capacity = of(2);
+        let start = Instant::now();
+        let weights = || capacity.lock().weights.keys().copied().collect::<Vec<_>>();
+        capacity.lock().weigh(RunId(1), 2, start);
+        let held = capacity.place(ONE).await;
+        (10..100).for_each(|run| capacity.lock().weigh(RunId(run), 3, start));
+        capacity.lock().weigh(RunId(2), 5, start + WEIGHT_KEPT / 2);
+        capacity.lock().weigh(RunId(3), 1, start + WEIGHT_KEPT);
+        assert_eq!(weights(), [RunId(1), RunId(2)], "one has a place, one may be about to take one, one weighs as any");
+        drop(held);
+        capacity.lock().weigh(RunId(2), 1, start + WEIGHT_KEPT);
+        assert_eq!(weights(), []);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspex_consensus::MemberChange;
 use dspex_model::{NodeId, RunId, RunStatus, State};
@@ -28,6 +28,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(50);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// For another voter to take over the leadership.
 const HAND_OVER: Duration = Duration::from_secs(3);
+/// After attempts at that without success: the second pause is twice as long as the first, and so on, up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Whether this node takes anything new: asked for each call, so it is no question to the log.
 #[derive(Debug, Default)]
@@ -103,18 +105,40 @@ fn may_be_elsewhere(state: &State, run: RunId) -> bool {
     state.run(run).is_none_or(|held| held.spec.shipped.is_some())
 }
 
+/// When to try again to hand over the leadership: an attempt that is refused at once would be made after each entry of the log.
+#[derive(Debug, Default)]
+struct Attempts {
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+impl Attempts {
+    fn is_due(&self, now: Instant) -> bool {
+        self.not_before.is_none_or(|earliest| now >= earliest)
+    }
+
+    fn failed(&mut self, now: Instant) {
+        let pause = LOOK_EVERY.saturating_mul(1 << self.failures.min(10)).min(PAUSE_MAX);
+        self.failures += 1;
+        self.not_before = Some(now + pause);
+    }
+}
+
 /// Follows what the log says of this node, and lets another one lead while it drains. Runs as long as the node.
 pub(crate) async fn watch_draining(context: Arc<NodeContext>) {
     let (consensus, own) = (&context.parts.consensus, context.parts.node);
     let mut applied = consensus.watch();
+    let mut attempts = Attempts::default();
     loop {
         let drains = consensus.read_stale(|state| state.is_draining(own));
         if context.draining.by_log.swap(drains, Ordering::AcqRel) != drains {
             let what = if drains { "this node drains: it takes nothing new" } else { "this node takes work again" };
             info!(node = %own, "{what}");
         }
-        if drains && consensus.status().is_leader {
-            hand_over(&context).await;
+        if !drains || !consensus.status().is_leader {
+            attempts = Attempts::default();
+        } else if attempts.is_due(Instant::now()) && !hand_over(&context).await {
+            attempts.failed(Instant::now());
         }
         if let Ok(Err(_)) = timeout(LOOK_EVERY, applied.changed()).await {
             return;
@@ -123,17 +147,20 @@ pub(crate) async fn watch_draining(context: Arc<NodeContext>) {
     }
 }
 
-/// Where all others drain or are away, this node goes on leading.
-async fn hand_over(context: &NodeContext) {
+/// Where all others drain or are away, this node goes on leading. `false`: there is another one, and it does not lead yet.
+async fn hand_over(context: &NodeContext) -> bool {
     let consensus = &context.parts.consensus;
     let draining = context.draining_nodes();
-    let Some(node) = consensus.successor(|node| !draining.contains(&node)) else { return };
+    let Some(node) = consensus.successor(|node| !draining.contains(&node)) else { return true };
     let transfer = MemberChange::Transfer { node };
-    match timeout(HAND_OVER, consensus.change_members(&transfer, HAND_OVER)).await {
+    let handed_over = timeout(HAND_OVER, consensus.change_members(&transfer, HAND_OVER)).await;
+    let leads_there = matches!(handed_over, Ok(Ok(())));
+    match handed_over {
         Ok(Ok(())) => info!(to = %node, "this node drains and has handed over the leadership"),
         Ok(Err(error)) => warn!(%error, "this node drains and could not hand over the leadership yet"),
         Err(_) => warn!("this node drains and could not hand over the leadership in time"),
     }
+    leads_there
 }
 
 /// The node is about to end: it says so, and waits until what may be elsewhere has left, at most so long.
@@ -155,6 +182,20 @@ pub(crate) async fn leave(context: &NodeContext, limit: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attempts_to_hand_over_the_leadership_pause_longer_each_time_and_never_too_long() {
+        let mut attempts = Attempts::default();
+        let mut now = Instant::now();
+        assert!(attempts.is_due(now));
+        for seconds in [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30, 30, 30] {
+            attempts.failed(now);
+            let pause = Duration::from_secs(seconds);
+            assert!(!attempts.is_due(now + pause - Duration::from_millis(1)), "{seconds} s");
+            now += pause;
+            assert!(attempts.is_due(now), "{seconds} s");
+        }
+    }
 
     #[test]
     fn a_node_takes_nothing_new_for_the_log_s_word_or_because_it_ends() {

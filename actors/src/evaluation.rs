@@ -152,6 +152,7 @@ impl Actor for EvaluationActor {
         } else {
             work.stop_workers();
         }
+        work.arguments.board.forget_questions_of(work.arguments.epoch);
         Ok(())
     }
 }

@@ -4,12 +4,13 @@
 mod hosted;
 mod preparing;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_model::{NodeId, PeerMessage, RunId, RunOrder};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SupervisionEvent};
 use ractor_cluster::RactorMessage;
 use tracing::warn;
 
@@ -20,7 +21,8 @@ use crate::run_workers::RunWorkersMessage;
 pub(crate) use hosted::HostedMessage;
 use hosted::{HostedActor, HostedArguments};
 
-/// An end of a run that was missed is noticed within this time.
+/// An end of a run that was missed is noticed within this time. A node without a vote never hears of one: there parts stop that have
+/// had nothing to do for a while.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(RactorMessage)]
@@ -30,6 +32,11 @@ pub(crate) enum HostingMessage {
     Stop(RunId),
     /// Time to look for runs that have ended.
     Look,
+    /// From a part: nothing is left to do since this order.
+    Rests {
+        part: Part,
+        orders: u64,
+    },
 }
 
 pub(crate) struct HostingActor;
@@ -44,9 +51,15 @@ pub(crate) struct HostingArguments {
 /// A run under one of its owners.
 type Part = (NodeId, RunId, u64);
 
+struct Held {
+    actor: ActorRef<HostedMessage>,
+    /// Passed on to it.
+    orders: u64,
+}
+
 pub(crate) struct HostingState {
     arguments: HostingArguments,
-    parts: BTreeMap<Part, ActorRef<HostedMessage>>,
+    parts: BTreeMap<Part, Held>,
     by_actor: HashMap<ActorId, Part>,
 }
 
@@ -75,14 +88,21 @@ impl Actor for HostingActor {
                 state.ordered(&myself, owner, order).await;
             }
             HostingMessage::Link(LinkEvent::Lost(owner)) => {
-                for (_, part) in state.parts.iter().filter(|((of, ..), _)| *of == owner) {
+                for (_, held) in state.parts.iter().filter(|((of, ..), _)| *of == owner) {
                     // One that is gone has no workers.
-                    let _ = part.cast(HostedMessage::Orphaned);
+                    let _ = held.actor.cast(HostedMessage::Orphaned);
                 }
             }
             HostingMessage::Link(LinkEvent::Said(..)) => {}
             HostingMessage::Stop(run) => state.stop(|_, (_, of, _)| *of == run),
-            HostingMessage::Look => state.stop(|context, (_, run, epoch)| !is_current(context, *run, *epoch)),
+            HostingMessage::Look => {
+                state.stop(|context, (_, run, epoch)| !is_current(context, *run, *epoch));
+                for Held { actor, orders } in state.parts.values() {
+                    // One that is gone rests.
+                    let _ = actor.cast(HostedMessage::Look { orders: *orders });
+                }
+            }
+            HostingMessage::Rests { part, orders } => state.let_go(part, orders),
         }
         Ok(())
     }
@@ -99,7 +119,10 @@ impl Actor for HostingActor {
             _ => return Ok(()),
         };
         let Some(part) = state.by_actor.remove(&cell.get_id()) else { return Ok(()) };
-        state.parts.remove(&part);
+        // Another one may have taken its place.
+        if state.parts.get(&part).is_some_and(|held| held.actor.get_id() == cell.get_id()) {
+            state.parts.remove(&part);
+        }
         if let Some(error) = error {
             let (owner, run, _) = part;
             warn!(%run, %owner, %error, "the part of a run that another node owns has failed");
@@ -126,26 +149,56 @@ impl HostingState {
             return;
         }
         let part = (owner, run, epoch);
-        if !self.parts.contains_key(&part) {
-            let arguments = HostedArguments { shared: self.arguments.clone(), owner, run, epoch };
-            match Actor::spawn_linked(None, HostedActor, arguments, myself.get_cell()).await {
-                Ok((actor, _)) => {
-                    self.by_actor.insert(actor.get_id(), part);
-                    self.parts.insert(part, actor);
-                }
-                Err(error) => return warn!(%run, %error, "the part of a run that another node owns did not start"),
+        let mut order = HostedMessage::Order(what);
+        if let Some(held) = self.parts.get_mut(&part) {
+            match held.pass_on(order) {
+                None => return,
+                Some(back) => order = back,
             }
         }
-        if let Some(actor) = self.parts.get(&part) {
-            // One that has just failed: its workers' ends are not reported, so the owner must not wait for them.
-            let _ = actor.cast(HostedMessage::Order(what));
+        // There is none, or it has just failed. Workers that went with that one are told as gone by the next.
+        let arguments = HostedArguments { shared: self.arguments.clone(), hosting: myself.clone(), owner, run, epoch };
+        match Actor::spawn_linked(None, HostedActor, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => {
+                self.by_actor.insert(actor.get_id(), part);
+                let mut held = Held { actor, orders: 0 };
+                if held.pass_on(order).is_some() {
+                    warn!(%run, %owner, "the part of a run that another node owns failed at once");
+                }
+                self.parts.insert(part, held);
+            }
+            Err(error) => warn!(%run, %error, "the part of a run that another node owns did not start"),
+        }
+    }
+
+    /// Ends a part that rests, unless it has been given something to do meanwhile.
+    fn let_go(&mut self, part: Part, orders: u64) {
+        if let Entry::Occupied(found) = self.parts.entry(part)
+            && found.get().orders == orders
+        {
+            let held = found.remove();
+            self.by_actor.remove(&held.actor.get_id());
+            held.actor.stop(None);
         }
     }
 
     fn stop(&mut self, ends: impl Fn(&NodeContext, &Part) -> bool) {
-        for (part, actor) in &self.parts {
+        for (part, held) in &self.parts {
             if ends(&self.arguments.context, part) {
-                actor.stop(None);
+                held.actor.stop(None);
+            }
+        }
+    }
+}
+
+impl Held {
+    /// `Some`: it is gone, and this is for another one.
+    fn pass_on(&mut self, order: HostedMessage) -> Option<HostedMessage> {
+        match self.actor.cast(order) {
+            Err(MessagingErr::SendErr(order)) => Some(order),
+            _ => {
+                self.orders += 1;
+                None
             }
         }
     }

@@ -22,7 +22,8 @@ const MESSAGE_BYTES: usize = 256 << 10;
 /// For a connection that is coming about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(1);
 
-/// The way of the prints of one run's workers here. When the last of those who print is gone, the owner is told how much it was.
+/// The way of the prints of one run's workers here. When this node's part of the run has stopped and the last of those who print is
+/// gone, the owner is told how much it was: at once where the node hears of the run's end, else after a minute.
 #[derive(Debug)]
 pub(crate) struct Outlet {
     lines: mpsc::Sender<PrintedLine>,
@@ -135,10 +136,9 @@ fn hear(context: &NodeContext, from: NodeId, message: &Message) {
         }
     };
     let lost = match heard {
-        TelemetryMessage::Printed { run, epoch, lines } => context
-            .boards
-            .get(run)
-            .map(|board| lines.into_iter().map(|line| board.arrived(from, epoch, line)).sum::<u64>()),
+        TelemetryMessage::Printed { run, epoch, lines } => context.boards.get(run).map(|board| {
+            lines.into_iter().fold(0, |lost: u64, line| lost.saturating_add(board.arrived(from, epoch, line)))
+        }),
         TelemetryMessage::PrintsEnded { run, epoch, total_bytes } => {
             context.boards.get(run).map(|board| board.all_arrived(from, epoch, total_bytes))
         }

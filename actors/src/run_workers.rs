@@ -1,5 +1,5 @@
 //! The workers of runs: spawned and supervised here. None is handed from one run to another: forking is cheaper than cleaning.
-//! Their capacity is a semaphore in the context, so that a run that waits for a worker blocks nobody.
+//! Each waits for its place in the node's capacity by itself, so that a run that waits for a worker blocks nobody.
 
 use std::collections::HashMap;
 

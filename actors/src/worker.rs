@@ -17,12 +17,9 @@ use dspex_python::protocol::{
     Answer, Ask, Call, Calls, Define, Example, ExampleResult, Execute, Fatal, FromWorker, Load, Ping, Reply, Serve,
     Threads, ToWorker,
 };
-use dspex_python::{
-    EndReason, Ended, MemoryLimit, OutputLine, SendError, WorkerEvent, WorkerHandle, WorkerProcess, beyond_limit,
-};
+use dspex_python::{EndReason, Ended, MemoryLimit, SendError, WorkerEvent, WorkerHandle, WorkerProcess, beyond_limit};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
-use tokio::sync::mpsc;
 use tracing::{error, info};
 
 use crate::board::Board;
@@ -138,6 +135,8 @@ pub(crate) struct WorkerPlace {
     pub id: String,
     pub service: WorkerService,
     pub owner: WorkerOwner,
+    /// What it executes may run again, so that it may be ended for another.
+    pub may_repeat: bool,
     pub memory_limit: Option<u64>,
 }
 
@@ -233,6 +232,7 @@ impl Actor for WorkerActor {
             state: WorkerState::Starting,
             in_flight: 0,
             completed: 0,
+            may_repeat: place.may_repeat,
             since: Instant::now(),
             memory_limit: place.memory_limit,
         };
@@ -475,28 +475,4 @@ fn frames<T>(orders: Vec<T>, length: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
         }
     }
     frames
-}
-
-async fn watch_memory(worker: ActorRef<WorkerMessage>, limit: Arc<MemoryLimit>) {
-    limit.exceeded().await;
-    // A worker that is gone needs no memory.
-    let _ = worker.cast(WorkerMessage::BeyondMemory);
-}
-
-async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver<WorkerEvent>) {
-    while let Some(event) = events.recv().await {
-        if worker.cast(WorkerMessage::Event(event)).is_err() {
-            return;
-        }
-    }
-}
-
-async fn pump_lines(handle: WorkerHandle, owner: WorkerOwner, mut lines: mpsc::Receiver<OutputLine>) {
-    let mut told = 0;
-    while let Some(OutputLine(text)) = lines.recv().await {
-        let dropped = handle.output().dropped_bytes();
-        let dropped_bytes = dropped.saturating_sub(told);
-        told = dropped;
-        owner.printed(handle.id(), text, dropped_bytes);
-    }
 }

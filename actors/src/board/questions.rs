@@ -1,6 +1,7 @@
 //! Questions of user code that wait for their run's driver, and who answers them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::Question;
 
@@ -17,7 +18,8 @@ pub(crate) struct Replaced;
 pub(super) struct Questions {
     waiting: BTreeMap<u64, Question>,
     last: u64,
-    /// Who answers: of all that came the greatest, which came last.
+    /// Who answers: of all that came the greatest, which came last. First the epoch of the owner that it came to, then its number there:
+    /// no clocks of two nodes are compared.
     driver: u128,
 }
 
@@ -25,6 +27,13 @@ impl Questions {
     pub(super) fn ask(&mut self, question: Question) {
         self.last += 1;
         self.waiting.insert(self.last, question);
+    }
+
+    /// Another driver comes, and answers from here on. `at_least`: of its number under this epoch.
+    pub(super) fn welcome(&mut self, epoch: u64, at_least: u64) -> u128 {
+        let number = (u128::from(epoch) << 64) | u128::from(at_least);
+        self.driver = number.max(self.driver.saturating_add(1));
+        self.driver
     }
 
     /// Those behind a number, as many as make a page.
@@ -39,7 +48,7 @@ impl Questions {
             bytes += question.body.len().max(1);
             is_first || bytes <= PAGE_BYTES_MAX
         };
-        let behind = self.waiting.range(after + 1..).take(PAGE_MAX).take_while(fits);
+        let behind = self.waiting.range((Bound::Excluded(after), Bound::Unbounded)).take(PAGE_MAX).take_while(fits);
         Ok(behind.map(|(number, question)| (*number, question.clone())).collect())
     }
 
@@ -53,6 +62,11 @@ impl Questions {
     /// Nobody waits for these any more.
     pub(super) fn forget(&mut self, worker: &str) {
         self.waiting.retain(|_, question| question.worker != worker);
+    }
+
+    /// Nobody waits for any of them.
+    pub(super) fn forget_all(&mut self) {
+        self.waiting.clear();
     }
 }
 
@@ -84,6 +98,28 @@ mod tests {
         assert_eq!(questions.page(5, 3), Err(Replaced));
         questions.forget("a");
         assert_eq!(numbers(questions.page(6, 0)), Vec::<u64>::new());
+    }
+
+    #[test]
+    fn whoever_comes_later_is_asked_whatever_the_clocks_of_the_nodes_say() {
+        let mut questions = asked(&[("a", 1, 1)]);
+        let through_one = questions.welcome(1, 5000);
+        let through_other = questions.welcome(1, 10);
+        assert_eq!(questions.page(through_one, 0), Err(Replaced), "the clock has gone back");
+        assert_eq!(numbers(questions.page(through_other, 0)), [1]);
+        // Under the next owner they come back in any order, and somebody who is new there comes later than both.
+        let mut questions = asked(&[("a", 1, 1)]);
+        assert_eq!(numbers(questions.page(through_other, 0)), [1]);
+        assert_eq!(questions.page(through_one, 0), Err(Replaced));
+        let mut elsewhere = asked(&[("a", 1, 1)]);
+        let new = elsewhere.welcome(2, 0);
+        assert_eq!(elsewhere.page(through_other, 0), Err(Replaced), "though the new one came there first");
+        assert_eq!(numbers(elsewhere.page(new, 0)), [1]);
+    }
+
+    #[test]
+    fn a_place_behind_all_that_can_be_has_no_questions() {
+        assert_eq!(numbers(asked(&[("a", 1, 1)]).page(1, u64::MAX)), Vec::<u64>::new());
     }
 
     #[test]

@@ -84,3 +84,66 @@ async fn the_driver_that_came_last_is_asked_and_under_another_owner_from_the_beg
     assert_eq!(board.questions(1, at(3, 1), LONG).await, Err(Replaced));
     assert!(board.answered("w", 1) && !board.answered("w", 1));
 }
+
+#[tokio::test]
+async fn a_driver_that_comes_is_asked_at_once_and_the_one_before_it_hears_that() {
+    let board = board();
+    let first = board.welcome().expect("it is executed");
+    let waiting = {
+        let board = Arc::clone(&board);
+        tokio::spawn(async move { board.questions(first, LineCursor::default(), LONG).await })
+    };
+    tokio::task::yield_now().await;
+    let second = board.welcome().expect("it is executed");
+    assert_eq!(waiting.await.expect("it ends"), Err(Replaced));
+    board.ask(question(1));
+    assert_eq!(board.questions(second, LineCursor::default(), NO_TIME).await.map(|(_, asked)| asked.len()), Ok(1));
+    assert_eq!(Board::new(Instant::now()).welcome(), None, "nothing is executed there");
+}
+
+#[tokio::test]
+async fn nobody_is_asked_what_workers_of_an_execution_that_has_ended_wanted_to_know() {
+    let asked =
+        async |board: &Board| board.questions(1, LineCursor::default(), NO_TIME).await.map(|(_, asked)| asked.len());
+    let board = board();
+    board.ask(question(1));
+    board.forget_questions_of(2);
+    assert_eq!(asked(&board).await, Ok(1), "another execution's end");
+    board.forget_questions_of(3);
+    assert_eq!(asked(&board).await, Ok(0));
+    board.ask(question(2));
+    board.begin(3);
+    assert_eq!(asked(&board).await, Ok(0), "it has begun again");
+}
+
+#[test]
+fn numbers_of_a_peer_that_are_too_great_to_be_added_do_no_harm() {
+    let board = board();
+    let dropped = PrintedLine { dropped_bytes: u64::MAX, ..line("a\n", 1) };
+    assert_eq!(board.arrived(NodeId(2), 3, dropped), 0);
+    assert_eq!(board.arrived(NodeId(2), 3, line("a\n", u64::MAX)), u64::MAX - 3);
+}
+
+#[test]
+fn the_board_of_a_run_that_goes_on_is_kept_however_many_runs_come_after_it() {
+    let boards = Boards::default();
+    let going_on = board();
+    boards.insert(RunId(1), Arc::clone(&going_on));
+    let all = 3 * BOARDS_MAX as u128;
+    (2..=all).for_each(|run| boards.insert(RunId(run), board()));
+    assert!(boards.get(RunId(1)).is_some_and(|board| Arc::ptr_eq(&board, &going_on)));
+    let kept = (2..=all).filter(|run| boards.get(RunId(*run)).is_some()).count();
+    assert_eq!(kept, BOARDS_MAX - 1);
+    assert!(boards.get(RunId(2)).is_none() && boards.get(RunId(all)).is_some(), "the oldest go");
+}
+
+#[test]
+fn boards_of_runs_that_went_on_together_go_when_they_have_ended() {
+    let boards = Boards::default();
+    let going_on: Vec<_> = (0..2 * BOARDS_MAX as u128).map(|run| (RunId(run), board())).collect();
+    going_on.iter().for_each(|(run, board)| boards.insert(*run, Arc::clone(board)));
+    assert!(going_on.iter().all(|(run, _)| boards.get(*run).is_some()));
+    drop(going_on);
+    boards.insert(RunId(u128::MAX), board());
+    assert_eq!(boards.boards.lock().expect("a lock").len(), BOARDS_MAX);
+}

@@ -103,6 +103,7 @@ impl Work {
             id: id.clone(),
             service: WorkerService::Run(self.arguments.run),
             owner: WorkerOwner::Evaluation(self.myself.clone(), Arc::clone(&self.arguments.board)),
+            may_repeat: self.spec.retries > 0,
             memory_limit: None,
         };
         self.arguments.context.capacity.weigh(self.arguments.run, self.weight);

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use dspex_model::{LineCursor, NodeId, RunId};
 use tokio::time::sleep;
-use uuid::Uuid;
 
 use super::owner::{self, Pause};
 use crate::board::Question;
@@ -15,14 +14,14 @@ use crate::context::NodeContext;
 pub struct Asking {
     context: Arc<NodeContext>,
     run: RunId,
-    driver: u128,
+    /// As the first owner that heard of it has numbered it.
+    driver: Option<u128>,
     at: LineCursor,
 }
 
 impl Asking {
     pub(crate) fn new(context: Arc<NodeContext>, run: RunId) -> Self {
-        // Ordered by time: whoever comes later is greater.
-        Self { context, run, driver: Uuid::now_v7().as_u128(), at: LineCursor::default() }
+        Self { context, run, driver: None, at: LineCursor::default() }
     }
 
     /// Questions without an answer that this driver has not heard; `None`: the run has ended, or another driver is asked now.
@@ -30,10 +29,14 @@ impl Asking {
         let mut pause = Pause::default();
         loop {
             let owner = self.owner()?;
-            let Ok(asked) = owner::questions(&self.context, self.run, owner, self.driver, self.at).await else {
-                return None;
+            let Some(driver) = self.driver else {
+                self.driver = owner::welcome(&self.context, self.run, owner).await;
+                if self.driver.is_none() {
+                    sleep(pause.next()).await;
+                }
+                continue;
             };
-            match asked {
+            match owner::questions(&self.context, self.run, owner, driver, self.at).await.ok()? {
                 Some((at, questions)) => {
                     self.at = at;
                     if !questions.is_empty() {

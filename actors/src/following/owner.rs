@@ -7,7 +7,7 @@ use dspex_consensus::Consensus;
 use dspex_model::{FollowReply, FollowRequest, LineCursor, NodeId, RunId};
 use dspex_python::protocol::Answer;
 use dspex_transport::{CallError, Channel};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::debug;
 
 use super::ring::Page;
@@ -22,8 +22,6 @@ pub(super) const FOLLOW: u8 = 1;
 pub(super) const NEWS_WAIT: Duration = Duration::from_secs(2);
 /// For a reply beyond what it may wait there.
 const REPLY_LIMIT: Duration = Duration::from_secs(5);
-/// An answer is offered to its run's owner for so long.
-const DELIVER_LIMIT: Duration = Duration::from_secs(30);
 
 /// Between attempts at an owner that is not there.
 #[derive(Debug, Default)]
@@ -66,6 +64,17 @@ fn page(reply: Option<FollowReply>) -> Option<Page> {
     }
 }
 
+/// A driver comes to the owner: how it is numbered from here on. `None`: the owner does not execute the run yet, or cannot be asked.
+pub(super) async fn welcome(context: &NodeContext, run: RunId, owner: NodeId) -> Option<u128> {
+    if owner == context.parts.node {
+        return context.boards.get(run)?.welcome();
+    }
+    match call(&context.parts.consensus, owner, &FollowRequest::Drive { run }, Duration::ZERO).await? {
+        FollowReply::Driver { driver } => Some(driver),
+        _ => None,
+    }
+}
+
 /// Questions behind a place, and where the driver stands then. `Ok(None)`: the owner cannot be asked.
 pub(super) async fn questions(
     context: &NodeContext,
@@ -102,32 +111,49 @@ fn stands(after: LineCursor, epoch: u64, last: Option<&u64>) -> LineCursor {
     LineCursor { epoch, number: last.copied().unwrap_or(before) }
 }
 
-/// Brings the driver's answer to the run's owner, whoever that is by then. When the owner is lost with the question, so is the
-/// question: its example runs again.
+/// Brings the driver's answer to the run's owner, whoever that is by then, as long as the run goes on: its worker would wait for ever.
+/// When the owner is lost with the question, so is the question: its example runs again.
 pub(crate) async fn deliver(tree: &Tree, run: RunId, worker: String, answer: Answer) {
-    let (context, end) = (tree.context(), Instant::now() + DELIVER_LIMIT);
-    let mut answer = answer;
-    let mut pause = Pause::default();
-    while Instant::now() < end {
-        let owner = context.parts.consensus.read_stale(|state| {
+    let (own, consensus) = (tree.node(), tree.context().parts.consensus.clone());
+    let owner = || {
+        consensus.read_stale(|state| {
             let progress = &state.run(run)?.progress;
             progress.status.is_under_way().then_some(progress.owner)
-        });
-        let Some(owner) = owner else { return };
-        if owner == context.parts.node {
-            return tree.answer_here(run, &worker, answer);
-        }
-        let Answer { id, body, error } = &answer;
+        })
+    };
+    let offer = |owner: NodeId, Answer { id, body, error }: &Answer| {
         let (body, error) = (body.as_ref().map(|body| body.to_vec()), error.clone());
         let request = FollowRequest::Answer { run, worker: worker.clone(), id: *id, body, error };
-        match offer(&context.parts.consensus, owner, &request).await {
-            Ok(()) => return,
+        let consensus = consensus.clone();
+        async move { offer(&consensus, owner, &request).await }
+    };
+    if let Some(answer) = until_heard(own, answer, owner, offer, sleep).await {
+        tree.answer_here(run, &worker, answer);
+    }
+}
+
+/// `Some`: the answer is for this node itself.
+async fn until_heard<O: Future<Output = Result<(), Unheard>>, P: Future<Output = ()>>(
+    own: NodeId,
+    mut answer: Answer,
+    owner: impl Fn() -> Option<NodeId>,
+    offer: impl Fn(NodeId, &Answer) -> O,
+    wait: impl Fn(Duration) -> P,
+) -> Option<Answer> {
+    let mut pause = Pause::default();
+    loop {
+        let owner = owner()?;
+        if owner == own {
+            return Some(answer);
+        }
+        let offered = offer(owner, &answer).await;
+        match offered {
+            Ok(()) => return None,
             // Without any answer its worker would wait for ever.
             Err(Unheard::TooLong(why)) => answer = Answer { id: answer.id, body: None, error: Some(why) },
-            Err(Unheard::Lost) => sleep(pause.next()).await,
+            Err(Unheard::Lost) => wait(pause.next()).await,
         }
     }
-    debug!(%run, worker, "an answer of the driver did not reach the run's owner");
 }
 
 enum Unheard {
@@ -160,6 +186,9 @@ fn millis(time: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::ready;
+
     use super::*;
 
     #[test]
@@ -167,6 +196,54 @@ mod tests {
         let mut pause = Pause::default();
         let waits: Vec<u128> = (0..7).map(|_| pause.next().as_millis()).collect();
         assert_eq!(waits, [50, 100, 200, 400, 800, 800, 800]);
+    }
+
+    fn answer() -> Answer {
+        Answer { id: 7, body: Some(Bytes::from_static(b"yes")), error: None }
+    }
+
+    const OWN: NodeId = NodeId(1);
+    const OTHER: NodeId = NodeId(2);
+
+    #[tokio::test]
+    async fn an_answer_is_offered_until_the_owner_hears_it_however_long_it_cannot_be_reached() {
+        let (attempts, waited) = (Cell::new(0), Cell::new(Duration::ZERO));
+        let offer = |_, answer: &Answer| {
+            assert_eq!(answer.body.as_deref(), Some(b"yes".as_slice()));
+            attempts.set(attempts.get() + 1);
+            ready(if attempts.get() < 1000 { Err(Unheard::Lost) } else { Ok(()) })
+        };
+        let wait = |time| {
+            waited.set(waited.get() + time);
+            ready(())
+        };
+        let left = until_heard(OWN, answer(), || Some(OTHER), offer, wait).await;
+        assert!(left.is_none() && attempts.get() == 1000);
+        assert!(waited.get() > Duration::from_secs(600), "{:?}", waited.get());
+    }
+
+    #[tokio::test]
+    async fn an_answer_follows_the_run_to_its_next_owner_and_is_dropped_at_its_end() {
+        let owners = |all: &'static [Option<NodeId>]| {
+            let next = Cell::new(0);
+            move || {
+                next.set(next.get() + 1);
+                all[next.get() - 1]
+            }
+        };
+        let lost = |_, _: &Answer| ready(Err(Unheard::Lost));
+        let wait = |_| ready(());
+        let here = until_heard(OWN, answer(), owners(&[Some(OTHER), Some(OTHER), Some(OWN)]), lost, wait).await;
+        assert!(here.is_some_and(|answer| answer.id == 7));
+        assert!(until_heard(OWN, answer(), owners(&[Some(OTHER), None]), lost, wait).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn of_an_answer_that_no_frame_carries_the_worker_hears_that() {
+        let offer = |_, answer: &Answer| {
+            ready(if answer.error.is_some() { Ok(()) } else { Err(Unheard::TooLong("too long".to_owned())) })
+        };
+        assert!(until_heard(OWN, answer(), || Some(OTHER), offer, |_| ready(())).await.is_none());
     }
 
     #[test]

@@ -65,6 +65,10 @@ async fn reply(tree: &Tree, asked: FollowRequest) -> FollowReply {
             let Some(board) = tree.board(run) else { return FollowReply::Nothing };
             questions(tree, run, &board, driver, after, patience(wait_ms)).await
         }
+        FollowRequest::Drive { run } => {
+            let driver = tree.board(run).and_then(|board| board.welcome());
+            driver.map_or(FollowReply::Nothing, |driver| FollowReply::Driver { driver })
+        }
         FollowRequest::Answer { run, worker, id, body, error } => {
             tree.answer_here(run, &worker, Answer { id, body: body.map(Into::into), error });
             FollowReply::Answered

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use dspex_model::{
     Employment, EndedBy, ExecutedExample, NodeId, OrderedExample, PeerMessage, RunId, RunReport, WorkOrder, WorkReport,
@@ -12,8 +13,8 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
 use tracing::debug;
 
-use super::HostingArguments;
 use super::preparing::{Prepared, prepare};
+use super::{HostingArguments, HostingMessage};
 use crate::error::SubmitError;
 use crate::evaluation::{WorkerKey, load};
 use crate::metering;
@@ -24,6 +25,8 @@ use crate::worker::{Origin, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, 
 
 /// When the owner is lost, what is under way may still end well, and counts; for so long.
 const ORPHANED_MAX: Duration = Duration::from_secs(60);
+/// Without a worker and without an order for so long, it has nothing to keep rows and programs for.
+const REST_MAX: Duration = Duration::from_secs(60);
 
 #[derive(RactorMessage)]
 pub(crate) enum HostedMessage {
@@ -37,12 +40,15 @@ pub(crate) enum HostedMessage {
     Orphaned,
     /// They have had their time.
     OrphansEnd,
+    /// Whether there is anything left to do? So many orders have been passed on before.
+    Look { orders: u64 },
 }
 
 pub(crate) struct HostedActor;
 
 pub(crate) struct HostedArguments {
     pub shared: HostingArguments,
+    pub hosting: ActorRef<HostingMessage>,
     pub owner: NodeId,
     pub run: RunId,
     pub epoch: u64,
@@ -54,6 +60,7 @@ pub(crate) struct Hosted {
     outlet: Arc<Outlet>,
     prepared: Option<Prepared>,
     workers: BTreeMap<WorkerKey, Hired>,
+    last_order: Instant,
 }
 
 struct Hired {
@@ -61,6 +68,8 @@ struct Hired {
     id: String,
     /// Examples that it was given and has not reported.
     held: usize,
+    /// It has come up, so it reads what it is told.
+    is_ready: bool,
     /// Its owner was lost: another one knows nothing of it.
     is_orphan: bool,
 }
@@ -75,9 +84,9 @@ impl Actor for HostedActor {
         myself: ActorRef<HostedMessage>,
         arguments: HostedArguments,
     ) -> Result<Hosted, ActorProcessingErr> {
-        let HostedArguments { shared, owner, run, epoch } = &arguments;
+        let HostedArguments { shared, owner, run, epoch, .. } = &arguments;
         let outlet = Outlet::open(Arc::clone(&shared.context), *owner, *run, *epoch);
-        Ok(Hosted { arguments, myself, outlet, prepared: None, workers: BTreeMap::new() })
+        Ok(Hosted { arguments, myself, outlet, prepared: None, workers: BTreeMap::new(), last_order: Instant::now() })
     }
 
     async fn handle(
@@ -94,6 +103,7 @@ impl Actor for HostedActor {
             }
             HostedMessage::Orphaned => hosted.orphan(),
             HostedMessage::OrphansEnd => hosted.end_orphans(),
+            HostedMessage::Look { orders } => hosted.look(orders),
         }
         Ok(())
     }
@@ -107,14 +117,40 @@ impl Actor for HostedActor {
     }
 }
 
+/// Whether a part of a run has nothing left to do. `unrecorded`: results of this node on their way to the log, whose end is reported.
+fn rests(workers: usize, unrecorded: usize, since: Duration) -> bool {
+    workers == 0 && unrecorded == 0 && since >= REST_MAX
+}
+
+impl Hired {
+    /// At once, also one that waits for capacity and reads no messages: until it has its place others would give way for nothing.
+    fn kill(&self) {
+        if self.is_ready {
+            let _ = self.actor.cast(WorkerMessage::Kill);
+        } else {
+            self.actor.kill();
+        }
+    }
+}
+
 impl Hosted {
+    fn look(&self, orders: u64) {
+        let HostedArguments { shared, hosting, owner, run, epoch } = &self.arguments;
+        let unrecorded = shared.context.unrecorded.load(Ordering::Acquire);
+        if rests(self.workers.len(), unrecorded, self.last_order.elapsed()) {
+            // It is gone only when the node stops.
+            let _ = hosting.cast(HostingMessage::Rests { part: (*owner, *run, *epoch), orders });
+        }
+    }
+
     fn report(&self, what: WorkReport) {
-        let HostedArguments { shared, owner, run, epoch } = &self.arguments;
+        let HostedArguments { shared, owner, run, epoch, .. } = &self.arguments;
         let report = RunReport { run: *run, epoch: *epoch, what };
         shared.context.links.tell(*owner, &PeerMessage::Report(report));
     }
 
     async fn order(&mut self, order: WorkOrder) {
+        self.last_order = Instant::now();
         match order {
             WorkOrder::Employ(employment) => self.employ(*employment).await,
             WorkOrder::Execute { worker, examples } => self.execute(worker, examples),
@@ -123,7 +159,11 @@ impl Hosted {
                 self.arguments.shared.context.capacity.weigh(self.arguments.run, weight);
             }
             WorkOrder::Threads { worker, count } => self.pass_on(worker, WorkerMessage::Threads(count)),
-            WorkOrder::Kill { worker } => self.pass_on(worker, WorkerMessage::Kill),
+            WorkOrder::Kill { worker } => match self.workers.get(&worker) {
+                // Its end comes by its supervisor, where it cannot say it.
+                Some(hired) => hired.kill(),
+                None => self.is_gone(worker),
+            },
             WorkOrder::Finish { worker } => self.pass_on(worker, WorkerMessage::Finish),
             WorkOrder::Answer { worker, id, body, error } => {
                 let answer = Answer { id, body: body.map(Into::into), error };
@@ -132,11 +172,18 @@ impl Hosted {
         }
     }
 
-    /// A worker that is gone has reported its end.
     fn pass_on(&self, key: WorkerKey, message: WorkerMessage) {
-        if let Some(hired) = self.workers.get(&key) {
-            let _ = hired.actor.cast(message);
+        match self.workers.get(&key) {
+            // One that has just ended reports that.
+            Some(hired) => drop(hired.actor.cast(message)),
+            None => self.is_gone(key),
         }
+    }
+
+    /// The end of a worker was reported, unless it went together with an actor like this one that has failed: then its owner would wait
+    /// for ever. One that knows of it passes over this.
+    fn is_gone(&self, key: WorkerKey) {
+        self.ended(key, "its node has no such worker any more".to_owned());
     }
 
     async fn employ(&mut self, employment: Employment) {
@@ -156,13 +203,16 @@ impl Hosted {
             id: id.clone(),
             service: WorkerService::Run(self.arguments.run),
             owner: WorkerOwner::Hosted(self.myself.clone(), Arc::clone(&self.outlet)),
+            may_repeat: prepared.spec.retries > 0,
             memory_limit: None,
         };
         let run_workers = &self.arguments.shared.run_workers;
         let origin = Origin::Launch { caller, load };
         let spawned = ractor::call!(run_workers, |reply| RunWorkersMessage::Spawn(place, origin, reply));
         match spawned {
-            Ok(Ok(actor)) => drop(self.workers.insert(key, Hired { actor, id, held: 0, is_orphan: false })),
+            Ok(Ok(actor)) => {
+                self.workers.insert(key, Hired { actor, id, held: 0, is_ready: false, is_orphan: false });
+            }
             Ok(Err(error)) => self.ended(key, error.to_string()),
             Err(error) => self.ended(key, error.to_string()),
         }
@@ -181,7 +231,9 @@ impl Hosted {
     }
 
     fn execute(&mut self, key: WorkerKey, examples: Vec<OrderedExample>) {
-        let (Some(hired), Some(prepared)) = (self.workers.get_mut(&key), &self.prepared) else { return };
+        let (Some(hired), Some(prepared)) = (self.workers.get_mut(&key), &self.prepared) else {
+            return self.is_gone(key);
+        };
         let example = |OrderedExample { index, attempt, traceparent }| {
             let row = prepared.rows.get(index)?;
             Some(Example { index: u64::from(index), attempt, row, traceparent })
@@ -195,6 +247,9 @@ impl Hosted {
     fn hear(&mut self, worker: WorkerKey, report: WorkerReport) {
         match report {
             WorkerReport::Ready(sources) => {
+                if let Some(hired) = self.workers.get_mut(&worker) {
+                    hired.is_ready = true;
+                }
                 let sources = sources.unwrap_or_default().into_iter().collect();
                 self.report(WorkReport::Ready { worker, sources });
             }
@@ -293,7 +348,8 @@ fn ended(worker: WorkerKey, end: WorkerEnd) -> WorkReport {
 fn summary(result: &ExampleResult) -> ExecutedExample {
     let total = |kind: &str| {
         let usage = result.usage.as_ref()?;
-        Some(usage.values().filter_map(|kinds| kinds.get(kind)).sum::<i64>())
+        // As the program counts them.
+        Some(usage.values().filter_map(|kinds| kinds.get(kind)).fold(0, |sum: i64, count| sum.saturating_add(*count)))
     };
     ExecutedExample {
         index: u32::try_from(result.index).unwrap_or(u32::MAX),
@@ -308,6 +364,48 @@ fn summary(result: &ExampleResult) -> ExecutedExample {
 mod tests {
     use super::*;
     use crate::error::SubmitErrorKind;
+
+    /// As a worker that waits for its place: it reads nothing.
+    struct Waiting;
+
+    impl Actor for Waiting {
+        type Msg = WorkerMessage;
+        type State = ();
+        type Arguments = ();
+
+        async fn pre_start(&self, myself: ActorRef<WorkerMessage>, (): ()) -> Result<(), ActorProcessingErr> {
+            Ok(myself.cast(WorkerMessage::Ping)?)
+        }
+
+        async fn handle(
+            &self,
+            myself: ActorRef<WorkerMessage>,
+            message: WorkerMessage,
+            (): &mut (),
+        ) -> Result<(), ActorProcessingErr> {
+            match message {
+                WorkerMessage::Ping => std::future::pending().await,
+                _ => myself.stop(None),
+            }
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_waits_for_its_place_ends_when_it_is_told_to() {
+        let (actor, ended) = Actor::spawn(None, Waiting, ()).await.expect("it starts");
+        let hired = Hired { actor, id: "w".to_owned(), held: 0, is_ready: false, is_orphan: false };
+        hired.kill();
+        tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends").expect("without a panic");
+    }
+
+    #[test]
+    fn a_part_of_a_run_rests_when_it_has_had_no_worker_no_order_and_no_result_for_a_minute() {
+        assert!(rests(0, 0, REST_MAX));
+        assert!(!rests(0, 0, REST_MAX - Duration::from_millis(1)));
+        assert!(!rests(1, 0, 10 * REST_MAX), "it may execute for long");
+        assert!(!rests(0, 1, 10 * REST_MAX), "its owner waits to hear of a result");
+    }
 
     #[test]
     fn a_worker_that_could_not_begin_shuts_its_node_out_and_one_that_died_does_not() {

@@ -89,6 +89,7 @@ impl Service {
             id: id.clone(),
             service: WorkerService::Pool(self.arguments.class),
             owner: WorkerOwner::Pool(self.myself.clone()),
+            may_repeat: false,
             memory_limit: settings.memory_limit,
         };
         let origin =

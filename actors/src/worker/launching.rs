@@ -1,16 +1,16 @@
-//! How a worker comes to its process: the node must have room for it, then a zygote forks it.
+//! How a worker comes to its process: the node must have room for it, then a zygote forks it; and how its actor hears of it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_python::protocol::ToWorker;
-use dspex_python::{MemoryLimit, WorkerProcess};
+use dspex_python::{MemoryLimit, OutputLine, WorkerEvent, WorkerHandle, WorkerProcess};
 use ractor::ActorRef;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     AbortOnDrop, EndedBy, LOAD_LIMIT, LoadedProcess, Origin, RunningProcess, WorkerActorState, WorkerEnd,
-    WorkerMessage, WorkerService, WorkerState, pump_events, pump_lines, watch_memory,
+    WorkerMessage, WorkerOwner, WorkerService, WorkerState,
 };
 use crate::capacity::{Claimant, Place};
 use crate::error::{SubmitError, SubmitErrorKind};
@@ -102,5 +102,29 @@ impl WorkerActorState {
             (limit, watch)
         });
         self.process = Some(RunningProcess { handle, memory, _pumps: pumps, _permit: permit });
+    }
+}
+
+async fn watch_memory(worker: ActorRef<WorkerMessage>, limit: Arc<MemoryLimit>) {
+    limit.exceeded().await;
+    // A worker that is gone needs no memory.
+    let _ = worker.cast(WorkerMessage::BeyondMemory);
+}
+
+async fn pump_events(worker: ActorRef<WorkerMessage>, mut events: mpsc::Receiver<WorkerEvent>) {
+    while let Some(event) = events.recv().await {
+        if worker.cast(WorkerMessage::Event(event)).is_err() {
+            return;
+        }
+    }
+}
+
+async fn pump_lines(handle: WorkerHandle, owner: WorkerOwner, mut lines: mpsc::Receiver<OutputLine>) {
+    let mut told = 0;
+    while let Some(OutputLine(text)) = lines.recv().await {
+        let dropped = handle.output().dropped_bytes();
+        let dropped_bytes = dropped.saturating_sub(told);
+        told = dropped;
+        owner.printed(handle.id(), text, dropped_bytes);
     }
 }

@@ -21,6 +21,8 @@ pub struct WorkerView {
     pub in_flight: usize,
     /// Examples or calls it has reported.
     pub completed: u64,
+    /// What it executes may run again.
+    pub may_repeat: bool,
     /// When it was asked for.
     pub since: Instant,
     /// Its limit of memory, in bytes.

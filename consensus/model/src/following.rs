@@ -67,7 +67,7 @@ pub enum FollowRequest {
     Questions {
         /// Of which run.
         run: RunId,
-        /// Who answers. Of several the greatest does: it came last.
+        /// Who answers, by the number that an owner gave it when it came. Of several the greatest does: it came last.
         driver: u128,
         /// The last that it has; the number counts under this epoch only.
         after: LineCursor,
@@ -86,6 +86,11 @@ pub enum FollowRequest {
         body: Option<Vec<u8>>,
         /// Why there is no answer.
         error: Option<String>,
+    },
+    /// A driver comes, and is asked from here on.
+    Drive {
+        /// Of which run.
+        run: RunId,
     },
 }
 
@@ -112,6 +117,11 @@ pub enum FollowReply {
     Replaced,
     /// The answer is taken; a question that has one, or whose worker is gone, needs none.
     Answered,
+    /// The driver that has come.
+    Driver {
+        /// Its number, under this owner and all that follow.
+        driver: u128,
+    },
 }
 
 /// A line that was printed at another node.

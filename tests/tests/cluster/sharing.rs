@@ -102,6 +102,23 @@ fn a_run_that_hangs_on_every_worker_of_a_node_gives_half_of_them_to_the_next() {
     cancel(&cluster, &first);
 }
 
+/// They take longer than a worker that gives way has otherwise.
+#[test]
+fn a_run_without_retries_that_gives_way_has_the_time_that_its_examples_need() {
+    let cluster = small_node(2);
+    let (innocent, other) = (project(2, 50.0), project(400, 0.5));
+    let two = ["--num-threads", "2", "--workers", "2"];
+    let first = begin(&cluster, &innocent, &[&two[..], &["--retries", "0"]].concat());
+    assert!(holds_within(PATIENCE, || busy(&cluster, 0, &first).len() == 2), "{}", cluster.node(0).log());
+    let second = begin(&cluster, &other, &two);
+    let gives_way = || cluster.node(0).log().contains("a worker gives way to another run");
+    assert!(holds_within(PATIENCE, gives_way), "{}", cluster.node(0).log());
+    assert!(holds_within(PATIENCE, || show(&cluster, &first)["status"] == "finished"), "{}", show(&cluster, &first));
+    let shown = show(&cluster, &first);
+    assert_eq!((&shown["done"], &shown["failed"]), (&Value::from(2), &Value::from(0)), "{shown}");
+    cancel(&cluster, &second);
+}
+
 #[test]
 fn a_run_has_no_more_workers_of_a_node_than_its_file_says_and_is_told_so() {
     let cluster = small_node(2);

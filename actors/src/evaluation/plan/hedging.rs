@@ -36,7 +36,7 @@ impl Usual {
         let mut sorted: Vec<u64> = self.0.iter().copied().collect();
         sorted.sort_unstable();
         let most = sorted[sorted.len() * 9 / 10];
-        Some((most * TIMES).max(LEAST_US))
+        Some(most.saturating_mul(TIMES).max(LEAST_US))
     }
 }
 

@@ -42,7 +42,7 @@ impl Plan {
     /// How long the run goes on; `None`: nobody knows yet.
     pub(crate) fn remaining_us(&self) -> Option<u64> {
         let examples = self.waiting() as u64;
-        Some(self.duration.mean_us()? * examples / self.rules.num_threads.max(1) as u64)
+        Some(self.duration.mean_us()?.saturating_mul(examples) / self.rules.num_threads.max(1) as u64)
     }
 
     /// Whether there is nothing to give out and nothing to wait for but the log.

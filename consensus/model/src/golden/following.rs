@@ -16,6 +16,7 @@ fn requests() -> Vec<FollowRequest> {
         FollowRequest::Questions { run: RUN, driver: 9, after: at(2, 3), wait_ms: 300 },
         answer(Some(vec![8]), None),
         answer(None, Some(text("e"))),
+        FollowRequest::Drive { run: RUN },
     ]
 }
 
@@ -31,6 +32,7 @@ fn replies() -> Vec<FollowReply> {
         FollowReply::Questions { epoch: 2, questions: vec![question] },
         FollowReply::Replaced,
         FollowReply::Answered,
+        FollowReply::Driver { driver: 9 },
     ]
 }
 
