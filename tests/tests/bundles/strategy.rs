@@ -75,6 +75,10 @@ fn what_a_person_has_to_put_right_is_an_error_and_no_reason_to_go_elsewhere() {
     let wrong = project.path("wrong.token");
     std::fs::write(&wrong, "not the token of anybody").expect("written");
     node.eval(&project).env("DSPEX_TOKEN_FILE", &wrong).run().expect(4).says("UNAUTHENTICATED");
+    // Its other port is that of HTTP: something answers, and it is no node.
+    let http = format!("127.0.0.1:{}", node.http);
+    let refused = node.eval(&project).env("DSPEX_ADDRESS", &http).run().expect(6);
+    refused.says("is not a DSPex node").does_not_say("executed on this machine");
     assert!(node.home.nodes().is_empty(), "an embedded node was started");
 }
 
