@@ -3,7 +3,7 @@
 use dspex_tests::{Home, free_port};
 use serde_json::Value;
 
-use crate::subject::{Node, project};
+use crate::subject::{EVAL, Node, project};
 
 fn dead_address() -> String {
     format!("127.0.0.1:{}", free_port())
@@ -48,6 +48,19 @@ fn local_is_this_machine_whatever_the_address() {
     refused.says("leave one of the two out");
     // Nothing of the cluster plays a part, its token least of all.
     node.eval(&project).arg("--local").env("DSPEX_TOKEN_FILE", "/nonexistent/token").run().expect(0);
+}
+
+#[test]
+fn a_run_that_stayed_here_is_found_and_goes_on_with_what_is_printed_whatever_the_address() {
+    let (node, project) = (Node::start(), project(2));
+    // As people see it: without `-o json`.
+    let table = node.dspex(&EVAL[..6]).arg("--local").directory(project.directory()).run().expect(0);
+    let run = node.home.runs().remove(0).run_id;
+    assert!(table.stdout.contains(&format!("dspex run --local results {run}")), "{}", table.stdout);
+    node.dspex(&["run", "--local", "results", &run]).run().expect(0);
+    node.dspex(&["run", "show", &run, "--local"]).run().expect(0);
+    node.dspex(&["run", "show", &run]).run().expect(5).says("RUN_NOT_FOUND").says("--local");
+    node.eval(&project).arg("--resume").run().expect(5).says("NO_RUN_TO_RESUME").says("--local");
 }
 
 #[test]
