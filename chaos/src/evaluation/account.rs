@@ -125,6 +125,8 @@ mod tests {
             status: "finished".to_owned(),
             reason: "of\nmany lines".to_owned(),
             counted: (2, 0),
+            duplicates: 1,
+            gist: None,
             undisturbed: Gist { score: Some(50.0), digest: "d".to_owned(), failed: 0 },
             results: vec![0, 1],
             executions: vec![Execution { at_ns: 1, index: 0, process: 7 }],
