@@ -202,7 +202,7 @@ mod tests {
                 false => std::future::pending().await,
             };
             let end = end(Instant::now(), Duration::from_secs(60), Some(deadline));
-            let ended = tokio::time::timeout_at(deadline, settled(&console, end, member(Some(2), 1), look)).await;
+            let ended = timeout_at(deadline, settled(&console, end, member(Some(2), 1), look)).await;
             let error = ended.expect("in time").expect_err("it has workers");
             assert_eq!(error.exit, exit::LIMIT);
             assert!(error.message.contains("2 workers of runs") && error.hint.is_some(), "{}", error.message);
