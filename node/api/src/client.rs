@@ -12,8 +12,8 @@ use tonic::{Response, Status};
 
 use crate::address::{Address, Token};
 use crate::credentials::{Ca, Credentials};
-use crate::error::info_of_node;
-use crate::foreign::foreign;
+use crate::error::{info_of_node, key};
+use crate::foreign::{Foreign, foreign};
 use crate::plain::Heard;
 use crate::socket::SocketPath;
 use crate::way::Way;
@@ -118,12 +118,17 @@ impl Client {
     async fn explained(&self, status: Status) -> ApiError {
         if let Address::Tcp(authority) = &self.address
             && info_of_node(&status).is_none()
-            && let Some(why) = foreign(authority, status.message()).await
+            && let Some(found) = foreign(authority, &told(&status), self.ca.is_some()).await
         {
-            return ApiError::unavailable(
+            let why = found.why();
+            let error = ApiError::unavailable(
                 reason::NODE_UNREACHABLE,
                 format!("what answers at {authority} is not a DSPex node ({why}); the API port is api.listen (7400)"),
             );
+            return match found {
+                Foreign::Silent => error,
+                Foreign::Speaks(why) => error.with(key::FOREIGN, why),
+            };
         }
         status.into()
     }
@@ -190,6 +195,11 @@ fn unix_connector(
 /// The limit of messages in both directions, for each generated client.
 pub(crate) const fn message_limit() -> usize {
     MESSAGE_LIMIT_BYTES
+}
+
+/// What is said of a failed call, with its cause.
+fn told(status: &Status) -> String {
+    format!("{}: {}", status.message(), innermost(status))
 }
 
 fn timed_out(what: &str, limit: Duration) -> ApiError {

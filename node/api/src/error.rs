@@ -30,6 +30,8 @@ pub mod key {
     pub const HINT: &str = "hint";
     /// The version that a session, program or variable stands at.
     pub const CURRENT: &str = "current";
+    /// What answers at the address is no node: what it is instead.
+    pub const FOREIGN: &str = "foreign";
 }
 
 /// A refusal or failure, as a caller sees it.

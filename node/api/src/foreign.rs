@@ -16,17 +16,41 @@ const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const SETTINGS: u8 = 4;
 const FRAME_HEADER_BYTES: usize = 9;
 
-/// Why what answers there can be no node; `None`: it may be one. `message` is that of the failed call.
-pub(crate) async fn foreign(authority: &str, message: &str) -> Option<&'static str> {
+/// The words of rustls for a server that knows its callers by their certificates, as nodes know each other.
+const CERTIFICATE_WANTED: &str = "CertificateRequired";
+
+/// What answers, and is no node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Foreign {
+    /// It says this, which no node does.
+    Speaks(&'static str),
+    /// It says nothing. So does what stands before a node that is gone, and a node that has too many callers.
+    Silent,
+}
+
+impl Foreign {
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Speaks(why) => why,
+            Self::Silent => "it hangs up",
+        }
+    }
+}
+
+/// Why what answers there can be no node; `None`: it may be one. `message` is that of the failed call, `by_tls` how it was made.
+pub(crate) async fn foreign(authority: &str, message: &str, by_tls: bool) -> Option<Foreign> {
     if is_http_without_grpc(message) {
-        return Some("it speaks HTTP/2, and no gRPC");
+        return Some(Foreign::Speaks("it speaks HTTP/2, and no gRPC"));
+    }
+    if message.contains(CERTIFICATE_WANTED) {
+        return Some(Foreign::Speaks("it wants a certificate of its callers, as the port for peers does"));
     }
     let mut words = first_words(authority).await?;
     if words.is_empty() {
         tokio::time::sleep(SECOND_LOOK).await;
         words = first_words(authority).await?;
     }
-    language(&words)
+    language(&words, by_tls)
 }
 
 /// The words of tonic for an answer that has no `grpc-status`, or a body that is no gRPC message.
@@ -51,14 +75,14 @@ async fn greet(authority: &str) -> io::Result<Vec<u8>> {
     Ok(words)
 }
 
-fn language(words: &[u8]) -> Option<&'static str> {
+fn language(words: &[u8], by_tls: bool) -> Option<Foreign> {
     match words {
-        [] => Some("it hangs up"),
-        [b'H', b'T', b'T', b'P', b'/', ..] => Some("it speaks HTTP/1"),
-        // A record of TLS: its type, then the version's first half.
-        [0x15 | 0x16, 3, ..] => Some("it speaks TLS"),
+        [] => Some(Foreign::Silent),
+        [b'H', b'T', b'T', b'P', b'/', ..] => Some(Foreign::Speaks("it speaks HTTP/1")),
+        // A record of TLS: its type, then the version's first half. A node that is reached by TLS does so, too.
+        [0x15 | 0x16, 3, ..] => (!by_tls).then_some(Foreign::Speaks("it speaks TLS")),
         [_, _, _, SETTINGS, _, 0, 0, 0, 0] => None,
-        _ => Some("it does not speak HTTP/2"),
+        _ => Some(Foreign::Speaks("it does not speak HTTP/2")),
     }
 }
 
@@ -70,7 +94,7 @@ mod tests {
 
     #[test]
     fn only_who_begins_with_settings_may_be_a_node() {
-        assert_eq!(language(&[0, 0, 24, SETTINGS, 0, 0, 0, 0, 0]), None);
+        assert_eq!(language(&[0, 0, 24, SETTINGS, 0, 0, 0, 0, 0], false), None);
         for (words, why) in [
             (&b""[..], "hangs up"),
             (b"HTTP/1.1 ", "HTTP/1"),
@@ -78,8 +102,9 @@ mod tests {
             (b"220 smtp ", "not speak HTTP/2"),
             (b"\0\0\x18\x04", "not speak HTTP/2"),
         ] {
-            assert!(language(words).is_some_and(|said| said.contains(why)), "{words:?}");
+            assert!(language(words, false).is_some_and(|found| found.why().contains(why)), "{words:?}");
         }
+        assert_eq!(language(b"\x15\x03\x03\0\x02\x02\x46", true), None, "a node with a certificate answers so");
     }
 
     #[tokio::test]
@@ -94,11 +119,14 @@ mod tests {
                 stream.write_all(answer).await.expect("said");
             }
         });
-        assert_eq!(foreign(&address, "h2 protocol error: http2 error").await, Some("it speaks HTTP/1"));
-        assert_eq!(foreign(&address, "transport error").await, Some("it hangs up"), "twice");
+        let http = foreign(&address, "h2 protocol error: http2 error", false).await;
+        assert_eq!(http, Some(Foreign::Speaks("it speaks HTTP/1")));
+        assert_eq!(foreign(&address, "transport error", false).await, Some(Foreign::Silent), "twice");
         server.await.expect("it was asked three times");
-        assert_eq!(foreign(&address, "transport error").await, None, "nobody is there any more");
+        assert_eq!(foreign(&address, "transport error", false).await, None, "nobody is there any more");
         let flag = "protocol error: received message with invalid compression flag: 60";
-        assert!(foreign(&address, flag).await.is_some_and(|why| why.contains("no gRPC")));
+        assert!(foreign(&address, flag, false).await.is_some_and(|found| found.why().contains("no gRPC")));
+        let alert = "transport error: received fatal alert: CertificateRequired";
+        assert!(foreign(&address, alert, true).await.is_some_and(|found| found.why().contains("the port for peers")));
     }
 }

@@ -59,13 +59,16 @@ pub struct Global {
     /// Talk to the node by TLS: the file with the certificate (PEM) of the authority that signed the node's own
     #[arg(long, global = true, value_name = "FILE", env = "DSPEX_CA", hide_env_values = true)]
     pub ca: Option<PathBuf>,
+    /// An address was given, and set aside.
+    #[arg(skip)]
+    pub is_address_set_aside: bool,
 }
 
 impl Global {
     /// For a command that talks to no node that is named.
     #[must_use]
     pub fn without_address(self) -> Self {
-        Self { address: None, token_file: None, ..self }
+        Self { is_address_set_aside: self.address.is_some(), address: None, token_file: None, ..self }
     }
 
     /// `-o` or `--json`.
@@ -188,6 +191,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn runs_of_this_machine_are_asked_for_before_or_behind_the_verb() {
+        for line in ["dspex run --local", "dspex run --local resume x", "dspex run watch x --local"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).expect(line);
+            assert!(matches!(arguments.command, Command::Run(options) if options.is_local()), "{line}");
+        }
+        let arguments = Arguments::try_parse_from(["dspex", "run", "list"]).expect("valid");
+        assert!(matches!(arguments.command, Command::Run(options) if !options.is_local()));
     }
 
     #[test]

@@ -81,6 +81,10 @@ pub fn main(own: impl FnOnce(OwnCommand) -> i32) -> ExitCode {
             let global = arguments.global.without_address();
             return ExitCode::from(as_client(Arguments { global, command: Command::Eval(options) }));
         }
+        Command::Run(options) if options.is_local() => {
+            let global = arguments.global.without_address();
+            return ExitCode::from(as_client(Arguments { global, command: Command::Run(options) }));
+        }
         command => return ExitCode::from(as_client(Arguments { command, ..arguments })),
     };
     ExitCode::from(u8::try_from(own(command)).unwrap_or(exit::FAILED))

@@ -17,6 +17,7 @@ use crate::error::CommandError;
 use crate::interrupt::Interrupts;
 use crate::invocation::Invocation;
 use crate::other_nodes::{OtherNodes, goes_on, is_lost};
+use crate::run_commands::RunCommands;
 use conclude::is_disk_full;
 use progress::Progress;
 
@@ -70,6 +71,7 @@ pub async fn follow(
         progress: Progress::new(&invocation.console, run),
         left_out: 0,
         disk_full: false,
+        commands: invocation.run_commands,
     };
     let mut stream = follower.watch().await?;
     loop {
@@ -123,6 +125,7 @@ struct Follower<'a> {
     left_out: u64,
     /// The node has said that its disk is full: that is why it ends, if it ends.
     disk_full: bool,
+    commands: RunCommands,
 }
 
 enum Picked {
@@ -193,7 +196,7 @@ impl Follower<'_> {
             }
         }
         self.progress.clear();
-        Err(node_ended(&self.run, self.disk_full))
+        Err(node_ended(&self.run, self.commands, self.disk_full))
     }
 
     /// Cancels as the driver and waits for the end, so that what is printed is what is kept.
@@ -230,19 +233,14 @@ impl Follower<'_> {
     }
 }
 
-fn node_ended(run: &Run, disk_full: bool) -> CommandError {
+fn node_ended(run: &Run, commands: RunCommands, disk_full: bool) -> CommandError {
     let why = if disk_full { reason::STORAGE_FULL } else { reason::NODE_UNREACHABLE };
     let done = format!("{} of {} examples were done", run.done, run.examples);
     CommandError::because(
         why,
         format!("the node ended while it executed run {} ({done}); their results are kept", run.run_id),
     )
-    .hint(format!("go on with: {}", resume_command(run)))
-}
-
-/// The command that continues a run.
-pub fn resume_command(run: &Run) -> String {
-    format!("dspex run resume {}", run.run_id)
+    .hint(format!("go on with: {}", commands.resume(run)))
 }
 
 /// A request id that nobody has used.
@@ -258,7 +256,7 @@ mod tests {
     #[test]
     fn a_node_that_ends_for_its_full_disk_reached_a_limit() {
         let run = Run::default();
-        assert_eq!(node_ended(&run, true).exit, exit::LIMIT);
-        assert_eq!(node_ended(&run, false).exit, exit::UNREACHABLE);
+        assert_eq!(node_ended(&run, RunCommands::AsEver, true).exit, exit::LIMIT);
+        assert_eq!(node_ended(&run, RunCommands::AsEver, false).exit, exit::UNREACHABLE);
     }
 }

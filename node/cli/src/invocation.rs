@@ -11,6 +11,7 @@ use crate::console::Console;
 use crate::embedded::{self, Home};
 use crate::error::CommandError;
 use crate::output::Format;
+use crate::run_commands::RunCommands;
 use crate::token;
 
 /// What every command is given.
@@ -22,6 +23,8 @@ pub struct Invocation {
     pub format: Format,
     /// `--command-timeout` as a moment.
     pub deadline: Option<Instant>,
+    /// How commands for its runs are printed.
+    pub run_commands: RunCommands,
     address: Option<(Address, Credentials)>,
 }
 
@@ -37,6 +40,7 @@ impl Invocation {
             console: Console::new(global.quiet, global.verbose),
             format: global.format(),
             deadline: global.command_timeout.map(|limit| Instant::now() + limit),
+            run_commands: if global.is_address_set_aside { RunCommands::Here } else { RunCommands::AsEver },
             address: None,
         }
     }
@@ -49,7 +53,8 @@ impl Invocation {
     /// The same at the embedded node.
     #[must_use]
     pub fn without_address(&self) -> Self {
-        Self { address: None, ..self.clone() }
+        let run_commands = if self.address.is_some() { RunCommands::Here } else { self.run_commands };
+        Self { address: None, run_commands, ..self.clone() }
     }
 
     /// A connection to the node of `--address`, else to the embedded one, which is started if need be.
@@ -83,6 +88,14 @@ impl Invocation {
     /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has, by TLS or without.
     pub fn node_has_environment(&self) -> bool {
         self.address().is_some_and(|address| address.authority().is_some())
+    }
+
+    /// Completes when `--command-timeout` is over.
+    pub async fn out_of_time(&self) {
+        match self.deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
     }
 
     fn limits(&self) -> TimeLimits {
@@ -123,5 +136,15 @@ mod tests {
             assert!(!at(address).without_address().node_has_environment(), "{address}");
         }
         assert!(!at("unix:/run/node.sock").node_has_environment());
+    }
+
+    #[test]
+    fn what_is_printed_for_a_run_leads_to_where_it_is() {
+        let cluster = at("127.0.0.1:7400");
+        assert_eq!(cluster.run_commands, RunCommands::AsEver);
+        assert_eq!(cluster.without_address().run_commands, RunCommands::Here, "the address would lead away from it");
+        let arguments = Arguments::try_parse_from(["dspex", "run", "--address", "127.0.0.1:7400"]).expect("valid");
+        let local = Invocation::new(&arguments.global.without_address()).expect("no address");
+        assert_eq!((local.address(), local.run_commands), (None, RunCommands::Here), "--local");
     }
 }

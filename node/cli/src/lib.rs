@@ -35,6 +35,7 @@ mod project;
 mod reading;
 mod repeat;
 mod result;
+mod run_commands;
 mod run_id;
 mod setting;
 mod strategy;

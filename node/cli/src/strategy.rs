@@ -19,6 +19,9 @@ use dspex_api::Address;
 use history::Measured;
 use serde_json::{Map, Value};
 
+/// How many examples a run executes at once where neither the caller nor the program says it.
+const AT_ONCE: u32 = 8;
+
 /// Where an evaluation is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
@@ -216,27 +219,31 @@ pub fn choose(facts: &Facts) -> Choice {
         (Wish::Auto, Named::Cluster, None) => match &facts.cluster {
             Reach::Away(why) => (Strategy::Local, Reason::ClusterUnavailable(why.clone())),
             Reach::Unasked => (Strategy::Distributed, Reason::CostsUnknown),
-            Reach::There(elsewhere) => by_costs(expected(facts, elsewhere)),
+            Reach::There(elsewhere) => by_costs(expected(facts, elsewhere), elsewhere.same.is_some()),
         },
     };
     Choice { strategy, reason }
 }
 
-fn by_costs(expected: Option<Expected>) -> (Strategy, Reason) {
+/// `is_known_there`: the cluster has executed the same. Without that nothing says how fast it is, only that it cannot be faster than
+/// the start of a run.
+fn by_costs(expected: Option<Expected>, is_known_there: bool) -> (Strategy, Reason) {
     match expected {
-        None => (Strategy::Distributed, Reason::CostsUnknown),
         Some(expected) if expected.here < expected.there => (Strategy::Local, Reason::ExpectedFaster(expected)),
-        Some(expected) => (Strategy::Distributed, Reason::ExpectedFaster(expected)),
+        Some(expected) if is_known_there => (Strategy::Distributed, Reason::ExpectedFaster(expected)),
+        _ => (Strategy::Distributed, Reason::CostsUnknown),
     }
 }
 
 /// Nothing, unless both sides were measured. A doubt is decided for the cluster: more threads than a run here had are not expected
-/// to help here, and what nobody has executed there yet is expected to take no time there beside the start of a run.
+/// to help here, and what nobody has executed there yet is expected to take no time there beside the start of a run. An earlier run may
+/// have been told its threads: where nobody says them now, the default counts here, and there whichever is more.
 fn expected(facts: &Facts, elsewhere: &Elsewhere) -> Option<Expected> {
     let (examples, local, startup) = (facts.examples?, facts.here?, elsewhere.startup?);
-    let at_once = facts.at_once.unwrap_or(local.at_once);
-    let here = local.startup.saturating_add(in_waves(examples, at_once.min(local.at_once), local.of_one()));
-    let execution = elsewhere.same.map(|same| in_waves(examples, facts.at_once.unwrap_or(same.at_once), same.of_one()));
+    let at_once = facts.at_once.unwrap_or(AT_ONCE).min(local.at_once);
+    let here = local.startup.saturating_add(in_waves(examples, at_once, local.of_one()));
+    let there = |same: Measured| facts.at_once.unwrap_or(same.at_once.max(AT_ONCE));
+    let execution = elsewhere.same.map(|same| in_waves(examples, there(same), same.of_one()));
     Some(Expected { examples, here, there: startup.saturating_add(execution.unwrap_or_default()) })
 }
 

@@ -27,6 +27,8 @@ class Outcome:
     strategy: str | None = None
     strategy_reason: str = ""
     strategy_detail: str = ""
+    # The run is on this machine, and an address would lead a command elsewhere.
+    past_address: bool = False
 
 
 def conclude(run: dict[str, Any], executor: Any, outcome: Outcome) -> None:
@@ -56,15 +58,21 @@ def interrupted(outcome: Outcome, why: str) -> Exception:
     """The node, or the way to it, was lost: perhaps the run goes on, else it can be continued."""
     run_id = outcome.run_id or ""
     text = (
-        f"run {run_id} was interrupted: {why}. The results so far are kept; how far it is: dspex run show {run_id}. "
-        f"Go on with: {resume_command(outcome)}"
+        f"run {run_id} was interrupted: {why}. The results so far are kept; how far it is: "
+        f"{run_command(outcome, 'show')}. Go on with: {resume_command(outcome)}"
     )
     error = DspexError(text, code="UNAVAILABLE", reason="RUN_INTERRUPTED", metadata={"run_id": run_id})
     return _of_run(error, outcome)
 
 
+def run_command(outcome: Outcome, verb: str) -> str:
+    """What a person types about the run: it reaches the node that has it."""
+    local = " --local" if outcome.past_address else ""
+    return f"dspex run{local} {verb} {outcome.run_id}"
+
+
 def resume_command(outcome: Outcome) -> str:
-    return f"dspex run resume {outcome.run_id}"
+    return run_command(outcome, "resume")
 
 
 def _cancelled(outcome: Outcome, why: str | None) -> Exception:
@@ -73,7 +81,7 @@ def _cancelled(outcome: Outcome, why: str | None) -> Exception:
         _add_note(error, f"{told}\n{told.traceback}" if told.traceback else str(told))
     if why is not None:
         _add_note(error, why)
-    _add_note(error, f"run {outcome.run_id}; the results so far: dspex run results {outcome.run_id}")
+    _add_note(error, f"run {outcome.run_id}; the results so far: {run_command(outcome, 'results')}")
     return error
 
 

@@ -220,6 +220,7 @@ class _Batch:
         self.outcome = evaluation.outcome
         self.outcome.strategy, self.outcome.strategy_reason = place.strategy, place.reason
         self.outcome.strategy_detail = place.detail
+        self.outcome.past_address = place.embedded and places.address_of(self._options) is not None
         return evaluation.execute()
 
     def _warn_of_side_effects(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import tqdm
 
 from dspex.client import Stream
-from dspex.conclusion import CANCELLED, Outcome, conclude, interrupted, resume_command
+from dspex.conclusion import CANCELLED, Outcome, conclude, interrupted, resume_command, run_command
 from dspex.errors import DspexError, ExampleError
 from dspex.pool_errors import is_lost
 from dspex.questions import DriverMetric, Questions
@@ -245,7 +245,8 @@ class Evaluation:
     def _interrupted(self) -> None:
         run_id = self.outcome.run_id
         if self._options.detach:
-            log.warning(f"run {run_id} goes on without this process; its results: dspex run results {run_id}")
+            results = run_command(self.outcome, "results")
+            log.warning(f"run {run_id} goes on without this process; its results: {results}")
             return
         self._executor.cancel_jobs.set()
         _executor_log.warning("SIGINT received. Cancelling.")
@@ -254,7 +255,7 @@ class Evaluation:
         else:
             log.warning(
                 f"the node has not confirmed that run {run_id} is cancelled; it may go on. To see it: "
-                f"dspex run show {run_id}. To go on with it: {resume_command(self.outcome)}"
+                f"{run_command(self.outcome, 'show')}. To go on with it: {resume_command(self.outcome)}"
             )
 
 

@@ -37,12 +37,16 @@ class Place:
 
 def choose(options: Options, shipment: Shipment, examples: int, num_threads: int) -> Place:
     """Says what was chosen where there was a choice; a cluster that is away is warned of."""
-    address = options.address or os.environ.get("DSPEX_ADDRESS")
+    address = address_of(options)
     place = _settled(options.strategy, address)
     if place is None:
         place = Place(**clients.judge(options.address, _question(options, shipment, examples, num_threads)))
         _tell(place, address)
     return place
+
+
+def address_of(options: Options) -> str | None:
+    return options.address or os.environ.get("DSPEX_ADDRESS") or None
 
 
 def _settled(strategy: str, address: str | None) -> Place | None:

@@ -118,3 +118,41 @@ def test_all_threads_end_also_those_that_wait(work: Work) -> None:
     work.crew.resize(9)
     assert work.ended == 6
     work.until(lambda: not any(thread.name.startswith("item-") for thread in threading.enumerate()))
+
+
+def limit_threads(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """As if the process might not have more threads of a crew than that."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def bounded(thread: threading.Thread) -> None:
+        if len(started) == most:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", bounded)
+
+
+def test_where_no_more_threads_can_be_started_those_that_are_there_work(
+    work: Work, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    work.crew.resize(2)
+    limit_threads(monkeypatch, 3)
+    work.crew.resize(600)
+    assert "5 threads execute, and not 600: can't start new thread" in capfd.readouterr().err
+    work.put(*range(5))
+    work.until(lambda: work.now == 5)
+    # Fewer again: as many as are wanted go on, not as many fewer as were never there.
+    work.crew.resize(3)
+    work.put(*range(5, 20))
+    work.gate.release(5)
+    work.until(lambda: len(work.done) == 5 and work.now == 3)
+    work.gate.release(20)
+    work.until(lambda: len(work.done) == 20)
+
+
+def test_a_crew_without_any_thread_says_so(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit_threads(monkeypatch, 0)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        work.crew.resize(2)

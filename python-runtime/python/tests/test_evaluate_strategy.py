@@ -11,8 +11,10 @@ from typing import Any
 import driver_program as program
 import dspy
 import pytest
+from installed import CHECKOUT
 
 import dspex
+from dspex import strategy as places
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,20 @@ def test_local_is_the_embedded_node_whatever_the_address(asked: list[Any], monke
     (submitted,) = _bodies(asked, "runs.submit")
     assert submitted["caller"]["environment"]["MINE"] == "yes", "its workers are this machine's"
     assert submitted["evaluation"]["shipped"] is None
+
+
+def test_what_needs_nobody_to_be_asked_is_said_in_the_words_of_dspex_eval() -> None:
+    rule = "".join((CHECKOUT / "node/cli/src" / name).read_text() for name in ("strategy.rs", "strategy/asking.rs"))
+    for strategy, address in (("local", None), ("auto", None), ("distributed", "h:1")):
+        place = places._settled(strategy, address)
+        assert place is not None
+        assert f'"{place.reason}"' in rule
+        assert f'"{place.detail}"' in rule
+    for address in (None, "unix:/run/node.sock"):
+        with pytest.raises(ValueError, match="needs a cluster, and ") as raised:
+            places._settled("distributed", address)
+        why = str(raised.value).partition("needs a cluster, and ")[2].partition(":")[0]
+        assert f'"{why}"' in rule
 
 
 @pytest.mark.parametrize("address", [None, "unix:/run/node.sock"])
@@ -126,6 +142,26 @@ def test_what_is_faster_here_stays_here_without_a_warning(caplog: pytest.LogCapt
         result = _evaluate(address="quick:1")(program.Answering())
     assert _place(result) == ("local", "expected_faster")
     assert "executed on this machine (local): here 0.10 s, there 3.00 s" in caplog.text
+
+
+class Failing(dspy.Module):  # type: ignore[misc]
+    def forward(self, question: str) -> Any:
+        raise ValueError(question)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ({}, "dspex run results"),
+        ({"address": "quick:1"}, "dspex run --local results"),
+        ({"address": "other:7400", "strategy": "local"}, "dspex run --local results"),
+        ({"address": "other:7400"}, "dspex run results"),
+    ],
+)
+def test_what_is_printed_for_a_run_leads_to_where_it_is(arguments: dict[str, Any], command: str) -> None:
+    with pytest.raises(Exception, match="Execution cancelled") as raised:
+        _evaluate(max_errors=1, **arguments)(Failing())
+    assert f"{command} {raised.value.run_id}" in "".join(raised.value.__notes__)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

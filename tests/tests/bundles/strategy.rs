@@ -3,7 +3,7 @@
 use dspex_tests::{Home, free_port};
 use serde_json::Value;
 
-use crate::subject::{Node, project};
+use crate::subject::{EVAL, Node, project};
 
 fn dead_address() -> String {
     format!("127.0.0.1:{}", free_port())
@@ -51,6 +51,19 @@ fn local_is_this_machine_whatever_the_address() {
 }
 
 #[test]
+fn a_run_that_stayed_here_is_found_and_goes_on_with_what_is_printed_whatever_the_address() {
+    let (node, project) = (Node::start(), project(2));
+    // As people see it: without `-o json`.
+    let table = node.dspex(&EVAL[..6]).arg("--local").directory(project.directory()).run().expect(0);
+    let run = node.home.runs().remove(0).run_id;
+    assert!(table.stdout.contains(&format!("dspex run --local results {run}")), "{}", table.stdout);
+    node.dspex(&["run", "--local", "results", &run]).run().expect(0);
+    node.dspex(&["run", "show", &run, "--local"]).run().expect(0);
+    node.dspex(&["run", "show", &run]).run().expect(5).says("RUN_NOT_FOUND").says("--local");
+    node.eval(&project).arg("--resume").run().expect(5).says("NO_RUN_TO_RESUME").says("--local");
+}
+
+#[test]
 fn a_cluster_that_is_away_is_replaced_by_this_machine_and_that_is_said() {
     let (home, project) = (Home::new(), project(2));
     let address = dead_address();
@@ -75,6 +88,10 @@ fn what_a_person_has_to_put_right_is_an_error_and_no_reason_to_go_elsewhere() {
     let wrong = project.path("wrong.token");
     std::fs::write(&wrong, "not the token of anybody").expect("written");
     node.eval(&project).env("DSPEX_TOKEN_FILE", &wrong).run().expect(4).says("UNAUTHENTICATED");
+    // Its other port is that of HTTP: something answers, and it is no node.
+    let http = format!("127.0.0.1:{}", node.http);
+    let refused = node.eval(&project).env("DSPEX_ADDRESS", &http).run().expect(6);
+    refused.says("is not a DSPex node").does_not_say("executed on this machine");
     assert!(node.home.nodes().is_empty(), "an embedded node was started");
 }
 

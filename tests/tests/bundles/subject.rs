@@ -33,6 +33,7 @@ pub struct Node {
     pub home: Home,
     pub directory: TempDir,
     pub api: u16,
+    pub http: u16,
     pub running: Running,
 }
 
@@ -52,7 +53,7 @@ impl Node {
         let config = directory.path().join("dspex.toml");
         std::fs::write(&config, file).expect("written");
         let running = home.dspex(&["node", "--config"]).arg(&config).limit(Duration::from_secs(600)).start();
-        let node = Self { home, directory, api, running };
+        let node = Self { home, directory, api, http, running };
         let answers = || node.ask(async |client| client.status().await).is_ok();
         assert!(holds_within(Duration::from_secs(60), answers), "{}", node.running.stderr());
         node

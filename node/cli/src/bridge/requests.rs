@@ -48,6 +48,7 @@ impl NodeOptions {
             address: of.address.or_else(|| self.address.clone()),
             token_file: of.token_file.map(PathBuf::from).or_else(|| self.token_file.clone()),
             ca: of.ca.map(PathBuf::from).or_else(|| self.ca.clone()),
+            is_address_set_aside: false,
         })
     }
 

@@ -27,6 +27,7 @@ use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::project::{self, Asked, Sent};
 use crate::result::{self, Target};
+use crate::run_commands::or_here;
 use crate::strategy::{Dataset, Question, Subject, decide};
 
 /// How long an answer to a submission is still waited for after Ctrl-C.
@@ -38,7 +39,8 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     if let Some(id) = options.run_to_resume() {
         let choice = decide(invocation, question(&options, None), async || None).await?;
         let placed = invocation.placed(&choice);
-        return go_on(&placed, &options, id, &Wanted { choice: Some(choice), ..wanted }).await;
+        let ended = go_on(&placed, &options, id, &Wanted { choice: Some(choice), ..wanted }).await;
+        return ended.map_err(|error| or_here(&placed, error));
     }
     let checked = options.check()?;
     let subject = subject(&options, &checked)?;
@@ -46,7 +48,8 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let choice = decide(invocation, question(&options, Some(subject)), count).await?;
     invocation.tell(&choice);
     let placed = invocation.placed(&choice);
-    evaluate(&placed, &options, checked, &Wanted { choice: Some(choice), ..wanted }).await
+    let ended = evaluate(&placed, &options, checked, &Wanted { choice: Some(choice), ..wanted }).await;
+    ended.map_err(|error| or_here(&placed, error))
 }
 
 fn question(options: &Options, subject: Option<Subject>) -> Question {
@@ -223,7 +226,7 @@ pub fn detached(invocation: &Invocation, run: &Run, wanted: &Wanted) -> Result<u
         Format::Table => output::people(&format!("{}\n", run.run_id))?,
         _ => output::json(&Value::Object(result::ended(run, wanted.choice.as_ref())))?,
     }
-    invocation.console.note(&format!("follow it with: dspex run watch {}", run.run_id));
+    invocation.console.note(&format!("follow it with: {}", invocation.run_commands.of("watch", &run.run_id)));
     Ok(exit::OK)
 }
 

@@ -19,22 +19,30 @@ use serde_json::Value;
 
 use crate::error::CommandError;
 use crate::exit;
-use crate::follow::resume_command;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::result;
+use crate::run_commands::or_here;
 
 /// The arguments of `dspex run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex run                          the same as dspex run list\n  dspex run list --status interrupted -o json\n  dspex run show 01a1fda7-bbcf\n  dspex run results 01a1fda7-bbcf --failed\n  dspex run resume 01a1fda7-bbcf\n\nA run is named by its id or by its beginning, where only one run has it. An id begins with the time of its making: runs of\nthe same minute share the first 8 characters, and 13 tell them apart to the millisecond."
+    after_help = "Examples:\n  dspex run                          the same as dspex run list\n  dspex run list --status interrupted -o json\n  dspex run show 01a1fda7-bbcf\n  dspex run results 01a1fda7-bbcf --failed\n  dspex run resume 01a1fda7-bbcf\n  dspex run --local                  those of this machine, although DSPEX_ADDRESS names a cluster\n\nA run is named by its id or by its beginning, where only one run has it. An id begins with the time of its making: runs of\nthe same minute share the first 8 characters, and 13 tell them apart to the millisecond."
 )]
 pub struct Options {
+    /// The runs of this machine, by the embedded node, whatever the address
+    #[arg(long, global = true)]
+    local: bool,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
 
 impl Options {
+    /// Whether `--local` was given.
+    pub fn is_local(&self) -> bool {
+        self.local
+    }
+
     /// Whether the command stays with a run until it has ended.
     pub fn follows(&self) -> bool {
         matches!(self.verb, Some(Verb::Resume(_) | Verb::Retry(_) | Verb::Watch(_)))
@@ -71,7 +79,11 @@ enum Verb {
 
 /// Does what the verb says; the bare noun lists.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
-    match options.verb {
+    done(invocation, options.verb).await.map_err(|error| or_here(invocation, error))
+}
+
+async fn done(invocation: &Invocation, verb: Option<Verb>) -> Result<u8, CommandError> {
+    match verb {
         None => list::execute(invocation, list::Options::default()).await,
         Some(Verb::List(options)) => list::execute(invocation, options).await,
         Some(Verb::Show(options)) => show::execute(invocation, options).await,
@@ -97,7 +109,7 @@ fn stopped(invocation: &Invocation, run: &Run, how: &str, under_way: &str) -> Re
         "{how} with {} of {} examples done{under_way}; go on with: {}",
         run.done,
         run.examples,
-        resume_command(run)
+        invocation.run_commands.resume(run)
     ));
     Ok(exit::OK)
 }

@@ -4,13 +4,14 @@ use dspex_api::v1::{Run, RunStatus};
 use dspex_api::{Client, reason};
 use serde_json::Value;
 
-use super::{Ending, resume_command};
+use super::Ending;
 use crate::error::CommandError;
 use crate::exit;
 use crate::gate::Gate;
 use crate::invocation::Invocation;
 use crate::output::{self, Format};
 use crate::result::{self, Failures, Selection, Target, summary};
+use crate::run_commands::RunCommands;
 use crate::strategy::Choice;
 
 /// DSPy's words for a run that reached `max_errors`.
@@ -57,11 +58,12 @@ pub async fn conclude(
         save(invocation, client, &run, target).await?;
     }
     print(invocation, client, &run, wanted.choice.as_ref(), &failures).await?;
-    match (verdict(&run, wanted.gate), early) {
+    let commands = invocation.run_commands;
+    match (verdict(&run, wanted.gate, commands), early) {
         // Ctrl-C came too late: the run had finished.
         (result, Some(_)) if run.status() == RunStatus::Finished => result,
         (_, Some(code)) => {
-            invocation.console.line(&format!("go on with: {}", resume_command(&run)));
+            invocation.console.line(&format!("go on with: {}", commands.resume(&run)));
             Ok(code)
         }
         (result, None) => result,
@@ -72,8 +74,8 @@ async fn save(invocation: &Invocation, client: &Client, run: &Run, target: &Targ
     let path = target.path().display();
     if run.status() != RunStatus::Finished {
         invocation.console.note(&format!(
-            "{path} is not written: the run has not finished (dspex run results {} --save {path} writes what there is)",
-            run.run_id
+            "{path} is not written: the run has not finished ({} --save {path} writes what there is)",
+            invocation.run_commands.of("results", &run.run_id)
         ));
         return Ok(());
     }
@@ -91,21 +93,22 @@ async fn print(
 ) -> Result<(), CommandError> {
     let all = Selection { all: true, ..Selection::default() };
     match invocation.format {
-        Format::Table => output::people(&format!("{}{failures}", summary(run)))?,
+        Format::Table => output::people(&format!("{}{failures}", summary(run, invocation.run_commands)))?,
         Format::Json => {
             invocation.console.raw(failures);
             output::json(&Value::Object(result::ended(run, choice)))?;
         }
         Format::Jsonl | Format::Csv => {
             result::print_results(client, run, all, invocation.format, &invocation.console).await?;
-            let shown = if invocation.console.is_quiet() { String::new() } else { summary(run) };
+            let shown =
+                if invocation.console.is_quiet() { String::new() } else { summary(run, invocation.run_commands) };
             invocation.console.raw(&format!("{shown}{failures}"));
         }
     }
     Ok(())
 }
 
-fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
+fn verdict(run: &Run, gate: Option<Gate>, commands: RunCommands) -> Result<u8, CommandError> {
     match run.status() {
         RunStatus::Finished => gated(run, gate),
         RunStatus::Failed => {
@@ -115,17 +118,17 @@ fn verdict(run: &Run, gate: Option<Gate>) -> Result<u8, CommandError> {
             let hint = format!("{} of {} examples failed; --max-errors N bears more", run.failed, run.done);
             Err(CommandError::new(exit::FAILED, TOO_MANY_ERRORS).hint(hint))
         }
-        RunStatus::Cancelled => Err(cancelled(run)),
+        RunStatus::Cancelled => Err(cancelled(run, commands)),
         RunStatus::Paused => Err(CommandError::new(exit::FAILED, format!("run {} is paused", run.run_id))
-            .hint(format!("go on with: {}", resume_command(run)))),
+            .hint(format!("go on with: {}", commands.resume(run)))),
         RunStatus::Interrupted | RunStatus::Running | RunStatus::Unspecified => {
             Err(CommandError::new(exit::UNREACHABLE, format!("run {} was interrupted: its node ended", run.run_id))
-                .hint(format!("go on with: {}", resume_command(run))))
+                .hint(format!("go on with: {}", commands.resume(run))))
         }
     }
 }
 
-fn cancelled(run: &Run) -> CommandError {
+fn cancelled(run: &Run, commands: RunCommands) -> CommandError {
     let why = match run.reason.as_str() {
         "" => String::new(),
         reason => format!(" ({reason})"),
@@ -135,7 +138,7 @@ fn cancelled(run: &Run) -> CommandError {
         true => CommandError::because(reason::STORAGE_FULL, message),
         false => CommandError::new(exit::FAILED, message),
     };
-    error.hint(format!("go on with: {}", resume_command(run)))
+    error.hint(format!("go on with: {}", commands.resume(run)))
 }
 
 /// Whether these are the words of a node whose disk is full.
@@ -162,7 +165,7 @@ mod tests {
 
     fn code(status: RunStatus, score: f64, gate: Option<f64>) -> u8 {
         let run = Run { status: status.into(), score: Some(score), ..Run::default() };
-        match verdict(&run, gate.map(|percent| Gate { percent })) {
+        match verdict(&run, gate.map(|percent| Gate { percent }), RunCommands::AsEver) {
             Ok(code) => code,
             Err(error) => error.exit,
         }
@@ -183,7 +186,7 @@ mod tests {
     fn a_run_that_a_full_disk_ended_reached_a_limit() {
         let exit = |reason: &str| {
             let run = Run { status: RunStatus::Cancelled.into(), reason: reason.to_owned(), ..Run::default() };
-            verdict(&run, None).expect_err("cancelled").exit
+            verdict(&run, None, RunCommands::AsEver).expect_err("cancelled").exit
         };
         assert_eq!(
             exit("results could not be stored: IO error: No space left on device: While appending"),
@@ -197,6 +200,16 @@ mod tests {
     #[test]
     fn a_failed_run_speaks_as_dspy_does() {
         let run = Run { status: RunStatus::Failed.into(), ..Run::default() };
-        assert_eq!(verdict(&run, None).expect_err("failed").message, TOO_MANY_ERRORS);
+        let error = verdict(&run, None, RunCommands::AsEver).expect_err("failed");
+        assert_eq!(error.message, TOO_MANY_ERRORS);
+    }
+
+    #[test]
+    fn a_run_that_stayed_here_goes_on_here() {
+        for status in [RunStatus::Cancelled, RunStatus::Paused, RunStatus::Interrupted] {
+            let run = Run { run_id: "r".to_owned(), status: status.into(), ..Run::default() };
+            let hint = verdict(&run, None, RunCommands::Here).expect_err("not finished").hint;
+            assert_eq!(hint.as_deref(), Some("go on with: dspex run --local resume r"), "{status:?}");
+        }
     }
 }

@@ -3,9 +3,10 @@
 use dspex_api::v1::{Run, RunStatus};
 
 use super::object::status_name;
+use crate::run_commands::RunCommands;
 
-/// Lines of what matters first.
-pub fn summary(run: &Run) -> String {
+/// Lines of what matters first; `commands` reach the run.
+pub fn summary(run: &Run, commands: RunCommands) -> String {
     let score = match (run.status(), run.score) {
         (RunStatus::Finished, Some(score)) => score.to_string(),
         (status, _) => format!("none ({})", status_name(status)),
@@ -23,7 +24,7 @@ pub fn summary(run: &Run) -> String {
         lines.push(("Tokens", tokens.to_string()));
     }
     lines.push(("Run", run.run_id.clone()));
-    lines.push(("Results", format!("dspex run results {}", run.run_id)));
+    lines.push(("Results", commands.of("results", &run.run_id)));
     lines.iter().map(|(name, value)| format!("{name:9} {value}\n")).collect()
 }
 
@@ -54,9 +55,10 @@ mod tests {
             ..Run::default()
         };
         assert_eq!(
-            summary(&run),
+            summary(&run, RunCommands::AsEver),
             "Score     96.5\nExamples  200, 2 failed\nDuration  1.2 s\nRun       r\nResults   dspex run results r\n"
         );
+        assert!(summary(&run, RunCommands::Here).ends_with("Results   dspex run --local results r\n"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dspex_api::v1::{ListRunsRequest, Run, RunStatus};
-use dspex_api::{ApiError, Client, TimeLimits, reason};
+use dspex_api::{ApiError, Client, TimeLimits, key, reason};
 
 use super::history::{Measured, least_startup, newest};
 use super::{Choice, Elsewhere, Facts, Named, Reach, Reason, Strategy, Subject, Wish, choose, is_open};
@@ -63,23 +63,28 @@ fn refuse_without_cluster(named: Named) -> Result<(), CommandError> {
 
 /// The list of runs needs a quorum: who gives it can take a run.
 async fn reach(invocation: &Invocation, subject: Option<&Subject>) -> Result<Reach, CommandError> {
-    let asked = async {
-        let client = invocation.node_within(ANSWER_LIMIT).await?;
-        Ok::<_, CommandError>(finished(&client).await?)
+    let client = match invocation.node_within(ANSWER_LIMIT).await {
+        Err(error) if is_away(&error.reason) => return Ok(Reach::Away(error.message)),
+        connected => connected?,
     };
-    match asked.await {
+    match finished(&client).await {
         Ok(runs) => Ok(Reach::There(Elsewhere {
             startup: least_startup(&runs),
             same: subject.and_then(|subject| newest(&runs, subject)),
         })),
-        Err(error) if is_away(&error.reason) => Ok(Reach::Away(error.message)),
-        // A token that is refused, or a certificate, is to be put right and no reason to go elsewhere.
-        Err(error) => Err(error),
+        Err(error) if is_away(&error.reason) && !is_foreign(&error) => Ok(Reach::Away(error.message)),
+        // A token that is refused, a certificate or a wrong port is to be put right and no reason to go elsewhere.
+        Err(error) => Err(error.into()),
     }
 }
 
 fn is_away(why: &str) -> bool {
     [reason::NODE_UNREACHABLE, reason::NODE_TIMED_OUT, reason::NODE_STOPPING, reason::NO_LEADER].contains(&why)
+}
+
+/// Another server is there: the address is wrong, and no cluster is away.
+fn is_foreign(error: &ApiError) -> bool {
+    error.get(key::FOREIGN).is_some()
 }
 
 /// Of the embedded node, where one runs: none is started only to be asked.
@@ -139,6 +144,13 @@ mod tests {
             assert_eq!(refused.exit, exit::USAGE);
             assert!(refused.hint.is_some_and(|hint| hint.contains("--address")), "{named:?}");
         }
+    }
+
+    #[test]
+    fn another_server_at_the_address_is_no_cluster_that_is_away() {
+        let silent = ApiError::unavailable(reason::NODE_UNREACHABLE, "no node answers");
+        assert!(!is_foreign(&silent));
+        assert!(is_foreign(&silent.with(key::FOREIGN, "it speaks HTTP/1")));
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use dspex_api::v1::{Run, RunStatus};
 
+/// What a node adds to the name of an LM that `--lm` named.
+const BY_OPTION: &str = " (--lm)";
+
 /// What an evaluation is known by, before it is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
@@ -11,7 +14,7 @@ pub struct Subject {
     pub program: String,
     /// Its name, without the place where it lies.
     pub metric: String,
-    /// What is asked, where the caller names it.
+    /// What is asked, where the caller names it; else it is what the program has by itself.
     pub lm: Option<String>,
     /// Which examples.
     pub dataset: Dataset,
@@ -40,7 +43,7 @@ impl Subject {
         is_dataset
             && run.program == self.program
             && run.metric == self.metric
-            && self.lm.as_ref().is_none_or(answers)
+            && self.lm.as_ref().map_or(!run.lm.ends_with(BY_OPTION), answers)
             && self.directory.as_ref().is_none_or(|directory| run.directory == *directory)
     }
 }

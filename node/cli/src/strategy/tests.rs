@@ -85,7 +85,27 @@ fn a_tiny_run_stays_where_it_ends_before_one_there_has_begun_and_the_figures_are
     // 25 waves and the start make exactly those 3 s: the cluster has the doubt on its side.
     assert_eq!(chosen(200, None, elsewhere).strategy, Strategy::Distributed);
     assert_eq!(chosen(192, None, elsewhere).strategy, Strategy::Local);
-    assert_eq!(chosen(10_000, None, elsewhere).reason.name(), "expected_faster");
+    // What it takes there nobody knows: only that it is not over before it has begun.
+    assert_eq!(chosen(10_000, None, elsewhere).reason, Reason::CostsUnknown);
+}
+
+#[test]
+fn threads_that_an_earlier_run_was_told_are_not_those_of_one_that_is_told_none() {
+    // 64 at once, of which each took a second.
+    let wide = measured(640, 64, 0, 10_000);
+    let there = |same: Measured| Reach::There(Elsewhere { startup: Some(ms(500)), same: Some(same) });
+    let facts =
+        |at_once, same| Facts { cluster: there(same), here: Some(wide), examples: Some(640), at_once, ..facts() };
+    let expected = |facts: &Facts| match choose(facts).reason {
+        Reason::ExpectedFaster(expected) => (expected.here, expected.there),
+        other => panic!("{other:?}"),
+    };
+    // Each took 100 ms there, one after the other.
+    let narrow = measured(640, 1, 700, 64_000);
+    assert_eq!(expected(&facts(None, narrow)), (ms(80_000), ms(8_500)), "8 at once on both sides");
+    assert_eq!(expected(&facts(Some(64), narrow)), (ms(10_000), ms(1_500)));
+    assert_eq!(expected(&facts(Some(1), narrow)), (ms(640_000), ms(64_500)));
+    assert_eq!(expected(&facts(None, wide)), (ms(80_000), ms(10_500)), "the cluster has the doubt on its side");
 }
 
 #[test]
@@ -125,7 +145,7 @@ fn run() -> Run {
         metric: "exact".to_owned(),
         dataset: "dev.jsonl".to_owned(),
         dataset_digest: "d1".to_owned(),
-        lm: "openai/x (--lm)".to_owned(),
+        lm: "program's own".to_owned(),
         directory: "/home/me".to_owned(),
         status: RunStatus::Finished.into(),
         examples: 80,
@@ -164,9 +184,15 @@ fn the_newest_run_of_the_same_is_what_is_known() {
 
 #[test]
 fn an_lm_that_is_named_must_be_the_one_that_answered() {
-    let named = |lm: &str| newest(&[run()], &Subject { lm: Some(lm.to_owned()), ..subject() });
+    let run = Run { lm: "openai/x (--lm)".to_owned(), ..run() };
+    let named = |lm: &str| newest(std::slice::from_ref(&run), &Subject { lm: Some(lm.to_owned()), ..subject() });
     assert!(named("openai/x").is_some() && named("openai/x (--lm)").is_some());
     assert!(named("openai/x-mini").is_none() && named("openai").is_none() && named("lm.py:lm").is_none());
+    assert_eq!(
+        newest(std::slice::from_ref(&run), &subject()),
+        None,
+        "the program answers, and not what was named then"
+    );
 }
 
 #[test]

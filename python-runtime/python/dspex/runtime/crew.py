@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -22,7 +23,10 @@ class Crew:
         self._lock = threading.Lock()
 
     def resize(self, count: int) -> None:
-        """From now on at most `count` items are executed at once; those that are being executed end first."""
+        """From now on at most `count` items are executed at once; those that are being executed end first.
+
+        Where the process may not have so many threads, those that it could start do the work.
+        """
         with self._lock:
             if self._stopped or count < 1:
                 return
@@ -31,11 +35,23 @@ class Crew:
                 self._inbox.pause(-more)
                 return
             new = max(0, count - self._started)
-            for _ in range(new):
-                name = f"{self._name}-{self._started}"
-                threading.Thread(target=self._work, name=name, daemon=True).start()
-                self._started += 1
+            self._start(new)
+            # What is there counts: more pauses than threads would stop them all.
+            self._wanted = min(count, self._started)
             self._inbox.go_on(more - new)
+
+    def _start(self, new: int) -> None:
+        for missing in range(new, 0, -1):
+            name = f"{self._name}-{self._started}"
+            try:
+                threading.Thread(target=self._work, name=name, daemon=True).start()
+            except RuntimeError as error:
+                if self._started == 0:
+                    raise  # Nobody would ever execute anything.
+                told = f"{self._started} threads execute, and not {self._started + missing}: {error}"
+                print(f"dspex worker: {told}", file=sys.stderr, flush=True)
+                return
+            self._started += 1
 
     def stop(self) -> None:
         """Each thread ends when it takes its next item."""
