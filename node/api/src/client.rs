@@ -51,6 +51,20 @@ pub struct Client {
     address: Address,
 }
 
+/// How soon a connection with something under way is given up when nothing comes from the node.
+#[derive(Debug, Clone, Copy)]
+struct Attention {
+    /// After so long without anything it is asked whether it is there.
+    ask_after: Duration,
+    answer_within: Duration,
+}
+
+/// For all that is not followed: what is sent over a slow line may keep the node's word waiting for long.
+const PATIENT: Attention = Attention { ask_after: Duration::from_secs(20), answer_within: Duration::from_secs(60) };
+/// A run is cancelled when nobody has followed it for 30 s as the program that submitted it. The node that stands still has said last
+/// up to 5 s before that somebody does.
+const ATTENTIVE: Attention = Attention { ask_after: Duration::from_secs(5), answer_within: Duration::from_secs(10) };
+
 /// What the generated clients speak through.
 pub(crate) type Transport = InterceptedService<Channel, Token>;
 
@@ -73,10 +87,8 @@ impl Client {
         Box::pin(async move {
             let Credentials { token, ca } = credentials;
             let way = Way::to(&address, ca.as_ref())?;
-            match tokio::time::timeout(limits.connect, open(&way, &address)).await {
-                Ok(channel) => Ok(Self { channel: channel?, limits, token, ca, address }),
-                Err(_) => Err(timed_out("connecting", limits.connect)),
-            }
+            let channel = open_within(limits.connect, &way, &address, PATIENT).await?;
+            Ok(Self { channel, limits, token, ca, address })
         })
     }
 
@@ -85,19 +97,25 @@ impl Client {
         &self.address
     }
 
-    /// Another connection to the same node.
-    pub fn reconnect(&self) -> BoxFuture<'_, Result<Self, ApiError>> {
-        Box::pin(async move {
-            let credentials = Credentials { token: self.token.clone(), ca: self.ca.clone() };
-            Self::connect(self.address.clone(), credentials, self.limits).await
-        })
-    }
-
     /// A connection to another node of the same cluster, by the same authority; with the same token, unless that node has one of its
     /// own.
     pub fn connect_to(&self, address: Address, token: Option<Token>) -> BoxFuture<'static, Result<Self, ApiError>> {
         let token = token.unwrap_or_else(|| self.token.clone());
         Self::connect_with(address, Credentials { token, ca: self.ca.clone() }, self.limits)
+    }
+
+    /// Another connection to the same node, for streams that one follows: they break soon when the node stands still or its machine
+    /// has lost its power, so that there is time to go on through another one. An embedded node has none beside it: then it is this
+    /// one.
+    pub fn attentive(&self) -> BoxFuture<'_, Result<Self, ApiError>> {
+        Box::pin(async move {
+            if matches!(self.address, Address::Unix(_)) {
+                return Ok(self.clone());
+            }
+            let way = Way::to(&self.address, self.ca.as_ref())?;
+            let channel = open_within(self.limits.connect, &way, &self.address, ATTENTIVE).await?;
+            Ok(Self { channel, ..self.clone() })
+        })
     }
 
     /// Waits for `call`, but not longer than `limit`.
@@ -134,8 +152,15 @@ impl Client {
     }
 }
 
-async fn open(way: &Way, address: &Address) -> Result<Channel, ApiError> {
-    let endpoint = endpoint(way)
+async fn open_within(limit: Duration, way: &Way, address: &Address, attention: Attention) -> Result<Channel, ApiError> {
+    match tokio::time::timeout(limit, open(way, address, attention)).await {
+        Ok(channel) => channel,
+        Err(_) => Err(timed_out("connecting", limit)),
+    }
+}
+
+async fn open(way: &Way, address: &Address, attention: Attention) -> Result<Channel, ApiError> {
+    let endpoint = endpoint(way, attention)
         .map_err(|error| ApiError::invalid(reason::REQUEST_INVALID, format!("the address {address}: {error}")))?;
     let absent = |cause: String| {
         ApiError::unavailable(reason::NODE_UNREACHABLE, format!("no node answers at {address}: {cause}"))
@@ -163,7 +188,7 @@ async fn open(way: &Way, address: &Address) -> Result<Channel, ApiError> {
     }
 }
 
-fn endpoint(way: &Way) -> Result<Endpoint, tonic::transport::Error> {
+fn endpoint(way: &Way, attention: Attention) -> Result<Endpoint, tonic::transport::Error> {
     let uri = match way {
         // Never resolved: the connector ignores it.
         Way::Unix(_) => "http://dspex.local".to_owned(),
@@ -174,8 +199,8 @@ fn endpoint(way: &Way) -> Result<Endpoint, tonic::transport::Error> {
         .tcp_nodelay(true)
         .http2_max_header_list_size(HEADER_LIMIT_BYTES)
         // A node that hangs, or a machine that slept, ends the stream instead of stalling it for ever.
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_timeout(Duration::from_secs(60))
+        .http2_keep_alive_interval(attention.ask_after)
+        .keep_alive_timeout(attention.answer_within)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(8 << 20))
 }

@@ -4,8 +4,10 @@
 //! `python-runtime/PROTOCOL.md`, "A driver". The socket's end means that the program is gone: then this process ends, too, and with
 //! it its watch streams, by which the node knows.
 
+mod answering;
 mod answers;
 mod calls;
+mod cancelling;
 mod choosing;
 mod current;
 mod executions;

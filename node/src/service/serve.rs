@@ -8,8 +8,7 @@ use dspex_api::{ApiError, reason};
 use dspex_model::RunId;
 use dspex_python::protocol::Answer;
 use futures::{Stream, StreamExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -63,15 +62,70 @@ async fn ask(mut asking: Asking, sender: mpsc::Sender<Result<DriverQuestion, Sta
 }
 
 async fn bring(node: &Arc<Node>, run: RunId, mut answers: Streaming<DriverAnswer>) {
-    let mut under_way = JoinSet::new();
+    let deliveries = Deliveries::default();
     while let Some(Ok(DriverAnswer { worker, id, body, error, .. })) = answers.next().await {
-        while under_way.len() >= ANSWERS {
-            under_way.join_next().await;
-        }
         let node = Arc::clone(node);
-        under_way.spawn(async move { node.tree.answer(run, worker, Answer { id, body, error }).await });
-        while under_way.try_join_next().is_some() {}
+        let delivery = async move {
+            let _call = node.activity.enter();
+            node.tree.answer(run, worker, Answer { id, body, error }).await;
+        };
+        deliveries.begin(delivery).await;
     }
-    // The driver is gone; what it has answered still counts.
-    while under_way.join_next().await.is_some() {}
+}
+
+/// What a driver has answered counts, also when its connection breaks before that has reached the run's owner: else the driver would
+/// be asked, and its LM be paid, once more. Each delivery ends by itself in time.
+struct Deliveries(Arc<Semaphore>);
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(ANSWERS)))
+    }
+}
+
+impl Deliveries {
+    /// Waits for a place.
+    async fn begin(&self, delivery: impl Future<Output = ()> + Send + 'static) {
+        // Never closed.
+        let place = Arc::clone(&self.0).acquire_owned().await;
+        tokio::spawn(async move {
+            delivery.await;
+            drop(place);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_that_is_on_its_way_arrives_though_the_driver_is_gone() {
+        let (go, may_go) = oneshot::channel::<()>();
+        let (arrive, arrived) = oneshot::channel();
+        let deliveries = Deliveries::default();
+        let delivery = async move {
+            let _ = may_go.await;
+            let _ = arrive.send(());
+        };
+        deliveries.begin(delivery).await;
+        drop(deliveries);
+        go.send(()).expect("it is under way");
+        timeout(Duration::from_secs(10), arrived).await.expect("in time").expect("it has arrived");
+    }
+
+    #[tokio::test]
+    async fn so_many_answers_are_on_their_way_and_then_the_driver_waits() {
+        let deliveries = Deliveries::default();
+        for _ in 0..ANSWERS {
+            deliveries.begin(std::future::pending()).await;
+        }
+        let one_more = deliveries.begin(std::future::pending());
+        assert!(timeout(Duration::from_millis(50), one_more).await.is_err());
+    }
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use dspex_actors::{Attendance, Board, DriverGuard, Following, Told};
 use dspex_api::v1::{self, Output, RunEvent, WatchRunRequest, run_event::Event};
+use dspex_api::{ApiError, reason};
+use dspex_consensus::{Consensus, Freshness, ReadError};
 use dspex_model::{BoardEvent, LineCursor, RunId};
 use futures::Stream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -19,6 +22,10 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 /// Events that wait for a slow reader; then the sender waits, progress in between is left out, and so are lines that are kept no
 /// more when it goes on.
 const QUEUE: usize = 64;
+/// While nothing is applied, the leader is asked so often whether it is there.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// An election takes less.
+const LEADERLESS_MAX: Duration = Duration::from_secs(5);
 
 /// Events until the run has ended or nobody listens.
 pub(super) fn events(
@@ -65,6 +72,8 @@ impl Watcher {
     async fn follow(mut self) -> Result<(), Gone> {
         let mut pace = tokio::time::interval(PROGRESS_EVERY);
         let mut shown = None;
+        let cut_off = cut_off(self.node.consensus.clone());
+        tokio::pin!(cut_off);
         loop {
             tokio::select! {
                 _ = pace.tick() => {
@@ -81,6 +90,12 @@ impl Watcher {
                     return self.end(&mut shown).await;
                 }
                 told = self.lines.next() => self.tell(told).await?,
+                () = &mut cut_off => {
+                    // Another node may know how the run goes on.
+                    let text = "this node hears of no leader, and cannot tell how the run goes on";
+                    let error = ApiError::unavailable(reason::NO_LEADER, text);
+                    return self.sender.send(Err(error.into())).await.map_err(|_| Gone);
+                }
                 () = self.sender.closed() => return Err(Gone),
             }
         }
@@ -161,6 +176,31 @@ async fn ended_soon(applied: &mut watch::Receiver<u64>, node: &Node, run: RunId)
     Ok(())
 }
 
+/// Completes when no leader has answered this node for a while: what it has applied may be old by then, and a run that executes
+/// elsewhere does not hear from here that somebody follows it.
+async fn cut_off(consensus: Consensus) {
+    // An embedded node leads itself; one without a vote asks the voters as it goes.
+    if !consensus.has_peers() || consensus.is_worker() {
+        return std::future::pending().await;
+    }
+    let mut applied = consensus.watch();
+    loop {
+        applied.mark_unchanged();
+        sleep(LOOK_EVERY).await;
+        let is_led = applied.has_changed().unwrap_or(false)
+            || is_answer(timeout(LEADERLESS_MAX, consensus.read_at(Freshness::Lease, |_| ())).await.ok().as_ref());
+        if !is_led {
+            return;
+        }
+    }
+}
+
+/// Whether the outcome of a question to the leader says that there is one; `None`: it has taken too long.
+fn is_answer(asked: Option<&Result<(), ReadError>>) -> bool {
+    // A node with too much to do has not asked; one that stops ends the watch as it does all.
+    matches!(asked, Some(Ok(()) | Err(ReadError::Busy | ReadError::Stopped { .. })))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,5 +214,11 @@ mod tests {
         assert!(text(Told::LeftOut(3)).starts_with("3 lines of output were left out"));
         assert!(text(Told::NextOwner).contains("another owner"));
         assert_eq!(text(Told::Event(BoardEvent::Warning("w".to_owned()))), "w");
+    }
+
+    #[test]
+    fn a_watch_goes_on_while_a_leader_answers_and_where_the_node_has_not_asked_one() {
+        assert!(is_answer(Some(&Ok(()))) && is_answer(Some(&Err(ReadError::Busy))));
+        assert!(!is_answer(None) && !is_answer(Some(&Err(ReadError::NoLeader))));
     }
 }

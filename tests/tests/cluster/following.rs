@@ -1,12 +1,13 @@
 //! What a run prints and asks, through every node: also through one that does not own it, and when a node is lost.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dspex_api::v1::{LineCursor, RunEvent, WatchRunRequest, run_event::Event};
 use dspex_tests::{Cluster, Output, Project, Running, holds_within, process};
 
-use super::distribution::{begin, finished, wait_for, workers};
+use super::distribution::{begin, finished, show, wait_for, workers};
+use crate::subject::EVAL;
 
 /// Printed before the work: a line is on its way long before its result is in the log. No two executions print the same.
 const PROGRAM: &str = r"
@@ -117,6 +118,84 @@ fn a_watch_whose_node_is_killed_goes_on_through_another_one_and_repeats_nothing(
     let output = watching.finish().expect(0);
     expect_all_once(&output);
     assert_eq!(output.object()["run_id"], run.as_str());
+}
+
+/// It stands still for longer than the run takes: who follows the run there hears nothing more, and no end of the connection.
+#[test]
+fn a_watch_whose_node_stands_still_until_the_run_has_ended_misses_nothing_of_it() {
+    let (project, cluster) = (project(1), cluster());
+    let run = begin(&cluster, 0, &project);
+    let watching = watch(&cluster, 2, &run);
+    assert!(holds_within(PATIENCE, || shows(&watching, 20)), "{}", watching.stderr());
+    process::pause(cluster.node(2).pid());
+    let output = watching.finish();
+    process::go_on(cluster.node(2).pid());
+    expect_all_once(&output.expect(0));
+}
+
+/// Without the majority a node cannot know how a run goes on.
+#[test]
+fn a_watch_through_a_node_that_hears_of_no_leader_says_so_and_goes_on_when_there_is_one() {
+    let (project, cluster) = (project(1), cluster());
+    let run = begin(&cluster, 0, &project);
+    let watching = watch(&cluster, 0, &run);
+    assert!(holds_within(PATIENCE, || shows(&watching, 20)), "{}", watching.stderr());
+    let others = [1, 2].map(|position| cluster.node(position).pid());
+    others.into_iter().for_each(process::pause);
+    let is_said = holds_within(PATIENCE, || watching.stderr().contains("hears of no leader"));
+    others.into_iter().for_each(process::go_on);
+    assert!(is_said, "{}", watching.stderr());
+    watching.finish().expect(0);
+    finished(&cluster, 1, &run);
+}
+
+/// An evaluation of more than a minute, followed by the command that submitted it. A run that is not followed is cancelled after 30 s.
+fn long_evaluation(cluster: &Cluster) -> (Project, Running, String) {
+    let project = project(1);
+    project.file("program.py", project.read("program.py").replace("sleep(0.1)", "sleep(1)"));
+    let arguments = [&EVAL[..], &["--num-threads", "6"]].concat();
+    let evaluating = cluster.dspex(0, &arguments).directory(project.directory()).limit(2 * PATIENCE).start();
+    let run = run(cluster, 1);
+    wait_for(cluster, 1, &run, 20);
+    (project, evaluating, run)
+}
+
+#[test]
+fn an_evaluation_whose_node_stands_still_goes_on_through_another_one_before_it_is_cancelled() {
+    let cluster = cluster();
+    let (_project, evaluating, run) = long_evaluation(&cluster);
+    process::pause(cluster.node(0).pid());
+    let output = evaluating.finish();
+    process::go_on(cluster.node(0).pid());
+    assert_eq!(output.expect(0).object()["run_id"], run.as_str());
+}
+
+#[test]
+fn ctrl_c_cancels_through_another_node_when_the_own_one_stands_still() {
+    let cluster = cluster();
+    let (_project, evaluating, run) = long_evaluation(&cluster);
+    process::pause(cluster.node(0).pid());
+    evaluating.interrupt();
+    let output = evaluating.finish();
+    process::go_on(cluster.node(0).pid());
+    output.expect(130).says(&format!("dspex run resume {run}"));
+    assert_eq!(show(&cluster, 1, &run)["status"], "cancelled");
+}
+
+#[test]
+fn ctrl_c_is_heard_while_another_node_is_looked_for() {
+    let mut cluster = cluster();
+    let (_project, evaluating, run) = long_evaluation(&cluster);
+    let others = [1, 2].map(|position| cluster.node(position).pid());
+    others.into_iter().for_each(process::pause);
+    cluster.kill(0);
+    let asked = Instant::now();
+    evaluating.interrupt();
+    let output = evaluating.finish();
+    others.into_iter().for_each(process::go_on);
+    output.expect(130).says(&format!("dspex run resume {run}"));
+    // It asks each of them once more.
+    assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }
 
 /// Of everything that a run has to say.

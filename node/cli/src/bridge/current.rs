@@ -4,21 +4,31 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dspex_api::Client;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
-use crate::other_nodes::OtherNodes;
+use crate::other_nodes::{Loss, OtherNodes};
 
 /// Nothing before `connect`.
 #[derive(Default)]
 pub(super) struct CurrentNode {
     held: RefCell<Option<Held>>,
+    /// Counts the nodes: several streams lose one together, and one of them finds the next.
+    turn: watch::Sender<u32>,
 }
 
 struct Held {
     client: Client,
-    /// Counts the nodes: several streams lose one together, and one of them finds the next.
-    turn: u32,
     others: Rc<Mutex<OtherNodes>>,
+}
+
+/// Where one goes on after a loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// At the node in use now.
+    There,
+    /// At the same node: it answers, and nobody else has a leader either.
+    Here,
+    Nowhere,
 }
 
 impl CurrentNode {
@@ -27,30 +37,50 @@ impl CurrentNode {
         let mut held = self.held.borrow_mut();
         if held.is_none() {
             let others = Rc::new(Mutex::new(OtherNodes::learn(&client)));
-            *held = Some(Held { client, turn: 0, others });
+            *held = Some(Held { client, others });
         }
     }
 
     pub(super) fn client(&self) -> Option<(Client, u32)> {
-        self.held.borrow().as_ref().map(|held| (held.client.clone(), held.turn))
+        self.held.borrow().as_ref().map(|held| (held.client.clone(), *self.turn.borrow()))
     }
 
-    /// Whether a node is there now instead of the one that was lost, which knows of the run.
-    pub(super) async fn move_on(&self, lost: u32, run_id: &str) -> bool {
-        let Some(others) = self.held.borrow().as_ref().map(|held| Rc::clone(&held.others)) else { return false };
+    /// Completes when another node is in use than at that turn.
+    pub(super) async fn moved(&self, turn: u32) {
+        // The sender is held here, so this cannot fail.
+        let _ = self.turn.subscribe().wait_for(|now| *now != turn).await;
+    }
+
+    /// A program may run for days, and members come and go.
+    pub(super) fn learn_again(&self) {
+        if let Some(held) = self.held.borrow().as_ref()
+            // Else they are being looked for now.
+            && let Ok(mut others) = held.others.try_lock()
+        {
+            others.learn_again(&held.client);
+        }
+    }
+
+    /// Looks for a node that knows of the run, instead of what was lost.
+    pub(super) async fn move_on(&self, turn: u32, run_id: &str, loss: Loss) -> Next {
+        let Some(others) = self.held.borrow().as_ref().map(|held| Rc::clone(&held.others)) else {
+            return Next::Nowhere;
+        };
         let mut others = others.lock().await;
-        let Some((client, turn)) = self.client() else { return false };
-        if turn != lost {
-            return true;
+        let Some((client, now)) = self.client() else { return Next::Nowhere };
+        if now != turn {
+            return Next::There;
         }
         // A node alone that is lost is lost with what it executes.
+        let not_found = if loss == Loss::Leader { Next::Here } else { Next::Nowhere };
         if !others.are_known().await {
-            return false;
+            return not_found;
         }
-        let Some((found, _)) = others.find(&client, run_id).await else { return false };
+        let Ok((found, _)) = others.find(&client, run_id, loss).await else { return not_found };
         if let Some(held) = self.held.borrow_mut().as_mut() {
-            (held.client, held.turn) = (found, turn + 1);
+            held.client = found;
         }
-        true
+        self.turn.send_replace(turn + 1);
+        Next::There
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::answers::{Body, Nothing};
-use super::current::CurrentNode;
+use super::current::{CurrentNode, Next};
 use super::frames::Outgoing;
 use super::messages::{Caller, Connect, Evaluation, Failure, Method, NodeNamed, Part, PutBundle, Request, Shipped};
 use super::{PARTS, calls, executions, programs, sessions, variables};
@@ -20,6 +20,7 @@ use crate::arguments::Global;
 use crate::error::CommandError;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
+use crate::other_nodes::Loss;
 use crate::project::{Limit, Stored, Wanted, pack_project, send};
 
 /// The most that the files of a project may take together.
@@ -86,8 +87,16 @@ impl Bridge {
         })
     }
 
-    pub(super) async fn move_on(&self, lost: u32, run_id: &str) -> bool {
-        self.node_in_use.move_on(lost, run_id).await
+    pub(super) async fn move_on(&self, turn: u32, run_id: &str, loss: Loss) -> Next {
+        self.node_in_use.move_on(turn, run_id, loss).await
+    }
+
+    pub(super) async fn moved(&self, turn: u32) {
+        self.node_in_use.moved(turn).await;
+    }
+
+    pub(super) fn learn_again(&self) {
+        self.node_in_use.learn_again();
     }
 
     pub(super) async fn perform(&self, request: Request, parts: mpsc::Receiver<Part>) -> Result<Body, Failure> {
@@ -119,7 +128,7 @@ impl Bridge {
                     run_id: cancel.run_id,
                     reason: cancel.reason,
                 };
-                Ok(Body::Run(Box::new(self.client()?.cancel(request).await?.into())))
+                Ok(Body::Run(Box::new(self.cancel(request).await?.into())))
             }
             Method::Watch(watch) => {
                 let (run_id, driver) = (watch.run_id, watch.driver);
