@@ -2,14 +2,15 @@
 //! and reports to it. Results are recorded here, by the node that has them.
 
 mod hosted;
+mod idle;
 mod preparing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dspex_model::{NodeId, PeerMessage, RunId, RunOrder};
-use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use dspex_model::{NodeId, PeerMessage, RunId, RunOrder, WorkOrder};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, MessagingErr, SpawnErr, SupervisionEvent};
 use ractor_cluster::RactorMessage;
 use tracing::warn;
 
@@ -19,8 +20,9 @@ use crate::recorder::RecorderMessage;
 use crate::run_workers::RunWorkersMessage;
 pub(crate) use hosted::HostedMessage;
 use hosted::{HostedActor, HostedArguments};
+use idle::{Idle, InHand};
 
-/// An end of a run that was missed is noticed within this time.
+/// An end of a run that was missed is noticed within this time; where no log tells of it, parts without work are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(RactorMessage)]
@@ -28,7 +30,7 @@ pub(crate) enum HostingMessage {
     Link(LinkEvent),
     /// The log says that the run has ended.
     Stop(RunId),
-    /// Time to look for runs that have ended.
+    /// Time to look for runs that have ended, and parts that have nothing to do.
     Look,
 }
 
@@ -44,9 +46,16 @@ pub(crate) struct HostingArguments {
 /// A run under one of its owners.
 type Part = (NodeId, RunId, u64);
 
+/// The actor of a part.
+struct Hosting {
+    actor: ActorRef<HostedMessage>,
+    in_hand: Arc<InHand>,
+    idle: Idle,
+}
+
 pub(crate) struct HostingState {
     arguments: HostingArguments,
-    parts: BTreeMap<Part, ActorRef<HostedMessage>>,
+    parts: BTreeMap<Part, Hosting>,
     by_actor: HashMap<ActorId, Part>,
 }
 
@@ -77,12 +86,15 @@ impl Actor for HostingActor {
             HostingMessage::Link(LinkEvent::Lost(owner)) => {
                 for (_, part) in state.parts.iter().filter(|((of, ..), _)| *of == owner) {
                     // One that is gone has no workers.
-                    let _ = part.cast(HostedMessage::Orphaned);
+                    let _ = part.actor.cast(HostedMessage::Orphaned);
                 }
             }
             HostingMessage::Link(LinkEvent::Said(..)) => {}
             HostingMessage::Stop(run) => state.stop(|_, (_, of, _)| *of == run),
-            HostingMessage::Look => state.stop(|context, (_, run, epoch)| !is_current(context, *run, *epoch)),
+            HostingMessage::Look => {
+                state.stop(|context, (_, run, epoch)| !is_current(context, *run, *epoch));
+                state.stop_idle();
+            }
         }
         Ok(())
     }
@@ -99,7 +111,10 @@ impl Actor for HostingActor {
             _ => return Ok(()),
         };
         let Some(part) = state.by_actor.remove(&cell.get_id()) else { return Ok(()) };
-        state.parts.remove(&part);
+        // Another one may have begun meanwhile.
+        if state.parts.get(&part).is_some_and(|hosting| hosting.actor.get_id() == cell.get_id()) {
+            state.parts.remove(&part);
+        }
         if let Some(error) = error {
             let (owner, run, _) = part;
             warn!(%run, %owner, %error, "the part of a run that another node owns has failed");
@@ -126,27 +141,60 @@ impl HostingState {
             return;
         }
         let part = (owner, run, epoch);
-        if !self.parts.contains_key(&part) {
-            let arguments = HostedArguments { shared: self.arguments.clone(), owner, run, epoch };
-            match Actor::spawn_linked(None, HostedActor, arguments, myself.get_cell()).await {
-                Ok((actor, _)) => {
-                    self.by_actor.insert(actor.get_id(), part);
-                    self.parts.insert(part, actor);
-                }
-                Err(error) => return warn!(%run, %error, "the part of a run that another node owns did not start"),
+        let refused = match self.parts.get_mut(&part) {
+            Some(hosting) => hosting.order(what),
+            None => Some(what),
+        };
+        // There is none, or it has just ended.
+        let Some(what) = refused else { return };
+        match self.begin(myself, part).await {
+            Ok(mut hosting) => {
+                // One that has just begun takes it. Were it gone all the same, nothing would tell the owner, until its line is lost.
+                let _ = hosting.order(what);
+                self.by_actor.insert(hosting.actor.get_id(), part);
+                self.parts.insert(part, hosting);
             }
-        }
-        if let Some(actor) = self.parts.get(&part) {
-            // One that has just failed: its workers' ends are not reported, so the owner must not wait for them.
-            let _ = actor.cast(HostedMessage::Order(what));
+            Err(error) => warn!(%run, %error, "the part of a run that another node owns did not start"),
         }
     }
 
+    async fn begin(&self, myself: &ActorRef<HostingMessage>, part: Part) -> Result<Hosting, SpawnErr> {
+        let (owner, run, epoch) = part;
+        let in_hand = Arc::new(InHand::default());
+        let shared = self.arguments.clone();
+        let arguments = HostedArguments { shared, owner, run, epoch, in_hand: Arc::clone(&in_hand) };
+        let (actor, _) = Actor::spawn_linked(None, HostedActor, arguments, myself.get_cell()).await?;
+        Ok(Hosting { actor, in_hand, idle: Idle::default() })
+    }
+
     fn stop(&mut self, ends: impl Fn(&NodeContext, &Part) -> bool) {
-        for (part, actor) in &self.parts {
+        for (part, hosting) in &self.parts {
             if ends(&self.arguments.context, part) {
-                actor.stop(None);
+                hosting.actor.stop(None);
             }
+        }
+    }
+
+    /// They are forgotten before they end: an order that comes meanwhile is for the next one.
+    fn stop_idle(&mut self) {
+        self.parts.retain(|_, hosting| {
+            let is_idle = hosting.idle.look(&hosting.in_hand, LOOK_EVERY);
+            if is_idle {
+                hosting.actor.stop(None);
+            }
+            !is_idle
+        });
+    }
+}
+
+impl Hosting {
+    /// Gives back what it cannot take because it has ended.
+    fn order(&mut self, what: WorkOrder) -> Option<WorkOrder> {
+        self.idle.ordered();
+        self.in_hand.ordered();
+        match self.actor.cast(HostedMessage::Order(what)) {
+            Err(MessagingErr::SendErr(HostedMessage::Order(what))) => Some(what),
+            _ => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use ractor_cluster::RactorMessage;
 use tracing::debug;
 
 use super::HostingArguments;
+use super::idle::InHand;
 use super::preparing::{Prepared, prepare};
 use crate::error::SubmitError;
 use crate::evaluation::{WorkerKey, load};
@@ -46,6 +47,7 @@ pub(crate) struct HostedArguments {
     pub owner: NodeId,
     pub run: RunId,
     pub epoch: u64,
+    pub in_hand: Arc<InHand>,
 }
 
 pub(crate) struct Hosted {
@@ -75,7 +77,7 @@ impl Actor for HostedActor {
         myself: ActorRef<HostedMessage>,
         arguments: HostedArguments,
     ) -> Result<Hosted, ActorProcessingErr> {
-        let HostedArguments { shared, owner, run, epoch } = &arguments;
+        let HostedArguments { shared, owner, run, epoch, .. } = &arguments;
         let outlet = Outlet::open(Arc::clone(&shared.context), *owner, *run, *epoch);
         Ok(Hosted { arguments, myself, outlet, prepared: None, workers: BTreeMap::new() })
     }
@@ -86,6 +88,7 @@ impl Actor for HostedActor {
         message: HostedMessage,
         hosted: &mut Hosted,
     ) -> Result<(), ActorProcessingErr> {
+        let is_order = matches!(message, HostedMessage::Order(_));
         match message {
             HostedMessage::Order(order) => hosted.order(order).await,
             HostedMessage::Worker(key, report) => hosted.hear(key, report),
@@ -94,6 +97,11 @@ impl Actor for HostedActor {
             }
             HostedMessage::Orphaned => hosted.orphan(),
             HostedMessage::OrphansEnd => hosted.end_orphans(),
+        }
+        let in_hand = &hosted.arguments.in_hand;
+        in_hand.has_workers(hosted.workers.len());
+        if is_order {
+            in_hand.carried_out();
         }
         Ok(())
     }
@@ -109,7 +117,7 @@ impl Actor for HostedActor {
 
 impl Hosted {
     fn report(&self, what: WorkReport) {
-        let HostedArguments { shared, owner, run, epoch } = &self.arguments;
+        let HostedArguments { shared, owner, run, epoch, .. } = &self.arguments;
         let report = RunReport { run: *run, epoch: *epoch, what };
         shared.context.links.tell(*owner, &PeerMessage::Report(report));
     }
