@@ -10,9 +10,11 @@ mod plan;
 mod prefetch;
 mod remote;
 mod rows;
+mod shut_out;
 mod slots;
 mod spans;
 mod stalls;
+mod starving;
 mod unrecorded;
 mod work;
 mod workers;
@@ -224,6 +226,9 @@ impl Work {
         if !self.is_owner() {
             info!(run = %self.arguments.run, "another node owns the run now");
             return Next::Stop;
+        }
+        if let Some(reason) = self.look_for_sites() {
+            return Next::Cancel(reason);
         }
         if let Some(heir) = self.make_way() {
             return Next::HandOver(heir);

@@ -47,8 +47,8 @@ impl Work {
                 return Ok(Next::Go);
             }
             WorkReport::Ended { worker, message, output, by, is_refused } => {
-                if is_refused && is_there(self, worker) {
-                    self.shut_out(node, &message);
+                if is_refused && is_there(self, worker) && self.shut_out.refused(node, &message) {
+                    self.tell_of_absence(node, &message);
                 }
                 (worker, WorkerReport::Ended(WorkerEnd { message, output, by, refused: None }))
             }
@@ -83,19 +83,19 @@ impl Work {
         self.let_go(key);
     }
 
-    /// The node can have no worker of this run; the others go on without it.
-    fn shut_out(&mut self, node: NodeId, why: &str) {
-        if self.shut_out.insert(node) {
-            // Its refusals are no failures of the program.
-            let text = format!("node {node} takes no part in this run: {why}");
-            info!(run = %self.arguments.run, %node, why, "a node takes no part in a run");
-            self.arguments.board.publish(BoardEvent::Warning(text));
-        }
+    /// The others go on without the node.
+    fn tell_of_absence(&self, node: NodeId, why: &str) {
+        // Its refusals are no failures of the program.
+        let text = format!("node {node} takes no part in this run: {why}");
+        info!(run = %self.arguments.run, %node, why, "a node takes no part in a run");
+        self.arguments.board.publish(BoardEvent::Warning(text));
     }
 
     /// The node reaches this one and not the log, or its disk is full: what it executes would be for nothing, until that has passed.
     fn cannot_record(&mut self, node: NodeId, why: &str) -> Result<Next, ActorProcessingErr> {
-        self.shut_out(node, &format!("it cannot store results: {why}"));
+        if self.shut_out.cannot_record(node, self.now_us()) {
+            self.tell_of_absence(node, &format!("it cannot store results: {why}; it is tried again in a minute"));
+        }
         for (&key, member) in &self.members {
             if matches!(member.hands, Hands::There(at) if at == node) {
                 self.order(node, WorkOrder::Kill { worker: key });

@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, Verdict, WorkerKey};
 use super::rows::Rows;
+use super::shut_out::ShutOut;
 use super::spans::Spans;
+use super::starving::Starving;
 use super::unrecorded::Unrecorded;
 use super::workers::{Deadline, Hands, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
@@ -62,8 +64,12 @@ pub(crate) struct Work {
     pub(super) unplaced: usize,
     /// Since when what is left is kept for another owner.
     pub(super) kept_since_us: Option<u64>,
-    /// Nodes that can have no worker of this run.
-    pub(super) shut_out: BTreeSet<NodeId>,
+    /// Since when it goes on though another owner could have it.
+    pub(super) goes_on_since_us: Option<u64>,
+    /// Who was said to be the next owner.
+    pub(super) told_of_heir: Option<NodeId>,
+    pub(super) shut_out: ShutOut,
+    pub(super) starving: Starving,
     /// There has been nothing left to do but to wait for the log.
     pub(super) exhausted_since_us: Option<u64>,
     pub(super) last_move: Option<Instant>,
@@ -124,7 +130,10 @@ impl Work {
             drained: 0,
             unplaced: 0,
             kept_since_us: None,
-            shut_out: BTreeSet::new(),
+            goes_on_since_us: None,
+            told_of_heir: None,
+            shut_out: ShutOut::default(),
+            starving: Starving::default(),
             exhausted_since_us: None,
             last_move: None,
             weight: held.weight,
