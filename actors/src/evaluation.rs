@@ -10,9 +10,11 @@ mod plan;
 mod prefetch;
 mod remote;
 mod rows;
+mod shut_out;
 mod slots;
 mod spans;
 mod stalls;
+mod starving;
 mod unrecorded;
 mod work;
 mod workers;
@@ -117,7 +119,7 @@ impl Actor for EvaluationActor {
             }
             EvaluationMessage::Recorded(recorded) => work.recorded(recorded),
             EvaluationMessage::Pause => work.pause(),
-            EvaluationMessage::Tick => work.tick(),
+            EvaluationMessage::Tick => work.tick().await,
             EvaluationMessage::SpawnWorker => {
                 work.spawn_worker(None).await?;
                 Next::Go
@@ -220,10 +222,14 @@ impl Work {
         found.filter(|(status, _)| *status != RunStatus::Running)
     }
 
-    fn tick(&mut self) -> Next {
+    async fn tick(&mut self) -> Next {
+        self.forget_what_was_recorded();
         if !self.is_owner() {
             info!(run = %self.arguments.run, "another node owns the run now");
             return Next::Stop;
+        }
+        if let Some(reason) = self.look_for_sites() {
+            return Next::Cancel(reason);
         }
         if let Some(heir) = self.make_way() {
             return Next::HandOver(heir);
@@ -240,7 +246,7 @@ impl Work {
         self.share_out();
         self.hedge_stragglers();
         self.move_a_worker();
-        self.look_for_lost_results();
+        self.look_for_lost_results().await;
         let board = &self.arguments.board;
         // Who watched a run that is paused now has left, and is missed only where the workers ask for its answers.
         let is_missed = !self.plan.is_held() || self.payload.is_some();

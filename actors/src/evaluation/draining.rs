@@ -9,12 +9,14 @@ use tracing::{debug, info, warn};
 use super::EvaluationMessage;
 use super::plan::{Cause, WorkerKey};
 use super::work::Work;
-use super::workers::Hands;
+use super::workers::Member;
 use crate::ownership::successor;
 use crate::proposing::{By, propose};
 
 /// One example that takes very long must not keep all that are left waiting: after so long it runs again under the next owner.
 const KEPT_MAX_US: u64 = 60_000_000;
+/// Where it may not, the run goes on here; after so long it is tried again.
+const GOES_ON_US: u64 = 300_000_000;
 
 /// How a run stands while its owner's node drains.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +31,8 @@ struct Standing {
     may_repeat: bool,
     /// For how long nothing has been given out.
     kept_us: u64,
+    /// For how long it has gone on because of an example that took very long; `None`: it has not.
+    gone_on_us: Option<u64>,
 }
 
 /// What follows.
@@ -43,13 +47,21 @@ enum Step {
 }
 
 fn step(standing: Standing) -> Step {
-    let Standing { heir, is_idle, is_executing, may_repeat, kept_us } = standing;
-    // A result whose way to the log nobody has confirmed by then is in the log, or lost.
-    let is_late = kept_us >= KEPT_MAX_US && (may_repeat || !is_executing);
-    match heir {
-        None => Step::GoOn,
-        Some(heir) if is_idle || is_late => Step::HandOver(heir),
-        Some(_) => Step::Keep,
+    let Standing { heir, is_idle, is_executing, may_repeat, kept_us, gone_on_us } = standing;
+    let Some(heir) = heir else { return Step::GoOn };
+    if is_idle {
+        return Step::HandOver(heir);
+    }
+    // Results are on their way all the time then.
+    if gone_on_us.is_some_and(|gone_on_us| gone_on_us < GOES_ON_US) {
+        return Step::GoOn;
+    }
+    match (kept_us >= KEPT_MAX_US, is_executing && !may_repeat) {
+        (false, _) => Step::Keep,
+        // A result whose way to the log nobody has confirmed by then is in the log, or lost.
+        (true, false) => Step::HandOver(heir),
+        // The others must not wait for one example without an end.
+        (true, true) => Step::GoOn,
     }
 }
 
@@ -66,36 +78,42 @@ impl Work {
         }
         let drains = draining.contains(&self.arguments.context.parts.node);
         let now_us = self.now_us();
+        let for_us = |since: Option<u64>| since.map(|since| now_us.saturating_sub(since));
         let standing = Standing {
             heir: if drains { self.heir(&draining) } else { None },
             is_idle: self.plan.is_idle(),
             is_executing: self.plan.in_flight() > 0,
             may_repeat: self.spec.retries > 0,
-            kept_us: self.kept_since_us.map_or(0, |since| now_us.saturating_sub(since)),
+            kept_us: for_us(self.kept_since_us).unwrap_or_default(),
+            gone_on_us: for_us(self.goes_on_since_us),
         };
         match step(standing) {
-            Step::GoOn => self.give_out_again(),
-            Step::Keep => {
-                self.plan.keep(true);
-                self.kept_since_us.get_or_insert(now_us);
-            }
+            Step::GoOn => self.give_out_again(standing.heir.map(|_| now_us)),
+            Step::Keep => self.keep(now_us),
             Step::HandOver(heir) => {
-                self.plan.keep(true);
-                self.kept_since_us.get_or_insert(now_us);
+                self.keep(now_us);
                 return Some(heir);
             }
         }
         None
     }
 
-    /// Its own node takes work again, or nobody else could own the run any more.
-    fn give_out_again(&mut self) {
+    fn keep(&mut self, now_us: u64) {
+        self.plan.keep(true);
+        self.kept_since_us.get_or_insert(now_us);
+        self.goes_on_since_us = None;
+    }
+
+    /// Its own node takes work again, nobody else could own the run any more, or it goes on from now because what is under way takes
+    /// too long.
+    fn give_out_again(&mut self, goes_on_from_us: Option<u64>) {
         if self.plan.is_kept() {
             self.plan.keep(false);
             self.kept_since_us = None;
             // Those that have left meanwhile were not replaced.
             self.unplaced = (self.spec.workers as usize).saturating_sub(self.members.len() + self.drained);
         }
+        self.goes_on_since_us = goes_on_from_us.map(|now_us| self.goes_on_since_us.unwrap_or(now_us));
     }
 
     /// The next owner. A run in a directory has none, nor has one that only this node can execute. A driver that answers what workers
@@ -115,16 +133,13 @@ impl Work {
         }
         let own = self.arguments.context.parts.node;
         let taking: BTreeSet<NodeId> = self.sites().into_iter().map(|site| site.node).collect();
-        let leaves = |hands: &Hands| {
-            let node = match hands {
-                Hands::Here(_) => own,
-                Hands::There(node) => *node,
-            };
+        let leaves = |member: &Member| {
+            let node = member.site(own);
             draining.contains(&node) && !taking.contains(&node)
         };
         let staying = self.members.iter().filter(|(_, member)| member.leaving.is_none());
         let found: Vec<(WorkerKey, bool)> =
-            staying.filter(|(_, member)| leaves(&member.hands)).map(|(&key, member)| (key, member.ready)).collect();
+            staying.filter(|(_, member)| leaves(member)).map(|(&key, member)| (key, member.ready)).collect();
         for (key, is_ready) in found {
             if is_ready {
                 self.leaving(key, true);
@@ -149,12 +164,15 @@ impl Work {
         for key in keys {
             self.plan.worker_ended(key, Cause::Node);
         }
+        // Before, too: whoever follows the run leaves this node's board with the next owner.
+        if self.told_of_heir.replace(heir) != Some(heir) {
+            let text = format!("this node drains: node {heir} is to go on with the run");
+            self.arguments.board.publish(BoardEvent::Warning(text));
+        }
         let command = Command::AssignRun { run, owner: heir, expected_epoch: self.arguments.epoch };
         match propose(&self.arguments.context.parts.consensus, By::default(), &command).await {
             Ok(Outcome::RunResumed { .. }) => {
                 info!(%run, owner = %heir, "this node drains: another one owns the run now");
-                let text = format!("this node drains: node {heir} goes on with the run");
-                self.arguments.board.publish(BoardEvent::Warning(text));
                 true
             }
             // It has ended, or been paused.
@@ -177,7 +195,14 @@ mod tests {
     const HEIR: NodeId = NodeId(2);
 
     fn standing() -> Standing {
-        Standing { heir: Some(HEIR), is_idle: false, is_executing: true, may_repeat: true, kept_us: 0 }
+        Standing {
+            heir: Some(HEIR),
+            is_idle: false,
+            is_executing: true,
+            may_repeat: true,
+            kept_us: 0,
+            gone_on_us: None,
+        }
     }
 
     #[test]
@@ -200,8 +225,22 @@ mod tests {
         let late = Standing { kept_us: KEPT_MAX_US, ..standing() };
         assert_eq!(step(late), Step::HandOver(HEIR));
         assert_eq!(step(Standing { kept_us: KEPT_MAX_US - 1, ..late }), Step::Keep);
-        assert_eq!(step(Standing { may_repeat: false, ..late }), Step::Keep, "--retries 0");
         let lost = Standing { may_repeat: false, is_executing: false, ..late };
         assert_eq!(step(lost), Step::HandOver(HEIR), "nothing is executing");
+    }
+
+    #[test]
+    fn an_example_that_takes_very_long_and_may_not_run_again_keeps_the_others_waiting_for_a_while_only() {
+        let once = Standing { may_repeat: false, ..standing() };
+        assert_eq!(step(Standing { kept_us: KEPT_MAX_US - 1, ..once }), Step::Keep);
+        assert_eq!(step(Standing { kept_us: KEPT_MAX_US, ..once }), Step::GoOn, "--retries 0");
+        let goes_on = Standing { gone_on_us: Some(0), ..once };
+        for is_executing in [true, false] {
+            let going = Standing { is_executing, gone_on_us: Some(GOES_ON_US - 1), ..once };
+            assert_eq!(step(going), Step::GoOn, "results are on their way");
+        }
+        assert_eq!(step(Standing { is_idle: true, ..goes_on }), Step::HandOver(HEIR), "nothing is under way by chance");
+        assert_eq!(step(Standing { gone_on_us: Some(GOES_ON_US), ..once }), Step::Keep, "it is tried again");
+        assert_eq!(step(Standing { heir: None, ..goes_on }), Step::GoOn);
     }
 }

@@ -19,10 +19,11 @@ pub(crate) struct Site {
     pub drains: bool,
 }
 
-/// Those that take workers: none that drains. A run that could be nowhere else goes on at its owner all the same.
-pub(crate) fn taking(sites: Vec<Site>) -> Vec<Site> {
+/// Those that take workers: none that drains. A run that could be nowhere else goes on at its owner all the same, and one that starves
+/// at any node that could execute it.
+pub(crate) fn taking(sites: Vec<Site>, is_starved: bool) -> Vec<Site> {
     let is_elsewhere = sites.iter().any(|site| !site.drains);
-    sites.into_iter().filter(|site| !site.drains || (site.is_own && !is_elsewhere)).collect()
+    sites.into_iter().filter(|site| !site.drains || (!is_elsewhere && (site.is_own || is_starved))).collect()
 }
 
 /// Where a CPU has least to do; the owner where that is equal. `None`: nobody has room.
@@ -41,10 +42,12 @@ pub(crate) fn better(sites: &[Site]) -> Option<(NodeId, NodeId)> {
 }
 
 /// Workers of a run that a node takes beyond those it has of it. One that is full lets runs give way to each other, so a run asks it
-/// for up to half of what there is: what it has with one other run there.
-pub(crate) fn room(workers_max: u32, workers: u32, held: u32) -> u32 {
+/// for up to half of what there is: what it has with one other run there. Never for more than one run may have: those would wait
+/// there while others have room.
+pub(crate) fn room(workers_max: u32, of_one_run_max: u32, workers: u32, held: u32) -> u32 {
     let free = workers_max.saturating_sub(workers);
-    if free > 0 { free } else { (workers_max / 2).saturating_sub(held).min(1) }
+    let room = if free > 0 { free } else { (workers_max / 2).saturating_sub(held).min(1) };
+    room.min(of_one_run_max.saturating_sub(held))
 }
 
 /// Workers for a CPU, in millionths.
@@ -93,8 +96,18 @@ mod tests {
 
     #[test]
     fn a_full_node_is_asked_for_what_it_would_share() {
+        let room = |workers_max, workers, held| room(workers_max, workers_max, workers, held);
         assert_eq!((room(64, 60, 2), room(64, 64, 2), room(64, 70, 31)), (4, 1, 1));
         assert_eq!((room(64, 64, 32), room(64, 64, 64), room(1, 1, 0), room(0, 0, 0)), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_node_is_asked_for_no_more_than_one_run_may_have_however_many_cpus_it_has() {
+        assert_eq!((room(64, 2, 0, 0), room(64, 2, 9, 1), room(64, 2, 9, 2), room(64, 2, 64, 3)), (2, 1, 0, 0));
+        let sites = [(1, 8), (2, 2), (3, 2)].map(|(node, cpus)| site(node, cpus, room(64, 2, 0, 0)));
+        let mut placed = place(sites.to_vec(), 6);
+        placed.sort_unstable();
+        assert_eq!(placed, [1, 1, 2, 2, 3, 3]);
     }
 
     #[test]
@@ -123,12 +136,20 @@ mod tests {
     #[test]
     fn a_node_that_drains_gets_none_and_the_owner_only_what_could_be_nowhere_else() {
         let draining = |node| Site { drains: true, ..site(node, 2, 64) };
-        let nodes = |sites| taking(sites).into_iter().map(|site| site.node.0).collect::<Vec<_>>();
+        let nodes = |sites| taking(sites, false).into_iter().map(|site| site.node.0).collect::<Vec<_>>();
         assert_eq!(nodes(vec![draining(1), site(2, 2, 64), site(3, 2, 64)]), [2, 3]);
         assert_eq!(nodes(vec![site(1, 2, 64), draining(2)]), [1]);
         assert_eq!(nodes(vec![site(1, 2, 0), draining(2)]), [1], "it waits for room");
         assert_eq!(nodes(vec![draining(1), draining(2)]), [2], "node 2 owns it");
         assert_eq!(nodes(vec![draining(1)]), [0; 0]);
+    }
+
+    #[test]
+    fn a_run_that_starves_takes_a_node_that_drains_rather_than_none() {
+        let draining = |node| Site { drains: true, ..site(node, 2, 64) };
+        let nodes = |sites| taking(sites, true).into_iter().map(|site| site.node.0).collect::<Vec<_>>();
+        assert_eq!(nodes(vec![draining(1), draining(3)]), [1, 3]);
+        assert_eq!(nodes(vec![draining(1), site(3, 2, 0)]), [3], "one has come that does not drain");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A run's workers on other nodes: ordered over the links, and heard by their reports.
 
-use dspex_model::{BoardEvent, EndedBy, ExecutedExample, NodeId, PeerMessage, Run, RunOrder, WorkOrder, WorkReport};
+use dspex_model::{BoardEvent, EndedBy, ExecutedExample, NodeId, PeerMessage, RunOrder, WorkOrder, WorkReport};
 use dspex_python::protocol::{Answer, Ask, Fatal};
 use ractor::ActorProcessingErr;
 use tracing::info;
@@ -29,13 +29,11 @@ impl Work {
             work.members.get(&key).is_some_and(|member| matches!(member.hands, Hands::There(at) if at == node))
         };
         let (worker, report) = match report {
-            WorkReport::Recorded { results, status: Err(why) } => {
-                self.plan.recorded(results as usize);
-                return self.cannot_record(node, &why);
-            }
-            WorkReport::Recorded { results, status } => {
+            WorkReport::Recorded { status: Err(why), .. } => return self.cannot_record(node, &why),
+            // Which ones is asked of the log: its node may say it of results that this owner has given up, or not heard of.
+            WorkReport::Recorded { status, .. } => {
                 self.forget_recorded(node);
-                return Ok(self.recorded(Recorded { results: results as usize, status }));
+                return Ok(self.recorded(Recorded { results: 0, status }));
             }
             // Of a node that has no telemetry channel yet.
             WorkReport::Printed { id, text, dropped_bytes } => {
@@ -49,8 +47,8 @@ impl Work {
                 return Ok(Next::Go);
             }
             WorkReport::Ended { worker, message, output, by, is_refused } => {
-                if is_refused && is_there(self, worker) {
-                    self.shut_out(node, &message);
+                if is_refused && is_there(self, worker) && self.shut_out.refused(node, &message) {
+                    self.tell_of_absence(node, &message);
                 }
                 (worker, WorkerReport::Ended(WorkerEnd { message, output, by, refused: None }))
             }
@@ -75,26 +73,29 @@ impl Work {
         self.backoff.success();
         for example in examples {
             if self.plan.finished(key, example.index, example.duration_us, now_us) {
-                self.unrecorded.executed(node, example.index);
+                if !self.unrecorded.executed(node, example.index) {
+                    // It is one result all the same.
+                    self.plan.recorded(1);
+                }
                 self.spans.end_remote(example);
             }
         }
         self.let_go(key);
     }
 
-    /// The node can have no worker of this run; the others go on without it.
-    fn shut_out(&mut self, node: NodeId, why: &str) {
-        if self.shut_out.insert(node) {
-            // Its refusals are no failures of the program.
-            let text = format!("node {node} takes no part in this run: {why}");
-            info!(run = %self.arguments.run, %node, why, "a node takes no part in a run");
-            self.arguments.board.publish(BoardEvent::Warning(text));
-        }
+    /// The others go on without the node.
+    fn tell_of_absence(&self, node: NodeId, why: &str) {
+        // Its refusals are no failures of the program.
+        let text = format!("node {node} takes no part in this run: {why}");
+        info!(run = %self.arguments.run, %node, why, "a node takes no part in a run");
+        self.arguments.board.publish(BoardEvent::Warning(text));
     }
 
-    /// The node reaches this one and not the log, or its disk is full: what it executes would be for nothing.
+    /// The node reaches this one and not the log, or its disk is full: what it executes would be for nothing, until that has passed.
     fn cannot_record(&mut self, node: NodeId, why: &str) -> Result<Next, ActorProcessingErr> {
-        self.shut_out(node, &format!("it cannot store results: {why}"));
+        if self.shut_out.cannot_record(node, self.now_us()) {
+            self.tell_of_absence(node, &format!("it cannot store results: {why}; it is tried again in a minute"));
+        }
         for (&key, member) in &self.members {
             if matches!(member.hands, Hands::There(at) if at == node) {
                 self.order(node, WorkOrder::Kill { worker: key });
@@ -127,12 +128,17 @@ impl Work {
 
     /// The log has taken results of the node: which ones, its state says.
     fn forget_recorded(&mut self, node: NodeId) {
-        let Self { arguments, unrecorded, .. } = self;
+        let Self { arguments, unrecorded, plan, .. } = self;
         arguments.context.parts.consensus.read_stale(|state| {
             if let Some(run) = state.run(arguments.run) {
-                unrecorded.forget_recorded(node, |index| has_result(run, index));
+                plan.recorded(unrecorded.forget_recorded(node, |index| !run.is_missing(index)));
             }
         });
+    }
+
+    /// What nodes have said was recorded before it was applied here.
+    pub(super) fn forget_what_was_recorded(&mut self) {
+        self.unrecorded.nodes().into_iter().for_each(|node| self.forget_recorded(node));
     }
 
     /// What the node had executed and the log has not: it may have died before it proposed that. Where it is only cut off, its
@@ -145,11 +151,10 @@ impl Work {
         let EvaluationArguments { context, run, .. } = &self.arguments;
         let missing: Vec<u32> = context.parts.consensus.read_stale(|state| {
             let Some(held) = state.run(*run) else { return Vec::new() };
-            unrecorded.iter().copied().filter(|index| !has_result(held, *index)).collect()
+            unrecorded.iter().copied().filter(|index| held.is_missing(*index)).collect()
         });
         info!(%run, %node, results = missing.len(), "results are lost with their node, unless they come later");
-        let verdicts = self.plan.results_lost(unrecorded.len(), missing);
-        self.record_verdicts(&verdicts, &node_end(node), "");
+        self.plan.results_lost(unrecorded.len(), missing);
     }
 
     /// The driver's answer for a worker elsewhere.
@@ -166,8 +171,4 @@ impl Work {
 
 fn node_end(node: NodeId) -> WorkerEnd {
     WorkerEnd { message: format!("node {node} is lost"), output: String::new(), by: EndedBy::Node, refused: None }
-}
-
-fn has_result(run: &Run, index: u32) -> bool {
-    run.results.get(index as usize).is_none_or(Option::is_some)
 }

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dspex_model::{BoardEvent, WorkOrder};
-use dspex_python::protocol::Example;
 
 use super::placement;
 use super::plan::hedging::{self, Hedge};
 use super::work::Work;
-use super::workers::Hands;
 use crate::metering;
 use crate::worker::WorkerMessage;
 
@@ -30,11 +28,9 @@ impl Work {
         }
         self.weight = weight;
         self.arguments.context.capacity.weigh(run, weight);
-        let there = self.members.values().filter_map(|member| match member.hands {
-            Hands::There(node) => Some(node),
-            Hands::Here(_) => None,
-        });
-        for node in there.collect::<BTreeSet<_>>() {
+        let own = parts.node;
+        let nodes: BTreeSet<_> = self.members.values().map(|member| member.site(own)).collect();
+        for node in nodes.into_iter().filter(|node| *node != own) {
             self.order(node, WorkOrder::Weigh { weight });
         }
     }
@@ -54,35 +50,15 @@ impl Work {
             self.tell_of_hedge(hedge);
         }
         for (key, assignments) in hedging::orders(&hedges) {
-            match self.members.get(&key).map(|member| member.hands.clone()) {
-                // The span is that of the first execution.
-                Some(Hands::Here(actor)) => {
-                    let example = |one: &super::plan::Assignment| {
-                        let row = self.rows.get(one.index)?;
-                        Some(Example { index: u64::from(one.index), attempt: one.attempt, row, traceparent: None })
-                    };
-                    let _ = actor.cast(WorkerMessage::Execute(assignments.iter().filter_map(example).collect()));
-                }
-                Some(Hands::There(node)) => {
-                    let ordered = |one: &super::plan::Assignment| dspex_model::OrderedExample {
-                        index: one.index,
-                        attempt: one.attempt,
-                        traceparent: None,
-                    };
-                    let examples = assignments.iter().map(ordered).collect();
-                    self.order(node, WorkOrder::Execute { worker: key, examples });
-                }
-                None => {}
-            }
+            // The span is that of the first execution.
+            self.give(key, assignments.into_iter().map(|one| (one, None)));
         }
     }
 
     fn tell_of_hedge(&self, hedge: &Hedge) {
         metering::hedged();
-        let node = match self.members.get(&hedge.worker).map(|member| &member.hands) {
-            Some(Hands::There(node)) => *node,
-            _ => self.arguments.context.parts.node,
-        };
+        let own = self.arguments.context.parts.node;
+        let node = self.members.get(&hedge.worker).map_or(own, |member| member.site(own));
         let (index, seconds) = (hedge.assignment.index, hedge.for_us / 1_000_000);
         let text = format!(
             "example {index} has been running for {seconds} s, far longer than the others: node {node} executes it, too, and \
@@ -100,11 +76,7 @@ impl Work {
         }
         let Some((from, _)) = placement::better(&self.sites()) else { return };
         let own = self.arguments.context.parts.node;
-        let is_there = |hands: &Hands| match hands {
-            Hands::Here(_) => from == own,
-            Hands::There(node) => *node == from,
-        };
-        let found = self.members.iter().rev().find(|(_, member)| is_there(&member.hands)).map(|(&key, _)| key);
+        let found = self.members.iter().rev().find(|(_, member)| member.site(own) == from).map(|(&key, _)| key);
         if let Some(key) = found {
             self.last_move = Some(std::time::Instant::now());
             self.leaving(key, true);

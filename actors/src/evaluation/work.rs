@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, Verdict, WorkerKey};
 use super::rows::Rows;
+use super::shut_out::ShutOut;
 use super::spans::Spans;
+use super::starving::Starving;
 use super::unrecorded::Unrecorded;
 use super::workers::{Deadline, Hands, Member};
 use super::{EvaluationArguments, EvaluationMessage, Next, lost};
@@ -36,6 +38,23 @@ const FAILED_STARTS_MAX: u32 = 5;
 fn first_key() -> WorkerKey {
     let (time_and_chance, _) = Uuid::now_v7().as_u64_pair();
     time_and_chance
+}
+
+/// A worker that ended, as it was then.
+#[derive(Clone, Copy, Debug)]
+struct Ended {
+    was_ready: bool,
+    was_here: bool,
+    /// It had been told to leave.
+    was_leaving: bool,
+    by: EndedBy,
+}
+
+/// Whether the program did not come up. The loss of a node, or its refusal, says nothing of it, nor does it when a worker that loads
+/// gives way.
+fn is_failed_start(Ended { was_ready, was_here, was_leaving, by }: Ended) -> bool {
+    let is_the_nodes_doing = by == EndedBy::Node && (!was_here || was_leaving);
+    !was_ready && !is_the_nodes_doing
 }
 
 pub(crate) struct Work {
@@ -62,8 +81,12 @@ pub(crate) struct Work {
     pub(super) unplaced: usize,
     /// Since when what is left is kept for another owner.
     pub(super) kept_since_us: Option<u64>,
-    /// Nodes that can have no worker of this run.
-    pub(super) shut_out: BTreeSet<NodeId>,
+    /// Since when it goes on though another owner could have it.
+    pub(super) goes_on_since_us: Option<u64>,
+    /// Who was said to be the next owner.
+    pub(super) told_of_heir: Option<NodeId>,
+    pub(super) shut_out: ShutOut,
+    pub(super) starving: Starving,
     /// There has been nothing left to do but to wait for the log.
     pub(super) exhausted_since_us: Option<u64>,
     pub(super) last_move: Option<Instant>,
@@ -124,7 +147,10 @@ impl Work {
             drained: 0,
             unplaced: 0,
             kept_since_us: None,
-            shut_out: BTreeSet::new(),
+            goes_on_since_us: None,
+            told_of_heir: None,
+            shut_out: ShutOut::default(),
+            starving: Starving::default(),
             exhausted_since_us: None,
             last_move: None,
             weight: held.weight,
@@ -146,32 +172,36 @@ impl Work {
 
     /// Gives out what can be given out.
     pub(super) fn dispatch(&mut self) {
-        for (key, assignments) in self.plan.assign(self.now_us()) {
-            let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
+        let orders = self.plan.assign(self.now_us());
+        if !orders.is_empty() {
             self.arguments.board.dispatched();
-            match self.members.get(&key).map(|member| member.hands.clone()) {
-                Some(Hands::Here(actor)) => {
-                    let examples = assignments.iter().filter_map(|one| self.example(*one, &worker)).collect();
-                    // A worker that is gone reports its end, and the plan takes its examples back.
-                    let _ = actor.cast(WorkerMessage::Execute(examples));
-                }
-                Some(Hands::There(node)) => {
-                    let examples = assignments.iter().map(|one| self.ordered(*one, &worker)).collect();
-                    self.order(node, WorkOrder::Execute { worker: key, examples });
-                }
-                None => {}
-            }
+        }
+        for (key, assignments) in orders {
+            let worker = self.members.get(&key).map(|member| member.id.clone()).unwrap_or_default();
+            let begin = |one: &Assignment| self.spans.begin(one.index, one.attempt, &worker);
+            let traced = assignments.iter().map(begin).collect::<Vec<_>>();
+            self.give(key, assignments.into_iter().zip(traced));
         }
     }
 
-    fn example(&mut self, Assignment { index, attempt }: Assignment, worker: &str) -> Option<Example> {
-        let traceparent = self.spans.begin(index, attempt, worker);
-        Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)?, traceparent })
-    }
-
-    /// The node that executes it has the row.
-    fn ordered(&mut self, Assignment { index, attempt }: Assignment, worker: &str) -> OrderedExample {
-        OrderedExample { index, attempt, traceparent: self.spans.begin(index, attempt, worker) }
+    /// Orders a worker to execute examples, each with the trace context of its span.
+    pub(super) fn give(&self, key: WorkerKey, orders: impl Iterator<Item = (Assignment, Option<String>)>) {
+        match self.members.get(&key).map(|member| &member.hands) {
+            Some(Hands::Here(actor)) => {
+                let example = |(Assignment { index, attempt }, traceparent)| {
+                    Some(Example { index: u64::from(index), attempt, row: self.rows.get(index)?, traceparent })
+                };
+                // A worker that is gone reports its end, and the plan takes its examples back.
+                let _ = actor.cast(WorkerMessage::Execute(orders.filter_map(example).collect()));
+            }
+            // The node that executes it has the row.
+            Some(Hands::There(node)) => {
+                let ordered =
+                    |(Assignment { index, attempt }, traceparent)| OrderedExample { index, attempt, traceparent };
+                self.order(*node, WorkOrder::Execute { worker: key, examples: orders.map(ordered).collect() });
+            }
+            None => {}
+        }
     }
 
     pub(super) async fn hear(&mut self, key: WorkerKey, report: WorkerReport) -> Result<Next, ActorProcessingErr> {
@@ -187,11 +217,7 @@ impl Work {
                 let own = self.arguments.context.parts.node;
                 if let Some(member) = self.members.get_mut(&key) {
                     member.ready = true;
-                    let site = match member.hands {
-                        Hands::Here(_) => own,
-                        Hands::There(node) => node,
-                    };
-                    self.plan.worker_joined(key, site, member.threads as usize);
+                    self.plan.worker_joined(key, member.site(own), member.threads as usize);
                     if let Some(replace) = member.leaving {
                         self.leaving(key, replace);
                     }
@@ -273,9 +299,13 @@ impl Work {
     pub(super) fn worker_ended(&mut self, key: WorkerKey, end: &WorkerEnd) -> Result<Next, ActorProcessingErr> {
         let Some(member) = self.members.remove(&key) else { return Ok(Next::Go) };
         self.arguments.board.forget_questions(&member.id);
-        // The loss of a node, or its refusal, says nothing of the program.
-        let is_elsewhere = matches!(member.hands, Hands::There(_)) && end.by == EndedBy::Node;
-        if !member.ready && !is_elsewhere {
+        let is_failed_start = is_failed_start(Ended {
+            was_ready: member.ready,
+            was_here: matches!(member.hands, Hands::Here(_)),
+            was_leaving: member.leaving.is_some(),
+            by: end.by,
+        });
+        if is_failed_start {
             self.failed_starts += 1;
             if self.failed_starts >= FAILED_STARTS_MAX {
                 return Ok(self.too_many_failed_starts(end));
@@ -294,7 +324,7 @@ impl Work {
             self.tell_of_death(end, held, verdicts.len());
         }
         self.record_verdicts(&verdicts, end, &member.id);
-        let wait_ms = if cause == Cause::Crash || (!member.ready && !is_elsewhere) { self.backoff.death() } else { 0 };
+        let wait_ms = if cause == Cause::Crash || is_failed_start { self.backoff.death() } else { 0 };
         self.myself.send_after(Duration::from_millis(wait_ms), || EvaluationMessage::SpawnWorker);
         Ok(Next::Go)
     }
@@ -354,5 +384,22 @@ impl Work {
                 self.arguments.board.publish(BoardEvent::Warning(text));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_has_failed_by_the_program_and_not_when_its_node_is_lost_or_it_gives_way() {
+        let here = Ended { was_ready: false, was_here: true, was_leaving: false, by: EndedBy::Itself };
+        assert!(is_failed_start(here) && is_failed_start(Ended { by: EndedBy::Node, ..here }));
+        assert!(is_failed_start(Ended { was_here: false, ..here }), "it ended by itself elsewhere");
+        assert!(!is_failed_start(Ended { was_ready: true, ..here }));
+        let by_node = Ended { by: EndedBy::Node, ..here };
+        assert!(!is_failed_start(Ended { was_here: false, ..by_node }), "its node is lost");
+        assert!(!is_failed_start(Ended { was_leaving: true, ..by_node }), "it gave way while it loaded");
+        assert!(is_failed_start(Ended { was_leaving: true, ..here }), "it was told to leave, and died by itself");
     }
 }

@@ -36,6 +36,16 @@ pub(super) enum Hands {
     There(NodeId),
 }
 
+impl Member {
+    /// The node that it is on; `own` is this one.
+    pub(super) fn site(&self, own: NodeId) -> NodeId {
+        match self.hands {
+            Hands::Here(_) => own,
+            Hands::There(node) => node,
+        }
+    }
+}
+
 /// How a worker stands to the deadlines of its examples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Deadline {
@@ -122,6 +132,11 @@ impl Work {
 
     /// The nodes that take workers of this run.
     pub(super) fn sites(&self) -> Vec<Site> {
+        placement::taking(self.candidates(), self.is_starved())
+    }
+
+    /// The nodes that could execute the run, as far as is known.
+    pub(super) fn candidates(&self) -> Vec<Site> {
         // A directory of this node is nowhere else.
         if self.spec.shipped.is_none() {
             return Vec::new();
@@ -129,12 +144,11 @@ impl Work {
         let context = &self.arguments.context;
         let own = context.parts.node;
         let draining = context.draining_nodes();
+        // Nodes of a cluster are set alike.
+        let of_one_run_max = context.parts.runs.workers_per_run_max;
         let held = |node: NodeId| {
-            let at = |member: &&Member| match member.hands {
-                Hands::Here(_) => node == own,
-                Hands::There(there) => node == there,
-            };
-            u32::try_from(self.members.values().filter(at).count()).unwrap_or(u32::MAX)
+            let there = self.members.values().filter(|member| member.site(own) == node);
+            u32::try_from(there.count()).unwrap_or(u32::MAX)
         };
         let site = |(node, presence): (NodeId, Presence)| {
             let held = held(node);
@@ -143,16 +157,16 @@ impl Work {
                 is_own: node == own,
                 cpus: presence.cpus,
                 // A word of presence may be older than the last order.
-                room: placement::room(presence.workers_max, presence.workers.max(held), held),
+                room: placement::room(presence.workers_max, of_one_run_max, presence.workers.max(held), held),
                 others: presence.workers.saturating_sub(held),
                 held,
                 drains: draining.contains(&node),
             }
         };
-        let open = |(node, _): &(NodeId, Presence)| !self.shut_out.contains(node);
+        let open = |(node, _): &(NodeId, Presence)| !self.shut_out.contains(*node);
         let peers = context.links.presences();
         let here = self.arguments.caller.as_ref().map(|_| (own, context.presence()));
-        placement::taking(peers.into_iter().filter(open).chain(here).map(site).collect())
+        peers.into_iter().filter(open).chain(here).map(site).collect()
     }
 
     /// Has a worker started on another node.

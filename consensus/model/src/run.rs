@@ -268,9 +268,9 @@ impl Run {
         (0u32..).zip(&self.results).filter(|(_, result)| result.is_none()).map(|(index, _)| index)
     }
 
-    /// The example's result; `None`: it has none yet, or there is no such example.
-    pub fn result(&self, index: u32) -> Option<&ExampleResult> {
-        self.results.get(index as usize)?.as_ref()
+    /// Whether there is such an example and it has no result yet.
+    pub fn is_missing(&self, index: u32) -> bool {
+        matches!(self.results.get(index as usize), Some(None))
     }
 
     /// Examples that have failed, in order, with their results.

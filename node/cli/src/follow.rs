@@ -175,7 +175,6 @@ impl Follower<'_> {
         None
     }
 }
-}
 
 /// A request id that nobody has used.
 pub fn new_request_id() -> RequestId {

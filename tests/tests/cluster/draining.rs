@@ -142,8 +142,10 @@ fn a_run_that_is_watched_by_its_program_goes_on_when_its_owner_drains() {
     let has_begun = || listed()["items"][0]["done"].as_u64().is_some_and(|done| done >= 20);
     assert!(holds_within(PATIENCE, has_begun), "{}", watching.stderr());
     drain(&cluster, 1, 0);
-    let shown = watching.finish().expect(0).object();
+    let output = watching.finish().expect(0);
     assert!(cluster.node(0).log().contains("another one owns the run now"), "{}", cluster.node(0).log());
+    assert!(output.stderr.contains("is to go on with the run"), "who watches is told: {}", output.stderr);
+    let shown = output.object();
     let run = shown["run_id"].as_str().expect("an id");
     subject.assert_unharmed(&finished(&cluster, 1, run));
 }

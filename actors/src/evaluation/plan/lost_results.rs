@@ -4,14 +4,30 @@ use std::collections::BTreeSet;
 
 use super::{Assignment, Plan, Verdict};
 
+/// What became of results that nobody has any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct GivenUp {
+    /// So many of their examples run again.
+    pub again: usize,
+    /// The others have failed.
+    pub verdicts: Vec<Verdict>,
+}
+
 impl Plan {
-    /// A lost node had so many results that nobody will call recorded. Those that are `missing` in the log run again, or have failed:
-    /// the verdicts.
-    pub(crate) fn results_lost(&mut self, results: usize, missing: impl IntoIterator<Item = u32>) -> Vec<Verdict> {
+    /// A lost node had so many results that nobody will call recorded. Those that are `missing` in the log run again. Where nothing
+    /// does they may come yet, from a node that is only cut off: a failure must not be faster than they are. They are given up when
+    /// there is nothing else to wait for.
+    pub(crate) fn results_lost(&mut self, results: usize, missing: impl IntoIterator<Item = u32>) {
         self.recorded(results);
         if self.rules.retries > 0 {
             self.missing_again(missing);
-            return Vec::new();
+        }
+    }
+
+    /// The log has waited long enough for those that are `missing`.
+    pub(crate) fn given_up(&mut self, missing: impl IntoIterator<Item = u32>) -> GivenUp {
+        if self.rules.retries > 0 {
+            return GivenUp { again: self.missing_again(missing), verdicts: Vec::new() };
         }
         let verdict = |index| {
             let attempt = self.attempts.get(&index).copied().unwrap_or(1);
@@ -19,18 +35,20 @@ impl Plan {
         };
         let verdicts: Vec<Verdict> = missing.into_iter().map(verdict).collect();
         self.unrecorded += verdicts.len();
-        verdicts
+        GivenUp { again: 0, verdicts }
     }
 
     /// Examples without a result in the log that nobody has any more run again, before all others. Tells how many.
-    pub(crate) fn missing_again(&mut self, missing: impl IntoIterator<Item = u32>) -> usize {
+    fn missing_again(&mut self, missing: impl IntoIterator<Item = u32>) -> usize {
         let held = self.workers.values().flat_map(|worker| &worker.assigned).map(|held| held.assignment.index);
         let known: BTreeSet<u32> = held.chain(self.pending.iter().copied()).chain(self.solo.iter().copied()).collect();
-        let again: Vec<u32> = missing.into_iter().filter(|index| !known.contains(index)).collect();
-        for &index in again.iter().rev() {
-            self.hedged.remove(&index);
-            self.pending.push_front(index);
+        let missing: Vec<u32> = missing.into_iter().collect();
+        for index in &missing {
+            // Also where another worker still has the example: that execution is the one that counts now, and is waited for again.
+            self.hedged.remove(index);
         }
+        let again: Vec<u32> = missing.into_iter().filter(|index| !known.contains(index)).collect();
+        again.iter().rev().for_each(|&index| self.pending.push_front(index));
         again.len()
     }
 

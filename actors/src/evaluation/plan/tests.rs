@@ -7,6 +7,11 @@ use proptest::prelude::*;
 use super::hedging::Hedge;
 use super::*;
 
+#[path = "tests/lost_results.rs"]
+mod lost_results;
+#[path = "tests/stragglers.rs"]
+mod stragglers;
+
 const HERE: NodeId = NodeId(1);
 const THERE: NodeId = NodeId(2);
 
@@ -58,7 +63,7 @@ fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_mor
     }
     assert!(plan.assign(6).is_empty(), "one thread and four unrecorded");
     // Of five results the log has three.
-    assert_eq!(plan.results_lost(5, [1, 3]), []);
+    plan.results_lost(5, [1, 3]);
     let mut order = Vec::new();
     while let Some((key, index)) = given(&plan.assign(7)).first().copied() {
         order.push(index);
@@ -67,16 +72,6 @@ fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_mor
     }
     order.sort_unstable();
     assert_eq!(order, [1, 3, 5, 6]);
-}
-
-#[test]
-fn results_that_are_lost_with_their_node_have_failed_where_nothing_runs_again() {
-    let mut plan = Plan::new(rules(0), 0..2);
-    plan.worker_joined(1, HERE, 1);
-    plan.assign(0);
-    plan.finished(1, 0, 10, 1);
-    assert_eq!(plan.results_lost(1, [0]), [Verdict::WorkerLost(Assignment { index: 0, attempt: 1 })]);
-    assert_eq!(given(&plan.assign(2)), [(1, 1)], "its neighbours go on");
 }
 
 #[test]
@@ -387,19 +382,6 @@ fn nothing_is_executed_twice_where_that_is_not_wanted_or_while_there_is_somethin
 }
 
 #[test]
-fn results_that_nobody_has_any_more_run_again_first() {
-    let mut plan = Plan::new(rules(1), 0..9);
-    plan.worker_joined(1, HERE, 2);
-    plan.assign(0);
-    plan.finished(1, 0, 1_000_000, 0);
-    plan.assign(0);
-    // 0 is executed and lost, 1 and 2 are under way, 5 waits.
-    assert_eq!(plan.missing_again([0, 1, 2, 5]), 1);
-    plan.finished(1, 1, 1_000_000, 0);
-    assert_eq!(given(&plan.assign(0)), [(1, 0)]);
-}
-
-#[test]
 fn a_plan_is_exhausted_when_only_the_log_can_go_on() {
     let mut plan = Plan::new(rules(1), 0..1);
     plan.worker_joined(1, HERE, 1);
@@ -410,50 +392,6 @@ fn a_plan_is_exhausted_when_only_the_log_can_go_on() {
     assert!(plan.is_exhausted() && plan.has_unrecorded());
     plan.recorded(1);
     assert!(plan.is_exhausted() && !plan.has_unrecorded());
-}
-
-proptest! {
-    /// Whatever is slow, dies and is executed twice: every example has a result in the end, and no more executes at once than
-    /// may.
-    #[test]
-    fn with_stragglers_every_example_has_a_result(
-        examples in 1u32..60,
-        threads in 2usize..5,
-        choices in proptest::collection::vec(0u8..=255, 600),
-    ) {
-        let rules =
-            Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads: 3 * threads, hedges: true };
-        let mut plan = Plan::new(rules, 0..examples);
-        let mut choice = choices.into_iter().cycle();
-        let mut done = BTreeSet::new();
-        let (mut next_key, mut now_us) = (0, 0);
-        for _ in 0..20_000 {
-            now_us += 100_000;
-            while plan.workers.len() < 3 {
-                next_key += 1;
-                plan.worker_joined(next_key, NodeId(next_key % 3), threads);
-            }
-            plan.share_out(3);
-            plan.assign(now_us);
-            prop_assert!(plan.running() <= rules.num_threads);
-            plan.hedge(now_us);
-            let (what, which) = (choice.next().unwrap_or(0), choice.next().unwrap_or(0));
-            let busy: Vec<WorkerKey> =
-                plan.workers.iter().filter(|(_, worker)| !worker.assigned.is_empty()).map(|(&key, _)| key).collect();
-            if plan.is_exhausted() { break }
-            let key = busy[usize::from(which) % busy.len()];
-            if what < 8 {
-                prop_assert_eq!(plan.worker_ended(key, Cause::Node), []);
-            } else if what < 128 {
-                let index = plan.workers[&key].assigned[usize::from(what) % plan.workers[&key].assigned.len()].assignment.index;
-                prop_assert!(plan.finished(key, index, 50, now_us));
-                done.insert(index);
-                plan.recorded(1);
-            }
-        }
-        prop_assert!(plan.is_exhausted());
-        prop_assert_eq!(done.len(), examples as usize);
-    }
 }
 
 proptest! {

@@ -216,14 +216,16 @@ impl Owner {
             work.members.get(&key).is_some_and(|member| matches!(member.at, At::There(at) if at == node))
         };
         match what {
-            WorkReport::Recorded { results, status } => {
-                self.unrecorded.forget_recorded(node, |index| has_result(state, index));
-                return self.recorded(Recorded { results: results as usize, status: status.unwrap_or_default() });
+            WorkReport::Recorded { status, .. } => {
+                self.forget_recorded(node, state);
+                return self.recorded(Recorded { results: 0, status: status.unwrap_or_default() });
             }
             WorkReport::Executed { worker, examples } if is_there(self, worker) => {
                 for example in examples {
-                    if self.plan.finished(worker, example.index, example.duration_us, now_us) {
-                        self.unrecorded.executed(node, example.index);
+                    if self.plan.finished(worker, example.index, example.duration_us, now_us)
+                        && !self.unrecorded.executed(node, example.index)
+                    {
+                        self.plan.recorded(1);
                     }
                 }
             }
@@ -248,10 +250,22 @@ impl Owner {
         }
     }
 
+    fn forget_recorded(&mut self, node: NodeId, state: &State) {
+        self.plan.recorded(self.unrecorded.forget_recorded(node, |index| !is_missing(state, index)));
+    }
+
+    /// What it must not believe.
+    pub(super) fn is_deceived(&self) -> Option<String> {
+        let on_their_way = self.unrecorded.clone().give_up();
+        (self.plan.is_idle() && on_their_way > 0).then(|| {
+            format!("owners know what is on its way: one takes itself for idle, and {on_their_way} results of other nodes are not in its log")
+        })
+    }
+
     /// How many results were lost with the node.
     pub(super) fn node_lost(&mut self, node: NodeId, state: &State, acts: &mut Vec<Act>) -> usize {
         let unrecorded = self.unrecorded.lost(node);
-        let missing: Vec<u32> = unrecorded.iter().copied().filter(|index| !has_result(state, *index)).collect();
+        let missing: Vec<u32> = unrecorded.iter().copied().filter(|index| is_missing(state, *index)).collect();
         let lost = missing.len();
         if self.mutant != Some(RunMutant::ForgetsLostResults) {
             self.plan.results_lost(unrecorded.len(), missing);
@@ -268,6 +282,7 @@ impl Owner {
         if state.run(RUN).is_some_and(|run| run.progress.epoch > self.epoch) {
             return Next::Stop;
         }
+        self.unrecorded.nodes().into_iter().for_each(|node| self.forget_recorded(node, state));
         if self.members.is_empty() && self.plan.waiting() > 0 {
             acts.push(Act::Spawn { epoch: self.epoch });
         }
@@ -285,6 +300,6 @@ impl Owner {
     }
 }
 
-fn has_result(state: &State, index: u32) -> bool {
-    state.run(RUN).and_then(|run| run.results.get(index as usize)).is_none_or(Option::is_some)
+fn is_missing(state: &State, index: u32) -> bool {
+    state.run(RUN).is_some_and(|run| run.is_missing(index))
 }

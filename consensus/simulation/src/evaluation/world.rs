@@ -300,6 +300,7 @@ impl World {
             owner.stop(acts);
             return;
         }
+        self.violation = self.violation.take().or(owner.is_deceived());
         owner.dispatch(now_us, acts);
         self.node(id).owner = Some(owner);
     }
