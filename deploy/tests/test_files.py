@@ -158,5 +158,5 @@ def test_a_pod_that_ends_is_drained_and_hands_over_all_the_same_where_that_is_re
     module.main()
     handed_over = [("member", "transfer-leader", "2")] if refused else []
     status = ("cluster", "status", "-o", "json")
-    assert asked == [status, ("member", "drain", "1", "--wait", "60"), status, *handed_over]
+    assert asked == [status, ("member", "drain", "1", "--wait", "70"), status, *handed_over]
     assert ("MEMBER_CHANGE_REFUSED" in capsys.readouterr().err) == refused

@@ -15,6 +15,11 @@ const MARGIN: Duration = Duration::from_millis(50);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+/// When a command that ends at `deadline` has to say what it knows.
+pub fn last_moment(deadline: Instant) -> Instant {
+    deadline.checked_sub(MARGIN).unwrap_or(deadline)
+}
+
 /// Sends a write, and again while nobody can say whether it was executed, until the command's end. `write` must carry the
 /// same request id each time. `look` tells how to see whether it was executed.
 pub async fn until_known<T>(
@@ -24,7 +29,7 @@ pub async fn until_known<T>(
     write: impl AsyncFn() -> Result<T, ApiError>,
 ) -> Result<T, CommandError> {
     let begun = Instant::now();
-    let end = deadline.map_or(begun + LIMIT, |deadline| deadline.checked_sub(MARGIN).unwrap_or(deadline));
+    let end = deadline.map_or(begun + LIMIT, last_moment);
     match timeout_at(end, repeated(console, write)).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(refusal(error, look)),

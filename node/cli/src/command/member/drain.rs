@@ -3,29 +3,33 @@
 use std::time::Duration;
 
 use clap::Args;
-use dspex_api::Client;
 use dspex_api::v1::{DrainMemberRequest, Member};
-use tokio::time::{Instant, sleep};
+use dspex_api::{ApiError, Client};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::cluster;
 use crate::arguments::{identifier, seconds};
+use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
 use crate::follow::new_request_id;
 use crate::invocation::Invocation;
 use crate::listing;
-use crate::repeat::until_known;
+use crate::repeat::{last_moment, until_known};
 
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// So many looks in a row find nothing: what a node says of its workers is a second old, and an order may have been on its way.
 const QUIET_LOOKS: u32 = 3;
+/// An owner keeps a run for a minute at the most, until what is under way has ended (actors, `evaluation/draining.rs`): then the run is
+/// handed over, and is seen to be.
+const WAIT_SECONDS: &str = "70";
 /// Between two words on what is left.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex member drain node-2                    wait for a minute until it has nothing of runs left\n  dspex member drain node-2 --wait 3600        long examples are under way\n  dspex member drain node-2 --no-wait\n  dspex member drain node-2 --undo             it takes work again\n\nExit code 7: it still has something after that time. It goes on draining, and the same command waits on."
+    after_help = "Examples:\n  dspex member drain node-2                    wait until it has nothing of runs left, 70 s at the most\n  dspex member drain node-2 --wait 3600        long examples are under way\n  dspex member drain node-2 --no-wait\n  dspex member drain node-2 --undo             it takes work again\n\nExit code 7: it still has something after that time. It goes on draining, and the same command waits on."
 )]
 pub struct Options {
     /// Its id or name
@@ -35,7 +39,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     undo: bool,
     /// Wait so long until it has no workers of runs, owns no running run and does not lead
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = WAIT_SECONDS)]
     wait: Duration,
     /// Do not wait
     #[arg(long, conflicts_with = "wait")]
@@ -50,21 +54,28 @@ pub async fn execute(invocation: &Invocation, client: &Client, options: Options)
     let write = async || client.drain_member(request.clone()).await;
     let mut member = until_known(invocation.deadline, &invocation.console, look, write).await?;
     if !undo && !no_wait {
-        member = settled(invocation, client, member, wait).await?;
+        let end = end(Instant::now(), wait, invocation.deadline);
+        let look = async || Ok(client.cluster_status().await?.members);
+        member = settled(&invocation.console, end, member, look).await?;
     }
     listing::show(cluster::object(&member), invocation.format)?;
     Ok(exit::OK)
 }
 
-/// The member when it has nothing left.
+/// Until when it is looked; what is left then is said before the command's own end.
+fn end(begun: Instant, wait: Duration, deadline: Option<Instant>) -> Instant {
+    let waited = begun + wait;
+    deadline.map_or(waited, |deadline| waited.min(last_moment(deadline)))
+}
+
+/// The member when it has nothing left; `look` gives all that there are.
 async fn settled(
-    invocation: &Invocation,
-    client: &Client,
+    console: &Console,
+    end: Instant,
     mut member: Member,
-    wait: Duration,
+    look: impl AsyncFn() -> Result<Vec<Member>, ApiError>,
 ) -> Result<Member, CommandError> {
     let begun = Instant::now();
-    let end = invocation.deadline.map_or(begun + wait, |deadline| deadline.min(begun + wait));
     let (mut quiet, mut told) = (0, None::<Instant>);
     loop {
         let left = left(&member);
@@ -72,16 +83,18 @@ async fn settled(
         if quiet == QUIET_LOOKS {
             return Ok(member);
         }
+        if let Some(left) = left.filter(|_| told.is_none_or(|told| told.elapsed() >= TELL_EVERY)) {
+            told = Some(Instant::now());
+            console.note(&format!("{} drains: {left}", cluster::called(&member)));
+        }
+        sleep_until(end.min(Instant::now() + LOOK_EVERY)).await;
         if Instant::now() >= end {
             return Err(still_draining(&member, begun.elapsed()));
         }
-        if let Some(left) = left.filter(|_| told.is_none_or(|told| told.elapsed() >= TELL_EVERY)) {
-            told = Some(Instant::now());
-            invocation.console.note(&format!("{} drains: {left}", cluster::called(&member)));
-        }
-        sleep(LOOK_EVERY.min(end.saturating_duration_since(Instant::now()))).await;
-        let members = client.cluster_status().await?.members;
-        match members.into_iter().find(|known| known.node_id == member.node_id) {
+        let Ok(members) = timeout_at(end, look()).await else {
+            return Err(still_draining(&member, begun.elapsed()));
+        };
+        match members?.into_iter().find(|known| known.node_id == member.node_id) {
             Some(known) if known.draining => member = known,
             // Without a vote it leaves when it is stopped.
             None => return Ok(member),
@@ -147,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_for_a_minute_unless_told_otherwise() {
+    fn it_waits_for_longer_than_an_owner_keeps_a_run_unless_told_otherwise() {
         let options = parsed(&["node-2"]).expect("complete");
-        assert_eq!((options.wait, options.no_wait, options.undo), (Duration::from_secs(60), false, false));
+        assert_eq!((options.wait, options.no_wait, options.undo), (Duration::from_secs(70), false, false));
         assert_eq!(parsed(&["node-2", "--wait", "1.5"]).expect("seconds").wait, Duration::from_millis(1500));
         assert!(parsed(&["node-2", "--no-wait"]).expect("good").no_wait);
         assert!(parsed(&["node-2", "--undo"]).expect("good").undo);
@@ -177,6 +190,35 @@ mod tests {
         let away = Member { reachable: false, ..member(None, 0) };
         assert_eq!(left(&away), None, "it is gone, and with it what it had");
         assert!(left(&Member { runs: 1, ..away }).is_some(), "its run has no other owner yet");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_said_before_the_command_ends_whether_the_cluster_answers_or_not() {
+        let console = Console::new(true, 0);
+        for answers in [true, false] {
+            let deadline = Instant::now() + Duration::from_millis(1500);
+            let look = async || match answers {
+                true => Ok(vec![member(Some(2), 1)]),
+                false => std::future::pending().await,
+            };
+            let end = end(Instant::now(), Duration::from_secs(60), Some(deadline));
+            let ended = timeout_at(deadline, settled(&console, end, member(Some(2), 1), look)).await;
+            let error = ended.expect("in time").expect_err("it has workers");
+            assert_eq!(error.exit, exit::LIMIT);
+            assert!(error.message.contains("2 workers of runs") && error.hint.is_some(), "{}", error.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn it_has_drained_when_nothing_was_found_three_times_in_a_row() {
+        let looks = std::cell::Cell::new(0);
+        let look = async || {
+            looks.set(looks.get() + 1);
+            Ok(vec![member(Some(0), 0)])
+        };
+        let end = Instant::now() + Duration::from_secs(60);
+        let drained = settled(&Console::new(true, 0), end, member(Some(1), 0), look).await;
+        assert_eq!((drained.map(|member| member.workers), looks.get()), (Ok(Some(0)), 3));
     }
 
     #[test]
