@@ -38,21 +38,18 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let told = tokio::select! {
         told = story::tell(invocation, &mut household) => told,
         () = signals.told_to_end() => Err(CommandError::new(exit::INTERRUPTED, "interrupted")),
-        () = out_of_time(invocation) => {
+        () = invocation.out_of_time() => {
             Err(CommandError::because(reason::NODE_TIMED_OUT, "--command-timeout is over"))
         }
     };
     let end = if told.is_ok() { End::InOrder } else { End::AtOnce };
-    let left = household.leave_nothing_behind(end).await;
+    let left = tokio::select! {
+        left = household.leave_nothing_behind(end) => left,
+        // Once more: nobody is waited for.
+        () = signals.told_to_end() => household.leave_nothing_behind(End::ByForce).await,
+    };
     told?;
     left?;
     invocation.console.note("the nodes have ended and their directory is removed");
     Ok(exit::OK)
-}
-
-async fn out_of_time(invocation: &Invocation) {
-    match invocation.deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
 }

@@ -58,7 +58,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let lived = tokio::select! {
         lived = live(invocation, &place, &mut nodes) => lived,
         () = signals.told_to_end() => Ok(()),
-        () = out_of_time(invocation) => {
+        () = invocation.out_of_time() => {
             Err(CommandError::because(reason::NODE_TIMED_OUT, "--command-timeout is over"))
         }
     };
@@ -90,12 +90,5 @@ async fn live(invocation: &Invocation, place: &Place, nodes: &mut Nodes<'_>) -> 
     invocation.console.note("the cluster is ready; Ctrl-C ends it");
     loop {
         nodes.tell_ended().await;
-    }
-}
-
-async fn out_of_time(invocation: &Invocation) {
-    match invocation.deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

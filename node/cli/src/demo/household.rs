@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use dspex_api::v1::ClusterStatusResponse;
 use dspex_api::{Address, Ca, Client, Credentials, TimeLimits, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -13,7 +12,7 @@ use tokio::time::Instant;
 
 use super::participants::{self, Seen};
 use super::settings::{self, CERTIFICATES};
-use crate::dev::nodes;
+use crate::dev::nodes::{self, leader_of_whole};
 use crate::dev::place::{free_ports, removed};
 use crate::dev::plan::{self, Planned};
 use crate::error::CommandError;
@@ -43,6 +42,8 @@ pub enum End {
     InOrder,
     /// Nobody wants to wait for them.
     AtOnce,
+    /// Nor for the Python processes that end with them.
+    ByForce,
 }
 
 /// A directory, the interpreter for its programs, and the nodes.
@@ -237,7 +238,7 @@ impl Household {
     }
 
     /// Ends the nodes, waits for all that they started, removes the directory.
-    pub async fn leave_nothing_behind(mut self, end: End) -> Result<(), CommandError> {
+    pub async fn leave_nothing_behind(&mut self, end: End) -> Result<(), CommandError> {
         if end == End::InOrder {
             self.end_in_order().await;
         }
@@ -246,7 +247,8 @@ impl Household {
             killed = killed.and(self.kill_node(position).await);
         }
         let path = self.directory.path().to_owned();
-        await_nobody(&path).await?;
+        let patience = if end == End::ByForce { Duration::ZERO } else { GONE_LIMIT / 2 };
+        await_nobody(&path, patience).await?;
         removed(&path).await?;
         killed
     }
@@ -268,8 +270,8 @@ impl Household {
     }
 }
 
-/// Python processes end by themselves when their node has; what does not is killed.
-async fn await_nobody(directory: &Path) -> Result<(), CommandError> {
+/// Python processes end by themselves when their node has; what does not, within `patience`, is killed.
+async fn await_nobody(directory: &Path, patience: Duration) -> Result<(), CommandError> {
     let started = Instant::now();
     loop {
         let left = process::started_with(directory);
@@ -279,7 +281,7 @@ async fn await_nobody(directory: &Path) -> Result<(), CommandError> {
         if started.elapsed() > GONE_LIMIT {
             return Err(CommandError::new(exit::FAILED, format!("processes of the demo are still there: {left:?}")));
         }
-        if started.elapsed() > GONE_LIMIT / 2 {
+        if started.elapsed() >= patience {
             for &pid in &left {
                 let _ = send(pid, Signal::KILL);
             }
@@ -292,14 +294,6 @@ fn send(pid: u32, signal: Signal) -> std::io::Result<()> {
     let known = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let known = known.ok_or_else(|| std::io::Error::other(format!("{pid} is no process id")))?;
     Ok(kill_process(known, signal)?)
-}
-
-/// The name of the leader, where so many members have said who they are and answer.
-fn leader_of_whole(status: ClusterStatusResponse, count: usize) -> Option<String> {
-    let is_whole = status.members.len() == count
-        && status.members.iter().all(|member| member.reachable && !member.name.is_empty());
-    let leader = status.members.into_iter().find(|member| member.leader)?;
-    is_whole.then_some(leader.name)
 }
 
 fn log(node: &Planned, root: &Path) -> PathBuf {
@@ -323,26 +317,7 @@ fn last_lines(text: &str, count: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use dspex_api::v1::Member;
-
     use super::*;
-
-    fn member(name: &str, leader: bool, reachable: bool) -> Member {
-        Member { name: name.to_owned(), leader, reachable, ..Member::default() }
-    }
-
-    #[test]
-    fn a_cluster_is_whole_when_all_have_said_who_they_are_and_one_leads() {
-        let leader = |members: &[Member]| {
-            leader_of_whole(ClusterStatusResponse { members: members.to_vec(), ..Default::default() }, 2)
-        };
-        let (first, second) = (member("node-1", false, true), member("node-2", true, true));
-        assert_eq!(leader(&[first.clone(), second.clone()]).as_deref(), Some("node-2"));
-        assert_eq!(leader(std::slice::from_ref(&second)), None, "one is missing");
-        assert_eq!(leader(&[first, member("node-2", false, true)]), None, "nobody leads");
-        assert_eq!(leader(&[member("", false, true), second.clone()]), None);
-        assert_eq!(leader(&[member("node-1", false, false), second]), None);
-    }
 
     #[test]
     fn commands_are_led_to_one_node_by_its_own_token_and_the_authority() {
@@ -355,17 +330,46 @@ mod tests {
         assert_eq!((household.names(), household.pid(1)), (vec!["node-1", "node-2", "node-3"], None));
     }
 
+    /// The kernel shows the command line of a process a moment after its start.
+    async fn seen(root: &Path) {
+        let begun = Instant::now();
+        while process::started_with(root).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it was started");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     #[tokio::test]
     async fn what_belongs_to_the_directory_is_ended_with_it() {
-        let household = Household::new("/venv/bin/python".into()).expect("a directory");
+        let mut household = Household::new("/venv/bin/python".into()).expect("a directory");
         let root = household.directory.path().to_owned();
         // As the Python of a node that was killed: it ends a moment later.
         let mut started =
             std::process::Command::new("sh").args(["-c", "sleep 0.3; true", "sh"]).arg(&root).spawn().expect("runs");
         write(&root.join("node-1/data/blob"), "x").expect("written");
+        seen(&root).await;
         household.leave_nothing_behind(End::AtOnce).await.expect("nothing is left");
         assert!(!root.exists() && process::is_gone(started.id()));
         started.wait().expect("it has ended");
+    }
+
+    #[tokio::test]
+    async fn who_is_told_twice_to_end_waits_for_no_python() {
+        let mut household = Household::new("/venv/bin/python".into()).expect("a directory");
+        let root = household.directory.path().to_owned();
+        let mut stays = std::process::Command::new("sh")
+            .args(["-c", "while :; do sleep 0.2; done", "sh"])
+            .arg(&root)
+            .spawn()
+            .expect("runs");
+        seen(&root).await;
+        let first = household.leave_nothing_behind(End::AtOnce);
+        let waits = tokio::time::timeout(Duration::from_millis(200), first).await;
+        assert!(waits.is_err(), "the control: it waits for what may end by itself");
+        let begun = Instant::now();
+        household.leave_nothing_behind(End::ByForce).await.expect("nothing is left");
+        assert!(begun.elapsed() < GONE_LIMIT / 2 && !root.exists());
+        stays.wait().expect("it was killed");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::dev::plan::Planned;
+use crate::dev::plan::{Planned, text};
 use crate::error::CommandError;
 
 /// Where the nodes' certificates are, in the directory of the demo.
@@ -30,12 +30,6 @@ pub fn of(node: &Planned, nodes: &[Planned], directory: &Path, interpreter: &Pat
         node.http,
         text(interpreter)?,
     ))
-}
-
-/// A path as TOML writes text, which is as JSON does.
-fn text(path: &Path) -> Result<Value, CommandError> {
-    let refused = || CommandError::usage(format!("{} has a name that is not UTF-8", path.display()));
-    path.to_str().map(Value::from).ok_or_else(refused)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use dspex_api::v1::ClusterStatusResponse;
 use dspex_api::{Address, Client, TimeLimits, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -194,11 +195,7 @@ impl<'a> Nodes<'a> {
     }
 
     async fn leader(&self, node: &Planned, wanted: usize) -> Option<String> {
-        let status = self.client(node).await?.cluster_status().await.ok()?;
-        let is_whole = status.members.len() >= wanted
-            && status.members.iter().all(|member| member.reachable && !member.name.is_empty());
-        let leader = status.members.into_iter().find(|member| member.leader)?;
-        is_whole.then_some(leader.name)
+        leader_of_whole(self.client(node).await?.cluster_status().await.ok()?, wanted)
     }
 
     async fn client(&self, node: &Planned) -> Option<Client> {
@@ -261,6 +258,14 @@ pub(crate) fn command(config: &Path, home: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
+/// The name of the leader, where so many members, or more, have said who they are and answer.
+pub(crate) fn leader_of_whole(status: ClusterStatusResponse, count: usize) -> Option<String> {
+    let is_whole = status.members.len() >= count
+        && status.members.iter().all(|member| member.reachable && !member.name.is_empty());
+    let leader = status.members.into_iter().find(|member| member.leader)?;
+    is_whole.then_some(leader.name)
+}
+
 /// Settings of the caller's would go before every node's own: all would want one port.
 fn is_setting(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| {
@@ -270,7 +275,26 @@ fn is_setting(name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use dspex_api::v1::Member;
+
     use super::*;
+
+    fn member(name: &str, leader: bool, reachable: bool) -> Member {
+        Member { name: name.to_owned(), leader, reachable, ..Member::default() }
+    }
+
+    #[test]
+    fn a_cluster_is_whole_when_all_have_said_who_they_are_and_one_leads() {
+        let leader = |members: &[Member]| {
+            leader_of_whole(ClusterStatusResponse { members: members.to_vec(), ..Default::default() }, 2)
+        };
+        let (first, second) = (member("node-1", false, true), member("node-2", true, true));
+        assert_eq!(leader(&[first.clone(), second.clone()]).as_deref(), Some("node-2"));
+        assert_eq!(leader(std::slice::from_ref(&second)), None, "one is missing");
+        assert_eq!(leader(&[first, member("node-2", false, true)]), None, "nobody leads");
+        assert_eq!(leader(&[member("", false, true), second.clone()]), None);
+        assert_eq!(leader(&[member("node-1", false, false), second]), None);
+    }
 
     #[test]
     fn settings_of_the_caller_are_not_those_of_every_node() {

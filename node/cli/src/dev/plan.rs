@@ -99,7 +99,7 @@ pub fn file(node: &Planned, shared: Shared<'_>) -> Result<String, CommandError> 
 }
 
 /// A path as TOML writes text, which is as JSON does.
-fn text(path: &Path) -> Result<Value, CommandError> {
+pub fn text(path: &Path) -> Result<Value, CommandError> {
     let refused = || CommandError::usage(format!("{} has a name that is not UTF-8", path.display()));
     path.to_str().map(Value::from).ok_or_else(refused)
 }
