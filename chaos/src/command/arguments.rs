@@ -54,7 +54,7 @@ pub struct Run {
     /// Play it so often, each time with the next seed, at the same cluster; of `runs` at another one each time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub rounds: u64,
-    /// Keep the history here, as JSON lines
+    /// Keep the history here, as JSON lines; of `runs` the account of each round, a line for each, which `check` does not read
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
     /// Clients, each with one operation at a time

@@ -1,5 +1,6 @@
 //! `dspex-chaos run`.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,6 +50,8 @@ fn voters(nodes: Option<u64>) -> Result<usize, String> {
 fn evaluations(run: &Run, scenario: &Scenario, program: &Program) -> Result<bool, String> {
     let nodes = run.nodes.map(usize::try_from).transpose().map_err(|error| error.to_string())?;
     let (first, length) = (run.seed.unwrap_or_else(seed), Duration::from_secs(run.seconds));
+    let unwritten = |error: std::io::Error| format!("the history: {error}");
+    let mut history = run.history.as_ref().map(File::create).transpose().map_err(unwritten)?;
     let mut green = true;
     for round in 0..run.rounds {
         let options = evaluation::Options { seed: first.wrapping_add(round), length, nodes };
@@ -57,8 +60,8 @@ fn evaluations(run: &Run, scenario: &Scenario, program: &Program) -> Result<bool
         let (voters, workers) = (played.shape.voters, played.shape.workers);
         say(&format!("{voters} nodes that vote and {workers} that do not, round {} of {}", round + 1, run.rounds));
         say(&played.report.to_string());
-        if let Some(path) = &run.history {
-            played.account.keep(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Some(file) = &mut history {
+            played.account.add_line(file).map_err(unwritten)?;
         }
         if let Some(kept) = &played.kept {
             green = false;

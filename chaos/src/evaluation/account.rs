@@ -1,6 +1,7 @@
 //! What is known of a run in the end: what the promises of runs are judged by, and what is kept of a run that broke one.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,16 @@ impl Account {
     pub fn keep(&self, path: &Path) -> std::io::Result<()> {
         std::fs::write(path, serde_json::to_vec_pretty(self)?)
     }
+
+    /// Keeps it as one line of JSON behind those that are there.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add_line(&self, to: &mut impl Write) -> std::io::Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        to.write_all(&line)
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +115,30 @@ mod tests {
         let read = Execution::parse("3 200 9\n1 100 8\nno line\n2 300");
         let expected = [(100, 1, 8), (200, 3, 9)];
         assert_eq!(read, expected.map(|(at_ns, index, process)| Execution { at_ns, index, process }));
+    }
+
+    #[test]
+    fn the_accounts_of_all_rounds_are_kept_a_line_for_each() {
+        let account = |run: &str| Account {
+            run: run.to_owned(),
+            examples: 2,
+            status: "finished".to_owned(),
+            reason: "of\nmany lines".to_owned(),
+            counted: (2, 0),
+            duplicates: 1,
+            gist: None,
+            undisturbed: Gist { score: Some(50.0), digest: "d".to_owned(), failed: 0 },
+            results: vec![0, 1],
+            executions: vec![Execution { at_ns: 1, index: 0, process: 7 }],
+            disturbances: Vec::new(),
+        };
+        let rounds = [account("first"), account("second")];
+        let mut kept = Vec::new();
+        for round in &rounds {
+            round.add_line(&mut kept).expect("written");
+        }
+        let text = String::from_utf8(kept).expect("UTF-8");
+        let read: Vec<Account> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(read, rounds);
     }
 }
