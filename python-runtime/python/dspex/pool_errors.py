@@ -55,7 +55,8 @@ class InputsInvalid(DspexError):
 class ConnectionLost(DspexError):
     """The node, or the way to it, ended. Whether a call under way was executed is not known.
 
-    The next call connects again. With the reason `NODE_DRAINING` the call was not executed: another node takes it.
+    The next call connects again. With the reason `NODE_DRAINING` the node is there, and the call was not executed: nor
+    will any be there as long as the node drains. Connect to another node for it.
     """
 
 
