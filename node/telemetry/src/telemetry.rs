@@ -69,10 +69,9 @@ impl Telemetry {
 
 /// Without an export there is no layer for it, and spans under its target are disabled where they are made.
 fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<(), ()> {
-    let filter = without_actors(filter);
     match export {
         None => {
-            let filter = FilterExt::and(filter, filter_fn(|metadata| !is_trace(metadata)));
+            let filter = FilterExt::and(without_actors(filter), filter_fn(|metadata| !is_trace(metadata)));
             Registry::default().with(log.with_filter(filter)).try_init().map_err(|_| ())
         }
         Some(export) => {
@@ -85,7 +84,7 @@ fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<
                 .with_tracked_inactivity(false)
                 .with_filter(exported());
             // Log lines say in which span they were written, whatever RUST_LOG says of spans.
-            let filter = FilterExt::or(filter, only_spans());
+            let filter = FilterExt::or(without_actors(filter), only_spans());
             Registry::default().with(spans).with(log.with_filter(filter)).try_init().map_err(|_| ())
         }
     }
@@ -93,7 +92,7 @@ fn install(log: LogLayer, filter: EnvFilter, export: Option<&Export>) -> Result<
 
 /// No spans of the actors' library, which has one for each actor: they would stand before every line that an actor logs, name it by a
 /// number that is nowhere else, and be entered and left with every message.
-pub(crate) fn without_actors<S>(filter: EnvFilter) -> impl Filter<S> + Send + Sync + 'static {
+pub(crate) fn without_actors<S: 'static>(filter: EnvFilter) -> impl Filter<S> + Send + Sync + 'static {
     let is_of_actors = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with("ractor");
     FilterExt::and(filter, filter_fn(move |metadata| !is_of_actors(metadata)))
 }
