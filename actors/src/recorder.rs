@@ -14,7 +14,7 @@ use std::time::Duration;
 use dspex_consensus::Consensus;
 use dspex_model::{Command, Digest, Outcome, Rejection, RunId, RunStatus};
 use dspex_python::protocol::ExampleResult;
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef};
 use ractor_cluster::RactorMessage;
 use tokio::time::Instant;
 use tracing::{error, warn};
@@ -52,6 +52,13 @@ pub(crate) enum Teller {
 }
 
 impl Teller {
+    fn id(&self) -> ActorId {
+        match self {
+            Self::Evaluation(evaluation) => evaluation.get_id(),
+            Self::Hosted(hosted) => hosted.get_id(),
+        }
+    }
+
     /// One that is gone has nothing to hear.
     fn hear(&self, recorded: Recorded) {
         let _ = match self {
@@ -177,14 +184,24 @@ async fn flush(context: &NodeContext, batch: Vec<Recording>) {
         by_run.entry((recording.run, recording.generation)).or_default().push(recording);
     }
     for ((run, generation), recordings) in by_run {
-        let Some(teller) = recordings.first().map(|recording| recording.teller.clone()) else { continue };
-        let results = recordings.len();
+        let tellers = tellers(&recordings);
         let status = record(context, run, generation, recordings).await;
         if let Err(error) = &status {
             error!(%run, %error, "results could not be recorded");
         }
-        teller.hear(Recorded { results, status });
+        for (teller, results) in tellers {
+            teller.hear(Recorded { results, status: status.clone() });
+        }
     }
+}
+
+/// Who hears of how many: a run that has changed its owner may have two parts here for a while.
+fn tellers(recordings: &[Recording]) -> Vec<(Teller, usize)> {
+    let mut tellers: BTreeMap<ActorId, (Teller, usize)> = BTreeMap::new();
+    for Recording { teller, .. } in recordings {
+        tellers.entry(teller.id()).or_insert_with(|| (teller.clone(), 0)).1 += 1;
+    }
+    tellers.into_values().collect()
 }
 
 /// A digest in the log is a promise that a majority can read the blob.
