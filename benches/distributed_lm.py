@@ -2,11 +2,16 @@
 
 Beside it a cluster of one node with 64. Both have been warmed up, and take turns. The ideals are
 examples / 192 * 200 ms and examples / 64 * 200 ms.
+
+Twice: with a program that only waits, and with dspy and its language model. A call of dspy takes 1.6 ms of CPU time, so
+192 of them in 200 ms keep one and a half CPUs busy: on a machine with two, three nodes wait for those and not for the
+model.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from harness import clusters, digits, machine
 from harness.clusters.base import NODES
@@ -28,9 +33,7 @@ def main() -> None:
 
 
 def measure(examples: int, rounds: int) -> None:
-    load = machine.load()
-    ideal = {count: examples / (count * SLOTS) * LATENCY_MS / 1000 for count in (NODES, 1)}
-    say(f"distributed_lm: {examples} examples, ideal {ideal[NODES]:g} s on {NODES} nodes, {ideal[1]:g} s on one ...")
+    say(f"distributed_lm: {examples} examples on {NODES} nodes and on one ...")
     with directory_on_disk() as place:
         for name in ("three", "one"):
             (place / name).mkdir()
@@ -39,20 +42,30 @@ def measure(examples: int, rounds: int) -> None:
             sides = {NODES: Evaluations(three), 1: Evaluations(one)}
             for side in sides.values():
                 side.warm()
+            for program, wanted in {
+                "a program that waits": Wanted(
+                    devset, program="nothing.py:Waiting", metric="nothing.py:is_zero", lm=None
+                ),
+                "dspy.Predict": Wanted(devset, latency_ms=LATENCY_MS),
+            }.items():
+                load = machine.load()
+                compare(f"{program}, {examples} examples", wanted, sides, examples, rounds, load)
 
-            def evaluate(count: int) -> Spent:
-                wanted = Wanted(devset, latency_ms=LATENCY_MS, threads=count * SLOTS)
-                spent = sides[count].evaluate(wanted)
-                say(f"  {count} of them: {spent.seconds:.2f} s, after {spent.startup_seconds:.2f} s of start-up")
-                return spent
 
-            own, against = alternate(rounds, lambda: evaluate(NODES), lambda: evaluate(1))
+def compare(what: str, wanted: Wanted, sides: dict[int, Evaluations], examples: int, rounds: int, load: float) -> None:
+    def evaluate(count: int) -> Spent:
+        spent = sides[count].evaluate(replace(wanted, threads=count * SLOTS))
+        say(f"  {count} of them: {spent.seconds:.2f} s, after {spent.startup_seconds:.2f} s of start-up")
+        return spent
+
+    own, against = alternate(rounds, lambda: evaluate(NODES), lambda: evaluate(1))
     results = {(spent.score, spent.digest) for spent in (*own, *against)}
     if len(results) != 1:
         raise RuntimeError(f"the two differ in score or digest: {results}")
+    ideal = {count: examples / (count * SLOTS) * LATENCY_MS / 1000 for count in (NODES, 1)}
     Figure(
         "distributed_lm",
-        f"{examples} examples of {LATENCY_MS} ms, {NODES} nodes with {SLOTS} each (ideal {ideal[NODES]:g} s)",
+        f"{what} of {LATENCY_MS} ms, {NODES} nodes with {SLOTS} each (ideal {ideal[NODES]:g} s)",
         "s",
         [spent.seconds for spent in own],
         Peer(f"one node with {SLOTS}", [spent.seconds for spent in against], detail=detail(against, examples)),
