@@ -296,7 +296,9 @@ impl Cluster for ClusterService {
         }
         let command = Command::DrainNode { node: NodeId(member.node_id), drain: !undo };
         self.node.write(request_id, actor, command).await?;
-        Ok(Response::new(self.member(NodeId(member.node_id)).await.unwrap_or(member)))
+        let member = self.member(NodeId(member.node_id)).await.unwrap_or(member);
+        // The log's word is the last one; the member itself hears of it a moment later than whoever asked for it.
+        Ok(Response::new(v1::Member { draining: !undo, ..member }))
     }
 }
 

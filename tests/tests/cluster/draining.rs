@@ -113,7 +113,8 @@ fn the_workers_of_a_node_that_drains_finish_and_others_take_their_places() {
     }
     wait_for(&cluster, 0, &next, 20);
     assert_eq!(workers(&cluster, 2, &next), 0);
-    cluster.dspex(0, &["member", "drain", "node-2", "--undo"]).run().expect(0);
+    let undone = cluster.dspex(0, &["member", "drain", "node-2", "--undo", "-o", "json"]).run().expect(0).object();
+    assert_eq!(undone["draining"], false, "{undone}");
     // The node itself says so with its next presence.
     assert!(holds_within(PATIENCE, || !is_draining(&cluster, 0, 2)));
     assert!(holds_within(PATIENCE, || workers(&cluster, 2, &next) > 0), "it takes work again");
