@@ -1,6 +1,7 @@
 //! Freeing the blobs of what was deleted, or is not kept any more: those that nothing else refers to, and nobody is about to refer to.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use dspex_consensus::{Consensus, ExecutionsError};
 use dspex_model::{Digest, State};
 use dspex_storage::BlobStore;
 use tokio::sync::{RwLock, RwLockReadGuard};
-use tracing::{debug, warn};
+use tokio::task::JoinError;
+use tracing::{debug, info, warn};
 
 use crate::context::NodeContext;
 
@@ -59,18 +61,34 @@ impl Freeing {
         // What executions refer to is on the disk. Nobody waits while that is looked through: what was recorded meanwhile is looked
         // at when nothing more can come.
         let (candidates, looked) = consensus.unnamed(candidates, 0).await?;
-        let _alone = self.gate.write().await;
+        let alone = self.gate.write().await;
         let candidates = consensus.read(move |state| unreferenced(state, candidates)).await?;
         let (free, _) = consensus.unnamed(candidates, looked).await?;
         let free: Vec<Digest> = free.into_iter().collect();
-        let blobs = blobs.clone();
-        let freed = tokio::task::spawn_blocking(move || blobs.delete_many(&free));
-        match freed.await {
-            Ok(Ok(count)) => debug!(count, "freed blobs"),
-            Ok(Err(error)) => warn!(%error, "blobs that nobody needs were not freed"),
-            Err(error) => warn!(%error, "freeing blobs failed"),
-        }
+        let store = blobs.clone();
+        let freed = tokio::task::spawn_blocking(move || store.delete_many(&free)).await;
+        drop(alone);
+        tell(freed);
+        // Whoever deleted a run does not wait for it.
+        tokio::spawn(reclaim(blobs.clone()));
         Ok(())
+    }
+}
+
+fn tell(freed: Result<io::Result<usize>, JoinError>) {
+    match freed {
+        Ok(Ok(count)) => debug!(count, "freed blobs"),
+        Ok(Err(error)) => warn!(%error, "blobs that nobody needs were not freed"),
+        Err(error) => warn!(%error, "freeing blobs failed"),
+    }
+}
+
+async fn reclaim(blobs: BlobStore) {
+    match tokio::task::spawn_blocking(move || blobs.reclaim()).await {
+        Ok(Ok(Some(bytes))) => info!(bytes, "gave the space of deleted blobs back to the disk"),
+        Ok(Ok(None)) => {}
+        Ok(Err(error)) => warn!(%error, "the space of deleted blobs was not given back"),
+        Err(error) => warn!(%error, "giving back the space of deleted blobs failed"),
     }
 }
 
@@ -82,11 +100,8 @@ pub(crate) async fn empty(context: Arc<NodeContext>) {
         let alone = context.freeing.gate.write().await;
         let emptied = tokio::task::spawn_blocking(move || blobs.delete_many(&blobs.digests()?)).await;
         drop(alone);
-        match emptied {
-            Ok(Ok(count)) => debug!(count, "freed blobs"),
-            Ok(Err(error)) => warn!(%error, "blobs that nobody needs were not freed"),
-            Err(error) => warn!(%error, "freeing blobs failed"),
-        }
+        tell(emptied);
+        reclaim(context.parts.blobs.clone()).await;
         tokio::time::sleep(EMPTY_EVERY).await;
     }
 }

@@ -19,6 +19,7 @@ use dspex_model::Digest;
 use rocksdb::{DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, WriteBatch, WriteOptions};
 
 use crate::blob_reader::BlobReader;
+use crate::blob_reclaim::{self, Reclaiming};
 use crate::blob_writer::BlobWriter;
 use crate::database::{self, Creation, MIB};
 use crate::error::{corrupt, from_rocksdb};
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pins: Pins,
     /// Readers for whom nothing may be freed; raised while `sets` is held.
     pub(crate) holds: AtomicUsize,
+    pub(crate) reclaiming: Reclaiming,
     /// Held while a set is attached to its digest or taken from it: two equal uploads must not leave one unowned.
     pub(crate) sets: Mutex<()>,
     _lock: Arc<DirectoryLock>,
@@ -63,16 +65,22 @@ pub(crate) enum Stored {
     Chunked { length: u64, set: u64 },
 }
 
+impl Stored {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Inline(bytes) => bytes.len() as u64,
+            Self::Chunked { length, .. } => *length,
+        }
+    }
+}
+
 impl BlobStore {
     pub(crate) fn open(path: &Path, creation: Creation, sync: bool, lock: Arc<DirectoryLock>) -> io::Result<Self> {
         // As in the log: what was acknowledged must not be dropped silently after a damaged record.
         let mut options = database::options(16 * MIB, DBRecoveryMode::TolerateCorruptedTailRecords);
         options.set_compression_type(DBCompressionType::Lz4);
-        // Larger values stay out of the tree, so that compaction does not copy them again and again.
-        options.set_enable_blob_files(true);
-        options.set_min_blob_size(16 * 1024);
+        blob_reclaim::keep_values_in_files(&mut options);
         options.set_blob_compression_type(DBCompressionType::Lz4);
-        options.set_enable_blob_gc(true);
         let db = database::open(path, options, creation)?;
         let next_set = remove_abandoned_sets(&db)?;
         let shared = Shared {
@@ -82,6 +90,7 @@ impl BlobStore {
             next_set: AtomicU64::new(next_set),
             pins: Pins::default(),
             holds: AtomicUsize::new(0),
+            reclaiming: Reclaiming::default(),
             sets: Mutex::new(()),
             _lock: lock,
         };
@@ -222,17 +231,19 @@ impl BlobStore {
             return Ok(0);
         }
         let mut batch = WriteBatch::default();
-        let mut count = 0;
+        let (mut count, mut bytes) = (0, 0);
         for digest in digests.iter().filter(|digest| !self.shared.pins.is_pinned(digest)) {
             let Some(stored) = self.stored(digest)? else { continue };
             count += 1;
             batch.delete(value_key(digest));
+            bytes += blob_reclaim::filed(stored.length());
             if let Stored::Chunked { set, .. } = stored {
                 remove_set(&mut batch, set);
                 batch.delete(set_key(set));
             }
         }
         self.commit(batch)?;
+        self.shared.reclaiming.deleted(bytes);
         Ok(count)
     }
 

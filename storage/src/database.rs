@@ -34,8 +34,25 @@ pub(crate) fn options(memtable_bytes: usize, recovery: DBRecoveryMode) -> rocksd
     options
 }
 
+/// `.cargo/config.toml` has RocksDB compiled for them. A virtual machine may hide what its host's CPU can do.
+#[cfg(target_arch = "x86_64")]
+fn check_cpu() -> io::Result<()> {
+    if is_x86_feature_detected!("sse4.2") && is_x86_feature_detected!("pclmulqdq") {
+        return Ok(());
+    }
+    let message = "this CPU has no SSE4.2 or no PCLMULQDQ, which the database needs; every x86-64 CPU since 2010 has both: give a \
+                   virtual machine the CPU type of its host, or x86-64-v2-AES";
+    Err(io::Error::new(io::ErrorKind::Unsupported, message))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn check_cpu() -> io::Result<()> {
+    Ok(())
+}
+
 /// Opens a database.
 pub(crate) fn open(path: &Path, mut options: rocksdb::Options, creation: Creation) -> io::Result<DB> {
+    check_cpu()?;
     options.create_if_missing(creation == Creation::Allowed);
     if creation == Creation::Refused && !path.join("CURRENT").exists() {
         return Err(crate::error::corrupt("the database is missing"));

@@ -9,6 +9,7 @@
 mod archive;
 mod blob_hold;
 mod blob_reader;
+mod blob_reclaim;
 mod blob_store;
 mod blob_writer;
 mod database;

@@ -1,5 +1,8 @@
 //! Blobs of every size come back as they went in, and damage is noticed.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use dspex_model::Digest;
 use dspex_storage::{DataDirectory, Options};
 
@@ -80,6 +83,47 @@ fn equal_and_deleted_values_leave_no_chunks_behind() {
     assert_eq!(chunks_on_disk(data, directory.path()), 0);
 }
 
+/// The files of large values, and the bytes in them.
+fn value_files(path: &std::path::Path) -> (BTreeSet<PathBuf>, u64) {
+    let all = files_under(path);
+    let files: BTreeSet<PathBuf> =
+        all.into_iter().filter(|file| file.extension().is_some_and(|end| end == "blob")).collect();
+    let bytes = files.iter().map(|file| file.metadata().map_or(0, |file| file.len())).sum();
+    (files, bytes)
+}
+
+fn files_under(path: &std::path::Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(path).expect("readable").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|entry| if entry.is_dir() { files_under(&entry) } else { vec![entry] }).collect()
+}
+
+#[test]
+fn space_of_deleted_values_goes_back_to_the_disk_and_nothing_else_is_copied() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let data = open(directory.path());
+    let blobs = data.blobs();
+    let stored = |number: u64| blobs.put(&noise(4 * MIB, number)).expect("stored");
+    let mut digests: Vec<Digest> = (1..=20).map(stored).collect();
+    let (early, _) = value_files(directory.path());
+    assert!(!early.is_empty(), "memtables were written");
+    digests.extend((21..=40).map(stored));
+    let (files, _) = value_files(directory.path());
+    assert!(early.is_subset(&files), "what lives was copied, though nothing was deleted");
+    assert_eq!(blobs.reclaim().expect("looked"), None, "there is nothing to give back");
+
+    // Of each file something lives.
+    let (gone, kept): (Vec<_>, Vec<_>) = digests.iter().enumerate().partition(|(number, _)| number % 4 != 0);
+    let gone: Vec<Digest> = gone.into_iter().map(|(_, digest)| *digest).collect();
+    assert_eq!(blobs.delete_many(&gone).expect("deleted"), 30);
+    assert!(blobs.reclaim().expect("done").is_some());
+    let (_, left) = value_files(directory.path());
+    assert!(left < 80 * MIB as u64, "{left} bytes are on the disk yet, for ten values of 4 MiB");
+    assert_eq!(blobs.reclaim().expect("looked"), None, "once");
+    for (number, digest) in kept {
+        assert!(blobs.get(digest).expect("readable") == Some(noise(4 * MIB, number as u64 + 1)));
+    }
+}
+
 #[test]
 fn an_upload_cut_short_is_removed_at_the_next_start() {
     let directory = tempfile::tempdir().expect("a directory");
@@ -100,7 +144,7 @@ fn an_upload_cut_short_is_removed_at_the_next_start() {
 }
 
 /// The directory as a crash would leave it now; the forgotten writer keeps the original locked.
-fn raw_copy(_handle: &dspex_storage::BlobStore, path: &std::path::Path) -> std::path::PathBuf {
+fn raw_copy(_handle: &dspex_storage::BlobStore, path: &std::path::Path) -> PathBuf {
     let copy = path.join("copy");
     let status = std::process::Command::new("sh")
         .args(["-c", "mkdir \"$1\" && cd \"$0\" && cp -r FORMAT log state blobs snapshots \"$1\""])
