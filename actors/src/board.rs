@@ -87,11 +87,16 @@ impl Board {
         Arc::new(Self { inner: Mutex::new(inner), changed: watch::Sender::new(()) })
     }
 
-    /// The run is executed under this owner's epoch from here on: its lines are counted anew, and workers of before wait for nothing.
+    /// The run is executed under this owner's epoch from here on: its lines are counted anew, unless they were counted under it already,
+    /// and workers of before wait for nothing.
     pub(crate) fn begin(&self, epoch: u64) {
         let mut inner = self.lock();
         inner.lines.begin(epoch);
         inner.questions.forget_all();
+        // A driver elsewhere was perhaps not heard of while nobody executed the run.
+        if inner.drivers == 0 {
+            inner.driverless_since = Instant::now();
+        }
         drop(inner);
         self.changed.send_replace(());
     }
@@ -304,6 +309,12 @@ impl Boards {
 
     pub(crate) fn get(&self, run: RunId) -> Option<Arc<Board>> {
         self.boards.lock().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
+    }
+
+    /// The board of a run whose lines are counted under this epoch already. An evaluation that stopped and begins again under its epoch
+    /// goes on there: on another board its first lines would have places that readers are past, and so would its questions.
+    pub(crate) fn begun(&self, run: RunId, epoch: u64) -> Option<Arc<Board>> {
+        self.get(run).filter(|board| board.lock().lines.head().epoch == epoch)
     }
 
     pub(crate) fn remove(&self, run: RunId) {

@@ -39,7 +39,7 @@ pub struct NodeParts {
     pub blobs: BlobStore,
     /// Python environments.
     pub zygotes: Zygotes,
-    /// CPUs that may be used: the default number of workers of a run.
+    /// CPUs that may be used: with those of the other nodes the default number of workers of a run.
     pub cpus: usize,
     /// The pools' settings.
     pub pools: PoolsSettings,

@@ -11,6 +11,7 @@ mod prefetch;
 mod remote;
 mod rows;
 mod shut_out;
+mod since;
 mod slots;
 mod spans;
 mod stalls;
@@ -66,7 +67,7 @@ pub(crate) enum EvaluationMessage {
     Pause,
     /// Time to look at deadlines and the driver.
     Tick,
-    /// A replacement's back-off is over.
+    /// It may be time for another worker: a replacement's back-off is over, one has left, or nobody had room before.
     SpawnWorker,
 }
 

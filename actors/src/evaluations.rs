@@ -201,7 +201,7 @@ impl EvaluationsState {
         }
     }
 
-    /// A run that another node has begun: its code is in the blobs, so nothing is missing.
+    /// A run that another node has begun, or that stopped here: its code is in the blobs, so nothing is missing.
     fn take_over(&mut self, myself: &ActorRef<EvaluationsMessage>, run: RunId, epoch: u64) {
         let context = &self.arguments.context;
         let is_shipped = context.parts.consensus.read_stale(|state| {
@@ -212,7 +212,7 @@ impl EvaluationsState {
         }
         let (context, myself) = (Arc::clone(context), myself.clone());
         tokio::spawn(async move {
-            let handover = preparation::taken_over(&context, run).await;
+            let handover = preparation::taken_over(&context, run, epoch).await;
             // A supervisor that is gone is gone with this node.
             let _ = myself.cast(EvaluationsMessage::TakenOver { run, epoch, handover });
         });

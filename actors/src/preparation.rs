@@ -129,9 +129,14 @@ pub(crate) async fn resume(
     Ok(Submitted { run, resumed: true, notes })
 }
 
-/// A run that another node has begun, or this one in its last life: from what the log and the blobs have of it. Without an
-/// environment that agrees this node has no workers of it, and plans all the same.
-pub(crate) async fn taken_over(context: &Arc<NodeContext>, run: RunId) -> Result<Box<Handover>, SubmitError> {
+/// A run that another node has begun, or this one in its last life, or that this one stopped executing while it could not learn whether
+/// the run was still its own: from what the log and the blobs have of it. Without an environment that agrees this node has no workers of
+/// it, and plans all the same.
+pub(crate) async fn taken_over(
+    context: &Arc<NodeContext>,
+    run: RunId,
+    epoch: u64,
+) -> Result<Box<Handover>, SubmitError> {
     let spec = context.parts.consensus.read_stale(|state| state.run(run).map(|held| held.spec.clone()));
     let spec = spec.ok_or_else(|| SubmitError::from(Rejection::RunNotFound(run)))?;
     context.parts.consensus.obtain(spec.blobs()).await?;
@@ -145,7 +150,8 @@ pub(crate) async fn taken_over(context: &Arc<NodeContext>, run: RunId) -> Result
         }
         _ => None,
     };
-    let board = Board::new(std::time::Instant::now());
+    let begun = context.boards.begun(run, epoch);
+    let board = begun.unwrap_or_else(|| Board::new(std::time::Instant::now()));
     Ok(Box::new(Handover { caller: caller.map(Arc::new), board, loaded: None, traceparent: None }))
 }
 

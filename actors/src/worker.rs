@@ -63,7 +63,7 @@ pub(crate) enum WorkerReport {
     Replies(Vec<Reply>),
     /// It gives these calls back, not started.
     Returned(Vec<u64>),
-    /// An operator wants it to finish what it has and end; whether another one is to take its place.
+    /// It is to finish what it has and end, for an operator or for another run; whether another one is to take its place.
     Leave { replace: bool },
     /// It is gone. Exactly once, and last.
     Ended(WorkerEnd),

@@ -1,32 +1,34 @@
 //! The handle: propose, read, follow.
 
+mod proposing;
+mod reading;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dspex_model::{NodeId, Outcome, Proposal, State};
+use dspex_model::NodeId;
 use dspex_storage::{BlobStore, DataDirectory, Snapshots, StateStore};
 use dspex_transport::{Channel, Link, Session};
 use futures::future::BoxFuture;
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::addresses::Addresses;
-use crate::attempts::{Attempts, leader_of};
+use crate::attempts::Attempts;
 use crate::blobs::KEEP;
 use crate::blobs::keeper::{self, Lacking};
 use crate::compaction;
 use crate::contradiction::Contradictions;
 use crate::effects::Effects;
-use crate::error::{FormationError, MemberError, ProposeError, ReadError, StartError};
+use crate::error::{FormationError, MemberError, ReadError, StartError};
 use crate::following::Leader;
-use crate::leading::{Leading, Proposed};
+use crate::leading::Leading;
 use crate::machine::MachineView;
 use crate::membership::{self, Copies, MemberChange};
-use crate::network::{Network, method};
+use crate::network::Network;
 use crate::options::ConsensusOptions;
 use crate::outpost::Outpost;
 use crate::peers::{Own, Peers};
@@ -38,12 +40,11 @@ use crate::start;
 use crate::status::Status;
 use crate::ticks;
 use crate::types::{Member, Raft, Types};
+pub use reading::Freshness;
+use reading::rounds;
 
 /// How long [`Consensus::shutdown`] waits for tasks that still read the stores.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
-
-/// For one question to a leader: the next one may lead already.
-const ROUND_LIMIT: Duration = Duration::from_secs(2);
 
 /// A handle to this node's part in consensus; clones share it.
 ///
@@ -52,18 +53,6 @@ const ROUND_LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub struct Consensus {
     shared: Arc<Shared>,
-}
-
-/// How fresh a read is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Freshness {
-    /// A quorum confirms the leader after the read has begun: everything acknowledged before is seen.
-    #[default]
-    Linearizable,
-    /// The leader answers while its lease lasts. As fresh, as long as no clock runs much faster than another.
-    Lease,
-    /// Whatever this node has.
-    Stale,
 }
 
 #[derive(Debug)]
@@ -126,10 +115,7 @@ impl Consensus {
             });
             let works = peers.as_ref().map(|(own, _)| own).filter(|own| own.formation.is_worker);
             let outpost = works.map(|own| Outpost::start(own.clone()));
-            let compaction =
-                compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
-            let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
-            let settling = settling::run(raft.clone(), view.progress.clone());
+            let background = background(data, &options, &raft, &view, &leading);
             let consensus = Self {
                 shared: Arc::new(Shared {
                     raft,
@@ -147,7 +133,7 @@ impl Consensus {
                     remark: options.remark,
                     permits: Semaphore::new(options.in_flight),
                     time_limit: options.time_limit,
-                    background: Mutex::new(vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]),
+                    background: Mutex::new(background),
                 }),
             };
             if consensus.shared.peers.is_some() {
@@ -168,128 +154,6 @@ impl Consensus {
                 members.iter().map(|(node, address)| (node.0, Member { address: address.clone() })).collect();
             self.shared.raft.initialize(members).await.map_err(StartError::storage)
         })
-    }
-
-    /// Puts a command into the log, here or through the leader, and returns what applying it gave. When this returns
-    /// `Ok`, the command is synced on a quorum, and applied on this node: a stale read here sees it. (A node that is so far
-    /// behind that it has not applied it within the time limit says what the leader said.) Dropping the future does not take
-    /// the command back.
-    ///
-    /// The stamp is the leader's: what the proposal carries is replaced.
-    ///
-    /// # Errors
-    /// [`ProposeError::outcome_unknown`] tells whether the command may have been executed all the same.
-    pub fn propose(&self, mut proposal: Proposal) -> BoxFuture<'_, Result<Outcome, ProposeError>> {
-        Box::pin(async move {
-            proposal.stamp_ms = self.now_ms();
-            let bytes = bytes::Bytes::from(proposal.encode()?);
-            let mut attempts = self.attempts();
-            let _permit = self.permit(attempts.deadline).await.ok_or(ProposeError::Busy)?;
-            let mut begun = None;
-            loop {
-                match self.attempt(&mut attempts, &bytes).await {
-                    // A node without a vote applies nothing.
-                    Ok(Proposed { outcome, .. }) if self.shared.outpost.is_some() => return Ok(outcome),
-                    Ok(Proposed { index, outcome }) => {
-                        let mut progress = self.watch();
-                        let _ = timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await;
-                        return Ok(outcome);
-                    }
-                    Err(Refusal::Stopped(detail)) => return Err(ProposeError::Stopped { detail }),
-                    Err(Refusal::Refused(detail)) => return Err(ProposeError::Refused { detail }),
-                    // Sent again under the same request id it is executed once.
-                    Err(Refusal::Unknown(detail)) if proposal.request.is_some() => begun = Some(detail),
-                    Err(Refusal::Unknown(detail)) => return Err(ProposeError::Unknown { detail }),
-                    Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                    // Refused before it was appended.
-                    Err(Refusal::NoLeader | Refusal::Busy) => {}
-                }
-                if !attempts.pause(&self.shared.raft).await {
-                    return Err(begun.map_or(ProposeError::NoLeader, |detail| ProposeError::Unknown { detail }));
-                }
-            }
-        })
-    }
-
-    fn leader(&self, attempts: &mut Attempts) -> Option<Leader> {
-        let Some(outpost) = &self.shared.outpost else { return attempts.leader(&self.shared.raft) };
-        attempts.hint.take().filter(|hint| !hint.address.is_empty()).or_else(|| outpost.leader())
-    }
-
-    /// Asks whoever is taken for the leader, once.
-    async fn attempt(&self, attempts: &mut Attempts, proposal: &bytes::Bytes) -> Result<Proposed, Refusal> {
-        match self.leader(attempts) {
-            None => Err(Refusal::NoLeader),
-            Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
-                let late = |_| Err(Refusal::Unknown("no answer within the time limit".to_owned()));
-                let write = self.shared.leading.write(proposal.to_vec());
-                timeout_at(attempts.deadline, write).await.unwrap_or_else(late)
-            }
-            Some(leader) => self.shared.network.propose(&leader, proposal.clone(), attempts.left()).await,
-        }
-    }
-
-    /// Reads the state at a moment after this call: everything that was acknowledged before it is in it.
-    ///
-    /// The state is locked while `read` runs, so it should only copy out what it needs.
-    ///
-    /// # Errors
-    /// When no leader confirms it in time.
-    pub async fn read<R>(&self, read: impl FnOnce(&State) -> R) -> Result<R, ReadError> {
-        self.read_at(Freshness::Linearizable, read).await
-    }
-
-    /// Reads the state as fresh as is asked for.
-    ///
-    /// # Errors
-    /// When no leader confirms it in time; a stale read has none.
-    pub async fn read_at<R>(&self, freshness: Freshness, read: impl FnOnce(&State) -> R) -> Result<R, ReadError> {
-        if freshness != Freshness::Stale {
-            self.catch_up(freshness).await?;
-        }
-        Ok(self.read_stale(read))
-    }
-
-    /// Waits until the state here has what it must for a read that begins now.
-    fn catch_up(&self, freshness: Freshness) -> BoxFuture<'_, Result<(), ReadError>> {
-        Box::pin(async move {
-            let mut attempts = self.attempts();
-            let _permit = self.permit(attempts.deadline).await.ok_or(ReadError::Busy)?;
-            let index = loop {
-                let asked = match freshness {
-                    Freshness::Lease => self.lease_index(&mut attempts).await,
-                    Freshness::Linearizable | Freshness::Stale => {
-                        timeout_at(attempts.deadline, self.shared.rounds.join()).await.unwrap_or(Err(Refusal::NoLeader))
-                    }
-                };
-                match asked {
-                    Ok(index) => break index,
-                    Err(Refusal::Stopped(detail)) => return Err(ReadError::Stopped { detail }),
-                    Err(Refusal::Refused(detail)) => return Err(ReadError::Refused { detail }),
-                    Err(Refusal::OtherLeader { node, address }) => attempts.hint = Some(Leader { node, address }),
-                    Err(Refusal::NoLeader | Refusal::Busy | Refusal::Unknown(_)) => {}
-                }
-                if !attempts.pause(&self.shared.raft).await {
-                    return Err(ReadError::NoLeader);
-                }
-            };
-            let mut progress = self.watch();
-            match timeout_at(attempts.deadline, progress.wait_for(|applied| *applied >= index)).await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(_)) => Err(ReadError::Stopped { detail: "nothing is applied here any more".to_owned() }),
-                Err(_) => Err(ReadError::Behind { index }),
-            }
-        })
-    }
-
-    async fn lease_index(&self, attempts: &mut Attempts) -> Result<u64, Refusal> {
-        match attempts.leader(&self.shared.raft) {
-            None => Err(Refusal::NoLeader),
-            Some(leader) if leader.node.0 == *self.shared.raft.node_id() => {
-                self.shared.leading.read_index(ReadPolicy::LeaseRead).await
-            }
-            Some(leader) => self.shared.network.read_index(&leader, method::LEASE_INDEX, attempts.left()).await,
-        }
     }
 
     /// Changes who belongs to the cluster, or who leads it, through the leader. Dropping the future does not stop a change
@@ -326,17 +190,6 @@ impl Consensus {
                 }
             }
         })
-    }
-
-    /// Reads the state as this node has it, which may be behind. Never blocks on the network.
-    pub fn read_stale<R>(&self, read: impl FnOnce(&State) -> R) -> R {
-        self.read_applied(|_, state| read(state))
-    }
-
-    /// Reads the state as this node has it, with the index of the last entry in it.
-    pub fn read_applied<R>(&self, read: impl FnOnce(u64, &State) -> R) -> R {
-        let held = self.shared.view.state.read().unwrap_or_else(PoisonError::into_inner);
-        read(held.applied, &held.state)
     }
 
     /// Follows the index of the last applied entry. It ends when the node stops.
@@ -495,18 +348,17 @@ impl Consensus {
     }
 }
 
-/// Asks this node's quorum while it leads, and the leader otherwise, once for all reads that wait.
-fn rounds(raft: &Raft, leading: &Leading, network: &Network) -> Rounds {
-    let (raft, leading, network) = (raft.clone(), leading.clone(), network.clone());
-    Rounds::start(move || {
-        let (leader, own) = (leader_of(&raft), *raft.node_id());
-        let (leading, network) = (leading.clone(), network.clone());
-        async move {
-            match leader {
-                None => Err(Refusal::NoLeader),
-                Some(leader) if leader.node.0 == own => leading.read_index(ReadPolicy::ReadIndex).await,
-                Some(leader) => network.read_index(&leader, method::READ_INDEX, ROUND_LIMIT).await,
-            }
-        }
-    })
+/// What a node sees to by itself.
+fn background(
+    data: &DataDirectory,
+    options: &ConsensusOptions,
+    raft: &Raft,
+    view: &MachineView,
+    leading: &Leading,
+) -> Vec<JoinHandle<()>> {
+    let compaction =
+        compaction::run(raft.clone(), data.log().clone(), view.progress.clone(), options.snapshot_log_bytes);
+    let ticks = ticks::run(raft.clone(), leading.clone(), Arc::clone(&view.state), view.progress.clone());
+    let settling = settling::run(raft.clone(), view.progress.clone());
+    vec![tokio::spawn(compaction), tokio::spawn(ticks), tokio::spawn(settling)]
 }

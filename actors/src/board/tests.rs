@@ -116,6 +116,31 @@ async fn nobody_is_asked_what_workers_of_an_execution_that_has_ended_wanted_to_k
     assert_eq!(asked(&board).await, Ok(0), "it has begun again");
 }
 
+#[tokio::test]
+async fn a_run_that_begins_again_under_its_epoch_goes_on_behind_the_places_that_its_readers_have_reached() {
+    let warning = |text: &str| BoardEvent::Warning(text.to_owned());
+    let boards = Boards::default();
+    let first = board();
+    boards.insert(RunId(1), Arc::clone(&first));
+    first.publish(warning("before"));
+    first.ask(question(1));
+    assert_eq!(first.arrived(NodeId(2), 3, line("one\n", 4)), 0);
+    first.forget_questions_of(3);
+
+    let again = boards.begun(RunId(1), 3).expect("it has begun under this epoch");
+    again.begin(3);
+    again.publish(warning("after"));
+    let page = again.lines(at(3, 2), NO_TIME).await.expect("lines");
+    assert_eq!(page.lines, [(at(3, 3), warning("after"))]);
+    again.ask(question(2));
+    let (_, asked) = again.questions(1, at(3, 1), NO_TIME).await.expect("the driver");
+    assert_eq!(asked, [(2, question(2))], "a driver that has heard the first one hears it");
+    assert_eq!(again.arrived(NodeId(2), 3, line("two\n", 8)), 0, "nothing is lost of a part that goes on");
+
+    assert!(boards.begun(RunId(1), 4).is_none(), "under another epoch all is counted anew");
+    assert!(boards.begun(RunId(2), 3).is_none());
+}
+
 #[test]
 fn numbers_of_a_peer_that_are_too_great_to_be_added_do_no_harm() {
     let board = board();

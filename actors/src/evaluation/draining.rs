@@ -78,14 +78,13 @@ impl Work {
         }
         let drains = draining.contains(&self.arguments.context.parts.node);
         let now_us = self.now_us();
-        let for_us = |since: Option<u64>| since.map(|since| now_us.saturating_sub(since));
         let standing = Standing {
             heir: if drains { self.heir(&draining) } else { None },
             is_idle: self.plan.is_idle(),
             is_executing: self.plan.in_flight() > 0,
             may_repeat: self.spec.retries > 0,
-            kept_us: for_us(self.kept_since_us).unwrap_or_default(),
-            gone_on_us: for_us(self.goes_on_since_us),
+            kept_us: self.kept.so_far(now_us).unwrap_or_default(),
+            gone_on_us: self.goes_on.so_far(now_us),
         };
         match step(standing) {
             Step::GoOn => self.give_out_again(standing.heir.map(|_| now_us)),
@@ -100,8 +99,8 @@ impl Work {
 
     fn keep(&mut self, now_us: u64) {
         self.plan.keep(true);
-        self.kept_since_us.get_or_insert(now_us);
-        self.goes_on_since_us = None;
+        self.kept.lasts(now_us);
+        self.goes_on.ends();
     }
 
     /// Its own node takes work again, nobody else could own the run any more, or it goes on from now because what is under way takes
@@ -109,11 +108,16 @@ impl Work {
     fn give_out_again(&mut self, goes_on_from_us: Option<u64>) {
         if self.plan.is_kept() {
             self.plan.keep(false);
-            self.kept_since_us = None;
+            self.kept.ends();
             // Those that have left meanwhile were not replaced.
             self.unplaced = (self.spec.workers as usize).saturating_sub(self.members.len() + self.drained);
         }
-        self.goes_on_since_us = goes_on_from_us.map(|now_us| self.goes_on_since_us.unwrap_or(now_us));
+        match goes_on_from_us {
+            Some(now_us) => {
+                self.goes_on.lasts(now_us);
+            }
+            None => self.goes_on.ends(),
+        }
     }
 
     /// The next owner. A run in a directory has none, nor has one that only this node can execute. A driver that answers what workers

@@ -10,6 +10,8 @@
 //! examples are the running ones; that is all the plan needs to judge deadlines without a message for each start.
 
 // Said in full, as below: the simulation of runs compiles this file from elsewhere.
+#[path = "plan/flight.rs"]
+mod flight;
 #[path = "plan/hedging.rs"]
 pub(crate) mod hedging;
 #[path = "plan/keeping.rs"]
@@ -35,11 +37,13 @@ pub(crate) type WorkerKey = u64;
 /// The rules of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
+    /// Where this is decided, and where failures without a result are recorded.
+    pub owner: NodeId,
     /// Executions after a death that was charged to the example.
     pub retries: u32,
     /// Deadline of one example.
     pub timeout_us: Option<u64>,
-    /// Results that may be on their way to the disk. With the examples in flight this bounds what a crash repeats.
+    /// Results of each node that may be on their way to the log. With the examples in flight this bounds what a crash repeats.
     pub unrecorded_max: usize,
     /// Examples that execute at once, over all workers.
     pub num_threads: usize,
@@ -119,7 +123,7 @@ pub(crate) struct Plan {
     charged: BTreeMap<u32, u32>,
     /// Ends of their zygotes that examples saw alone.
     zygote_deaths: BTreeMap<u32, u32>,
-    unrecorded: usize,
+    unrecorded: flight::OnTheirWay,
     duration: MeanDuration,
     usual: hedging::Usual,
     /// Examples that were given out a second time while they were running, and whether one of the two has a result.
@@ -141,7 +145,7 @@ impl Plan {
             attempts: BTreeMap::new(),
             charged: BTreeMap::new(),
             zygote_deaths: BTreeMap::new(),
-            unrecorded: 0,
+            unrecorded: flight::OnTheirWay::default(),
             duration: MeanDuration::default(),
             usual: hedging::Usual::default(),
             hedged: BTreeMap::new(),
@@ -184,10 +188,11 @@ impl Plan {
     /// Gives out what can be given out: to the least loaded worker first, so that the last examples are spread evenly.
     pub(crate) fn assign(&mut self, now_us: u64) -> BTreeMap<WorkerKey, Vec<Assignment>> {
         let mut orders: BTreeMap<WorkerKey, Vec<Assignment>> = BTreeMap::new();
-        while self.unrecorded + self.in_flight() < self.flight_max() {
-            let Some((key, index)) = self.next() else { break };
+        let mut flights = flight::Flights::of(self);
+        while let Some((key, index)) = self.next(&flights) {
             let assignment = self.attempt(index);
             if let Some(worker) = self.workers.get_mut(&key) {
+                flights.add(worker.site);
                 worker.assigned.push_back(Running { assignment, since_us: None });
                 worker.start_next(now_us);
             }
@@ -204,7 +209,7 @@ impl Plan {
 
     /// The next example and the worker that gets it. Examples that must run alone go first: they wait for an empty worker,
     /// and while they wait no worker is filled up.
-    fn next(&mut self) -> Option<(WorkerKey, u32)> {
+    fn next(&mut self, flights: &flight::Flights) -> Option<(WorkerKey, u32)> {
         if self.gives_nothing() {
             return None;
         }
@@ -214,8 +219,9 @@ impl Plan {
             if !may_start {
                 return None;
             }
-            let (&key, worker) =
-                self.workers.iter_mut().find(|(_, worker)| worker.assigned.is_empty() && !worker.leaving)?;
+            let is_free =
+                |worker: &Worker| worker.assigned.is_empty() && !worker.leaving && flights.has_room(worker.site);
+            let (&key, worker) = self.workers.iter_mut().find(|(_, worker)| is_free(worker))?;
             worker.solo = true;
             return Some((key, self.solo.pop_front()?));
         }
@@ -227,7 +233,7 @@ impl Plan {
             let waiting = if retries == 0 { 0 } else { prefetch::examples(worker.threads, mean) };
             let held = worker.assigned.len();
             let has_room = if held < worker.threads { may_start } else { held < worker.threads + waiting };
-            !worker.solo && !worker.leaving && has_room
+            !worker.solo && !worker.leaving && has_room && flights.has_room(worker.site)
         };
         let load = |worker: &Worker| worker.assigned.len() * 1000 / worker.threads;
         let open = self.workers.iter().filter(|(_, worker)| room(worker));
@@ -241,21 +247,27 @@ impl Plan {
         let Some(position) = worker.assigned.iter().position(|held| held.assignment.index == index) else {
             return false;
         };
+        let site = worker.site;
         worker.assigned.remove(position);
         worker.solo &= !worker.assigned.is_empty();
         worker.start_next(now_us);
         self.duration.add(duration_us);
         self.usual.add(duration_us);
-        self.unrecorded += 1;
+        self.unrecorded.begin(site, 1);
         if let Some(settled) = self.hedged.get_mut(&index) {
             *settled = true;
         }
         true
     }
 
-    /// So many results are on disk, or were refused.
+    /// So many results of the owner's node are in the log, or were refused.
     pub(crate) fn recorded(&mut self, results: usize) {
-        self.unrecorded = self.unrecorded.saturating_sub(results);
+        self.recorded_at(self.rules.owner, results);
+    }
+
+    /// The same of another node's.
+    pub(crate) fn recorded_at(&mut self, node: NodeId, results: usize) {
+        self.unrecorded.end(node, results);
     }
 
     /// A worker is gone. The examples it held run again alone, or have failed: the verdicts.
@@ -286,7 +298,7 @@ impl Plan {
             }
         }
         again.into_iter().rev().for_each(|index| self.pending.push_front(index));
-        self.unrecorded += verdicts.len();
+        self.unrecorded.begin(self.rules.owner, verdicts.len());
         verdicts
     }
 
@@ -337,10 +349,13 @@ impl Plan {
 
     /// Executions that workers have been given and that somebody waits for.
     pub(crate) fn in_flight(&self) -> usize {
-        let held = self.workers.values().flat_map(|worker| &worker.assigned);
+        self.workers.values().map(|worker| self.awaited_of(worker)).sum()
+    }
+
+    fn awaited_of(&self, worker: &Worker) -> usize {
         match self.hedged.is_empty() {
-            true => self.workers.values().map(|worker| worker.assigned.len()).sum(),
-            false => held.filter(|held| !self.is_settled(held.assignment.index)).count(),
+            true => worker.assigned.len(),
+            false => worker.assigned.iter().filter(|held| !self.is_settled(held.assignment.index)).count(),
         }
     }
 
@@ -354,12 +369,6 @@ impl Plan {
     /// Examples that nobody holds and somebody should.
     pub(crate) fn waiting(&self) -> usize {
         if self.gives_nothing() { 0 } else { self.pending.len() + self.solo.len() }
-    }
-
-    /// What a crash of the node may repeat at the most: examples in flight and results on their way to the disk.
-    fn flight_max(&self) -> usize {
-        let threads: usize = self.workers.values().map(|worker| worker.threads).sum();
-        threads + self.rules.unrecorded_max
     }
 }
 

@@ -75,7 +75,7 @@ impl Work {
             if self.plan.finished(key, example.index, example.duration_us, now_us) {
                 if !self.unrecorded.executed(node, example.index) {
                     // It is one result all the same.
-                    self.plan.recorded(1);
+                    self.plan.recorded_at(node, 1);
                 }
                 self.spans.end_remote(example);
             }
@@ -131,7 +131,7 @@ impl Work {
         let Self { arguments, unrecorded, plan, .. } = self;
         arguments.context.parts.consensus.read_stale(|state| {
             if let Some(run) = state.run(arguments.run) {
-                plan.recorded(unrecorded.forget_recorded(node, |index| !run.is_missing(index)));
+                plan.recorded_at(node, unrecorded.forget_recorded(node, |index| !run.is_missing(index)));
             }
         });
     }
@@ -154,7 +154,7 @@ impl Work {
             unrecorded.iter().copied().filter(|index| held.is_missing(*index)).collect()
         });
         info!(%run, %node, results = missing.len(), "results are lost with their node, unless they come later");
-        self.plan.results_lost(unrecorded.len(), missing);
+        self.plan.results_lost(node, unrecorded.len(), missing);
     }
 
     /// The driver's answer for a worker elsewhere.

@@ -15,15 +15,15 @@ impl Work {
     pub(super) async fn look_for_lost_results(&mut self) {
         let now_us = self.now_us();
         if !self.plan.is_exhausted() {
-            self.exhausted_since_us = None;
+            self.exhausted.ends();
             return;
         }
-        let since = *self.exhausted_since_us.get_or_insert(now_us);
+        let exhausted_us = self.exhausted.lasts(now_us);
         let patience = if self.plan.has_unrecorded() { STUCK_AFTER_US } else { GONE_AFTER_US };
-        if now_us.saturating_sub(since) < patience {
+        if exhausted_us < patience {
             return;
         }
-        self.exhausted_since_us = None;
+        self.exhausted.ends();
         let run = self.arguments.run;
         // What this node has not applied yet is not lost: all of it would be executed twice.
         let consensus = &self.arguments.context.parts.consensus;
@@ -36,8 +36,9 @@ impl Work {
 
     fn give_up(&mut self, missing: Vec<u32>) {
         let run = self.arguments.run;
-        let given_up = self.unrecorded.give_up();
-        self.plan.recorded(given_up);
+        for (node, results) in self.unrecorded.give_up() {
+            self.plan.recorded_at(node, results);
+        }
         let given_up = self.plan.given_up(missing);
         let (again, failed) = (given_up.again, given_up.verdicts.len());
         if again + failed == 0 {

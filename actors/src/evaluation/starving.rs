@@ -3,6 +3,7 @@
 use dspex_model::BoardEvent;
 
 use super::placement;
+use super::since::Since;
 use super::work::Work;
 
 /// Nodes come back, and some are told to drain while others start again: so long nothing is done.
@@ -10,10 +11,10 @@ const PATIENCE_US: u64 = 30_000_000;
 /// So long what all nodes refuse the run for may be mended by a node that comes.
 const REFUSED_MAX_US: u64 = 300_000_000;
 
-/// Since when no node takes workers of the run.
+/// No node takes workers of the run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Starving {
-    since_us: Option<u64>,
+    since: Since,
     is_told: bool,
 }
 
@@ -38,8 +39,8 @@ fn step(without_us: u64, is_refused_by_all: bool) -> Step {
 impl Work {
     /// Nodes that drain have workers of the run rather than nobody.
     pub(super) fn is_starved(&self) -> bool {
-        let since_us = self.starving.since_us;
-        since_us.is_some_and(|since| step(self.now_us().saturating_sub(since), false) != Step::Wait)
+        let without_us = self.starving.since.so_far(self.now_us());
+        without_us.is_some_and(|without_us| step(without_us, false) != Step::Wait)
     }
 
     /// Looks whether there is a node to execute the run. Tells why it is to be cancelled.
@@ -51,13 +52,13 @@ impl Work {
             self.starving = Starving::default();
             return None;
         }
-        let since_us = *self.starving.since_us.get_or_insert(now_us);
+        let without_us = self.starving.since.lasts(now_us);
         // What is under way ends wherever it is.
         if !self.members.is_empty() || self.plan.waiting() == 0 || !self.sites().is_empty() {
             return None;
         }
         let refusal = self.shut_out.refusal_of_all(self.arguments.context.links.presences().into_keys());
-        match step(now_us.saturating_sub(since_us), refusal.is_some()) {
+        match step(without_us, refusal.is_some()) {
             Step::Wait => None,
             Step::Make => {
                 self.tell_of_want(refusal);

@@ -32,9 +32,9 @@ impl Unrecorded {
         self.by_node.remove(&node).unwrap_or_default()
     }
 
-    /// Nobody believes any more that one of them is on its way. Tells how many there were.
-    pub(crate) fn give_up(&mut self) -> usize {
-        std::mem::take(&mut self.by_node).values().map(BTreeSet::len).sum()
+    /// Nobody believes any more that one of them is on its way. Tells how many there were, node by node.
+    pub(crate) fn give_up(&mut self) -> Vec<(NodeId, usize)> {
+        std::mem::take(&mut self.by_node).into_iter().map(|(node, held)| (node, held.len())).collect()
     }
 
     /// Nodes that have had some.
@@ -73,12 +73,12 @@ mod tests {
         assert_eq!((forget(1, 10), forget(1, 10)), (1, 0), "its node says so once more");
         assert_eq!(unrecorded.lost(NodeId(1)).len(), 1);
         assert_eq!(unrecorded.forget_recorded(NodeId(1), |_| true), 0, "it has left with its node");
-        assert_eq!((unrecorded.nodes(), unrecorded.give_up()), (vec![NodeId(2)], 1));
+        assert_eq!((unrecorded.nodes(), unrecorded.give_up()), (vec![NodeId(2)], vec![(NodeId(2), 1)]));
     }
 
     #[test]
     fn what_nobody_believes_in_any_more_leaves_at_once() {
         let mut unrecorded = of(&[(1, 10), (2, 11)]);
-        assert_eq!((unrecorded.give_up(), unrecorded.give_up()), (2, 0));
+        assert_eq!((unrecorded.give_up(), unrecorded.give_up()), (vec![(NodeId(1), 1), (NodeId(2), 1)], Vec::new()));
     }
 }

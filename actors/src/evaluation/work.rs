@@ -13,6 +13,7 @@ use super::backoff::Backoff;
 use super::plan::{Assignment, Cause, Plan, Rules, Verdict, WorkerKey};
 use super::rows::Rows;
 use super::shut_out::ShutOut;
+use super::since::Since;
 use super::spans::Spans;
 use super::starving::Starving;
 use super::unrecorded::Unrecorded;
@@ -25,7 +26,7 @@ use crate::preparation::sources;
 use crate::recorder::{RecorderMessage, Recording, Recordings, Teller};
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
 
-/// Results on their way to the disk beyond the threads: enough that a sync never makes workers wait.
+/// Results of a node on their way to the log beyond its threads: enough that a flush never makes workers wait.
 const UNRECORDED_MIN: usize = 256;
 /// An example without a deadline that runs longer is worth a word.
 const SLOW_US: u64 = 120_000_000;
@@ -79,16 +80,16 @@ pub(crate) struct Work {
     pub(super) drained: usize,
     /// Workers for which no node had room.
     pub(super) unplaced: usize,
-    /// Since when what is left is kept for another owner.
-    pub(super) kept_since_us: Option<u64>,
-    /// Since when it goes on though another owner could have it.
-    pub(super) goes_on_since_us: Option<u64>,
+    /// What is left is kept for another owner.
+    pub(super) kept: Since,
+    /// It goes on though another owner could have it.
+    pub(super) goes_on: Since,
     /// Who was said to be the next owner.
     pub(super) told_of_heir: Option<NodeId>,
     pub(super) shut_out: ShutOut,
     pub(super) starving: Starving,
-    /// There has been nothing left to do but to wait for the log.
-    pub(super) exhausted_since_us: Option<u64>,
+    /// There is nothing left to do but to wait for the log.
+    pub(super) exhausted: Since,
     pub(super) last_move: Option<Instant>,
     /// How much the run is to have of the nodes, as they were told.
     pub(super) weight: u32,
@@ -121,6 +122,7 @@ impl Work {
             arguments.traceparent.as_deref(),
         );
         let rules = Rules {
+            owner: parts.node,
             retries: held.spec.retries,
             timeout_us: held.spec.timeout_ms.map(|limit| limit * 1000),
             unrecorded_max: UNRECORDED_MIN.max(held.spec.num_threads as usize),
@@ -146,12 +148,12 @@ impl Work {
             warned: BTreeSet::new(),
             drained: 0,
             unplaced: 0,
-            kept_since_us: None,
-            goes_on_since_us: None,
+            kept: Since::default(),
+            goes_on: Since::default(),
             told_of_heir: None,
             shut_out: ShutOut::default(),
             starving: Starving::default(),
-            exhausted_since_us: None,
+            exhausted: Since::default(),
             last_move: None,
             weight: held.weight,
             spans,

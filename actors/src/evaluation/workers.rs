@@ -22,7 +22,7 @@ pub(crate) struct Member {
     pub(super) id: String,
     pub(super) threads: u32,
     pub(super) ready: bool,
-    /// An operator wants it to end; whether another one is to take its place.
+    /// It is to end when it has finished what it has; whether another one is to take its place.
     pub(super) leaving: Option<bool>,
     pub(super) deadline: Deadline,
 }
@@ -204,7 +204,8 @@ impl Work {
         }
     }
 
-    /// An operator asked: the worker gets no more examples, and ends when it has finished those it has.
+    /// An operator has asked, its node drains, or it gives way or moves: the worker gets no more examples, and ends when it has finished
+    /// those it has.
     pub(super) fn leaving(&mut self, key: WorkerKey, replace: bool) {
         let Some(member) = self.members.get_mut(&key) else { return };
         member.leaving.get_or_insert(replace);

@@ -13,23 +13,22 @@
 //! Quick calls that only compute go to no more workers than there are CPUs: more would take turns, each time with cold
 //! caches. A worker whose call turns out to be slow is not counted.
 
+mod commands;
+mod placing;
+mod worker;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+pub(crate) use commands::Took;
+use commands::{Command, Commands};
+use placing::{BACKLOG_MAX_US, Place, place};
+use worker::{Running, Worker};
 
 /// Names a worker within a pool; never used twice.
 pub(crate) type WorkerKey = u64;
 /// Names a call within a pool; never used twice.
 pub(crate) type CallId = u64;
 
-/// What may wait inside a worker takes at most this long.
-const BACKLOG_MAX_US: f64 = 5_000.0;
-/// And it is at most so many calls.
-const BACKLOG_MAX: usize = 64;
-/// A call that others wait behind and that runs longer gives them back, when another worker is free.
-const STALLED_US: u64 = 5_000;
-/// Of the calls of a command that counts as computing, so many do nothing else.
-const COMPUTING_MIN: f64 = 0.9;
-/// Commands whose duration is remembered.
-const COMMANDS_MAX: usize = 1024;
 /// So many ends of its zygote are bad luck for a call that was alone each time.
 const ZYGOTE_DEATHS_MAX: u32 = 3;
 
@@ -84,72 +83,6 @@ struct Call {
     zygote_deaths: u32,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Running {
-    call: CallId,
-    /// When it became one of the first `threads`; `None` while it waits in the worker.
-    since_us: Option<u64>,
-    expected_us: f64,
-    /// It is quick, and only computes.
-    computes: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Worker {
-    threads: usize,
-    assigned: VecDeque<Running>,
-    /// What is expected of all that is assigned.
-    backlog_us: f64,
-    /// It executes a call alone, or is to run empty for one; nothing is added.
-    solo: bool,
-    /// It gets no more.
-    leaving: bool,
-    /// It was asked to give back what it has not started.
-    recalled: bool,
-}
-
-impl Worker {
-    fn is_open(&self) -> bool {
-        !self.solo && !self.leaving && !self.recalled
-    }
-
-    /// What it executes takes longer than expected. Replies of quick calls come together, so nothing is slow before all that it
-    /// holds could be done.
-    fn is_stalled(&self, now_us: u64) -> bool {
-        let patience = STALLED_US + self.backlog_us as u64;
-        let slow = |running: &Running| running.since_us.is_some_and(|since| now_us.saturating_sub(since) >= patience);
-        self.assigned.iter().any(slow)
-    }
-
-    /// It keeps a CPU busy, for a short while.
-    fn computes(&self, now_us: u64) -> bool {
-        self.assigned.iter().take(self.threads).any(|running| running.computes) && !self.is_stalled(now_us)
-    }
-
-    /// It is kept empty for a call that must run alone.
-    fn is_kept(&self) -> bool {
-        self.solo && self.assigned.is_empty() && !self.leaving && !self.recalled
-    }
-
-    fn has_free_thread(&self) -> bool {
-        self.is_open() && self.assigned.len() < self.threads
-    }
-
-    fn start_next(&mut self, now_us: u64) {
-        for running in self.assigned.iter_mut().take(self.threads) {
-            running.since_us.get_or_insert(now_us);
-        }
-    }
-
-    fn remove(&mut self, position: usize, now_us: u64) {
-        if let Some(running) = self.assigned.remove(position) {
-            self.backlog_us = if self.assigned.is_empty() { 0.0 } else { self.backlog_us - running.expected_us };
-        }
-        self.solo &= !self.assigned.is_empty();
-        self.start_next(now_us);
-    }
-}
-
 /// How many workers do what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Occupancy {
@@ -158,39 +91,6 @@ pub(crate) struct Occupancy {
     pub busy: usize,
     pub queued: usize,
     pub in_flight: usize,
-}
-
-/// How long an execution took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Took {
-    pub duration_us: u64,
-    /// The CPU time of a call that never waited for anything but a CPU.
-    pub cpu_us: Option<u64>,
-}
-
-/// What is known of a command, weighted towards its recent calls.
-#[derive(Clone, Copy, Debug)]
-struct Command {
-    /// With a CPU for itself: a wait for a CPU says nothing of the command, and an idle worker would wait for the same CPU.
-    own_us: f64,
-    /// The part of its calls that only compute.
-    computing: f64,
-}
-
-impl Command {
-    fn measured(known: Option<Self>, took: Took) -> Self {
-        let own_us = took.cpu_us.map_or(took.duration_us, |cpu| cpu.min(took.duration_us)) as f64;
-        let computing = f64::from(u8::from(took.cpu_us.is_some()));
-        known.map_or(Self { own_us, computing }, |known| Self {
-            own_us: known.own_us + (own_us - known.own_us) / 16.0,
-            computing: known.computing + (computing - known.computing) / 16.0,
-        })
-    }
-
-    /// It is quick, and only computes.
-    fn computes(self) -> bool {
-        self.computing > COMPUTING_MIN && self.own_us < STALLED_US as f64
-    }
 }
 
 /// The state of a pool's calls.
@@ -204,8 +104,7 @@ pub(crate) struct Plan {
     solo: VecDeque<CallId>,
     deadlines: BTreeSet<(u64, CallId)>,
     workers: BTreeMap<WorkerKey, Worker>,
-    commands: HashMap<String, u32>,
-    measured: Vec<Option<Command>>,
+    commands: Commands,
 }
 
 impl Plan {
@@ -219,23 +118,13 @@ impl Plan {
             solo: VecDeque::new(),
             deadlines: BTreeSet::new(),
             workers: BTreeMap::new(),
-            commands: HashMap::new(),
-            measured: Vec::new(),
+            commands: Commands::default(),
         }
     }
 
     /// The number of a command; those beyond the limit share one that is never expected to be quick.
     pub(crate) fn command(&mut self, name: &str) -> u32 {
-        if let Some(&known) = self.commands.get(name) {
-            return known;
-        }
-        if self.commands.len() >= COMMANDS_MAX {
-            return u32::MAX;
-        }
-        let number = u32::try_from(self.commands.len()).unwrap_or(u32::MAX);
-        self.commands.insert(name.to_owned(), number);
-        self.measured.push(None);
-        number
+        self.commands.number(name)
     }
 
     /// A call waits for a worker.
@@ -247,15 +136,7 @@ impl Plan {
 
     /// A worker serves.
     pub(crate) fn worker_joined(&mut self, key: WorkerKey, threads: usize) {
-        let worker = Worker {
-            threads: threads.max(1),
-            assigned: VecDeque::new(),
-            backlog_us: 0.0,
-            solo: false,
-            leaving: false,
-            recalled: false,
-        };
-        self.workers.insert(key, worker);
+        self.workers.insert(key, Worker::new(threads));
     }
 
     /// It gets no more calls.
@@ -279,7 +160,7 @@ impl Plan {
                     self.forget(id);
                     continue;
                 };
-                let command = self.measured.get(call.terms.command as usize).copied().flatten();
+                let command = self.commands.known(call.terms.command);
                 let quick = command.filter(|_| call.terms.retries > 0);
                 match place(&self.workers, self.cpus, line == Line::Solo, quick, now_us) {
                     Place::Worker(key) => {
@@ -347,10 +228,8 @@ impl Plan {
         if !self.release(key, call, now_us) {
             return false;
         }
-        if let Some(held) = self.calls.remove(&call)
-            && let Some(command) = self.measured.get_mut(held.terms.command as usize)
-        {
-            *command = Some(Command::measured(*command, took));
+        if let Some(held) = self.calls.remove(&call) {
+            self.commands.measure(held.terms.command, took);
         }
         true
     }
@@ -539,48 +418,6 @@ enum Line {
     Solo,
     Computing,
     Queue,
-}
-
-/// What there is for a call.
-enum Place {
-    Worker(WorkerKey),
-    /// It only computes, and every CPU does.
-    NoCpu,
-    NoWorker,
-}
-
-/// The worker that gets the next call: an empty one for a call that must run alone, else one with a free thread, else the one
-/// that will be through soonest, if that is soon. `quick` is `None` for a call that must not wait inside a worker.
-fn place(
-    workers: &BTreeMap<WorkerKey, Worker>,
-    cpus: usize,
-    alone: bool,
-    quick: Option<Command>,
-    now_us: u64,
-) -> Place {
-    if alone {
-        let empty =
-            workers.iter().find(|(_, worker)| worker.assigned.is_empty() && (worker.is_open() || worker.is_kept()));
-        return empty.map_or(Place::NoWorker, |(&key, _)| Place::Worker(key));
-    }
-    let open = || workers.iter().filter(|(_, worker)| worker.is_open());
-    let must_share = quick.is_some_and(Command::computes)
-        && workers.values().filter(|worker| worker.computes(now_us)).count() >= cpus;
-    let free = open().filter(|(_, worker)| worker.has_free_thread() && !must_share);
-    if let Some((&key, _)) = free.min_by_key(|(_, worker)| worker.assigned.len() * 1000 / worker.threads) {
-        return Place::Worker(key);
-    }
-    let full = if must_share { Place::NoCpu } else { Place::NoWorker };
-    let Some(Command { own_us, .. }) = quick else { return full };
-    let room = |worker: &Worker| {
-        !worker.assigned.is_empty()
-            && worker.assigned.len() < worker.threads + BACKLOG_MAX
-            && worker.backlog_us + own_us <= BACKLOG_MAX_US
-            && !worker.is_stalled(now_us)
-    };
-    let with_room = open().filter(|(_, worker)| room(worker));
-    let soonest = with_room.min_by(|(_, one), (_, other)| one.backlog_us.total_cmp(&other.backlog_us));
-    soonest.map_or(full, |(&key, _)| Place::Worker(key))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::check::{Checked, NUM_THREADS, default_workers, sites};
 use super::sources;
+use crate::capacity::RunLimits;
 use crate::context::NodeContext;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::submission::{Caller, Column, DatasetSource, EvaluationRequest};
@@ -32,26 +33,11 @@ pub(super) async fn specify(
     let loaded = &checked.loaded;
     let dataset = dataset(context, request, checked).await?;
     let configured = u32::try_from(loaded.num_threads).ok().filter(|threads| *threads > 0);
-    let num_threads = request.num_threads.or(configured).unwrap_or(NUM_THREADS);
-    if num_threads > NUM_THREADS_MAX {
-        let message = format!("--num-threads {num_threads} is more than {NUM_THREADS_MAX}");
-        return Err(SubmitError::new(SubmitErrorKind::Argument, message));
-    }
-    let limits = context.parts.runs;
-    let (wanted, num_threads) = (num_threads, num_threads.min(limits.threads_per_run_max));
+    let wanted = request.num_threads.or(configured).unwrap_or(NUM_THREADS);
     let sites = sites(context, caller);
-    let asked = request.workers.unwrap_or_else(|| default_workers(&sites, num_threads)).min(num_threads);
-    let of_one = limits.workers_max.min(limits.workers_per_run_max);
-    let workers = asked.min(of_one.saturating_mul(u32::try_from(sites.len()).unwrap_or(u32::MAX)));
+    let Extent { num_threads, workers, shortfalls } = extent(wanted, request.workers, context.parts.runs, &sites)?;
     let mut notes = notes(caller, checked);
-    if workers < asked {
-        notes.push(format!("{workers} workers: a node has no more for a run, whatever is asked for ({asked})"));
-    }
-    if num_threads < wanted {
-        notes.push(format!(
-            "{num_threads} threads: a run has no more here (runs.threads_per_run_max), whatever is asked for ({wanted})"
-        ));
-    }
+    notes.extend(shortfalls);
     let configured_errors = u32::try_from(loaded.max_errors.max(0)).unwrap_or(u32::MAX);
     let mut spec = RunSpec {
         program: request.program.clone(),
@@ -85,6 +71,37 @@ pub(super) async fn specify(
     };
     spec.specification = specification(&spec);
     Ok(Specified { spec, notes })
+}
+
+/// How much of the nodes a run may have.
+#[derive(Debug)]
+struct Extent {
+    num_threads: u32,
+    workers: u32,
+    /// Where that is less than was asked for.
+    shortfalls: Vec<String>,
+}
+
+/// `sites`: the CPUs of each node that may execute it.
+fn extent(wanted: u32, workers: Option<u32>, limits: RunLimits, sites: &[u32]) -> Result<Extent, SubmitError> {
+    if wanted > NUM_THREADS_MAX {
+        let message = format!("--num-threads {wanted} is more than {NUM_THREADS_MAX}");
+        return Err(SubmitError::new(SubmitErrorKind::Argument, message));
+    }
+    let num_threads = wanted.min(limits.threads_per_run_max);
+    let asked = workers.unwrap_or_else(|| default_workers(sites, num_threads)).min(num_threads);
+    let of_one = limits.workers_max.min(limits.workers_per_run_max);
+    let workers = asked.min(of_one.saturating_mul(u32::try_from(sites.len()).unwrap_or(u32::MAX)));
+    let mut shortfalls = Vec::new();
+    if workers < asked {
+        shortfalls.push(format!("{workers} workers: a node has no more for a run, whatever is asked for ({asked})"));
+    }
+    if num_threads < wanted {
+        shortfalls.push(format!(
+            "{num_threads} threads: a run has no more here (runs.threads_per_run_max), whatever is asked for ({wanted})"
+        ));
+    }
+    Ok(Extent { num_threads, workers, shortfalls })
 }
 
 async fn dataset(
@@ -266,4 +283,24 @@ pub(super) fn notes(caller: &Caller, checked: &Checked) -> Vec<String> {
     ];
     notes.extend(loaded.notes.iter().cloned());
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_gets_what_it_asks_for_or_what_its_nodes_have_and_says_where_that_is_less() {
+        let limits = RunLimits { workers_max: 8, workers_per_run_max: 4, threads_per_run_max: 32 };
+        let given = |threads, workers, sites: &[u32]| {
+            let given = extent(threads, workers, limits, sites).expect("so many threads may be asked for");
+            (given.num_threads, given.workers, given.shortfalls.len())
+        };
+        assert_eq!(given(8, Some(3), &[2]), (8, 3, 0));
+        assert_eq!(given(8, Some(6), &[2]), (8, 4, 1), "one node has no more");
+        assert_eq!(given(8, Some(6), &[2, 2]), (8, 6, 0), "two have");
+        assert_eq!(given(2, Some(6), &[2, 2]), (2, 2, 0), "no worker is without a thread");
+        assert_eq!(given(64, Some(9), &[2, 2]), (32, 8, 2));
+        assert!(extent(NUM_THREADS_MAX + 1, None, limits, &[2]).is_err(), "a typing error");
+    }
 }

@@ -1,4 +1,4 @@
-//! How often results are written. A flush costs all nodes of a cluster about the same for one result as for thirty: a sync and two
+//! How often results are written. A flush costs all nodes of a cluster about the same for one result as for sixty: a sync and two
 //! messages each, so that results that come one by one would take more CPU from the workers than they are worth.
 //!
 //! What a crash repeats is bounded by the plan, not by this.
@@ -12,7 +12,7 @@ const REST_MAX: Duration = Duration::from_millis(100);
 /// Of the time in which results are written or waited with, so much is rest.
 const RESTS: u32 = 8;
 /// So many are worth a flush.
-const ENOUGH: usize = 32;
+const ENOUGH: usize = 64;
 
 /// How long nothing but what cannot wait is flushed, after a flush that took so long: on a slow disk, or on a busy machine, longer.
 pub(super) fn rest(taken: Duration) -> Duration {

@@ -63,7 +63,7 @@ impl WorkerActorState {
         }
     }
 
-    /// Waits for capacity, behind those that asked before, then forks and says what to serve.
+    /// Waits for room, in which runs have their shares and each class of pools its own, then forks and says what to serve.
     async fn launch(&self, caller: &Caller, first: ToWorker) -> Result<(WorkerProcess, Permit), SubmitError> {
         let context = &self.place.context;
         let permit = self.permit().await?;

@@ -211,7 +211,7 @@ pub enum Command {
         /// For how long, in milliseconds of log time; 0: it leaves.
         ttl_ms: u64,
     },
-    /// How much of the nodes a run is to have beside other runs.
+    /// How much of the nodes a run is to have beside other runs, as long as it is under way or can go on.
     WeighRun {
         /// The run.
         run: RunId,

@@ -9,7 +9,7 @@ use crate::{Digest, NodeId, RunId};
 /// One thing to do, and who does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// `owner` plans the run: it knows what is missing and gives orders to pools, all fenced by `epoch`.
+    /// `owner` plans the run: it knows what is missing and gives orders to workers, all fenced by `epoch`.
     OwnRun {
         /// Who acts.
         owner: NodeId,

@@ -37,9 +37,9 @@ pub enum PeerMessage {
 pub struct Presence {
     /// CPUs that it may use: as many workers it takes by default.
     pub cpus: u32,
-    /// Workers that it has, of runs, pools and sessions.
+    /// Workers of runs that it has, those that check a program among them.
     pub workers: u32,
-    /// Workers that it may have.
+    /// Workers of runs that it may have.
     pub workers_max: u32,
     /// It takes nothing new.
     pub is_draining: bool,

@@ -191,3 +191,36 @@ def test_with_several_executing_threads_the_guard_always_reads() -> None:
     node.guard.join(PATIENCE_SECONDS)
     assert not node.guard.is_alive()
     node.near.close()
+
+
+def test_the_guard_looks_after_several_threads_while_their_node_sends_and_then_sleeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It looks for as long as this test wants, however busy the machine is.
+    monkeypatch.setattr(inbox, "_IDLE_LOOKS", 1_000_000)
+    node = Node()
+    node.inbox.shared()
+    assert not node.inbox.is_guarded, "nothing has come: it waits for as long as that lasts"
+    for item in (1, 2, 3):
+        node.says(item)
+        assert node.inbox.take() == item
+    _until(lambda: node.inbox.is_guarded)
+    before = node.looks
+    _until(lambda: node.looks > before)
+    monkeypatch.setattr(inbox, "_IDLE_LOOKS", 2)
+    node.says(4)
+    assert node.inbox.take() == 4
+    _until(lambda: not node.inbox.is_guarded)
+    _until(lambda: node.near.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16) == bytes(16))
+    asleep = node.looks
+    time.sleep(3 * inbox.LOOK_SECONDS)
+    assert node.looks == asleep
+    monkeypatch.setattr(inbox, "_IDLE_LOOKS", 1_000_000)
+    node.says(5)
+    assert node.inbox.take() == 5
+    _until(lambda: node.inbox.is_guarded)
+    node.far.close()
+    assert node.inbox.take() is None
+    node.guard.join(PATIENCE_SECONDS)
+    assert not node.guard.is_alive()
+    node.near.close()

@@ -184,6 +184,21 @@ def test_threads_work_side_by_side(start: Callable[..., Worker]) -> None:
     assert left[FAILURE]["type"] == "SystemExit"
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_has_ended_does_not_wait_for_what_takes_long(start: Callable[..., Worker], threads: int) -> None:
+    worker = start(threads=threads)
+    # The node sends, so that results may be kept for others to come.
+    worker.execute([{"action": "go"} for _ in range(20)])
+    quick, slow = 5, 4 * threads
+    actions = ["go"] * quick + ["sleep"] * slow
+    rows = [json.dumps({"action": action}).encode() for action in actions]
+    worker.connection.send(2, {"examples": [[index, 1, row] for index, row in enumerate(rows)]})
+    ended: set[int] = set()
+    while len(ended) < quick:
+        ended |= {result[INDEX] for result in worker.connection.expect(20)["results"]}
+    assert ended == set(range(quick))
+
+
 @pytest.mark.parametrize(("loaded", "wanted", "at_once"), [(2, 6, 6), (6, 2, 2), (1, 6, 1)])
 def test_as_many_examples_execute_at_once_as_the_node_wants(
     start: Callable[..., Worker], loaded: int, wanted: int, at_once: int

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use dspex_model::NodeId;
+
 use super::{Assignment, Plan, Verdict};
 
 /// What became of results that nobody has any more.
@@ -17,8 +19,8 @@ impl Plan {
     /// A lost node had so many results that nobody will call recorded. Those that are `missing` in the log run again. Where nothing
     /// does they may come yet, from a node that is only cut off: a failure must not be faster than they are. They are given up when
     /// there is nothing else to wait for.
-    pub(crate) fn results_lost(&mut self, results: usize, missing: impl IntoIterator<Item = u32>) {
-        self.recorded(results);
+    pub(crate) fn results_lost(&mut self, node: NodeId, results: usize, missing: impl IntoIterator<Item = u32>) {
+        self.recorded_at(node, results);
         if self.rules.retries > 0 {
             self.missing_again(missing);
         }
@@ -34,7 +36,7 @@ impl Plan {
             Verdict::WorkerLost(Assignment { index, attempt })
         };
         let verdicts: Vec<Verdict> = missing.into_iter().map(verdict).collect();
-        self.unrecorded += verdicts.len();
+        self.unrecorded.begin(self.rules.owner, verdicts.len());
         GivenUp { again: 0, verdicts }
     }
 
@@ -54,7 +56,7 @@ impl Plan {
 
     /// Whether results are on their way to the log, as far as was said.
     pub(crate) fn has_unrecorded(&self) -> bool {
-        self.unrecorded > 0
+        !self.unrecorded.is_empty()
     }
 
     /// How long the run goes on; `None`: nobody knows yet.

@@ -44,17 +44,14 @@ impl Plan {
 
 #[cfg(test)]
 mod tests {
-    use dspex_model::NodeId;
-
-    use super::super::Rules;
+    use super::super::tests::plans::{HERE, without_limit};
     use super::*;
 
     #[test]
     fn a_worker_stands_in_for_a_few_but_never_with_more_threads_than_a_sandbox_lets_it_have() {
         let threads = |num_threads: usize, places: usize| {
-            let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads, hedges: false };
-            let mut plan = Plan::new(rules, 0..(num_threads * places) as u32);
-            plan.worker_joined(1, NodeId(1), num_threads / places);
+            let mut plan = Plan::new(without_limit(num_threads), 0..(num_threads * places) as u32);
+            plan.worker_joined(1, HERE, num_threads / places);
             plan.share_out(places);
             plan.workers[&1].threads
         };

@@ -9,40 +9,29 @@ use super::*;
 
 #[path = "tests/lost_results.rs"]
 mod lost_results;
+#[path = "tests/plans.rs"]
+pub(crate) mod plans;
 #[path = "tests/stragglers.rs"]
 mod stragglers;
 
-const HERE: NodeId = NodeId(1);
-const THERE: NodeId = NodeId(2);
-
-fn rules(retries: u32) -> Rules {
-    Rules { retries, timeout_us: Some(1_000), unrecorded_max: 4, num_threads: 64, hedges: false }
-}
-
-fn given(orders: &BTreeMap<WorkerKey, Vec<Assignment>>) -> Vec<(WorkerKey, u32)> {
-    orders.iter().flat_map(|(&key, held)| held.iter().map(move |one| (key, one.index))).collect()
-}
+use plans::*;
 
 #[test]
 fn the_last_examples_are_spread_evenly() {
-    let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, HERE, 4);
-    plan.worker_joined(2, HERE, 4);
+    let mut plan = plan(1, 3, &[4, 4]);
     assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
 }
 
 #[test]
 fn no_more_is_in_flight_than_threads_before_durations_are_known() {
-    let mut plan = Plan::new(rules(1), 0..100);
-    plan.worker_joined(1, HERE, 3);
+    let mut plan = plan(1, 100, &[3]);
     assert_eq!(given(&plan.assign(0)).len(), 3);
     assert!(plan.assign(0).is_empty());
 }
 
 #[test]
 fn results_that_are_not_on_disk_hold_back_new_work() {
-    let mut plan = Plan::new(rules(1), 0..100);
-    plan.worker_joined(1, HERE, 1);
+    let mut plan = plan(1, 100, &[1]);
     let mut executed = 0;
     while let Some((key, index)) = given(&plan.assign(executed)).first().copied() {
         executed += 1;
@@ -54,16 +43,32 @@ fn results_that_are_not_on_disk_hold_back_new_work() {
 }
 
 #[test]
+fn a_node_whose_results_wait_for_its_disk_does_not_take_the_room_of_the_others() {
+    let mut plan = plan(1, 100, &[1]);
+    plan.worker_joined(2, THERE, 1);
+    let mut executed = [0, 0];
+    for now_us in 0..20 {
+        for (key, index) in given(&plan.assign(now_us)) {
+            plan.finished(key, index, 1_000_000, now_us);
+            executed[key as usize - 1] += 1;
+            // The other node's disk is quick.
+            plan.recorded_at(THERE, 1);
+        }
+    }
+    assert_eq!(executed[0], 5, "one thread and four unrecorded");
+    assert!(executed[1] >= 20, "{executed:?}");
+}
+
+#[test]
 fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_more() {
-    let mut plan = Plan::new(rules(1), 0..7);
-    plan.worker_joined(1, HERE, 1);
+    let mut plan = plan(1, 7, &[1]);
     for now_us in 0..5 {
         let (key, index) = given(&plan.assign(now_us))[0];
         plan.finished(key, index, 1_000_000, now_us);
     }
     assert!(plan.assign(6).is_empty(), "one thread and four unrecorded");
     // Of five results the log has three.
-    plan.results_lost(5, [1, 3]);
+    plan.results_lost(HERE, 5, [1, 3]);
     let mut order = Vec::new();
     while let Some((key, index)) = given(&plan.assign(7)).first().copied() {
         order.push(index);
@@ -76,9 +81,7 @@ fn results_that_are_lost_with_their_node_run_again_and_hold_nothing_back_any_mor
 
 #[test]
 fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
-    let mut plan = Plan::new(rules(1), 0..10);
-    plan.worker_joined(1, HERE, 2);
-    plan.worker_joined(2, HERE, 1);
+    let mut plan = plan(1, 10, &[2, 1]);
     assert_eq!(given(&plan.assign(0)), [(1, 0), (1, 2), (2, 1)]);
     assert!(!plan.has_run_out());
     plan.hold();
@@ -94,8 +97,7 @@ fn a_held_plan_gives_nothing_out_and_has_run_out_when_all_has_come_back() {
 
 #[test]
 fn what_is_left_is_kept_for_another_owner_and_idle_is_when_the_log_has_all_that_was_given_out() {
-    let mut plan = Plan::new(rules(1), 0..10);
-    plan.worker_joined(1, HERE, 2);
+    let mut plan = plan(1, 10, &[2]);
     assert_eq!(plan.assign(0).len(), 1);
     plan.keep(true);
     assert!(plan.is_kept() && !plan.is_idle());
@@ -115,9 +117,7 @@ fn what_is_left_is_kept_for_another_owner_and_idle_is_when_the_log_has_all_that_
 
 #[test]
 fn a_plan_that_is_not_held_never_runs_out() {
-    let mut plan = Plan::new(rules(1), 0..1);
-    plan.worker_joined(1, HERE, 1);
-    plan.assign(0);
+    let mut plan = begun(1, 1, 1);
     plan.finished(1, 0, 10, 1);
     plan.recorded(1);
     assert!(!plan.has_run_out(), "the log ends the run");
@@ -125,9 +125,7 @@ fn a_plan_that_is_not_held_never_runs_out() {
 
 #[test]
 fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
-    let mut plan = Plan::new(rules(1), 0..4);
-    plan.worker_joined(1, HERE, 4);
-    plan.assign(0);
+    let mut plan = begun(1, 4, 4);
     assert_eq!(plan.worker_ended(1, Cause::Crash), []);
     plan.worker_joined(2, HERE, 4);
     plan.worker_joined(3, HERE, 4);
@@ -139,9 +137,7 @@ fn examples_of_a_dead_worker_run_again_one_to_a_worker_and_uncharged() {
 
 #[test]
 fn only_an_example_that_was_alone_is_charged_and_fails_after_its_retries() {
-    let mut plan = Plan::new(rules(1), 0..2);
-    plan.worker_joined(1, HERE, 2);
-    plan.assign(0);
+    let mut plan = begun(1, 2, 2);
     plan.worker_ended(1, Cause::Crash);
     for (key, lost) in [(2, false), (3, true)] {
         plan.worker_joined(key, HERE, 2);
@@ -156,18 +152,14 @@ fn only_an_example_that_was_alone_is_charged_and_fails_after_its_retries() {
 
 #[test]
 fn without_retries_nothing_that_was_in_flight_runs_again() {
-    let mut plan = Plan::new(rules(0), 0..5);
-    plan.worker_joined(1, HERE, 3);
-    plan.assign(0);
+    let mut plan = begun(0, 5, 3);
     assert_eq!(plan.worker_ended(1, Cause::Crash).len(), 3);
     assert_eq!(plan.waiting(), 2);
 }
 
 #[test]
 fn a_deadline_fails_its_example_and_spares_the_neighbours() {
-    let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, HERE, 2);
-    plan.assign(0);
+    let mut plan = begun(1, 3, 2);
     plan.finished(1, 0, 500_000, 600);
     plan.assign(600);
     assert_eq!(plan.overdue(999), []);
@@ -193,7 +185,7 @@ fn an_example_that_waits_in_the_worker_does_not_age() {
 
 #[test]
 fn deaths_that_are_the_nodes_doing_are_never_charged() {
-    let mut plan = Plan::new(rules(1), 0..1);
+    let mut plan = plan(1, 1, &[]);
     for key in 1..20 {
         plan.worker_joined(key, HERE, 1);
         assert_eq!(plan.assign(0).len(), 1);
@@ -203,7 +195,7 @@ fn deaths_that_are_the_nodes_doing_are_never_charged() {
 
 #[test]
 fn an_example_that_always_sees_its_zygote_end_is_charged_in_the_end() {
-    let mut plan = Plan::new(rules(1), 0..1);
+    let mut plan = plan(1, 1, &[]);
     let mut deaths = 0;
     while plan.waiting() > 0 {
         deaths += 1;
@@ -216,9 +208,7 @@ fn an_example_that_always_sees_its_zygote_end_is_charged_in_the_end() {
 
 #[test]
 fn examples_of_a_worker_that_does_not_answer_are_tried_alone_before_one_is_blamed() {
-    let mut plan = Plan::new(rules(1), 0..3);
-    plan.worker_joined(1, HERE, 3);
-    plan.assign(0);
+    let mut plan = begun(1, 3, 3);
     assert!(!plan.is_alone(1));
     assert_eq!(plan.worker_ended(1, Cause::Unresponsive { index: 0 }), []);
     plan.worker_joined(2, HERE, 3);
@@ -230,9 +220,7 @@ fn examples_of_a_worker_that_does_not_answer_are_tried_alone_before_one_is_blame
 
 #[test]
 fn without_retries_a_worker_that_does_not_answer_times_out_and_its_neighbours_are_lost() {
-    let mut plan = Plan::new(rules(0), 0..2);
-    plan.worker_joined(1, HERE, 2);
-    plan.assign(0);
+    let mut plan = begun(0, 2, 2);
     let held = |index| Assignment { index, attempt: 1 };
     let verdicts = plan.worker_ended(1, Cause::Unresponsive { index: 1 });
     assert_eq!(verdicts, [Verdict::WorkerLost(held(0)), Verdict::TimedOut(held(1))]);
@@ -240,17 +228,11 @@ fn without_retries_a_worker_that_does_not_answer_times_out_and_its_neighbours_ar
 
 #[test]
 fn a_report_about_an_example_that_the_worker_does_not_hold_counts_for_nothing() {
-    let mut plan = Plan::new(rules(1), 0..2);
-    plan.worker_joined(1, HERE, 1);
-    plan.assign(0);
+    let mut plan = begun(1, 2, 1);
     assert!(!plan.finished(1, 1, 1, 0));
     assert!(!plan.finished(7, 0, 1, 0));
     assert!(plan.finished(1, 0, 1, 0));
     assert!(!plan.finished(1, 0, 1, 0), "a second report of the same example");
-}
-
-fn slots(plan: &Plan) -> Vec<usize> {
-    plan.workers.values().map(|worker| worker.threads).collect()
 }
 
 #[test]
@@ -294,31 +276,6 @@ fn a_worker_with_one_thread_keeps_it_and_the_others_have_the_rest() {
     assert_eq!(plan.share_out(6), []);
     plan.worker_leaving(1);
     assert_eq!(plan.share_out(6), [(2, 4)]);
-}
-
-/// Ten examples of 1 ms each, and two that were given to each of the workers.
-fn near_the_end(hedges: bool) -> Plan {
-    let rules = Rules { timeout_us: None, unrecorded_max: 100, num_threads: 4, hedges, ..rules(1) };
-    let mut plan = Plan::new(rules, 0..12);
-    plan.worker_joined(1, HERE, 2);
-    plan.worker_joined(2, THERE, 2);
-    let mut done = 0;
-    while done < 10 {
-        for (key, index) in given(&plan.assign(0)) {
-            if index < 10 {
-                assert!(plan.finished(key, index, 1_000, 0));
-                done += 1;
-            }
-        }
-    }
-    plan.assign(0);
-    assert_eq!((plan.waiting(), plan.in_flight()), (0, 2));
-    plan
-}
-
-fn holder(plan: &Plan, index: u32) -> WorkerKey {
-    let holds = |worker: &Worker| worker.assigned.iter().any(|held| held.assignment.index == index);
-    *plan.workers.iter().find(|(_, worker)| holds(worker)).expect("somebody has it").0
 }
 
 #[test]
@@ -383,8 +340,7 @@ fn nothing_is_executed_twice_where_that_is_not_wanted_or_while_there_is_somethin
 
 #[test]
 fn a_plan_is_exhausted_when_only_the_log_can_go_on() {
-    let mut plan = Plan::new(rules(1), 0..1);
-    plan.worker_joined(1, HERE, 1);
+    let mut plan = plan(1, 1, &[1]);
     assert!(!plan.is_exhausted());
     plan.assign(0);
     assert!(!plan.is_exhausted());
@@ -403,8 +359,7 @@ proptest! {
         choices in proptest::collection::vec(0u8..=255, 400),
         threads in 1usize..5,
     ) {
-        let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads: 2 * threads, hedges: false };
-        let mut plan = Plan::new(rules, 0..examples);
+        let mut plan = Plan::new(without_limit(2 * threads), 0..examples);
         let (mut done, mut lost) = (BTreeSet::new(), BTreeSet::new());
         let mut next_key = 0;
         let mut choice = choices.into_iter().cycle();

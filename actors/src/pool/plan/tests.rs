@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use super::placing::BACKLOG_MAX;
+use super::worker::STALLED_US;
 use super::*;
 
 fn terms(retries: u32) -> Terms {

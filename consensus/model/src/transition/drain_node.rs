@@ -5,13 +5,14 @@ use crate::state::Decision;
 use crate::{NodeId, Outcome, Rejection, State};
 
 pub(crate) fn drain_node(state: &State, node: NodeId, drain: bool) -> Decision {
-    if state.node(node).is_none() && state.lease(node).is_none() {
-        return super::rejected(Rejection::NodeNotFound(node));
-    }
     let mut decision = Decision::new(Outcome::Done);
     if !drain {
+        // One that does not drain takes work already, a node alone as well, of which the log knows nothing.
         decision.removed.extend(super::drained(state, node));
         return decision;
+    }
+    if state.node(node).is_none() && state.lease(node).is_none() {
+        return super::rejected(Rejection::NodeNotFound(node));
     }
     if state.is_draining(node) {
         return decision;

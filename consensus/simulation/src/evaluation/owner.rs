@@ -59,8 +59,9 @@ pub(super) enum Next {
 
 impl Owner {
     /// `first_key`: no owner of this node has used it, or one after it.
-    pub(super) fn open(run: &Run, first_key: WorkerKey, mutant: Option<RunMutant>) -> Self {
+    pub(super) fn open(own: NodeId, run: &Run, first_key: WorkerKey, mutant: Option<RunMutant>) -> Self {
         let rules = Rules {
+            owner: own,
             retries: run.spec.retries,
             timeout_us: None,
             unrecorded_max: UNRECORDED_MAX,
@@ -225,7 +226,7 @@ impl Owner {
                     if self.plan.finished(worker, example.index, example.duration_us, now_us)
                         && !self.unrecorded.executed(node, example.index)
                     {
-                        self.plan.recorded(1);
+                        self.plan.recorded_at(node, 1);
                     }
                 }
             }
@@ -251,12 +252,12 @@ impl Owner {
     }
 
     fn forget_recorded(&mut self, node: NodeId, state: &State) {
-        self.plan.recorded(self.unrecorded.forget_recorded(node, |index| !is_missing(state, index)));
+        self.plan.recorded_at(node, self.unrecorded.forget_recorded(node, |index| !is_missing(state, index)));
     }
 
     /// What it must not believe.
     pub(super) fn is_deceived(&self) -> Option<String> {
-        let on_their_way = self.unrecorded.clone().give_up();
+        let on_their_way: usize = self.unrecorded.clone().give_up().into_iter().map(|(_, results)| results).sum();
         (self.plan.is_idle() && on_their_way > 0).then(|| {
             format!("owners know what is on its way: one takes itself for idle, and {on_their_way} results of other nodes are not in its log")
         })
@@ -268,7 +269,7 @@ impl Owner {
         let missing: Vec<u32> = unrecorded.iter().copied().filter(|index| is_missing(state, *index)).collect();
         let lost = missing.len();
         if self.mutant != Some(RunMutant::ForgetsLostResults) {
-            self.plan.results_lost(unrecorded.len(), missing);
+            self.plan.results_lost(node, unrecorded.len(), missing);
         }
         let at = |(&key, member): (&WorkerKey, &Member)| {
             matches!(member.at, At::There(there) if there == node).then_some(key)

@@ -469,9 +469,9 @@ impl World {
         true
     }
 
-    /// What a node with results in hand can take.
+    /// What can be on its way at once: a fault at the owner, or of it, is one at all nodes.
     fn flight_max(&self) -> u64 {
-        u64::from(self.subject.threads) + UNRECORDED_MAX as u64
+        u64::from(self.subject.threads) + (UNRECORDED_MAX * self.nodes.len()) as u64
     }
 
     /// What the log has taken of a node, and who is to hear of it.

@@ -3,6 +3,8 @@
 A second thread that reads costs two switches for each frame, and under the GIL a wait. So with one executing thread,
 that thread reads the socket itself whenever it has nothing to do. The other one, the guard, looks now and then, and
 reads in its place while it executes something slow: a worker always hears its node.
+
+With several executing threads the guard reads, and looks now and then while the node goes on sending.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import queue
 import select
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +26,10 @@ _SLOW_SECONDS = 0.01
 _READ_SECONDS = 0.005
 # After so many looks at an idle thread the guard sleeps until there is work again.
 _IDLE_LOOKS = 10
+# SO_RCVTIMEO: a read ends after a look's time, or waits for ever. A poll before each read would be one more system call
+# that lets go of the GIL.
+_READ_FOR_A_LOOK = struct.pack("@ll", 0, int(LOOK_SECONDS * 1_000_000))
+_READ_FOR_EVER = struct.pack("@ll", 0, 0)
 
 # To the executing thread: read.
 _READ: Any = object()
@@ -36,7 +43,9 @@ class Inbox:
     """Items for the executing threads; None means stop."""
 
     def __init__(self, connection: socket.socket, receive: Callable[[], bool], look: Callable[[], None]) -> None:
-        """`receive` reads from the connection once and puts what came; False at its end. `look`: the guard looks."""
+        """`receive` reads from the connection once and puts what came; False at its end, and BlockingIOError where
+        nothing came in time. `look`: the guard looks."""
+        self._connection = connection
         self._items: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._receive = receive
         self._look = look
@@ -46,6 +55,10 @@ class Inbox:
         self._paused = threading.Semaphore(0)
         # The one executing thread, if there is one.
         self._alone: int | None = None
+        # There are several, and the guard looks after them.
+        self._shared = False
+        self._looks = False
+        self._looked_at = 0.0
         self._turn = threading.Lock()
         # The rest is for who holds the turn.
         self._guard_reads = True
@@ -63,6 +76,10 @@ class Inbox:
 
     def empty(self) -> bool:
         return self._items.empty()
+
+    def waiting(self) -> int:
+        """Items that no thread has taken."""
+        return self._items.qsize()
 
     def take_back(self) -> list[Any]:
         """All items that no thread has taken; an end stays."""
@@ -96,10 +113,14 @@ class Inbox:
         """From now on, the calling thread is the only one that takes items."""
         self._alone = threading.get_ident()
 
+    def shared(self) -> None:
+        """From now on, several threads take items."""
+        self._shared = True
+
     @property
     def is_guarded(self) -> bool:
-        """There is one executing thread, and the guard looks after it instead of reading."""
-        return self._alone is not None and not self._guard_reads
+        """The guard looks after what the executing threads keep back. With one of them: instead of reading."""
+        return self._looks if self._shared else self._alone is not None and not self._guard_reads
 
     def take(self) -> Any:
         """The next item."""
@@ -169,8 +190,36 @@ class Inbox:
                         return True
                 if not come:
                     continue
-            if not self._receive():
+            if not (self._receive_and_look() if self._shared else self._receive()):
                 return False
+
+    def _receive_and_look(self) -> bool:
+        """For several threads: looks while it waits, for a while."""
+        for _ in range(_IDLE_LOOKS):
+            try:
+                going_on = self._receive()
+            except BlockingIOError:
+                self._look_now()
+                continue
+            if going_on and not self._looks:
+                self._wait(_READ_FOR_A_LOOK)
+                self._looks = True
+            elif time.perf_counter() - self._looked_at > LOOK_SECONDS:
+                # A node that says something all the time does not keep the guard from looking.
+                self._look_now()
+            return going_on
+        self._looks = False
+        # The last look for now: what was kept back before this is sent, and nothing is after it.
+        self._look()
+        self._wait(_READ_FOR_EVER)
+        return True
+
+    def _look_now(self) -> None:
+        self._looked_at = time.perf_counter()
+        self._look()
+
+    def _wait(self, patience: bytes) -> None:
+        self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
 
     def _is_slow(self) -> bool:
         return time.perf_counter() - self._taken_at > _SLOW_SECONDS

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from dspex.runtime import protocol
 
@@ -31,6 +31,9 @@ Result = tuple[
     "bytes | None",
 ]
 
+# Where a result has it.
+DURATION: Final = 9
+
 # id, status, body, duration_us, cpu_us
 Reply = tuple[int, int, bytes, int, "int | None"]
 
@@ -46,8 +49,8 @@ class Outbox:
         self._identity = _identity(connection)
         self._frames: deque[bytes] = deque()
         self._results: deque[Result] = deque()
-        # Replies to calls. The reader looks at it to see whether any are kept back.
-        self.gathered: deque[Reply] = deque()
+        # Replies to calls.
+        self._gathered: deque[Reply] = deque()
         self._sending = threading.Lock()
         os.register_at_fork(after_in_child=self._disown)
 
@@ -59,14 +62,23 @@ class Outbox:
         self._results.append(result)
         self._drain()
 
+    def gather_result(self, result: Result) -> None:
+        """Keep a result back: more will follow at once."""
+        self._results.append(result)
+
     def gather(self, reply: Reply) -> None:
         """Keep a reply back: more will follow at once."""
-        self.gathered.append(reply)
+        self._gathered.append(reply)
 
     def reply(self, reply: Reply) -> None:
         """Send a reply with those that were kept back."""
-        self.gathered.append(reply)
+        self._gathered.append(reply)
         self._drain()
+
+    @property
+    def is_keeping(self) -> bool:
+        """Whether something is kept back, or on its way."""
+        return bool(self._results or self._gathered)
 
     def flush(self) -> None:
         """Send what was kept back."""
@@ -89,13 +101,13 @@ class Outbox:
 
     def _drain(self) -> None:
         # The check is repeated after the release: what another thread adds while we hold the lock is ours to send.
-        while (self._frames or self._results or self.gathered) and self._sending.acquire(blocking=False):
+        while (self._frames or self._results or self._gathered) and self._sending.acquire(blocking=False):
             try:
                 while self._frames:
                     self._write(self._frames.popleft())
                 if self._results:
                     self._write(_frames_of(self._batch()))
-                if self.gathered:
+                if self._gathered:
                     self._write(protocol.encode_frame(protocol.REPLIES, {"replies": self._replies()}))
             finally:
                 self._sending.release()
@@ -115,8 +127,8 @@ class Outbox:
     def _replies(self) -> list[Reply]:
         batch: list[Reply] = []
         size = 0
-        while self.gathered and size < protocol.BATCH_BYTES:
-            reply = self.gathered.popleft()
+        while self._gathered and size < protocol.BATCH_BYTES:
+            reply = self._gathered.popleft()
             size += 64 + len(reply[2])
             batch.append(reply)
         return batch

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+_NOTHING = nullcontext()
+
+
+def under(traceparent: str | None) -> AbstractContextManager[None]:
+    """Within, the current context is the remote span that `traceparent` (W3C) names."""
+    if traceparent is None or "opentelemetry" not in sys.modules:
+        return _NOTHING
+    return _under(traceparent)
 
 
 @contextmanager
-def under(traceparent: str | None) -> Iterator[None]:
-    """Within, the current context is the remote span that `traceparent` (W3C) names."""
-    if traceparent is None or "opentelemetry" not in sys.modules:
-        yield
-        return
+def _under(traceparent: str) -> Iterator[None]:
     try:
         from opentelemetry import context
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator

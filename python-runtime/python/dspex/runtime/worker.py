@@ -38,7 +38,7 @@ from dspex.runtime import (
 )
 from dspex.runtime.crew import Crew
 from dspex.runtime.inbox import Inbox
-from dspex.runtime.outbox import Outbox
+from dspex.runtime.outbox import DURATION, Outbox
 
 EXIT_PROTOCOL = 4
 EXIT_BROKEN = 70
@@ -50,7 +50,7 @@ _LOST_GRACE_SECONDS = 0.2
 # Above what programs open, and low enough for a small table in the kernel.
 _HIGH_DESCRIPTOR = 900
 
-# How long the reply of a quick call may wait for those behind it, in microseconds of their execution.
+# How long what came of a quick call or example may wait for those behind it, in microseconds of their execution.
 _GATHER_MICROSECONDS = 3_000
 
 
@@ -167,6 +167,8 @@ class Worker:
         # Of several threads; a single one is the main thread.
         self._crew: Crew | None = None
         self._runner: execution.Execution | None = None
+        # The most items that were executed at once.
+        self._at_once = 1
         # What the node said before there was a crew: it may answer the word that the program is loaded at once.
         self._wanted: int | None = None
         self._sizing = threading.Lock()
@@ -202,6 +204,8 @@ class Worker:
             self._inbox.alone()
             work()
             return
+        self._at_once = threads
+        self._inbox.shared()
         with self._sizing:
             self._crew = Crew(self._inbox, work, name)
             # Not first the one number and then the other: examples may be here already, and are begun at once.
@@ -212,8 +216,9 @@ class Worker:
         self._loads.get()
 
     def _resize(self, crew: Crew, count: int) -> None:
+        self._at_once = max(self._at_once, count)
         if self._runner is not None:
-            self._runner.threads = max(self._runner.threads, count)
+            self._runner.threads = self._at_once
         crew.resize(count)
 
     def _serve(self, order: protocol.Serve) -> None:
@@ -237,9 +242,7 @@ class Worker:
                 reply = served.call(call)
                 duration, cpu = reply[3:]
                 gathered += duration if cpu is None else min(cpu, duration)
-                # Quick calls come many at once, and a system call for each reply would cost as much as the call. But
-                # only where somebody looks after what is kept back.
-                if inbox.is_guarded and gathered <= _GATHER_MICROSECONDS and not inbox.empty():
+                if self._more_will_follow(gathered):
                     outbox.gather(reply)
                     if inbox.is_guarded:
                         continue
@@ -248,8 +251,19 @@ class Worker:
                 else:
                     outbox.reply(reply)
                 gathered = 0
+            outbox.flush()
         except BaseException:
             self._broken()
+
+    def _more_will_follow(self, gathered: int) -> bool:
+        """Whether what has come of an item may wait for the next ones; `gathered`: microseconds of all that waits.
+
+        Quick items come many at once, and a system call for each would cost as much as the item. But only while the
+        guard looks after what is kept. And where nothing is executed twice, no more items are here than execute at
+        once: what has ended is never kept there, and is not lost with the worker.
+        """
+        inbox = self._inbox
+        return inbox.is_guarded and gathered <= _GATHER_MICROSECONDS and inbox.waiting() >= self._at_once
 
     def _load(self, order: protocol.Load) -> loading.Loaded | None:
         accounting.install()
@@ -269,16 +283,27 @@ class Worker:
         return loaded
 
     def _execute(self, runner: execution.Execution) -> None:
+        inbox, outbox = self._inbox, self._outbox
         try:
-            while (item := self._inbox.take()) is not None:
+            gathered = 0
+            while (item := inbox.take()) is not None:
                 index, attempt, row, trace = item
                 try:
                     result = runner.run(index, attempt, row, trace)
                 except execution.NoScore as error:
                     message = protocol.bounded(str(error), 4096)
-                    self._outbox.send(protocol.FATAL, {"message": message, "index": index})
+                    outbox.send(protocol.FATAL, {"message": message, "index": index})
+                    continue
+                gathered += result[DURATION]
+                if self._more_will_follow(gathered):
+                    outbox.gather_result(result)
+                    if inbox.is_guarded:
+                        continue
+                    outbox.flush()
                 else:
-                    self._outbox.result(result)
+                    outbox.result(result)
+                gathered = 0
+            outbox.flush()
         except BaseException:
             # Ours, not the user's: a worker that has lost a thread must not look alive.
             self._broken()
@@ -293,12 +318,12 @@ class Worker:
             os._exit(EXIT_BROKEN)
 
     def _look(self) -> None:
-        # A reply that was kept back for company must not wait for a slow call.
-        if self._outbox.gathered:
+        # What was kept back for company must not wait for a slow call.
+        if self._outbox.is_keeping:
             self._outbox.flush()
 
     def _receive(self) -> bool:
-        """Do what the node says next. False: it has said its last."""
+        """Do what the node says next. False: it has said its last. BlockingIOError: nothing came in time."""
         try:
             data = self._connection.recv(1 << 18)
             if self._listener is not None:
@@ -311,6 +336,8 @@ class Worker:
         except protocol.ProtocolError as error:
             print(f"dspex worker: {error}", file=sys.stderr, flush=True)
             os._exit(EXIT_PROTOCOL)
+        except BlockingIOError:
+            raise
         except OSError:
             data = b""  # The end of the connection, however it came, means stop.
         if not data:

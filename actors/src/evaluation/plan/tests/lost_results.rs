@@ -5,9 +5,7 @@ use super::*;
 
 /// One of two examples is executed, and its result was on its way.
 fn executed_one_of_two(retries: u32) -> Plan {
-    let mut plan = Plan::new(rules(retries), 0..2);
-    plan.worker_joined(1, HERE, 1);
-    plan.assign(0);
+    let mut plan = begun(retries, 2, 1);
     assert!(plan.finished(1, 0, 1_000_000, 1));
     plan
 }
@@ -15,7 +13,7 @@ fn executed_one_of_two(retries: u32) -> Plan {
 #[test]
 fn a_result_that_is_lost_with_its_node_has_not_failed_before_it_is_given_up_where_nothing_runs_again() {
     let mut plan = executed_one_of_two(0);
-    plan.results_lost(1, [0]);
+    plan.results_lost(HERE, 1, [0]);
     assert_eq!((plan.has_unrecorded(), plan.waiting()), (false, 1), "it may come yet");
     assert_eq!(given(&plan.assign(2)), [(1, 1)], "its neighbours go on");
     plan.finished(1, 1, 10, 3);
@@ -37,9 +35,7 @@ fn nothing_is_executed_a_second_time_without_retries_however_long_the_log_waits(
 
 #[test]
 fn results_that_nobody_has_any_more_run_again_first() {
-    let mut plan = Plan::new(rules(1), 0..9);
-    plan.worker_joined(1, HERE, 2);
-    plan.assign(0);
+    let mut plan = begun(1, 9, 2);
     plan.finished(1, 0, 1_000_000, 0);
     plan.assign(0);
     // 0 is executed and lost, 1 and 2 are under way, 5 waits.

@@ -11,7 +11,7 @@ fn an_example_whose_second_result_is_lost_with_its_node_is_waited_for_where_it_s
     assert!(plan.finished(3 - first, 10, 500, 1_500_000));
     assert_eq!(plan.in_flight(), 0, "it has its result");
     // That never reached the log.
-    plan.results_lost(1, [10]);
+    plan.results_lost(plan.workers[&(3 - first)].site, 1, [10]);
     assert_eq!((plan.in_flight(), plan.waiting()), (1, 0), "the first execution counts again");
     assert_eq!(plan.running_for(9_000_000, 1_000_000), [(first, 10)], "it may be late");
     assert_eq!(plan.hedge(9_000_000).len(), 1, "and be executed elsewhere once more");
@@ -33,8 +33,7 @@ struct Story {
 
 impl Story {
     fn begin(examples: u32, threads: usize) -> Self {
-        let rules = Rules { retries: 1, timeout_us: None, unrecorded_max: 8, num_threads: 3 * threads, hedges: true };
-        let plan = Plan::new(rules, 0..examples);
+        let plan = Plan::new(Rules { hedges: true, ..without_limit(3 * threads) }, 0..examples);
         let (recorded, on_their_way) = (BTreeSet::new(), Vec::new());
         Self { plan, examples, threads, recorded, on_their_way, next_key: 0, now_us: 0 }
     }
@@ -66,9 +65,9 @@ impl Story {
 
     fn record(&mut self, which: u8) {
         if !self.on_their_way.is_empty() {
-            let (_, index) = self.on_their_way.swap_remove(usize::from(which) % self.on_their_way.len());
+            let (site, index) = self.on_their_way.swap_remove(usize::from(which) % self.on_their_way.len());
             self.recorded.insert(index);
-            self.plan.recorded(1);
+            self.plan.recorded_at(site, 1);
         }
     }
 
@@ -77,7 +76,7 @@ impl Story {
             self.on_their_way.iter().filter(|(site, _)| *site == node).map(|(_, index)| *index).collect();
         self.on_their_way.retain(|(site, _)| *site != node);
         let missing: Vec<u32> = lost.iter().copied().filter(|index| !self.recorded.contains(index)).collect();
-        self.plan.results_lost(lost.len(), missing);
+        self.plan.results_lost(node, lost.len(), missing);
         let there: Vec<WorkerKey> =
             self.plan.workers.iter().filter(|(_, worker)| worker.site == node).map(|(&key, _)| key).collect();
         for key in there {

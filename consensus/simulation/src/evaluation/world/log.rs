@@ -153,7 +153,7 @@ impl World {
             return;
         }
         let first_key = (self.now_us << 16) + node.life;
-        let owner = Owner::open(run, first_key, self.mutant);
+        let owner = Owner::open(id, run, first_key, self.mutant);
         if let Some(mut former) = self.node(id).owner.replace(owner) {
             former.stop(acts);
         }
