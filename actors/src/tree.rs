@@ -191,7 +191,7 @@ impl Tree {
     /// Says how much of the nodes a run is to have beside others.
     ///
     /// # Errors
-    /// When there is no such run.
+    /// When there is no such run, or it is over.
     pub fn weigh(&self, run: RunId, weight: u32, by: By) -> BoxFuture<'_, Result<(), SubmitError>> {
         Box::pin(async move { self.write(by, Command::WeighRun { run, weight }).await })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dspex_actors::{BundleSettings, Bundles, NamedEnvironment, NodeParts, PoolsSettings, RunLimits, Tree};
-use dspex_consensus::{Consensus, ConsensusOptions, MemberChange};
+use dspex_consensus::{Consensus, ConsensusOptions, MemberChange, PeerService};
 use dspex_model::{NodeId, NodeInfo, RunStatus};
 use dspex_python::{
     Limits, Package, Registry, Sandbox, SandboxSetup, Zygotes, clean_up_orphans, probe_process_cgroup,
@@ -101,14 +101,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     let home = setup.home.as_path();
     let data = open(home, &setup).await?;
     let node_id = data.identity().node_id;
-    let peers = match &setup.peers {
-        Some(peers) => Some(peers.start(&data).await?),
-        None => None,
-    };
-    let peer_service = peers.as_ref().map(|peers| peers.service.clone());
-    let remark = service::sandbox(setup.is_embedded, setup.sandbox.is_some()).to_owned();
-    let options = ConsensusOptions { remark, ..ConsensusOptions::default() };
-    let consensus = Consensus::start(&data, options, peers).await?;
+    let (consensus, peer_service) = start_consensus(&data, &setup).await?;
     if setup.sandbox.is_none() && !setup.is_embedded {
         warn!("the workers are not sandboxed: what a caller's program does, this node's user does (sandbox.mode)");
     }
@@ -116,10 +109,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     let shipped = Shipped { environments: setup.environments, bundles: Arc::new(bundles) };
     let tree = start_tree(home, &data, &consensus, (setup.pools, setup.runs), shipped, setup.sandbox).await?;
     if let Some(service) = peer_service {
-        service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
-        service.serve_coordination(tree.links());
-        service.serve_real_time(tree.real_time());
-        service.serve_telemetry(tree.telemetry());
+        serve_peers(&service, &tree, &consensus);
     }
     let activity = Activity::new();
     let stop = Arc::new(Notify::new());
@@ -158,11 +148,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     // New commands must not find a node that is ending.
     setup.listeners.remove_socket();
     drop(end);
-    hand_over(&consensus).await;
-    tokio::join!(tree.leave(RUNS_GRACE), tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
-    peers::end_lease(&consensus, node_id).await;
-    tree.executions().settle(RECORDS_GRACE).await;
-    tree.stop().await;
+    leave(&tree, &consensus, node_id).await;
     // One that ended by itself was heard above.
     if !serving.is_terminated()
         && let Ok(Ok(Err(error))) = tokio::time::timeout(SERVER_GRACE, serving).await
@@ -170,6 +156,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         warn!(%error, "the API server ended badly");
     }
     consensus.shutdown().await;
+    data.blobs().stop_copying();
     match failure {
         Some(failure) => Err(failure),
         None => {
@@ -177,6 +164,15 @@ async fn live(setup: Setup) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// What the node has under way goes to others or comes to its end, each within its grace.
+async fn leave(tree: &Tree, consensus: &Consensus, node: NodeId) {
+    hand_over(consensus).await;
+    tokio::join!(tree.leave(RUNS_GRACE), tree.pools().settle(CALLS_GRACE), tree.sessions().settle(CALLS_GRACE));
+    peers::end_lease(consensus, node).await;
+    tree.executions().settle(RECORDS_GRACE).await;
+    tree.stop().await;
 }
 
 fn log_stopped(why: Option<String>) -> String {
@@ -207,6 +203,25 @@ async fn open(home: &Path, setup: &Setup) -> Result<DataDirectory, Failure> {
         }
     });
     Ok(opening.await.map_err(Failure::other)??)
+}
+
+async fn start_consensus(data: &DataDirectory, setup: &Setup) -> Result<(Consensus, Option<PeerService>), Failure> {
+    let peers = match &setup.peers {
+        Some(peers) => Some(peers.start(data).await?),
+        None => None,
+    };
+    let peer_service = peers.as_ref().map(|peers| peers.service.clone());
+    let remark = service::sandbox(setup.is_embedded, setup.sandbox.is_some()).to_owned();
+    let options = ConsensusOptions { remark, ..ConsensusOptions::default() };
+    Ok((Consensus::start(data, options, peers).await?, peer_service))
+}
+
+/// What peers ask beside consensus.
+fn serve_peers(service: &PeerService, tree: &Tree, consensus: &Consensus) {
+    service.serve_inference(Inference::new(tree.sessions().clone(), consensus.clone()));
+    service.serve_coordination(tree.links());
+    service.serve_real_time(tree.real_time());
+    service.serve_telemetry(tree.telemetry());
 }
 
 /// For a new directory; drawn, so that no two nodes have the same. Small enough to be typed.

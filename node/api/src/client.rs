@@ -155,7 +155,7 @@ impl Client {
 async fn open_within(limit: Duration, way: &Way, address: &Address, attention: Attention) -> Result<Channel, ApiError> {
     match tokio::time::timeout(limit, open(way, address, attention)).await {
         Ok(channel) => channel,
-        Err(_) => Err(timed_out("connecting", limit)),
+        Err(_) => Err(timed_out(&format!("connecting to {address}"), limit)),
     }
 }
 

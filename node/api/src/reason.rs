@@ -60,7 +60,7 @@ reasons! {
     RUN_NOT_FOUND;
     /// Several runs start with these characters.
     RUN_AMBIGUOUS;
-    /// The run has ended: nothing to cancel or resume.
+    /// The run has ended: nothing to cancel, pause, weigh or resume.
     RUN_ENDED;
     /// The run executes: cancel it first.
     RUN_RUNNING;

@@ -48,7 +48,7 @@ pub struct Global {
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Give up after this many seconds; a run that the command follows is cancelled and can be resumed
-    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub command_timeout: Option<Duration>,
     /// The node to talk to: HOST:PORT, https://HOST:PORT or unix:PATH [default: the embedded node, started on demand]
     #[arg(long, global = true, env = "DSPEX_ADDRESS", hide_env_values = true)]
@@ -169,7 +169,9 @@ pub fn identifier(text: &str) -> Result<String, String> {
 
 /// Seconds, with a fraction; more than nothing.
 pub fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| format!("{} is not a number of seconds", quoted(text)))?;
+    let number: f64 = text
+        .parse()
+        .map_err(|_| format!("{} is not a number of seconds: more than 0, like 1.5 or 60", quoted(text)))?;
     match Duration::try_from_secs_f64(number) {
         // A century stands for "for ever" and keeps sums of times from overflowing.
         Ok(duration) if !duration.is_zero() && duration < Duration::from_secs(3_155_760_000) => Ok(duration),
@@ -268,6 +270,21 @@ mod tests {
         let mut checked = 0;
         check_texts(&command, &["dspex".to_owned()], &mut checked);
         assert!(checked > 50, "only {checked} arguments were looked at");
+    }
+
+    #[test]
+    fn a_negative_time_is_refused_as_a_time_wherever_one_is_taken() {
+        for line in [
+            "dspex run --command-timeout -1",
+            "dspex member drain node-2 --wait -1",
+            "dspex pool call general ping --timeout -1",
+            "dspex session execute s ping --queue-timeout -1",
+            "dspex session create s --ttl -1",
+            "dspex token create web --role runner --ttl -1",
+        ] {
+            let told = Arguments::try_parse_from(line.split(' ')).expect_err(line).to_string();
+            assert!(told.contains("more than 0 seconds") && !told.contains("tip:"), "{line}: {told}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod calls;
 mod cancelling;
 mod choosing;
 mod current;
+mod draining;
 mod executions;
 mod frames;
 mod messages;
@@ -24,24 +25,30 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use dspex_api::reason;
+use dspex_api::{ApiError, Code, reason};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, LocalSet};
 
 use crate::arguments::Global;
+use crate::echo::shortened;
 use crate::error::CommandError;
 use crate::exit;
 use frames::{Frames, Incoming, Outgoing};
-use messages::Failed;
+use messages::{Failed, Failure};
 use requests::{Bridge, NodeOptions};
 
 /// Frames that wait for a slow program.
 const QUEUE: usize = 256;
 /// Parts of one request that wait for a slow node.
 const PARTS: usize = 16;
-/// Version of the frames.
-const PROTOCOL: u32 = 1;
+/// Version of the frames: that of `dspex/client/frames.py`. Whatever the other side has to know raises it, a method more as well.
+const PROTOCOL: u32 = 2;
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// A reason that never leaves the driver: its package and this program are of two versions.
+const VERSION_DIFFERS: &str = "PROGRAM_VERSION_DIFFERS";
+const ONE_VERSION: &str =
+    "install one version of both: a wheel brings both, and DSPEX_PROGRAM names the program that is taken";
 
 /// Serves the program on stdin's socket until it goes.
 pub async fn serve(global: &Global) -> Result<u8, CommandError> {
@@ -53,7 +60,7 @@ pub async fn serve(global: &Global) -> Result<u8, CommandError> {
     let (reader, writer) = socket.into_split();
     let (sender, outgoing) = mpsc::channel(QUEUE);
     let writing = tokio::spawn(frames::write(writer, outgoing));
-    let hello = Outgoing::Hello { protocol: PROTOCOL, version: env!("CARGO_PKG_VERSION") };
+    let hello = Outgoing::Hello { protocol: PROTOCOL, version: VERSION };
     let _ = sender.send(hello).await;
     let mut session = Session {
         bridge: Rc::new(Bridge::new(NodeOptions::of(global), sender)),
@@ -93,13 +100,12 @@ impl Session {
         while let Some(frame) = frames.next().await? {
             self.running.retain(|_, task| !task.is_finished());
             match frame {
-                Incoming::Hello(hello) if hello.protocol != PROTOCOL => {
-                    return Err(format!(
-                        "the Python package speaks protocol {} and this program {PROTOCOL}: install one version of both",
-                        hello.protocol
-                    ));
-                }
+                Incoming::Hello(hello) if hello.protocol != PROTOCOL => return Err(differs(hello.protocol)),
                 Incoming::Hello(_) => {}
+                Incoming::Unknown(named) => {
+                    let refused = Failed::new(named.id, &Failure::Api(unknown(&named.method)));
+                    self.bridge.send(Outgoing::Error(refused)).await;
+                }
                 Incoming::Request(request) => {
                     let (sender, parts) = mpsc::channel(PARTS);
                     self.parts.retain(|_, sender| !sender.is_closed());
@@ -127,6 +133,26 @@ impl Session {
     }
 }
 
+/// Which side is older, and what to do about it.
+fn differs(theirs: u32) -> String {
+    let (older, newer) = match theirs < PROTOCOL {
+        true => ("the Python package", "this program"),
+        false => ("this program", "the Python package"),
+    };
+    format!(
+        "{older} is older than {newer}: the package speaks protocol {theirs}, the program (dspex {VERSION}) {PROTOCOL}; {ONE_VERSION}"
+    )
+}
+
+/// Of a package that is newer, although the version of the frames is the same.
+fn unknown(method: &str) -> ApiError {
+    let message = format!(
+        "this program (dspex {VERSION}) does not know `{}`: it is older than the Python package; {ONE_VERSION}",
+        shortened(method)
+    );
+    ApiError::new(Code::Unimplemented, VERSION_DIFFERS, message)
+}
+
 impl Bridge {
     async fn answer(&self, request: messages::Request, parts: mpsc::Receiver<messages::Part>) {
         let id = request.id;
@@ -135,5 +161,21 @@ impl Bridge {
             Err(error) => Outgoing::Error(Failed::new(id, &error)),
         };
         self.send(outgoing).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_side_is_older_is_said_with_what_to_install() {
+        assert!(differs(PROTOCOL - 1).starts_with("the Python package is older than this program"));
+        assert!(differs(PROTOCOL + 1).starts_with("this program is older than the Python package"));
+        let unknown = unknown("moon.land");
+        assert_eq!((unknown.code, unknown.reason.as_ref()), (Code::Unimplemented, VERSION_DIFFERS));
+        for told in [differs(PROTOCOL + 1), unknown.message] {
+            assert!(told.contains("install one version of both") && told.contains(VERSION), "{told}");
+        }
     }
 }

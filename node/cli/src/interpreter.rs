@@ -1,5 +1,6 @@
 //! Which Python executes the program: `--python`, `DSPEX_PYTHON`, `VIRTUAL_ENV`, `CONDA_PREFIX`, a `.venv` in PROGRAM's
-//! parents, the interpreter beside `dspex`. Decided in the caller's process, because only that has the caller's environment.
+//! parents, the interpreter beside `dspex`. Decided in the caller's process, because only that has the caller's environment. One that is
+//! merely on PATH is most often the system's, without dspy: it is taken by its name only.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ pub fn choose(surroundings: &Surroundings<'_>) -> Result<Interpreter, CommandErr
         if let Some(named) = named {
             return match surroundings.resolve(&named) {
                 Some(path) => Ok(found(path, reason, Vec::new())),
-                None => Err(missing(format!("{reason} names {named}, which is no Python interpreter"))),
+                None => Err(missing(format!("{reason} names {named}, which is no Python interpreter"), None)),
             };
         }
     }
@@ -75,7 +76,8 @@ pub fn choose(surroundings: &Surroundings<'_>) -> Result<Interpreter, CommandErr
         }
     }
     let passed_over: String = passed_over.iter().map(|text| format!("; {text}")).collect();
-    Err(missing(format!("no Python interpreter was found{passed_over}")))
+    let on_path = ["python", "python3"].iter().find_map(|name| surroundings.on_path(name));
+    Err(missing(format!("no Python interpreter was found{passed_over}"), on_path.as_deref()))
 }
 
 impl Surroundings<'_> {
@@ -89,15 +91,10 @@ impl Surroundings<'_> {
 
     /// A path, a virtual environment's directory, or a name to look up in PATH.
     fn resolve(&self, named: &str) -> Option<PathBuf> {
-        if !named.contains('/') {
-            let path = self.set("PATH").unwrap_or_default();
-            let hit = std::env::split_paths(&path)
-                .filter(|directory| directory.is_absolute())
-                .map(|directory| directory.join(named))
-                .find(|path| (self.is_executable)(path));
-            if hit.is_some() {
-                return hit;
-            }
+        if !named.contains('/')
+            && let Some(path) = self.on_path(named)
+        {
+            return Some(path);
         }
         let path = self.directory.join(named);
         if (self.is_executable)(&path) {
@@ -105,13 +102,23 @@ impl Surroundings<'_> {
         }
         self.inside(&path)
     }
+
+    fn on_path(&self, name: &str) -> Option<PathBuf> {
+        let path = self.set("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .filter(|directory| directory.is_absolute())
+            .map(|directory| directory.join(name))
+            .find(|path| (self.is_executable)(path))
+    }
 }
 
-fn missing(message: String) -> CommandError {
-    CommandError::because(reason::PYTHON_MISSING, message).hint(
-        "activate a virtual environment with dspy in it, or name an interpreter with --python PATH or DSPEX_PYTHON \
-         (searched: --python, DSPEX_PYTHON, VIRTUAL_ENV, CONDA_PREFIX, .venv beside or above the program, beside dspex)",
-    )
+/// `on_path`: one that would do if it was named, and has dspy.
+fn missing(message: String, on_path: Option<&Path>) -> CommandError {
+    let named = on_path.map(|path| format!("; {} is on PATH and has to be named", path.display())).unwrap_or_default();
+    CommandError::because(reason::PYTHON_MISSING, message).hint(format!(
+        "activate a virtual environment with dspy in it, or name an interpreter with --python PATH or DSPEX_PYTHON (searched: \
+         --python, DSPEX_PYTHON, VIRTUAL_ENV, CONDA_PREFIX, .venv beside or above the program, beside dspex{named})"
+    ))
 }
 
 /// The choice for this process.
@@ -178,7 +185,7 @@ mod tests {
         chosen.map(|interpreter| (interpreter.path.to_string_lossy().into_owned(), interpreter.reason)).map_err(
             |error| {
                 assert_eq!((error.exit, error.reason.as_ref()), (2, reason::PYTHON_MISSING));
-                error.message
+                format!("{}; {}", error.message, error.hint.unwrap_or_default())
             },
         )
     }
@@ -223,6 +230,16 @@ mod tests {
     fn an_environment_that_has_gone_is_passed_over() {
         let found = check(None, &[("VIRTUAL_ENV", "/gone"), ("CONDA_PREFIX", "")], &["/opt/dspex/bin/python3"]);
         assert_eq!(found, Ok(("/opt/dspex/bin/python3".into(), "beside dspex".into())));
+    }
+
+    #[test]
+    fn an_interpreter_that_is_merely_on_path_is_named_and_not_taken() {
+        let (variables, files) = ([("PATH", "/opt/bin:/usr/bin")], ["/usr/bin/python3"]);
+        let refused = check(None, &variables, &files).expect_err("it is not looked for there");
+        assert!(refused.contains("/usr/bin/python3 is on PATH and has to be named"), "{refused}");
+        let named = check(Some("python3"), &variables, &files);
+        assert_eq!(named, Ok(("/usr/bin/python3".into(), "--python".into())));
+        assert!(check(None, &[], &files).is_err_and(|refused| !refused.contains("is on PATH")));
     }
 
     #[test]

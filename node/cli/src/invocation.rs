@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dspex_api::{Address, Client, Credentials, TimeLimits};
+use dspex_api::{Address, ApiError, Client, Credentials, TimeLimits, key, reason};
 use tokio::time::Instant;
 
 use crate::arguments::Global;
@@ -26,6 +26,8 @@ pub struct Invocation {
     /// How commands for its runs are printed.
     pub run_commands: RunCommands,
     address: Option<(Address, Credentials)>,
+    /// What `--local` does, where the command has it.
+    local: Option<&'static str>,
 }
 
 impl Invocation {
@@ -42,7 +44,14 @@ impl Invocation {
             deadline: global.command_timeout.map(|limit| Instant::now() + limit),
             run_commands: if global.is_address_set_aside { RunCommands::Here } else { RunCommands::AsEver },
             address: None,
+            local: None,
         }
+    }
+
+    /// The same for a command that has `--local`, which does this: a way out when nobody answers at the address.
+    #[must_use]
+    pub fn with_local(&self, what: &'static str) -> Self {
+        Self { local: Some(what), ..self.clone() }
     }
 
     /// The node of `--address`.
@@ -70,7 +79,7 @@ impl Invocation {
 
     async fn node_with(&self, limits: TimeLimits) -> Result<Client, CommandError> {
         match &self.address {
-            Some((address, credentials)) => Ok(Client::connect(address.clone(), credentials.clone(), limits).await?),
+            Some((address, credentials)) => self.connected(address, credentials, limits).await,
             None => embedded::connect(&Home::of_this_process()?, limits, &self.console).await,
         }
     }
@@ -78,11 +87,19 @@ impl Invocation {
     /// A connection to a node that runs already, whatever its version; nothing is started.
     pub async fn running_node(&self) -> Result<Option<Client>, CommandError> {
         match &self.address {
-            Some((address, credentials)) => {
-                Ok(Some(Client::connect(address.clone(), credentials.clone(), self.limits()).await?))
-            }
+            Some((address, credentials)) => Ok(Some(self.connected(address, credentials, self.limits()).await?)),
             None => Ok(embedded::running(&Home::of_this_process()?, self.limits()).await?),
         }
+    }
+
+    async fn connected(
+        &self,
+        address: &Address,
+        credentials: &Credentials,
+        limits: TimeLimits,
+    ) -> Result<Client, CommandError> {
+        let connecting = Client::connect(address.clone(), credentials.clone(), limits);
+        connecting.await.map_err(|error| with_ways_out(error, address, self.local))
     }
 
     /// Whether the node has an environment of its own, so that this process's plays no part: one on TCP has, by TLS or without.
@@ -103,6 +120,24 @@ impl Invocation {
         let left = self.deadline.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
         TimeLimits { connect: limits.connect.min(left), call: limits.call.min(left), load: limits.load.min(left) }
     }
+}
+
+/// Nobody answers: says where else one may ask. What answers and is no node says itself what is wrong.
+fn with_ways_out(error: ApiError, address: &Address, local: Option<&str>) -> CommandError {
+    let is_away = matches!(error.reason.as_ref(), reason::NODE_UNREACHABLE | reason::NODE_TIMED_OUT)
+        && error.get(key::FOREIGN).is_none();
+    let error = CommandError::from(error);
+    if !is_away || error.hint.is_some() {
+        return error;
+    }
+    let local = local.map(|what| format!("; --local {what}")).unwrap_or_default();
+    error.hint(match address {
+        Address::Unix(_) => "without an address (--address, DSPEX_ADDRESS) the embedded node is started on demand".to_owned(),
+        _ => format!(
+            "check the address (--address, DSPEX_ADDRESS: api.listen of a node, port 7400) and that its node runs; any other node \
+             of its cluster does as well{local}"
+        ),
+    })
 }
 
 /// The node that the options name, what it is shown, and by what it is known.
@@ -136,6 +171,37 @@ mod tests {
             assert!(!at(address).without_address().node_has_environment(), "{address}");
         }
         assert!(!at("unix:/run/node.sock").node_has_environment());
+    }
+
+    #[tokio::test]
+    async fn who_meets_nobody_at_an_address_hears_where_else_to_ask() {
+        // A port that was free a moment ago.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let plain = at(&address);
+        let with_local = plain.with_local("executes it on this machine instead");
+        for (invocation, has_local) in [(plain, false), (with_local, true)] {
+            let error = invocation.node().await.expect_err("nobody is there");
+            assert_eq!(error.reason, reason::NODE_UNREACHABLE);
+            let hint = error.hint.expect("what to do");
+            assert!(hint.contains("any other node"), "{hint}");
+            assert_eq!(hint.ends_with("; --local executes it on this machine instead"), has_local, "{hint}");
+        }
+    }
+
+    #[test]
+    fn what_answers_and_is_no_node_says_itself_what_is_wrong() {
+        let address: Address = "127.0.0.1:7400".parse().expect("an address");
+        let silent = ApiError::unavailable(reason::NODE_TIMED_OUT, "no answer");
+        assert!(with_ways_out(silent.clone(), &address, None).hint.is_some());
+        assert_eq!(with_ways_out(silent.with(key::FOREIGN, "it speaks HTTP/1"), &address, None).hint, None);
+        let refused = ApiError::unavailable(reason::TLS_REFUSED, "another authority");
+        assert_eq!(with_ways_out(refused, &address, None).hint, None);
+        let socket = Address::Unix("/run/node.sock".into());
+        let gone = ApiError::unavailable(reason::NODE_UNREACHABLE, "no node answers");
+        let hint = with_ways_out(gone, &socket, Some("does not help")).hint.unwrap_or_default();
+        assert!(hint.contains("embedded node") && !hint.contains("--local"), "{hint}");
     }
 
     #[test]

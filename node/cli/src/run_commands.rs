@@ -17,11 +17,11 @@ pub enum RunCommands {
 }
 
 impl RunCommands {
-    /// `dspex run VERB ID`.
-    pub fn of(self, verb: &str, run_id: &str) -> String {
+    /// `dspex run VERB ID`, or another argument in place of the id.
+    pub fn of(self, verb: &str, argument: &str) -> String {
         match self {
-            Self::AsEver => format!("dspex run {verb} {run_id}"),
-            Self::Here => format!("dspex run --local {verb} {run_id}"),
+            Self::AsEver => format!("dspex run {verb} {argument}"),
+            Self::Here => format!("dspex run --local {verb} {argument}"),
         }
     }
 
@@ -31,15 +31,20 @@ impl RunCommands {
     }
 }
 
-/// A cluster does not know of a run that stayed on this machine: says how that is found.
+/// A run that was not found: says where the runs are shown, and that a cluster does not know of one that stayed on this machine.
 pub fn or_here(invocation: &Invocation, error: CommandError) -> CommandError {
-    let is_missing = [reason::RUN_NOT_FOUND, reason::NO_RUN_TO_RESUME].contains(&error.reason.as_ref());
-    match error.hint {
-        None if is_missing && invocation.node_has_environment() => {
-            error.hint("a run that stayed on this machine is found with --local")
-        }
-        _ => error,
+    let shown = match error.reason.as_ref() {
+        reason::RUN_NOT_FOUND => Some(format!("{} shows the runs", invocation.run_commands.of("list", "--all"))),
+        reason::NO_RUN_TO_RESUME => None,
+        _ => return error,
+    };
+    if error.hint.is_some() {
+        return error;
     }
+    let is_elsewhere = invocation.node_has_environment();
+    let here = is_elsewhere.then(|| "a run that stayed on this machine is found with --local".to_owned());
+    let ways: Vec<String> = [shown, here].into_iter().flatten().collect();
+    if ways.is_empty() { error } else { error.hint(ways.join("; ")) }
 }
 
 #[cfg(test)]
@@ -58,15 +63,22 @@ mod tests {
     }
 
     #[test]
-    fn who_looks_for_a_run_at_the_cluster_hears_where_else_it_may_be() {
+    fn who_looks_for_a_run_that_is_not_there_hears_where_runs_are_shown_and_where_else_it_may_be() {
         let line = ["dspex", "run", "--address", "127.0.0.1:7400"];
         let global = Arguments::try_parse_from(line).expect("valid").global;
         let cluster = Invocation::new(&global).expect("an address");
         let hint = |at: &Invocation, reason| or_here(at, CommandError::because(reason, "none")).hint;
-        for missing in [reason::NO_RUN_TO_RESUME, reason::RUN_NOT_FOUND] {
-            assert!(hint(&cluster, missing).is_some_and(|hint| hint.contains("--local")), "{missing}");
-            assert_eq!(hint(&cluster.without_address(), missing), None, "{missing}");
-        }
+        let here = "a run that stayed on this machine is found with --local";
+        let both = format!("dspex run list --all shows the runs; {here}");
+        assert_eq!(hint(&cluster, reason::RUN_NOT_FOUND), Some(both));
+        assert_eq!(hint(&cluster, reason::NO_RUN_TO_RESUME).as_deref(), Some(here));
+        let stayed = cluster.without_address();
+        assert_eq!(
+            hint(&stayed, reason::RUN_NOT_FOUND).as_deref(),
+            Some("dspex run --local list --all shows the runs"),
+            "the address would lead away from them"
+        );
+        assert_eq!(hint(&stayed, reason::NO_RUN_TO_RESUME), None);
         assert_eq!(hint(&cluster, reason::BLOB_NOT_FOUND), None);
     }
 }

@@ -2,6 +2,7 @@
 
 use dspex_api::v1::ListRunsRequest;
 use dspex_api::{Client, reason};
+use uuid::Uuid;
 
 use crate::echo::quoted;
 use crate::error::CommandError;
@@ -12,7 +13,7 @@ const CANDIDATES_SHOWN: usize = 10;
 
 /// The id that `text` stands for.
 pub async fn resolve(client: &Client, text: &str) -> Result<String, CommandError> {
-    if text.len() >= WHOLE {
+    if is_whole(text) {
         return Ok(text.to_owned());
     }
     let request = ListRunsRequest { all: true, ..ListRunsRequest::default() };
@@ -20,12 +21,16 @@ pub async fn resolve(client: &Client, text: &str) -> Result<String, CommandError
     choose(text, runs.iter().map(|run| run.run_id.as_str()))
 }
 
+/// Anything else of that length is no id, and the list of the runs says so as of a shorter text.
+fn is_whole(text: &str) -> bool {
+    text.len() >= WHOLE && Uuid::try_parse(text).is_ok()
+}
+
 fn choose<'a>(text: &str, ids: impl Iterator<Item = &'a str>) -> Result<String, CommandError> {
     let wanted = text.to_ascii_lowercase();
     let candidates: Vec<&str> = ids.filter(|id| !wanted.is_empty() && id.starts_with(&wanted)).collect();
     match candidates.as_slice() {
-        [] => Err(CommandError::because(reason::RUN_NOT_FOUND, format!("there is no run {}", quoted(text)))
-            .hint("dspex run list --all shows the runs")),
+        [] => Err(CommandError::because(reason::RUN_NOT_FOUND, format!("there is no run {}", quoted(text)))),
         [one] => Ok((*one).to_owned()),
         several => {
             let mut lines: Vec<&str> = several.iter().copied().take(CANDIDATES_SHOWN).collect();
@@ -50,6 +55,14 @@ mod tests {
     fn a_unique_beginning_is_enough() {
         assert_eq!(choose("0198B", IDS.into_iter()), Ok("0198b".into()));
         assert_eq!(choose("0198a1", IDS.into_iter()), Ok("0198a1-x".into()));
+    }
+
+    #[test]
+    fn only_an_id_is_not_looked_up() {
+        assert!(is_whole("01a1fda7-bbcf-74b1-98d4-af430aaf3942"));
+        for other in ["01a1fda7-bbcf", "01a1fda7-bbcf-74b1-98d4-af430aaf394g", &"x".repeat(100)] {
+            assert!(!is_whole(other), "{other}");
+        }
     }
 
     #[test]

@@ -29,19 +29,26 @@ pub(super) fn tell(node: &Node, members: &mut [v1::Member]) {
 /// Whether somebody is there for what the member has and for what comes: another voter that answers and takes work. The log knows
 /// who drains, and not who is away.
 pub(super) fn others_take_work(members: &[v1::Member], without: &v1::Member) -> Result<(), ApiError> {
-    let takes_work = |member: &&v1::Member| {
-        member.node_id != without.node_id && member.role == "voter" && member.reachable && !member.draining
-    };
-    if without.draining || members.iter().any(|member| takes_work(&member)) {
+    let is_other = |member: &&v1::Member| member.node_id != without.node_id && member.role == "voter";
+    let mut others = members.iter().filter(is_other).peekable();
+    let has_others = others.peek().is_some();
+    if without.draining || others.any(|member| member.reachable && !member.draining) {
         return Ok(());
     }
-    let message =
-        format!("without {} no voter would take work: every other one drains or does not answer", called(without));
-    Err(ApiError::precondition(reason::MEMBER_CHANGE_REFUSED, message).with(
-        key::HINT,
-        "bring another voter back, or let one take work again (dspex member drain MEMBER --undo); a node that nobody can stand in \
-         for is simply stopped",
-    ))
+    let name = called(without);
+    let (message, hint) = match has_others {
+        true => (
+            format!("without {name} no voter would take work: every other one drains or does not answer"),
+            "bring another voter back, or let one take work again (dspex member drain MEMBER --undo); a node that nobody can stand \
+             in for is simply stopped",
+        ),
+        false => (
+            format!("{name} is the only voter: nobody else could take its work"),
+            "stop it instead (SIGTERM): what it executes has a few seconds to finish, and its runs go on when it starts again. In a \
+             cluster another member can be given a vote first (dspex member add, dspex member promote)",
+        ),
+    };
+    Err(ApiError::precondition(reason::MEMBER_CHANGE_REFUSED, message).with(key::HINT, hint))
 }
 
 #[cfg(test)]
@@ -63,7 +70,17 @@ mod tests {
         assert_eq!(error.reason, reason::MEMBER_CHANGE_REFUSED);
         assert!(error.message.contains("without node 1 no voter would take work"), "{error}");
         assert!(error.get(key::HINT).is_some_and(|hint| hint.contains("--undo")));
-        assert!(with(&[]).is_err(), "a cluster of one");
+    }
+
+    #[test]
+    fn the_only_voter_is_stopped_and_not_drained_whoever_works_beside_it() {
+        let worker = v1::Member { role: "worker".to_owned(), ..member(2) };
+        for members in [vec![member(1)], vec![member(1), worker.clone()]] {
+            let error = others_take_work(&members, &member(1)).expect_err("nobody else");
+            assert_eq!(error.message, "node 1 is the only voter: nobody else could take its work");
+            assert!(error.get(key::HINT).is_some_and(|hint| hint.contains("SIGTERM") && !hint.contains("--undo")));
+        }
+        assert!(others_take_work(&[member(1), worker.clone()], &worker).is_ok(), "the voter is there for its work");
     }
 
     #[test]

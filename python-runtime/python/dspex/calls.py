@@ -30,7 +30,8 @@ ARGUMENTS_MAX = 16 * 1024 * 1024
 # id, command, arguments, queue_timeout_ms, timeout_ms, retries, traceparent
 Call = tuple[int, str, bytes, "int | None", "int | None", "int | None", "str | None"]
 
-_STALE = frozenset({"POOL_NOT_OPEN", "NODE_STOPPING"})
+# After one of these the next call goes over another stream; those that are under way are still answered on this one.
+_STALE = frozenset({"POOL_NOT_OPEN", "NODE_STOPPING", "NODE_DRAINING"})
 
 
 class Calls:

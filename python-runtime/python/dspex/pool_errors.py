@@ -55,8 +55,9 @@ class InputsInvalid(DspexError):
 class ConnectionLost(DspexError):
     """The node, or the way to it, ended. Whether a call under way was executed is not known.
 
-    The next call connects again. With the reason `NODE_DRAINING` the node is there, and the call was not executed: nor
-    will any be there as long as the node drains. Connect to another node for it.
+    The next call connects again. With the reason `NODE_DRAINING` the node is there, and the call was not executed: the
+    next one goes over another connection, which leads to another node where the address stands for several. Where it
+    names one node, nothing is executed there as long as that drains: connect to another one.
     """
 
 

@@ -86,8 +86,9 @@ def _bound(options: Options) -> str | None:
 
 
 def _tell(place: Place, address: str | None) -> None:
-    where = "on this machine" if place.strategy == "local" else f"by the cluster at {address}"
-    text = f"executed {where} ({place.strategy}): {place.detail}"
+    # What is to be: whether the cluster takes the run is known when it has answered.
+    what = "executing on this machine" if place.strategy == "local" else f"asking the cluster at {address}"
+    text = f"{what} ({place.strategy}): {place.detail}"
     if place.reason == _AWAY:
         fallbacks.warn(f"{text}. strategy='distributed' makes this an error")
     else:

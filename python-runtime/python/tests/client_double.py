@@ -24,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from conftest import Connection, Worker, Zygote
 
+from dspex.client.frames import VERSION
+
 
 class Run:
     """An evaluation: its workers, and what is known of it. All of its state is behind one lock."""
@@ -254,7 +256,7 @@ class Double:
         while (received := self._connection.receive()) is not None:
             kind, body = received
             if kind == 1:
-                self.send(16, {"protocol": 1, "version": "double"})
+                self.send(16, {"protocol": VERSION, "version": "double"})
             elif kind == 4:
                 self._part(body)
             elif kind == 2 and body["method"] == "blobs.put":

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PROGRAM
+from installed import CHECKOUT
 
 from dspex import DspexError
-from dspex.client import Client, connection, program
+from dspex.client import Client, connection, frames, program
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from conftest import Connection
 end = Connection(socket.socket(fileno=os.dup(0)))
 """
-_GREETS = "end.expect(1); end.send(16, {'protocol': 1, 'version': '9'})\n"
+_GREETS = f"end.expect(1); end.send(16, {{'protocol': {frames.VERSION}, 'version': '9'}})\n"
 _CONNECTS = _GREETS + (
     "request = end.expect(2); assert request['method'] == 'connect', request\n"
     "end.send(17, {'id': request['id'], 'body': {'address': 'unix:x', 'version': '9', 'embedded': True}})\n"
@@ -130,7 +132,6 @@ def test_an_upload_goes_in_parts(scripted: Callable[[str], None], clients: list[
         ("os.kill(os.getpid(), 9)", "killed by signal 9"),
         (_GREETS + "end.expect(2); print('panicked', file=sys.stderr); os._exit(101)", "exit code 101: panicked"),
         ("end.expect(1); end.socket.sendall(b'\\xff' * 8); end.receive()", "broke the protocol"),
-        ("end.expect(1); end.send(16, {'protocol': 2, 'version': '9'}); end.receive()", "install the same version"),
     ],
 )
 def test_the_end_of_the_process_ends_what_waits(
@@ -139,6 +140,43 @@ def test_the_end_of_the_process_ends_what_waits(
     scripted(code)
     with pytest.raises(DspexError, match=says):
         _open(clients)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "says"),
+    [
+        (frames.VERSION - 1, r"the program .*/dspex \(dspex 9, .*\) is older than this package .*DSPEX_PROGRAM"),
+        (frames.VERSION + 1, r"this package .* is older than the program .*: install the package of the program's"),
+    ],
+)
+def test_a_program_of_another_version_is_refused_and_it_is_said_which_side_is_older(
+    scripted: Callable[[str], None], clients: list[Client], protocol: int, says: str
+) -> None:
+    # One that is older ends by itself when it has read the package's first frame.
+    scripted(f"end.send(16, {{'protocol': {protocol}, 'version': '9'}}); end.expect(1); sys.exit('protocols differ')")
+    with pytest.raises(DspexError, match=says) as raised:
+        _open(clients)
+    assert raised.value.reason == "PROGRAM_VERSION_DIFFERS"
+
+
+def test_package_and_program_name_one_version_of_the_protocol() -> None:
+    assert f"const PROTOCOL: u32 = {frames.VERSION};" in (CHECKOUT / "node/cli/src/bridge.rs").read_text()
+    page = (CHECKOUT / "python-runtime/PROTOCOL.md").read_text()
+    assert f"protocol version **{frames.VERSION}**" in page.partition("## A driver and its client process")[2]
+
+
+def test_a_method_that_the_program_does_not_know_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert os.access(PROGRAM, os.X_OK), f"{PROGRAM} is missing: run make build, or set DSPEX_TEST_PROGRAM"
+    monkeypatch.setenv("DSPEX_PROGRAM", PROGRAM)
+    client = Client()
+    try:
+        client.greet()
+        with pytest.raises(DspexError, match=r"does not know `moon\.land`: it is older than the Python") as raised:
+            client.call("moon.land", {"crew": 3})
+        assert (raised.value.code, raised.value.reason) == ("UNIMPLEMENTED", "PROGRAM_VERSION_DIFFERS")
+        assert client.alive
+    finally:
+        client.close()
 
 
 def test_after_its_end_another_one_is_started(scripted: Callable[[str], None]) -> None:

@@ -141,7 +141,14 @@ def test_what_is_faster_here_stays_here_without_a_warning(caplog: pytest.LogCapt
         warnings.simplefilter("error", UserWarning)
         result = _evaluate(address="quick:1")(program.Answering())
     assert _place(result) == ("local", "expected_faster")
-    assert "executed on this machine (local): here 0.10 s, there 3.00 s" in caplog.text
+    assert "executing on this machine (local): here 0.10 s, there 3.00 s" in caplog.text
+
+
+def test_a_cluster_that_has_not_answered_yet_is_said_to_be_asked(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="dspex"), pytest.raises(dspex.DspexError, match="no node answers"):
+        _evaluate(address="nowhere:1", detach=True)(program.Answering())
+    assert "asking the cluster at nowhere:1 (distributed): detach=True is for the node" in caplog.text
+    assert "executed by" not in caplog.text
 
 
 class Failing(dspy.Module):  # type: ignore[misc]

@@ -1,5 +1,8 @@
 //! Nodes that drain: what they have finishes or moves, nothing is executed twice, and nothing new begins there.
 
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use dspex_tests::{Cluster, Dspex, Executions, Project, holds_within};
@@ -243,6 +246,75 @@ fn new_work_is_refused_where_a_node_drains_and_taken_at_the_next() {
     assert!(holds_within(PATIENCE, || call(2).code == Some(0)), "it takes calls again");
 }
 
+/// As a Service of Kubernetes: one address, behind which each new connection is led to the node that `leads_to` names then.
+fn service(leads_to: &Arc<AtomicU16>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let leads_to = Arc::clone(leads_to);
+    // The threads end with the test.
+    std::thread::spawn(move || {
+        for caller in listener.incoming() {
+            let caller = caller.expect("a caller");
+            let node = TcpStream::connect(("127.0.0.1", leads_to.load(Ordering::SeqCst))).expect("a node");
+            let back = (node.try_clone().expect("a socket"), caller.try_clone().expect("a socket"));
+            for (mut from, mut to) in [(caller, node), back] {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
+                });
+            }
+        }
+    });
+    port
+}
+
+const CALLER: &str = r#"
+import os, time, dspex
+
+client = dspex.connect()
+pool = client.pool()
+session = client.create_session()
+assert pool.call("ping", 1)["payload"] == 1
+open("called", "w").close()
+while not os.path.exists("drained"):
+    time.sleep(0.05)
+# Nothing of it was executed, so the client process takes it to the next node by itself.
+session.execute("ping")
+# The stream of calls is open at the first node, where what runs still ends: who calls hears of it once.
+refused = 0
+while True:
+    try:
+        print("answered", pool.call("ping", 2)["payload"])
+        break
+    except dspex.ConnectionLost as error:
+        assert error.reason == "NODE_DRAINING", error
+        refused += 1
+        assert refused == 1, error
+"#;
+
+#[test]
+fn a_client_of_one_address_goes_on_where_that_leads_when_its_node_drains() {
+    let cluster = cluster();
+    let (project, leads_to) = (Project::empty(), Arc::new(AtomicU16::new(cluster.node(2).api)));
+    project.file("caller.py", CALLER);
+    let secret = cluster.dspex(0, &["token", "create", "web", "--role", "runner"]).run().expect(0).stdout;
+    project.file("web.token", secret);
+    let token = project.path("web.token");
+    let with_token =
+        |position: usize, arguments: &[&str]| cluster.dspex(position, arguments).env("DSPEX_TOKEN_FILE", &token);
+    let opens = |position: usize| with_token(position, &["session", "list"]).run().code == Some(0);
+    assert!(holds_within(PATIENCE, || opens(0) && opens(2)), "nobody knows the token");
+    let address = format!("127.0.0.1:{}", service(&leads_to));
+    let caller = cluster.python(2, &["caller.py"]).directory(project.directory()).limit(PATIENCE);
+    let caller = caller.env("DSPEX_ADDRESS", address).env("DSPEX_TOKEN_FILE", &token).start();
+    assert!(holds_within(PATIENCE, || project.path("called").exists()), "{}", caller.stderr());
+    drain(&cluster, 0, 2);
+    leads_to.store(cluster.node(0).api, Ordering::SeqCst);
+    project.file("drained", "");
+    let output = caller.finish().expect(0);
+    assert!(output.stdout.contains("answered 2"), "{}", output.describe());
+}
+
 #[test]
 fn the_last_voter_that_takes_work_is_not_drained_nor_one_whose_others_are_away() {
     let mut cluster = cluster();
@@ -256,6 +328,31 @@ fn the_last_voter_that_takes_work_is_not_drained_nor_one_whose_others_are_away()
     let refused = cluster.dspex(0, &["member", "drain", "node-2"]).run().expect(1);
     refused.says("MEMBER_CHANGE_REFUSED").says("does not answer");
     cluster.dspex(0, &["member", "drain", "node-9"]).run().expect(5).says("MEMBER_NOT_FOUND");
+}
+
+#[test]
+fn a_node_that_has_drained_may_be_stopped_and_of_one_that_is_dead_it_is_said_that_nobody_knows() {
+    let mut cluster = cluster();
+    let begun = cluster.dspex(0, &["member", "drain", "node-2", "--no-wait"]).run().expect(0);
+    begun.says("to wait until it can be stopped: dspex member drain node-2").does_not_say("can be stopped now");
+    let drained = cluster.dspex(0, &["member", "drain", "node-2"]).run().expect(0);
+    drained.says("node-2 has drained").says("can be stopped now");
+    let undone = cluster.dspex(0, &["member", "drain", "node-2", "--undo"]).run().expect(0);
+    undone.says("node-2 does not drain: it takes work");
+    cluster.kill(2);
+    cluster.leader();
+    let dead = cluster.dspex(0, &["member", "drain", "node-2", "-q"]).run().expect(0);
+    dead.says("warning:").says("node-2 does not answer").does_not_say("can be stopped now");
+    assert!(is_draining(&cluster, 0, 2), "the log knows");
+}
+
+#[test]
+fn a_cluster_of_one_is_told_to_stop_its_node_and_has_nothing_to_undo() {
+    let cluster = Cluster::of(1);
+    let refused = cluster.dspex(0, &["member", "drain", "node-0"]).run().expect(1);
+    refused.says("MEMBER_CHANGE_REFUSED").says("is the only voter").says("SIGTERM").does_not_say("--undo");
+    let undone = cluster.dspex(0, &["member", "drain", "node-0", "--undo"]).run().expect(0);
+    undone.says("node-0 does not drain: it takes work");
 }
 
 #[test]

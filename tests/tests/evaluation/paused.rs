@@ -46,10 +46,13 @@ fn nothing_that_was_begun_is_lost_or_executed_twice() {
 }
 
 #[test]
-fn a_run_that_has_ended_cannot_be_paused() {
+fn a_run_that_has_ended_is_neither_paused_nor_weighed() {
     let (home, project) = (Home::new(), Project::new(PROGRAM));
     project.numbers(2);
     let result = home.eval(&project).result();
     let id = result["run_id"].as_str().expect("an id");
     home.dspex(&["run", "pause", id]).run().expect(2).says("the run is finished");
+    home.dspex(&["run", "weight", id, "3"]).run().expect(2).says("RUN_ENDED").says("the run is finished");
+    home.dspex(&["run", "weight", id, "-1"]).run().expect(2).says("a whole number from 1 to 100");
+    assert_eq!(home.run(id).weight, 1);
 }

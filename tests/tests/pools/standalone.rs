@@ -204,6 +204,16 @@ fn it_ends_in_order_when_it_is_told_to() {
 }
 
 #[test]
+fn alone_it_is_stopped_and_not_drained_and_there_is_nothing_to_undo() {
+    let node = Node::start();
+    let listed = node.dspex(&["member", "list", "-o", "json"]).run().expect(0).object();
+    let id = listed["items"][0]["id"].to_string();
+    let refused = node.dspex(&["member", "drain", &id]).run().expect(1);
+    refused.says("is the only voter").says("SIGTERM").does_not_say("--undo");
+    node.dspex(&["member", "drain", &id, "--undo"]).run().expect(0).says("does not drain: it takes work");
+}
+
+#[test]
 fn what_is_wrong_with_its_settings_is_said_at_the_start() {
     let (home, project) = (Home::new(), Project::empty());
     let start = |settings: &str| {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dspex_api::Client;
+use dspex_api::{Address, Client};
 use tokio::sync::{Mutex, watch};
 
 use crate::other_nodes::{Loss, OtherNodes};
@@ -17,7 +17,11 @@ pub(super) struct CurrentNode {
 }
 
 struct Held {
+    /// What the program named: an address that may stand for several nodes.
+    named: Address,
     client: Client,
+    /// Which one of all that it was.
+    connection: u32,
     others: Rc<Mutex<OtherNodes>>,
 }
 
@@ -37,12 +41,30 @@ impl CurrentNode {
         let mut held = self.held.borrow_mut();
         if held.is_none() {
             let others = Rc::new(Mutex::new(OtherNodes::learn(&client)));
-            *held = Some(Held { client, others });
+            *held = Some(Held { named: client.address().clone(), client, connection: 0, others });
         }
     }
 
     pub(super) fn client(&self) -> Option<(Client, u32)> {
         self.held.borrow().as_ref().map(|held| (held.client.clone(), *self.turn.borrow()))
+    }
+
+    /// The connection that new requests go over, and which one it is.
+    pub(super) fn connection(&self) -> Option<(Client, u32)> {
+        self.held.borrow().as_ref().map(|held| (held.client.clone(), held.connection))
+    }
+
+    /// Another connection to the address that the program named in place of that one, unless there is another one already. Streams stay on
+    /// theirs: it is no loss.
+    pub(super) async fn connect_anew(&self, client: &Client, connection: u32) {
+        let Some(named) = self.held.borrow().as_ref().map(|held| held.named.clone()) else { return };
+        // Where nobody answers, the one in use is as good.
+        let Ok(further) = client.connect_to(named, None).await else { return };
+        if let Some(held) = self.held.borrow_mut().as_mut()
+            && held.connection == connection
+        {
+            (held.client, held.connection) = (further, connection + 1);
+        }
     }
 
     /// Completes when another node is in use than at that turn.
@@ -79,6 +101,7 @@ impl CurrentNode {
         let Ok((found, _)) = others.find(&client, run_id, loss).await else { return not_found };
         if let Some(held) = self.held.borrow_mut().as_mut() {
             held.client = found;
+            held.connection += 1;
         }
         self.turn.send_replace(turn + 1);
         Next::There

@@ -9,7 +9,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 
 use super::answers::Body;
-use super::messages::{Cancel, Failed, Hello, Part, Request};
+use super::messages::{Cancel, Failed, Hello, Named, Part, Request};
 
 const FRAME_BYTES_MAX: usize = 32 << 20;
 /// msgpack's marker for an array of two.
@@ -21,6 +21,8 @@ const WRITE_BYTES: usize = 256 << 10;
 pub(super) enum Incoming {
     Hello(Hello),
     Request(Box<Request>),
+    /// It asks for what this program does not know: the program is newer.
+    Unknown(Named),
     Cancel(Cancel),
     Part(Part),
 }
@@ -68,11 +70,23 @@ impl Frames {
 fn decode(frame: &[u8]) -> Result<Incoming, String> {
     match frame {
         [ARRAY_OF_TWO, 1, body @ ..] => read(body).map(Incoming::Hello),
-        [ARRAY_OF_TWO, 2, body @ ..] => read(body).map(|request| Incoming::Request(Box::new(request))),
+        [ARRAY_OF_TWO, 2, body @ ..] => request(body),
         [ARRAY_OF_TWO, 3, body @ ..] => read(body).map(Incoming::Cancel),
         [ARRAY_OF_TWO, 4, body @ ..] => read(body).map(Incoming::Part),
         [ARRAY_OF_TWO, kind, ..] => Err(format!("unknown kind of frame: {kind}")),
         _ => Err("malformed frame: not an array of kind and body".to_owned()),
+    }
+}
+
+/// A method that nobody knows is no broken frame: only this request fails.
+fn request(body: &[u8]) -> Result<Incoming, String> {
+    let why = match read(body) {
+        Ok(request) => return Ok(Incoming::Request(Box::new(request))),
+        Err(why) => why,
+    };
+    match read::<Named>(body) {
+        Ok(named) if why.contains(&format!("unknown variant `{}`", named.method)) => Ok(Incoming::Unknown(named)),
+        _ => Err(why),
     }
 }
 
@@ -135,6 +149,36 @@ pub(super) async fn write(mut socket: OwnedWriteHalf, mut outgoing: mpsc::Receiv
         if socket.write_all(&buffer).await.is_err() {
             // The program is gone; the reading side sees the same end.
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::bridge::messages::Method;
+
+    fn decoded(request: &Value) -> Result<Incoming, String> {
+        let body = rmp_serde::to_vec_named(request).expect("encodes");
+        decode(&[&[ARRAY_OF_TWO, 2][..], &body[..]].concat())
+    }
+
+    #[test]
+    fn a_method_that_nobody_knows_is_told_from_a_frame_that_is_broken() {
+        let known = decoded(&json!({"id": 1, "method": "runs.get", "body": {"run_id": "r"}})).expect("known");
+        assert!(matches!(known, Incoming::Request(request) if matches!(request.method, Method::GetRun(_))));
+        let newer = decoded(&json!({"id": 7, "method": "moon.land", "body": {"crew": [1, 2]}})).expect("a request");
+        assert!(matches!(newer, Incoming::Unknown(named) if (named.id, &named.method[..]) == (7, "moon.land")));
+        for broken in [
+            json!({"id": 1, "method": "runs.get", "body": {}}),
+            json!({"method": "moon.land", "body": {}}),
+            json!({"id": 1, "body": {}}),
+            json!([1, "moon.land"]),
+        ] {
+            let told = decoded(&broken).err().unwrap_or_else(|| panic!("{broken}"));
+            assert!(told.contains("malformed frame"), "{told}");
         }
     }
 }

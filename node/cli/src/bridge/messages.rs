@@ -22,6 +22,13 @@ pub(super) struct Request {
     pub method: Method,
 }
 
+/// A request of which no more is understood.
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub id: u64,
+    pub method: String,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Cancel {
     pub id: u64,
@@ -35,7 +42,7 @@ pub(super) struct Part {
     pub end: bool,
 }
 
-/// A method with its arguments.
+/// A method with its arguments. One that comes, or takes what it did not take before, raises the version of the frames on both sides.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "method", content = "body")]
 pub(super) enum Method {
@@ -336,6 +343,53 @@ mod tests {
     use dspex_api::reason;
 
     use super::*;
+
+    /// The methods of version 2.
+    const METHODS: [&str; 30] = [
+        "connect",
+        "strategy.choose",
+        "blobs.put",
+        "bundles.put",
+        "runs.submit",
+        "runs.get",
+        "runs.cancel",
+        "runs.watch",
+        "runs.results",
+        "runs.serve",
+        "pools.calls",
+        "pools.stats",
+        "sessions",
+        "blobs.get",
+        "executions.list",
+        "executions.get",
+        "executions.clear",
+        "programs.put",
+        "programs.get",
+        "programs.delete",
+        "programs.list",
+        "programs.history",
+        "programs.set_status",
+        "programs.record_optimization",
+        "programs.optimizations",
+        "variables.set",
+        "variables.get",
+        "variables.delete",
+        "variables.list",
+        "variables.history",
+    ];
+
+    #[test]
+    fn a_method_more_or_less_is_another_version_of_the_frames() {
+        let source = include_str!("messages.rs");
+        let before_tests = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let named = before_tests.split("#[serde(rename = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        let named: Vec<&str> = named.collect();
+        assert_eq!(crate::bridge::PROTOCOL, 2, "of another version the methods stand here anew");
+        assert_eq!(
+            named, METHODS,
+            "raise PROTOCOL in bridge.rs and VERSION in dspex/client/frames.py, then name them here"
+        );
+    }
 
     #[test]
     fn a_program_can_tell_what_is_refused_from_what_is_not_there() {

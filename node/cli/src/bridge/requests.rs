@@ -76,15 +76,22 @@ impl Bridge {
         let _ = self.outgoing.send(outgoing).await;
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    pub(super) fn client(&self) -> Result<Client, Failure> {
         Ok(self.current()?.0)
     }
 
     /// The node in use, and which of all that were it is.
     pub(super) fn current(&self) -> Result<(Client, u32), Failure> {
-        self.node_in_use.client().ok_or_else(|| {
-            Failure::Api(ApiError::precondition(reason::REQUEST_INVALID, "the first request must be `connect`"))
-        })
+        self.node_in_use.client().ok_or_else(not_connected)
+    }
+
+    /// The connection in use, and which of all that were it is.
+    pub(super) fn connection(&self) -> Result<(Client, u32), Failure> {
+        self.node_in_use.connection().ok_or_else(not_connected)
+    }
+
+    pub(super) async fn connect_anew(&self, client: &Client, connection: u32) {
+        self.node_in_use.connect_anew(client, connection).await;
     }
 
     pub(super) async fn move_on(&self, turn: u32, run_id: &str, loss: Loss) -> Next {
@@ -116,7 +123,7 @@ impl Bridge {
                     resume: false,
                     traceparent: submit.traceparent.unwrap_or_default(),
                 };
-                let submitted = self.client()?.submit(request).await?;
+                let submitted = self.begin(async |client: Client| client.submit(request.clone()).await).await?;
                 let run = submitted.run.ok_or_else(|| ApiError::internal("the node answered without a run"))?;
                 let (notes, resumed) = (submitted.notes, submitted.resumed);
                 Ok(Body::Submitted { run: Box::new(run.into()), notes, resumed })
@@ -146,9 +153,12 @@ impl Bridge {
             }
             Method::Serve(of) => self.serve(id, of.run_id, parts).await,
             Method::Calls(open) => {
-                let client = self.client()?;
                 let request = OpenPoolRequest { pool: open.pool, caller: Some(caller(open.caller)) };
-                let pool_id = client.open_pool(request).await?;
+                let opening = self.begin(async |client: Client| {
+                    let pool_id = client.open_pool(request.clone()).await?;
+                    Ok::<_, ApiError>((client, pool_id))
+                });
+                let (client, pool_id) = opening.await?;
                 calls::pass_on(self, &client, id, pool_id, parts).await?;
                 Ok(Body::Nothing(Nothing {}))
             }
@@ -156,7 +166,7 @@ impl Bridge {
                 let items = self.client()?.pool_stats(&of.pool).await?;
                 Ok(Body::PoolStats { items: items.into_iter().map(Into::into).collect() })
             }
-            Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(&self.client()?, order).await?)),
+            Method::Sessions(order) => Ok(Body::Sessions(sessions::perform(self, order).await?)),
             Method::GetBlob(of) => executions::blob(&self.client()?, of).await,
             Method::ListExecutions(wanted) => executions::list(&self.client()?, wanted).await,
             Method::GetExecution(of) => executions::get(&self.client()?, of).await,
@@ -246,6 +256,10 @@ impl Bridge {
         let Stored { digest, bytes, files, was_there } = stored;
         Ok(Body::StoredBundle { digest, bytes, files, was_there })
     }
+}
+
+fn not_connected() -> Failure {
+    Failure::Api(ApiError::precondition(reason::REQUEST_INVALID, "the first request must be `connect`"))
 }
 
 pub(super) fn caller(caller: Caller) -> v1::Caller {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use super::messages::{Caller, Failure};
-use super::requests::caller;
+use super::requests::{Bridge, caller};
 use crate::command::calling::ANSWER_LIMIT;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -138,7 +138,8 @@ fn freshness(stale: bool) -> i32 {
     if stale { Freshness::Stale.into() } else { Freshness::Linearizable.into() }
 }
 
-pub(super) async fn perform(client: &Client, order: Order) -> Result<Answer, Failure> {
+pub(super) async fn perform(bridge: &Bridge, order: Order) -> Result<Answer, Failure> {
+    let client = &bridge.client()?;
     Ok(match order {
         Order::Create { request, session: session_id, data, ttl_ms, limit_ms } => {
             let request = CreateSessionRequest { request_id: request.into(), session_id, data, ttl_ms };
@@ -178,11 +179,11 @@ pub(super) async fn perform(client: &Client, order: Order) -> Result<Answer, Fai
                 client.session_stats(request).await?;
             Answer::Stats(Stats { sessions, versions, bytes, bytes_max, programs, homes })
         }
-        Order::Execute(execute) => executed(client, *execute).await?,
+        Order::Execute(execute) => executed(bridge, *execute).await?,
     })
 }
 
-async fn executed(client: &Client, execute: Execute) -> Result<Answer, Failure> {
+async fn executed(bridge: &Bridge, execute: Execute) -> Result<Answer, Failure> {
     let limit_ms = execute.limit_ms;
     let request = ExecuteSessionRequest {
         request_id: execute.request.into(),
@@ -195,7 +196,11 @@ async fn executed(client: &Client, execute: Execute) -> Result<Answer, Failure> 
         traceparent: execute.traceparent.unwrap_or_default(),
         caller: execute.caller.map(caller),
     };
-    let done = until_known(limit_ms, async || client.execute_session(request.clone(), ANSWER_LIMIT).await).await?;
+    // Under the same request id: where the home has executed it before, that is its answer.
+    let execute = async |client: Client| {
+        until_known(limit_ms, async || client.execute_session(request.clone(), ANSWER_LIMIT).await).await
+    };
+    let done = bridge.begin(execute).await?;
     Ok(Answer::Executed(Box::new(Executed {
         result: (!done.result_lost).then_some(done.result),
         worker: done.worker,
@@ -212,9 +217,14 @@ async fn executed(client: &Client, execute: Execute) -> Result<Answer, Failure> 
 async fn until_known<T>(limit_ms: u64, write: impl AsyncFn() -> Result<T, ApiError>) -> Result<T, ApiError> {
     let end = Instant::now() + Duration::from_millis(limit_ms);
     let mut pause = FIRST_PAUSE;
+    let mut unknown = None;
     loop {
         match write().await {
-            Err(error) if passes(&error) && Instant::now() + pause < end => {}
+            Err(error) if passes(&error) && Instant::now() + pause < end => {
+                unknown = (error.reason == reason::OUTCOME_UNKNOWN).then_some(error).or(unknown);
+            }
+            // It did not execute this one, and nobody knows of the one before.
+            Err(error) if error.reason == reason::NODE_DRAINING => return Err(unknown.unwrap_or(error)),
             answer => return answer,
         }
         sleep(pause).await;
@@ -224,4 +234,22 @@ async fn until_known<T>(limit_ms: u64, write: impl AsyncFn() -> Result<T, ApiErr
 
 fn passes(error: &ApiError) -> bool {
     matches!(error.reason.as_ref(), reason::OUTCOME_UNKNOWN | reason::NO_LEADER | reason::SESSION_MOVED)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_refusal_after_an_attempt_of_which_nobody_knows_does_not_say_that_nothing_was_executed() {
+        let refused = || ApiError::precondition(reason::NODE_DRAINING, "it drains");
+        let answers = RefCell::new(vec![refused(), ApiError::precondition(reason::OUTCOME_UNKNOWN, "it was cut off")]);
+        let write = async || Err::<(), _>(answers.borrow_mut().pop().expect("asked twice"));
+        let error = until_known(60_000, write).await.expect_err("refused");
+        assert_eq!(error.reason, reason::OUTCOME_UNKNOWN);
+        let error = until_known(60_000, async || Err::<(), _>(refused())).await.expect_err("refused");
+        assert_eq!(error.reason, reason::NODE_DRAINING, "nobody had executed anything");
+    }
 }

@@ -35,6 +35,7 @@ const ANSWER_AFTER_INTERRUPT: Duration = Duration::from_millis(300);
 
 /// Decides where, submits the evaluation there and follows it to its end.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let invocation = &invocation.with_local("executes it on this machine instead");
     let wanted = Wanted { gate: options.fail_under, target: target(&options)?, choice: None };
     if let Some(id) = options.run_to_resume() {
         let choice = decide(invocation, question(&options, None), async || None).await?;

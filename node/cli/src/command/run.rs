@@ -79,6 +79,7 @@ enum Verb {
 
 /// Does what the verb says; the bare noun lists.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let invocation = &invocation.with_local("asks for the runs of this machine");
     done(invocation, options.verb).await.map_err(|error| or_here(invocation, error))
 }
 

@@ -46,7 +46,7 @@ enum Verb {
         #[arg(long, value_enum)]
         role: Role,
         /// It ends after so many seconds [default: never]
-        #[arg(long, value_name = "SECONDS", value_parser = life)]
+        #[arg(long, value_name = "SECONDS", value_parser = life, allow_negative_numbers = true)]
         ttl: Option<Duration>,
     },
     /// Let a token open nothing any more

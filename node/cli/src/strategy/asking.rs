@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dspex_api::v1::{ListRunsRequest, Run, RunStatus};
-use dspex_api::{ApiError, Client, TimeLimits, key, reason};
+use dspex_api::{Address, ApiError, Client, TimeLimits, key, reason};
 
 use super::history::{Measured, least_startup, newest};
 use super::{Choice, Elsewhere, Facts, Named, Reach, Reason, Strategy, Subject, Wish, choose, is_open};
@@ -116,11 +116,7 @@ impl Invocation {
 
     /// Says what was chosen, before it is done. Where no address was given there was nothing to choose.
     pub fn tell(&self, choice: &Choice) {
-        let place = match (choice.strategy, self.address()) {
-            (Strategy::Distributed, Some(address)) => format!("by the cluster at {address}"),
-            _ => "on this machine".to_owned(),
-        };
-        let text = format!("executed {place} ({}): {}", choice.strategy.name(), choice.reason);
+        let text = told(choice, self.address());
         match &choice.reason {
             Reason::ClusterUnavailable(_) => {
                 self.console.warning(&format!("{text}; --distributed makes this an error"));
@@ -131,10 +127,28 @@ impl Invocation {
     }
 }
 
+/// As what is to be: whether the cluster takes the run is known when it has answered, and nobody may have asked it before.
+fn told(choice: &Choice, address: Option<&Address>) -> String {
+    let place = match (choice.strategy, address) {
+        (Strategy::Distributed, Some(address)) => format!("asking the cluster at {address}"),
+        _ => "executing on this machine".to_owned(),
+    };
+    format!("{place} ({}): {}", choice.strategy.name(), choice.reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::exit;
+
+    #[test]
+    fn a_cluster_that_has_not_answered_yet_is_said_to_be_asked_and_no_more() {
+        let address: Address = "10.0.0.1:7400".parse().expect("an address");
+        let forced = |strategy| told(&Choice { strategy, reason: Reason::Forced }, Some(&address));
+        let asked = forced(Strategy::Distributed);
+        assert_eq!(asked, "asking the cluster at 10.0.0.1:7400 (distributed): it was asked for");
+        assert_eq!(forced(Strategy::Local), "executing on this machine (local): it was asked for");
+    }
 
     #[test]
     fn the_cluster_is_asked_for_by_name_or_not_at_all() {

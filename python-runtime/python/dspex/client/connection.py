@@ -6,10 +6,12 @@ import itertools
 import os
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from dspex import __version__
 from dspex.client import frames
 from dspex.client.program import ClientProcess
 from dspex.errors import DspexError
@@ -22,6 +24,8 @@ _Reply = frames.Answer | frames.Item | frames.Failure
 _T = TypeVar("_T")
 
 _HELLO_SECONDS = 30.0
+# Also what a program says of a request that it does not know.
+VERSION_DIFFERS = "PROGRAM_VERSION_DIFFERS"
 
 
 class Stream:
@@ -85,11 +89,7 @@ class Client:
                 "the client process does not answer. Is DSPEX_PROGRAM the dspex program?", code="UNAVAILABLE"
             )
         if hello.protocol != frames.VERSION:
-            raise DspexError(
-                f"dspex {hello.version} speaks protocol {hello.protocol}, this package {frames.VERSION}: "
-                "install the same version of both",
-                code="FAILED_PRECONDITION",
-            )
+            raise _differs(hello, self._process.program)
         self.version = hello.version
 
     @property
@@ -224,6 +224,20 @@ class Client:
         self._hello.put(None)
         for number, take in waiting.items():
             take(frames.Failure(number, "UNAVAILABLE", "CLIENT_ENDED", text))
+
+
+def _differs(hello: frames.Hello, program: str) -> DspexError:
+    """Which side is older, and what to install."""
+    theirs = f"the program {program} (dspex {hello.version}, protocol {hello.protocol})"
+    ours = f"this package (dspex {__version__}, protocol {frames.VERSION})"
+    if hello.protocol < frames.VERSION:
+        text = (
+            f"{theirs} is older than {ours}: install a program of the package's version beside {sys.executable} "
+            "(a wheel brings both), or name one in DSPEX_PROGRAM"
+        )
+    else:
+        text = f"{ours} is older than {theirs}: install the package of the program's version (a wheel brings both)"
+    return DspexError(text, code="FAILED_PRECONDITION", reason=VERSION_DIFFERS)
 
 
 def _error(failure: frames.Failure) -> DspexError:

@@ -47,13 +47,13 @@ class ClientProcess:
     """A running `dspex client`, with one end of a socket pair as its stdin."""
 
     def __init__(self) -> None:
-        self._program = find()
+        self.program = find()
         self.socket, theirs = socket.socketpair()
         with theirs:
             try:
                 # A session of its own: Ctrl-C in the terminal is for the driver, which then still needs the client.
                 self._process = subprocess.Popen(
-                    [self._program, "client"],
+                    [self.program, "client"],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
@@ -62,7 +62,7 @@ class ClientProcess:
             except OSError as error:
                 self.socket.close()
                 raise DspexError(
-                    f"{self._program} could not be started: {error.strerror}. Check {VARIABLE} and the installation",
+                    f"{self.program} could not be started: {error.strerror}. Check {VARIABLE} and the installation",
                     code="FAILED_PRECONDITION",
                     reason=NOT_FOUND,
                 ) from error
@@ -86,7 +86,7 @@ class ClientProcess:
             how = "closed its connection"
         self._reader.join(_PATIENCE_SECONDS)
         said = self._tail.decode("utf-8", "replace").strip()
-        return f"the client process ({self._program} client) {how}" + (f": {said}" if said else "")
+        return f"the client process ({self.program} client) {how}" + (f": {said}" if said else "")
 
     def forget(self) -> None:
         """In a fork of the driver: the process and its socket are the parent's."""

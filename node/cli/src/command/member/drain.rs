@@ -29,7 +29,7 @@ const TELL_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex member drain node-2                    wait until it has nothing of runs left, 70 s at the most\n  dspex member drain node-2 --wait 3600        long examples are under way\n  dspex member drain node-2 --no-wait\n  dspex member drain node-2 --undo             it takes work again\n\nExit code 7: it still has something after that time. It goes on draining, and the same command waits on."
+    after_help = "Examples:\n  dspex member drain node-2                    wait until it has nothing of runs left and can be stopped, 70 s at the most\n  dspex member drain node-2 --wait 3600        long examples are under way\n  dspex member drain node-2 --no-wait\n  dspex member drain node-2 --undo             it takes work again\n\nExit code 7: it still has something after that time. It goes on draining, and the same command waits on.\nOf a member that does not answer nothing is waited for but that its runs have other owners, and a warning says so."
 )]
 pub struct Options {
     /// Its id or name
@@ -39,11 +39,29 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["wait", "no_wait"])]
     undo: bool,
     /// Wait so long until it has no workers of runs, owns no running run and does not lead
-    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = WAIT_SECONDS)]
+    #[arg(long, value_name = "SECONDS", value_parser = patience, default_value = WAIT_SECONDS, allow_negative_numbers = true)]
     wait: Duration,
     /// Do not wait
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
+}
+
+/// How long it is waited.
+fn patience(text: &str) -> Result<Duration, String> {
+    seconds(text).map_err(|why| format!("{why}; --no-wait does not wait"))
+}
+
+/// What has become of the member, or is to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Course {
+    /// It takes work.
+    Undone,
+    /// Nobody has waited.
+    Begun,
+    /// It has nothing left.
+    Drained,
+    /// It is no member any more.
+    Left,
 }
 
 /// Drains the member, or lets it take work again.
@@ -52,14 +70,50 @@ pub async fn execute(invocation: &Invocation, client: &Client, options: Options)
     let request = DrainMemberRequest { request_id: Some(new_request_id()), member, undo };
     let look = "dspex member list shows whether it drains; the same command may be repeated";
     let write = async || client.drain_member(request.clone()).await;
-    let mut member = until_known(invocation.deadline, &invocation.console, look, write).await?;
-    if !undo && !no_wait {
-        let end = end(Instant::now(), wait, invocation.deadline);
-        let look = async || Ok(client.cluster_status().await?.members);
-        member = settled(&invocation.console, end, member, look).await?;
-    }
+    let written = until_known(invocation.deadline, &invocation.console, look, write).await?;
+    let (member, course) = match (undo, no_wait) {
+        (true, _) => (written, Course::Undone),
+        (false, true) => (written, Course::Begun),
+        (false, false) => {
+            let end = end(Instant::now(), wait, invocation.deadline);
+            let look = async || Ok(client.cluster_status().await?.members);
+            settled(&invocation.console, end, written, look).await?
+        }
+    };
     listing::show(cluster::object(&member), invocation.format)?;
+    match told(&member, course) {
+        Told::Note(text) => invocation.console.note(&text),
+        Told::Warning(text) => invocation.console.warning(&text),
+    }
     Ok(exit::OK)
+}
+
+/// What is said at the end.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Note(String),
+    Warning(String),
+}
+
+fn told(member: &Member, course: Course) -> Told {
+    let name = cluster::called(member);
+    let undo = format!("dspex member drain {name} --undo");
+    match course {
+        Course::Undone => Told::Note(format!("{name} does not drain: it takes work")),
+        Course::Left => Told::Note(format!("{name} has left: it is no member any more")),
+        // Whether its process lives nobody can say: what the log does for its runs is the same.
+        Course::Begun | Course::Drained if !member.reachable => Told::Warning(format!(
+            "{name} does not answer: whether it still executes something is not known, and nothing of it was waited for. What it had \
+             of runs goes on at other nodes. If it is only cut off it goes on draining ({undo}); when it starts it takes work again"
+        )),
+        Course::Begun => {
+            Told::Note(format!("{name} drains; to wait until it can be stopped: dspex member drain {name}"))
+        }
+        Course::Drained => Told::Note(format!(
+            "{name} has drained: it has nothing of runs left and can be stopped now. It takes work again when it starts, or after \
+             {undo}"
+        )),
+    }
 }
 
 /// Until when it is looked; what is left then is said before the command's own end.
@@ -68,24 +122,25 @@ fn end(begun: Instant, wait: Duration, deadline: Option<Instant>) -> Instant {
     deadline.map_or(waited, |deadline| waited.min(last_moment(deadline)))
 }
 
-/// The member when it has nothing left; `look` gives all that there are.
+/// The member when it has nothing left, or is none any more; `look` gives all that there are.
 async fn settled(
     console: &Console,
     end: Instant,
     mut member: Member,
     look: impl AsyncFn() -> Result<Vec<Member>, ApiError>,
-) -> Result<Member, CommandError> {
+) -> Result<(Member, Course), CommandError> {
     let begun = Instant::now();
     let (mut quiet, mut told) = (0, None::<Instant>);
     loop {
         let left = left(&member);
         quiet = if left.is_none() { quiet + 1 } else { 0 };
         if quiet == QUIET_LOOKS {
-            return Ok(member);
+            return Ok((member, Course::Drained));
         }
         if let Some(left) = left.filter(|_| told.is_none_or(|told| told.elapsed() >= TELL_EVERY)) {
             told = Some(Instant::now());
-            console.note(&format!("{} drains: {left}", cluster::called(&member)));
+            let how = if member.reachable { "drains" } else { "does not answer" };
+            console.note(&format!("{} {how}: {left}", cluster::called(&member)));
         }
         sleep_until(end.min(Instant::now() + LOOK_EVERY)).await;
         if Instant::now() >= end {
@@ -97,7 +152,7 @@ async fn settled(
         match members?.into_iter().find(|known| known.node_id == member.node_id) {
             Some(known) if known.draining => member = known,
             // Without a vote it leaves when it is stopped.
-            None => return Ok(member),
+            None => return Ok((member, Course::Left)),
             Some(known) => return Err(undone(&known)),
         }
     }
@@ -171,12 +226,40 @@ mod tests {
             &[""],
             &["node-2", "--wait", "0"],
             &["node-2", "--wait", "soon"],
+            &["node-2", "--wait", "-1"],
             &["node-2", "--wait", "5", "--no-wait"],
             &["node-2", "--undo", "--wait", "5"],
             &["node-2", "--undo", "--no-wait"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_refused_with_what_may_stand_there() {
+        for wrong in ["-1", "0", "soon"] {
+            let told = parsed(&["node-2", "--wait", wrong]).expect_err(wrong);
+            assert!(told.contains("more than 0") && told.contains("--no-wait does not wait"), "{told}");
+            assert!(!told.contains("tip:"), "{told}");
+        }
+    }
+
+    #[test]
+    fn who_has_drained_may_be_stopped_and_of_one_that_does_not_answer_nobody_says_so() {
+        let (drained, away) = (member(Some(0), 0), Member { reachable: false, ..member(None, 0) });
+        let note = |member: &Member, course| match told(member, course) {
+            Told::Note(text) => text,
+            Told::Warning(text) => panic!("{text}"),
+        };
+        assert!(note(&drained, Course::Drained).contains("can be stopped now"));
+        let begun = note(&drained, Course::Begun);
+        assert!(begun.ends_with("to wait until it can be stopped: dspex member drain node-2"), "{begun}");
+        for course in [Course::Drained, Course::Begun] {
+            let Told::Warning(text) = told(&away, course) else { panic!("{course:?}") };
+            assert!(text.contains("does not answer") && !text.contains("can be stopped"), "{text}");
+        }
+        assert_eq!(note(&away, Course::Undone), "node-2 does not drain: it takes work");
+        assert!(note(&drained, Course::Left).contains("no member any more"));
     }
 
     #[test]
@@ -218,7 +301,15 @@ mod tests {
         };
         let end = Instant::now() + Duration::from_secs(60);
         let drained = settled(&Console::new(true, 0), end, member(Some(1), 0), look).await;
-        assert_eq!((drained.map(|member| member.workers), looks.get()), (Ok(Some(0)), 3));
+        let drained = drained.map(|(member, course)| (member.workers, course));
+        assert_eq!((drained, looks.get()), (Ok((Some(0), Course::Drained)), 3));
+    }
+
+    #[tokio::test]
+    async fn one_that_leaves_while_it_drains_is_not_waited_for() {
+        let end = Instant::now() + Duration::from_secs(60);
+        let ended = settled(&Console::new(true, 0), end, member(Some(1), 0), async || Ok(Vec::new())).await;
+        assert_eq!(ended.map(|(_, course)| course), Ok(Course::Left));
     }
 
     #[test]

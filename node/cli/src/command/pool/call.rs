@@ -26,10 +26,10 @@ pub struct Options {
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
     arguments: Option<String>,
     /// How long the call may take [default: the pool's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// How long it may wait for a worker [default: the pool's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     queue_timeout: Option<Duration>,
     /// Executions after the crash of a worker; 0: never again [default: the pool's]
     #[arg(long, value_name = "N")]

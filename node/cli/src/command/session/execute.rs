@@ -28,10 +28,10 @@ pub struct Execute {
     #[arg(value_name = "JSON", allow_hyphen_values = true)]
     arguments: Option<String>,
     /// How long the call may take [default: the general pool's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     timeout: Option<Duration>,
     /// How long it may wait for the calls before it and for a worker [default: the general pool's]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     queue_timeout: Option<Duration>,
     /// Executions after the crash of a worker or the loss of its node; 0: never again [default: the general pool's]
     #[arg(long, value_name = "N")]

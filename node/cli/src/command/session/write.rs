@@ -27,7 +27,7 @@ pub struct Create {
     #[arg(value_parser = identifier)]
     session: Option<String>,
     /// It ends so many seconds after each write [default: never]
-    #[arg(long, value_name = "SECONDS", value_parser = life)]
+    #[arg(long, value_name = "SECONDS", value_parser = life, allow_negative_numbers = true)]
     ttl: Option<Duration>,
     /// A value: JSON; repeat it for more
     #[arg(long, value_name = "NAME=JSON", value_parser = parse)]
