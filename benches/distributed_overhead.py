@@ -2,7 +2,7 @@
 
 CPU time of all processes of all nodes, from /proc, without what the program itself takes (a plain loop over it in one
 process, measured in the same run); beside it the embedded node with the same work. Then the memory of each node at its
-peak. And, in a second run, whether the last tenth of the examples costs more than the first: a run is looked at for
+peak. And, in a second run, whether a tenth of the examples near the end costs more than the first: a run is looked at for
 that, and each look is a command that takes CPU time from what is measured.
 """
 
@@ -143,10 +143,10 @@ def emit(found: dict[str, Any], examples: int, own: float, embedded: float, scor
     # all results: these are costs of a run, not of an example.
     begin, end = max(0.02, readings[0].done / examples), LAST
     tenths = [between(readings, begin, begin + 0.1, examples), between(readings, end - 0.1, end, examples)]
-    last_results_us = between(readings, end, 1.0, examples) * (1 - end) * examples
+    of_the_last = between(readings, end, 1.0, examples)
     Figure(
         "distributed_overhead",
-        f"CPU time of an example in the last tenth / in the first, {examples} examples",
+        f"CPU time of an example in a tenth before the last {1 - LAST:.0%} / in the first, {examples} examples",
         "times",
         [tenths[1] / tenths[0]],
         target={"median_at_most": NOISE},
@@ -154,7 +154,7 @@ def emit(found: dict[str, Any], examples: int, own: float, embedded: float, scor
         detail={
             "first_us": tenths[0],
             "last_us": tenths[1],
-            "from_last_percents_to_end_us": last_results_us,
+            "of_the_last_percents_us": of_the_last,
             "readings": len(readings),
         },
     ).emit(load)

@@ -52,6 +52,9 @@ pub async fn wait_until_gone(pid: u32, limit: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
     use super::*;
 
     #[test]
@@ -69,8 +72,10 @@ mod tests {
         let directory = tempfile::tempdir()?;
         assert_eq!(started_with(directory.path()), BTreeSet::new());
         let mut waiting = std::process::Command::new("sh");
-        waiting.args(["-c", "read line", "sh"]).arg(directory.path()).stdin(std::process::Stdio::piped());
+        waiting.args(["-c", "echo; read line", "sh"]).arg(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = waiting.spawn()?;
+        // `spawn` comes back in the middle of exec: the kernel shows no command line yet.
+        child.stdout.take().expect("piped").read_exact(&mut [0])?;
         assert_eq!(started_with(directory.path()), BTreeSet::from([child.id()]));
         child.kill()?;
         child.wait()?;

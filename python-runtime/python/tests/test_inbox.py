@@ -133,7 +133,7 @@ def test_a_message_that_is_no_item_does_not_stop_the_reading(node: Node) -> None
 def test_what_nobody_has_taken_is_given_back(node: Node) -> None:
     node.says(1, 2, 3)
     assert node.inbox.take() == 1
-    _until(lambda: not node.inbox.empty())
+    _until(lambda: node.inbox.waiting())
     assert node.inbox.take_back() == [2, 3]
     node.says(4)
     assert node.inbox.take() == 4
@@ -148,7 +148,7 @@ def test_the_end_reaches_the_executing_thread_and_the_guard(node: Node) -> None:
 
 def test_an_end_stays_when_items_are_given_back(node: Node) -> None:
     node.says(5, 0)
-    _until(lambda: not node.inbox.empty())
+    _until(lambda: node.inbox.waiting())
     time.sleep(0.05)
     assert node.inbox.take_back() in ([5], [])
     assert node.inbox.take() is None
@@ -175,7 +175,7 @@ def test_nothing_is_lost_or_doubled_however_the_readers_change(
         if number % slow_every == 0:
             time.sleep(0.002)
     talking.join()
-    assert node.inbox.empty()
+    assert node.inbox.waiting() == 0
 
 
 def test_with_several_executing_threads_the_guard_always_reads() -> None:

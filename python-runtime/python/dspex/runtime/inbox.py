@@ -74,9 +74,6 @@ class Inbox:
     def put(self, item: Any) -> None:
         self._items.put(item)
 
-    def empty(self) -> bool:
-        return self._items.empty()
-
     def waiting(self) -> int:
         """Items that no thread has taken."""
         return self._items.qsize()

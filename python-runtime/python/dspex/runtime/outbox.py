@@ -49,40 +49,41 @@ class Outbox:
         self._identity = _identity(connection)
         self._frames: deque[bytes] = deque()
         self._results: deque[Result] = deque()
-        # Replies to calls.
-        self._gathered: deque[Reply] = deque()
+        # To calls.
+        self._replies: deque[Reply] = deque()
         self._sending = threading.Lock()
         os.register_at_fork(after_in_child=self._disown)
 
     def send(self, kind: int, body: dict[str, Any]) -> None:
         self._frames.append(protocol.encode_frame(kind, body))
-        self._drain()
+        self.flush()
 
-    def result(self, result: Result) -> None:
-        self._results.append(result)
-        self._drain()
-
-    def gather_result(self, result: Result) -> None:
-        """Keep a result back: more will follow at once."""
+    def keep_result(self, result: Result) -> None:
+        """It is sent with the next `flush`."""
         self._results.append(result)
 
-    def gather(self, reply: Reply) -> None:
-        """Keep a reply back: more will follow at once."""
-        self._gathered.append(reply)
-
-    def reply(self, reply: Reply) -> None:
-        """Send a reply with those that were kept back."""
-        self._gathered.append(reply)
-        self._drain()
+    def keep_reply(self, reply: Reply) -> None:
+        """It is sent with the next `flush`."""
+        self._replies.append(reply)
 
     @property
     def is_keeping(self) -> bool:
         """Whether something is kept back, or on its way."""
-        return bool(self._results or self._gathered)
+        return bool(self._results or self._replies)
 
     def flush(self) -> None:
-        """Send what was kept back."""
-        self._drain()
+        """Send what is kept."""
+        # The check is repeated after the release: what another thread adds while we hold the lock is ours to send.
+        while (self._frames or self._results or self._replies) and self._sending.acquire(blocking=False):
+            try:
+                while self._frames:
+                    self._write(self._frames.popleft())
+                if self._results:
+                    self._write(_frames_of(self._result_batch()))
+                if self._replies:
+                    self._write(protocol.encode_frame(protocol.REPLIES, {"replies": self._reply_batch()}))
+            finally:
+                self._sending.release()
 
     def leave_if_forked(self) -> None:
         """End a child of the worker that has fallen out of the user's code into ours."""
@@ -99,20 +100,7 @@ class Outbox:
         except OSError:
             self._connection.detach()
 
-    def _drain(self) -> None:
-        # The check is repeated after the release: what another thread adds while we hold the lock is ours to send.
-        while (self._frames or self._results or self._gathered) and self._sending.acquire(blocking=False):
-            try:
-                while self._frames:
-                    self._write(self._frames.popleft())
-                if self._results:
-                    self._write(_frames_of(self._batch()))
-                if self._gathered:
-                    self._write(protocol.encode_frame(protocol.REPLIES, {"replies": self._replies()}))
-            finally:
-                self._sending.release()
-
-    def _batch(self) -> list[Result]:
+    def _result_batch(self) -> list[Result]:
         """A long result goes alone: it may fill its frame."""
         batch: list[Result] = []
         size = 0
@@ -124,11 +112,11 @@ class Outbox:
             batch.append(self._results.popleft())
         return batch
 
-    def _replies(self) -> list[Reply]:
+    def _reply_batch(self) -> list[Reply]:
         batch: list[Reply] = []
         size = 0
-        while self._gathered and size < protocol.BATCH_BYTES:
-            reply = self._gathered.popleft()
+        while self._replies and size < protocol.BATCH_BYTES:
+            reply = self._replies.popleft()
             size += 64 + len(reply[2])
             batch.append(reply)
         return batch

@@ -242,14 +242,10 @@ class Worker:
                 reply = served.call(call)
                 duration, cpu = reply[3:]
                 gathered += duration if cpu is None else min(cpu, duration)
+                outbox.keep_reply(reply)
                 if self._more_will_follow(gathered):
-                    outbox.gather(reply)
-                    if inbox.is_guarded:
-                        continue
-                    # The guard has just stopped looking.
-                    outbox.flush()
-                else:
-                    outbox.reply(reply)
+                    continue
+                outbox.flush()
                 gathered = 0
             outbox.flush()
         except BaseException:
@@ -259,7 +255,7 @@ class Worker:
         """Whether what has come of an item may wait for the next ones; `gathered`: microseconds of all that waits.
 
         Quick items come many at once, and a system call for each would cost as much as the item. But only while the
-        guard looks after what is kept. And where nothing is executed twice, no more items are here than execute at
+        guard looks after what is kept: asked once it is kept, because the guard looks a last time when it stops. And where nothing is executed twice, no more items are here than execute at
         once: what has ended is never kept there, and is not lost with the worker.
         """
         inbox = self._inbox
@@ -295,13 +291,10 @@ class Worker:
                     outbox.send(protocol.FATAL, {"message": message, "index": index})
                     continue
                 gathered += result[DURATION]
+                outbox.keep_result(result)
                 if self._more_will_follow(gathered):
-                    outbox.gather_result(result)
-                    if inbox.is_guarded:
-                        continue
-                    outbox.flush()
-                else:
-                    outbox.result(result)
+                    continue
+                outbox.flush()
                 gathered = 0
             outbox.flush()
         except BaseException:
