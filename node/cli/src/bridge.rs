@@ -6,11 +6,11 @@
 
 mod answering;
 mod answers;
+mod beginning;
 mod calls;
 mod cancelling;
 mod choosing;
 mod current;
-mod draining;
 mod executions;
 mod frames;
 mod messages;
@@ -43,7 +43,7 @@ const QUEUE: usize = 256;
 /// Parts of one request that wait for a slow node.
 const PARTS: usize = 16;
 /// Version of the frames: that of `dspex/client/frames.py`. Whatever the other side has to know raises it, a method more as well.
-const PROTOCOL: u32 = 2;
+const PROTOCOL: u32 = 3;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A reason that never leaves the driver: its package and this program are of two versions.
 const VERSION_DIFFERS: &str = "PROGRAM_VERSION_DIFFERS";

@@ -29,6 +29,14 @@ pub enum Loss {
     Leader,
 }
 
+/// What the next node has to have.
+#[derive(Debug, Clone)]
+enum Wanted {
+    Run(String),
+    RunAndLeader(String),
+    Leader,
+}
+
 /// What a node has said of the others, while it was there. A node alone, and an embedded one, has none.
 #[derive(Debug, Default)]
 pub struct OtherNodes {
@@ -119,8 +127,23 @@ impl OtherNodes {
     /// The run as the first node has it that answers, and has a leader where that is what was lost: another one, or the lost one
     /// itself, which may be back.
     pub async fn find(&mut self, lost: &Client, run_id: &str, loss: Loss) -> Result<(Client, Run), Refusals> {
+        let run_id = run_id.to_owned();
+        let wanted = match loss {
+            Loss::Node => Wanted::Run(run_id),
+            Loss::Leader => Wanted::RunAndLeader(run_id),
+        };
+        let (client, run) = self.find_what(lost, &wanted).await?;
+        Ok((client, run.unwrap_or_default()))
+    }
+
+    /// The first node that answers and has a leader, for something new.
+    pub async fn find_any(&mut self, lost: &Client) -> Result<Client, Refusals> {
+        Ok(self.find_what(lost, &Wanted::Leader).await?.0)
+    }
+
+    async fn find_what(&mut self, lost: &Client, wanted: &Wanted) -> Result<(Client, Option<Run>), Refusals> {
         self.are_known().await;
-        let (client, run) = self.look(lost, run_id, loss).await?;
+        let (client, run) = self.look(lost, wanted).await?;
         if !self.reached.contains(lost.address()) {
             self.reached.push(lost.address().clone());
         }
@@ -128,19 +151,19 @@ impl OtherNodes {
         Ok((client, run))
     }
 
-    async fn look(&self, lost: &Client, run_id: &str, loss: Loss) -> Result<(Client, Run), Refusals> {
+    async fn look(&self, lost: &Client, wanted: &Wanted) -> Result<(Client, Option<Run>), Refusals> {
         let mut refusals = Refusals::default();
         let others = self.instead_of(lost.address());
-        let rounds = match loss {
-            Loss::Node => ROUNDS,
+        let rounds = match wanted {
+            Wanted::Run(_) | Wanted::Leader => ROUNDS,
             // Whoever looks comes back: the node itself still answers.
-            Loss::Leader => 1,
+            Wanted::RunAndLeader(_) => 1,
         };
         for _ in 0..rounds {
             sleep(PAUSE).await;
             // The lost one last: it may take a connection and stand still all the same.
             for asked in [&others[..], std::slice::from_ref(lost.address())] {
-                if let Some(found) = first(lost, asked, run_id, loss, &mut refusals).await {
+                if let Some(found) = first(lost, asked, wanted, &mut refusals).await {
                     return Ok(found);
                 }
             }
@@ -153,15 +176,14 @@ impl OtherNodes {
 async fn first(
     lost: &Client,
     asked: &[Address],
-    run_id: &str,
-    loss: Loss,
+    wanted: &Wanted,
     refusals: &mut Refusals,
-) -> Option<(Client, Run)> {
+) -> Option<(Client, Option<Run>)> {
     let mut asking = JoinSet::new();
     for address in asked {
-        let (lost, address, run_id) = (lost.clone(), address.clone(), run_id.to_owned());
+        let (lost, address, wanted) = (lost.clone(), address.clone(), wanted.clone());
         asking.spawn(async move {
-            let answer = timeout(ANSWER_LIMIT, ask(&lost, &address, &run_id, loss)).await;
+            let answer = timeout(ANSWER_LIMIT, ask(&lost, &address, &wanted)).await;
             let silent = || format!("no answer within {} s", ANSWER_LIMIT.as_secs());
             answer.unwrap_or_else(|_| Err(silent())).map_err(|why| (address.to_string(), why))
         });
@@ -179,13 +201,13 @@ async fn first(
     None
 }
 
-async fn ask(lost: &Client, address: &Address, run_id: &str, loss: Loss) -> Result<(Client, Run), String> {
+async fn ask(lost: &Client, address: &Address, wanted: &Wanted) -> Result<(Client, Option<Run>), String> {
     // A node of this machine may have left a token of its own for its user; else the one in use may be known to all.
     let left = token::find(None, address).ok().filter(Token::is_set).filter(|_| address != lost.address());
     let mut why = String::new();
     for token in left.map(Some).into_iter().chain([None]) {
         let client = lost.connect_to(address.clone(), token).await.map_err(|error| error.message)?;
-        match known(&client, run_id, loss).await {
+        match known(&client, wanted).await {
             Ok(run) => return Ok((client, run)),
             Err(error) => why = error.message,
         }
@@ -193,13 +215,16 @@ async fn ask(lost: &Client, address: &Address, run_id: &str, loss: Loss) -> Resu
     Err(why)
 }
 
-async fn known(client: &Client, run_id: &str, loss: Loss) -> Result<Run, ApiError> {
-    if loss == Loss::Leader {
+async fn known(client: &Client, wanted: &Wanted) -> Result<Option<Run>, ApiError> {
+    if !matches!(wanted, Wanted::Run(_)) {
         // The list needs a quorum, whatever is in it.
         let nothing = ListRunsRequest { all: false, status: vec![RunStatus::Unspecified.into()] };
         client.list_runs(nothing).await?;
     }
-    client.run(run_id).await
+    match wanted {
+        Wanted::Run(run_id) | Wanted::RunAndLeader(run_id) => client.run(run_id).await.map(Some),
+        Wanted::Leader => Ok(None),
+    }
 }
 
 /// Where the members are that know of runs, but for the one that says so.

@@ -72,7 +72,11 @@ mod tests {
         let directory = tempfile::tempdir()?;
         assert_eq!(started_with(directory.path()), BTreeSet::new());
         let mut waiting = std::process::Command::new("sh");
-        waiting.args(["-c", "echo; read line", "sh"]).arg(directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        waiting
+            .args(["-c", "echo; read line", "sh"])
+            .arg(directory.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = waiting.spawn()?;
         // `spawn` comes back in the middle of exec: the kernel shows no command line yet.
         child.stdout.take().expect("piped").read_exact(&mut [0])?;

@@ -290,3 +290,26 @@ def test_a_lost_node_is_asked_again_by_another_client(scripted: Callable[[str], 
     assert first._process._process.wait(10) == 0, "nobody else gets it"
     second.close()
     del connection._clients["test:3", None, None, False]
+
+
+def test_a_lost_node_is_replaced_by_another_one_of_its_cluster(
+    scripted: Callable[[str], None], clients: list[Client]
+) -> None:
+    scripted(
+        _CONNECTS
+        + "request = end.expect(2); lost = {'code': 'UNAVAILABLE', 'reason': 'NODE_UNREACHABLE', 'message': 'gone'}\n"
+        "end.send(19, {'id': request['id'], **lost})\n"
+        "request = end.expect(2); assert request['method'] == 'elsewhere', request\n"
+        "end.send(17, {'id': request['id'], 'body': {'moved': True}})\n"
+        "request = end.expect(2); end.send(17, {'id': request['id'], 'body': {'items': [request['method']]}})\n"
+        "end.receive()"
+    )
+    asked: list[Client] = []
+
+    def request(client: Client) -> Any:
+        asked.append(client)
+        return client.call("pools.stats", {})
+
+    assert connection.ask("test:4", None, request) == {"items": ["pools.stats"]}
+    clients.append(connection._clients.pop(("test:4", None, None, False)))
+    assert asked == [clients[0]] * 2, "the process that knows the others"

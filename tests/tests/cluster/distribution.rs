@@ -242,3 +242,40 @@ fn a_retry_may_be_asked_of_another_node_than_the_one_that_executed_the_run() {
     assert_eq!(failed.len(), EXAMPLES / 10);
     assert!(failed.iter().all(|result| result["attempt"] == 2), "attempts go on counting: {failed:?}");
 }
+
+const TWO_BATCHES: &str = r"
+import pathlib, time
+import dspex, dspy
+from dspy import Example
+
+class Double(dspy.Module):
+    def forward(self, n):
+        return dspy.Prediction(double=2 * n)
+
+def metric(example, prediction, trace=None):
+    return prediction.double == 2 * example.n
+
+examples = [Example(n=n).with_inputs('n') for n in range(24)]
+evaluate = dspy.Evaluate(devset=examples, metric=metric, num_threads=4, display_progress=False)
+with dspex.distribute(local=False) as distribution:
+    print('first', evaluate(Double()).score)
+    pathlib.Path('first').touch()
+    while not pathlib.Path('killed').exists():
+        time.sleep(0.05)
+    print('second', evaluate(Double()).score)
+assert all(batch.run_id for batch in distribution.batches), distribution.batches
+";
+
+#[test]
+fn a_program_whose_node_is_lost_between_two_batches_goes_on_at_another() {
+    let mut cluster = Cluster::of(3);
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)));
+    let project = Project::empty();
+    project.file("batches.py", TWO_BATCHES);
+    let script = cluster.python(1, &["batches.py"]).directory(project.directory()).limit(PATIENCE).start();
+    assert!(holds_within(PATIENCE, || project.path("first").exists()), "{}", script.stderr());
+    cluster.kill(1);
+    project.file("killed", "");
+    let output = script.finish().expect(0);
+    assert!(output.stdout.contains("first 100.0") && output.stdout.contains("second 100.0"), "{}", output.describe());
+}

@@ -20,6 +20,9 @@ pub(super) enum Body {
         embedded: bool,
         home: String,
     },
+    Elsewhere {
+        moved: bool,
+    },
     Stored {
         digest: String,
         bytes: u64,

@@ -85,25 +85,37 @@ impl CurrentNode {
 
     /// Looks for a node that knows of the run, instead of what was lost.
     pub(super) async fn move_on(&self, turn: u32, run_id: &str, loss: Loss) -> Next {
-        let Some(others) = self.held.borrow().as_ref().map(|held| Rc::clone(&held.others)) else {
-            return Next::Nowhere;
-        };
-        let mut others = others.lock().await;
-        let Some((client, now)) = self.client() else { return Next::Nowhere };
-        if now != turn {
-            return Next::There;
-        }
         // A node alone that is lost is lost with what it executes.
         let not_found = if loss == Loss::Leader { Next::Here } else { Next::Nowhere };
-        if !others.are_known().await {
-            return not_found;
+        let find = async |others: &mut OtherNodes, lost: &Client| {
+            others.find(lost, run_id, loss).await.ok().map(|(found, _)| found)
+        };
+        self.go(turn, find).await.map_or(not_found, |()| Next::There)
+    }
+
+    /// Looks for a node that takes what is new, instead of the one in use at that turn; false: there is none.
+    pub(super) async fn move_anywhere(&self, turn: u32) -> bool {
+        let find = async |others: &mut OtherNodes, lost: &Client| others.find_any(lost).await.ok();
+        self.go(turn, find).await.is_some()
+    }
+
+    /// To the node that is found, unless another request has gone on meanwhile.
+    async fn go(&self, turn: u32, find: impl AsyncFn(&mut OtherNodes, &Client) -> Option<Client>) -> Option<()> {
+        let others = self.held.borrow().as_ref().map(|held| Rc::clone(&held.others))?;
+        let mut others = others.lock().await;
+        let (client, now) = self.client()?;
+        if now != turn {
+            return Some(());
         }
-        let Ok((found, _)) = others.find(&client, run_id, loss).await else { return not_found };
+        if !others.are_known().await {
+            return None;
+        }
+        let found = find(&mut others, &client).await?;
         if let Some(held) = self.held.borrow_mut().as_mut() {
             held.client = found;
             held.connection += 1;
         }
         self.turn.send_replace(turn + 1);
-        Next::There
+        Some(())
     }
 }

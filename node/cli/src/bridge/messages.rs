@@ -48,6 +48,8 @@ pub(super) struct Part {
 pub(super) enum Method {
     #[serde(rename = "connect")]
     Connect(Connect),
+    #[serde(rename = "elsewhere")]
+    Elsewhere(Empty),
     #[serde(rename = "strategy.choose")]
     Choose(Box<Choose>),
     #[serde(rename = "blobs.put")]

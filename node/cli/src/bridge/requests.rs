@@ -98,6 +98,10 @@ impl Bridge {
         self.node_in_use.move_on(turn, run_id, loss).await
     }
 
+    pub(super) async fn move_anywhere(&self, turn: u32) -> bool {
+        self.node_in_use.move_anywhere(turn).await
+    }
+
     pub(super) async fn moved(&self, turn: u32) {
         self.node_in_use.moved(turn).await;
     }
@@ -110,6 +114,10 @@ impl Bridge {
         let id = request.id;
         match request.method {
             Method::Connect(connect) => self.connect(connect).await,
+            Method::Elsewhere(_) => {
+                let (_, turn) = self.current()?;
+                Ok(Body::Elsewhere { moved: self.move_anywhere(turn).await })
+            }
             Method::Choose(choose) => self.choose(*choose).await,
             Method::PutBlob(_) => self.put_blob(parts).await,
             Method::PutBundle(put) => self.put_bundle(put).await,

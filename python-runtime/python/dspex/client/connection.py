@@ -120,6 +120,13 @@ class Client:
 
         return Stream(self, self._request(method, body, take))
 
+    def moves_on(self) -> bool:
+        """Its node does not answer: whether further requests go to another one of the cluster."""
+        try:
+            return bool(self.call("elsewhere", {})["moved"])
+        except DspexError:
+            return False  # The process is lost itself, or had not connected.
+
     def put(self, data: bytes) -> str:
         """Store a blob; its digest."""
         digest: str = self.call("blobs.put", {}, upload=data)["digest"]
@@ -299,15 +306,18 @@ def ask(
     *,
     embedded: bool = False,
 ) -> _T:
-    """What a request gives that may be repeated: if the node is gone, of the one that takes its place."""
+    """What a request gives that may be repeated: if the node is gone, of another one of its cluster, else of the one
+    that takes its place at the address."""
     client = connect(address, token_file, ca, embedded=embedded)
     try:
         return request(client)
     except DspexError as error:
         if not is_lost(error.code, error.reason):
             raise
-    retire(client)
-    return request(connect(address, token_file, ca, embedded=embedded))
+    if not client.moves_on():
+        retire(client)
+        client = connect(address, token_file, ca, embedded=embedded)
+    return request(client)
 
 
 def _forget_clients() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 # That of `node/cli/src/bridge.rs`. Whatever the other side has to know raises it, a method more as well.
-VERSION = 2
+VERSION = 3
 # Of an upload, in one frame.
 PART_BYTES = 1024 * 1024
 
