@@ -211,6 +211,16 @@ def test_three_containers_are_a_cluster_of_sandboxed_nodes(docker: Docker, clust
     with pytest.raises(refused, match="Read-only file system"):
         docker("exec", one, "touch", "/opt/dspex/bin/other")
 
+    # A run executes on the workers of all three, and whichever node is asked knows the same of it.
+    digits = "dspex.samples.digits"
+    sample = [f"{digits}:few_shot_16", "--devset", f"{digits}:devset", "--metric", "exact", "--lm", f"{digits}:lm"]
+    place = ["exec", "--workdir", "/tmp", one, "dspex"]
+    evaluated = json.loads(docker(*place, "eval", *sample, "--num-threads", "12", "--distributed", "-o", "json"))
+    assert (evaluated["status"], evaluated["failed"], evaluated["strategy"]) == ("finished", 0, "distributed")
+    for node in cluster:
+        shown = json.loads(docker("exec", node, "dspex", "run", "show", evaluated["run_id"], "-o", "json"))
+        assert (shown["score"], shown["digest"]) == (evaluated["score"], evaluated["digest"])
+
     # What is acknowledged, the leader's end does not take away; it hands over before.
     docker("exec", one, "dspex", "session", "create", "user-1", "--ttl", "3600", "--set", "n=1")
     led = leader()
