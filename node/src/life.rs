@@ -14,6 +14,7 @@ use dspex_python::{
 use dspex_sandbox::Kernel;
 use dspex_storage::{BlobStore, DataDirectory, OpenError, Options};
 use dspex_telemetry::{Settings, Telemetry};
+use dspex_transport::Traffic;
 use futures::FutureExt;
 use futures::future::FusedFuture;
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,7 +102,8 @@ async fn live(setup: Setup) -> Result<(), Failure> {
     let home = setup.home.as_path();
     let data = open(home, &setup).await?;
     let node_id = data.identity().node_id;
-    let (consensus, peer_service) = start_consensus(&data, &setup).await?;
+    let (consensus, peers) = start_consensus(&data, &setup).await?;
+    let (peer_service, traffic) = peers.unzip();
     if setup.sandbox.is_none() && !setup.is_embedded {
         warn!("the workers are not sandboxed: what a caller's program does, this node's user does (sandbox.mode)");
     }
@@ -120,6 +122,7 @@ async fn live(setup: Setup) -> Result<(), Failure> {
         consensus: consensus.clone(),
         blobs: data.blobs().clone(),
         zygotes: tree.zygotes(),
+        traffic,
         activity: activity.clone(),
         stop: Arc::clone(&stop),
         is_embedded: setup.is_embedded,
@@ -205,15 +208,18 @@ async fn open(home: &Path, setup: &Setup) -> Result<DataDirectory, Failure> {
     Ok(opening.await.map_err(Failure::other)??)
 }
 
-async fn start_consensus(data: &DataDirectory, setup: &Setup) -> Result<(Consensus, Option<PeerService>), Failure> {
+async fn start_consensus(
+    data: &DataDirectory,
+    setup: &Setup,
+) -> Result<(Consensus, Option<(PeerService, Traffic)>), Failure> {
     let peers = match &setup.peers {
         Some(peers) => Some(peers.start(data).await?),
         None => None,
     };
-    let peer_service = peers.as_ref().map(|peers| peers.service.clone());
+    let kept = peers.as_ref().map(|peers| (peers.service.clone(), peers.transport.traffic()));
     let remark = service::sandbox(setup.is_embedded, setup.sandbox.is_some()).to_owned();
     let options = ConsensusOptions { remark, ..ConsensusOptions::default() };
-    Ok((Consensus::start(data, options, peers).await?, peer_service))
+    Ok((Consensus::start(data, options, peers).await?, kept))
 }
 
 /// What peers ask beside consensus.

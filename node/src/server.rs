@@ -1,6 +1,7 @@
 //! The servers of a node: gRPC, health and metrics, on a Unix socket or on TCP behind a token.
 
 mod access;
+mod channels;
 mod incoming;
 mod names;
 mod own_token;

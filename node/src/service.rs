@@ -32,6 +32,7 @@ use dspex_actors::Tree;
 use dspex_consensus::Consensus;
 use dspex_python::Zygotes;
 use dspex_storage::BlobStore;
+use dspex_transport::Traffic;
 use tokio::sync::Notify;
 
 pub(crate) use admin::AdminService;
@@ -65,6 +66,8 @@ pub(crate) struct Node {
     pub(crate) consensus: Consensus,
     pub(crate) blobs: BlobStore,
     pub(crate) zygotes: Zygotes,
+    /// Of the connections to its peers; `None`: it has none.
+    pub(crate) traffic: Option<Traffic>,
     pub(crate) activity: Activity,
     pub(crate) stop: Arc<Notify>,
     /// Each caller brings its own environment.

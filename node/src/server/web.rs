@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderName};
 use axum::routing::get;
 
+use super::channels;
 use crate::service::Node;
 
 /// For the quorum to answer a probe; probes themselves give up after a second or more.
@@ -15,13 +16,14 @@ const READY_LIMIT: Duration = Duration::from_millis(900);
 
 /// `/healthz/startup|live|ready` and `/metrics`.
 pub(super) fn router(node: Arc<Node>) -> Router {
+    let measured = Arc::clone(&node);
     Router::new()
         // There is no server before the node has started.
         .route("/healthz/startup", get(|| async { "ok\n" }))
         // Never depends on others: a restart would not mend them.
         .route("/healthz/live", get(|| async { "ok\n" }))
         .route("/healthz/ready", get(move || async move { ready(&node).await }))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(move || async move { metrics(&measured) }))
 }
 
 /// Whether a quorum answers now: a leader that has lost it still takes itself for one for a while. A node without a vote is ready
@@ -39,6 +41,9 @@ async fn ready(node: &Node) -> (StatusCode, &'static str) {
     }
 }
 
-async fn metrics() -> impl IntoResponse {
+fn metrics(node: &Node) -> ([(HeaderName, &'static str); 1], String) {
+    if let Some(traffic) = &node.traffic {
+        channels::publish(traffic);
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], dspex_telemetry::render())
 }

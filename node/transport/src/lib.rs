@@ -30,6 +30,7 @@ mod session;
 mod settings;
 mod stream;
 mod tls;
+mod traffic;
 mod transport;
 
 pub use certificates::{Authority, NodeCertificate};
@@ -44,4 +45,5 @@ pub use server_tls::ServerTls;
 pub use session::{Message, Request, Requests, Session};
 pub use settings::{Limits, Security, TransportSettings};
 pub use stream::{Duplex, Stream};
+pub use traffic::{ChannelTraffic, Traffic};
 pub use transport::{PeerEvent, Serve, Transport};

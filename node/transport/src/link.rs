@@ -101,11 +101,16 @@ impl Link {
 async fn keep(shared: Arc<Shared>, target: Target, state: watch::Sender<State>) {
     let limits = shared.limits.clone();
     let mut pause = limits.first_pause;
+    let mut was_up = false;
     loop {
         state.send_replace(State::Connecting);
         let reason = match connect(&shared, &target).await {
             Ok(session) => {
                 pause = limits.first_pause;
+                if was_up {
+                    shared.traffic.counts(target.channel).reconnected();
+                }
+                was_up = true;
                 let closing = CloseOnDrop(session.clone());
                 state.send_replace(State::Up(session.clone()));
                 let mut health = session.health();
@@ -163,7 +168,7 @@ async fn attempt(shared: &Arc<Shared>, target: &Target) -> Result<Session, Conne
     if let Some(text) = unexpected(&welcome.node, target, &hello.from) {
         return Err(ConnectError::Refused(text));
     }
-    let (session, requests) = Session::start(stream, welcome.node, target.channel, &shared.limits);
+    let (session, requests) = Session::start(stream, welcome.node, target.channel, &shared.limits, &shared.traffic);
     shared.established(session.clone(), requests);
     Ok(session)
 }

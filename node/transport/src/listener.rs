@@ -106,7 +106,7 @@ async fn welcome(shared: &Arc<Shared>, stream: TcpStream) -> Result<Session, Str
         return turn_away(&mut stream, Refusal { reason: Reason::Node, text }).await;
     }
     write_short(&mut stream, &hello::encode_answer(&Ok(welcome))).await.map_err(|error| error.to_string())?;
-    let (session, requests) = Session::start(stream, hello.from, channel, &shared.limits);
+    let (session, requests) = Session::start(stream, hello.from, channel, &shared.limits, &shared.traffic);
     shared.established(session.clone(), requests);
     Ok(session)
 }

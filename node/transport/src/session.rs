@@ -11,7 +11,6 @@ mod writer;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::frame::{Frame, HEADER};
 use crate::hello::Identity;
 use crate::settings::Limits;
 use crate::stream::Stream;
+use crate::traffic::{Counts, Traffic, Waits};
 
 pub use self::requests::{Message, Request, Requests};
 
@@ -49,7 +49,7 @@ struct Shared {
     credits: Arc<Semaphore>,
     waiting: Mutex<Waiting>,
     health: watch::Sender<Health>,
-    dropped: AtomicU64,
+    counts: Arc<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -64,11 +64,18 @@ struct Waiting {
 struct Queued {
     bytes: Bytes,
     _room: OwnedSemaphorePermit,
+    _waits: Waits,
 }
 
 impl Session {
     /// Starts the tasks of a connection whose handshake is done.
-    pub(crate) fn start(stream: Stream, peer: Identity, channel: Channel, limits: &Limits) -> (Self, Requests) {
+    pub(crate) fn start(
+        stream: Stream,
+        peer: Identity,
+        channel: Channel,
+        limits: &Limits,
+        traffic: &Traffic,
+    ) -> (Self, Requests) {
         let policy = channel.policy();
         let (outgoing, queue) = mpsc::channel(policy.queue);
         let session = Self {
@@ -81,7 +88,7 @@ impl Session {
                 credits: Arc::new(Semaphore::new(policy.in_flight)),
                 waiting: Mutex::default(),
                 health: watch::channel(Health::Up).0,
-                dropped: AtomicU64::new(0),
+                counts: Arc::clone(traffic.counts(channel)),
             }),
         };
         let (inbound, requests) = requests::inbound(&session);
@@ -116,11 +123,6 @@ impl Session {
         self.shared.health.subscribe()
     }
 
-    /// Messages that found no room, here or of the peer's.
-    pub fn dropped(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
-    }
-
     /// Ends it. What waits for a reply fails with an unknown outcome.
     pub fn close(&self) {
         self.end("closed here");
@@ -132,9 +134,18 @@ impl Session {
     /// Nothing was sent.
     pub async fn begin(&self, method: u8, body: Bytes) -> Result<Pending, CallError> {
         self.fits(body.len())?;
+        let begun = self.try_begin(method, body).await;
+        if matches!(begun, Err(CallError::Full)) {
+            self.shared.counts.refused();
+        }
+        begun
+    }
+
+    async fn try_begin(&self, method: u8, body: Bytes) -> Result<Pending, CallError> {
+        let waits = self.shared.counts.waits();
         let credit = self.permit(&self.shared.credits, 1).await?;
         let pending = self.register(credit)?;
-        self.enqueue(Frame::Request { id: pending.id, method, body }).await?;
+        self.enqueue(Frame::Request { id: pending.id, method, body }, waits).await?;
         Ok(pending)
     }
 
@@ -144,12 +155,23 @@ impl Session {
     /// Nothing was sent. On a channel that drops, a full queue is no error.
     pub async fn send(&self, method: u8, body: Bytes) -> Result<(), CallError> {
         self.fits(body.len())?;
-        match self.enqueue(Frame::Message { method, body }).await {
+        match self.enqueue(Frame::Message { method, body }, self.shared.counts.waits()).await {
             Err(CallError::Full) if self.shared.policy.when_full == WhenFull::Drop => {
-                self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                self.shared.counts.dropped();
                 Ok(())
             }
+            Err(CallError::Full) => {
+                self.shared.counts.refused();
+                Err(CallError::Full)
+            }
             result => result,
+        }
+    }
+
+    /// Answers the peer. What finds no room is lost: the peer's time limit tells it.
+    async fn answer(&self, frame: Frame) {
+        if let Err(CallError::Full) = self.enqueue(frame, self.shared.counts.waits()).await {
+            self.shared.counts.dropped();
         }
     }
 
@@ -170,12 +192,12 @@ impl Session {
         Ok(Pending { id, answer, session: self.clone(), _credit: credit })
     }
 
-    async fn enqueue(&self, frame: Frame) -> Result<(), CallError> {
+    async fn enqueue(&self, frame: Frame, waits: Waits) -> Result<(), CallError> {
         let bytes = frame.encode();
         // Never more than the whole queue, see the test of the policies.
         let size = bytes.len().min(self.shared.policy.queue_bytes);
         let room = self.permit(&self.shared.room, size).await?;
-        let queued = Queued { bytes, _room: room };
+        let queued = Queued { bytes, _room: room, _waits: waits };
         if self.shared.policy.when_full == WhenFull::Wait {
             self.shared.outgoing.send(queued).await.map_err(|_| self.unreachable())
         } else {

@@ -17,6 +17,7 @@ use crate::listener;
 use crate::session::{Requests, Session};
 use crate::settings::{Limits, Security, TransportSettings};
 use crate::tls::Protection;
+use crate::traffic::Traffic;
 
 /// Events that a slow follower may fall behind before it misses some.
 const EVENTS: usize = 1024;
@@ -54,6 +55,7 @@ pub struct Transport {
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) protection: Protection,
+    pub(crate) traffic: Traffic,
     identity: RwLock<Identity>,
     serve: Box<dyn Serve>,
     events: broadcast::Sender<PeerEvent>,
@@ -94,6 +96,7 @@ impl Transport {
         let shared = Arc::new(Shared {
             protection: Protection::new(&settings.security)?,
             limits: settings.limits,
+            traffic: Traffic::default(),
             identity: RwLock::new(settings.identity),
             serve: Box::new(serve),
             events: broadcast::channel(EVENTS).0,
@@ -153,6 +156,11 @@ impl Transport {
     /// A link to whoever is at an address: how a node finds a cluster. It is not kept.
     pub fn stranger(&self, address: &str, channel: Channel) -> Link {
         Link::dial(Arc::clone(&self.shared), Target { node: 0, address: address.to_owned(), channel })
+    }
+
+    /// What waits on all connections, and what found no room.
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic.clone()
     }
 
     /// Connections that come, falter and go, from now on.

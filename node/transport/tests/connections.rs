@@ -83,6 +83,7 @@ async fn a_link_comes_back_when_its_peer_does() {
     let client = plain(1).await;
     let link = client.link(2, &address, Channel::Consensus);
     link.call(ECHO, Bytes::new(), LIMIT).await.expect("a reply");
+    assert_eq!(client.traffic().of(Channel::Consensus).reconnects, 0, "the first connection is none that came back");
     let pending = link.session(LIMIT).await.expect("up").begin(LATER, Bytes::new()).await.expect("sent");
     server.end().await;
     let error = pending.within(LIMIT).await.expect_err("lost");
@@ -97,6 +98,8 @@ async fn a_link_comes_back_when_its_peer_does() {
         assert!(Instant::now() < deadline, "no connection again");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert!(client.traffic().of(Channel::Consensus).reconnects > 0);
+    assert_eq!(client.traffic().of(Channel::Bulk).reconnects, 0, "each channel is counted by itself");
 }
 
 #[tokio::test]
@@ -144,6 +147,7 @@ async fn a_full_channel_refuses_waits_or_drops_as_its_policy_says() {
     };
     let (session, under_way) = begin_all(Channel::Inference).await;
     assert_eq!(session.begin(ECHO, Bytes::new()).await.map(drop), Err(CallError::Full));
+    assert_eq!(client.traffic().of(Channel::Inference).refused, 1);
     drop(under_way);
     let (session, mut under_way) = begin_all(Channel::Bulk).await;
     let waits = tokio::time::timeout(Duration::from_millis(100), session.begin(ECHO, Bytes::new())).await;
@@ -152,6 +156,27 @@ async fn a_full_channel_refuses_waits_or_drops_as_its_policy_says() {
     // A place is free here; whether there is one over there shows in the answer.
     let answer = session.begin(ECHO, Bytes::new()).await.expect("sent").within(LIMIT).await;
     assert_eq!(answer, Err(CallError::Full), "the peer still works on what was given up here");
+    let refused = [client.traffic(), server.traffic()].map(|traffic| traffic.of(Channel::Bulk).refused);
+    assert_eq!(refused, [0, 1], "it is counted where it was refused");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_peer_is_counted_until_it_is_sent_or_given_up() {
+    let server = start(2, Echo::default()).await;
+    let client = plain(1).await;
+    let session = client.link(2, &server.here(), Channel::Bulk).session(LIMIT).await.expect("a connection");
+    let traffic = client.traffic();
+    let queued = async |count: u64| until(|| (traffic.of(Channel::Bulk).queued == count).then_some(())).await;
+    let mut under_way = Vec::new();
+    for _ in 0..Channel::Bulk.policy().in_flight {
+        under_way.push(session.begin(LATER, Bytes::new()).await.expect("room"));
+    }
+    queued(0).await;
+    let waiting = tokio::spawn(async move { session.begin(ECHO, Bytes::new()).await.map(drop) });
+    queued(1).await;
+    waiting.abort();
+    queued(0).await;
+    assert_eq!(traffic.of(Channel::Bulk).refused, 0, "it waited, and was not refused");
 }
 
 #[tokio::test]
@@ -160,13 +185,15 @@ async fn telemetry_is_dropped_and_counted_when_nobody_takes_it() {
     let server = start(2, tap.clone()).await;
     let client = plain(1).await;
     let session = client.link(2, &server.here(), Channel::Telemetry).session(LIMIT).await.expect("a connection");
-    let served = until(|| tap.session()).await;
+    until(|| tap.session()).await;
     let began = Instant::now();
     for _ in 0..2000 {
         session.send(ECHO, Bytes::from(vec![1; 10_000])).await.expect("never an error");
     }
     assert!(began.elapsed() < LIMIT, "nobody waited");
-    until(|| (session.dropped() + served.dropped() > 0).then_some(())).await;
+    let dropped = || [client.traffic(), server.traffic()].map(|traffic| traffic.of(Channel::Telemetry).dropped);
+    until(|| (dropped().iter().sum::<u64>() > 0).then_some(())).await;
+    assert_eq!(client.traffic().of(Channel::Telemetry).refused, 0, "what may be lost is never refused");
 }
 
 #[tokio::test]

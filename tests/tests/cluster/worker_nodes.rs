@@ -8,6 +8,10 @@ use serde_json::Value;
 use super::distribution::{begin, finished, project, undisturbed, wait_for, workers};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A node without a vote that is not heard for so long is taken for gone.
+const LEASE: Duration = Duration::from_secs(60);
+/// The leader looks for what has ended once a second; the rest is for a machine that does something else as well.
+const SLACK: Duration = Duration::from_secs(15);
 
 fn members(cluster: &Cluster, asked: usize) -> Vec<Value> {
     let list = cluster.dspex(asked, &["member", "list", "-o", "json"]).run().expect(0).object();
@@ -63,6 +67,25 @@ fn a_node_without_a_vote_that_vanishes_costs_a_run_time_and_works_again_when_it_
     let again = begin(&cluster, 0, &project);
     assert!(holds_within(PATIENCE, || workers(&cluster, worker, &again) > 0), "it has no worker of the next run");
     cluster.dspex(1, &["run", "cancel", &again]).run().expect(0);
+}
+
+#[test]
+fn a_node_without_a_vote_that_is_killed_is_shown_as_gone_though_nothing_is_written() {
+    let (mut cluster, worker) = cluster();
+    let is_reachable = |cluster: &Cluster| listed(cluster, 0, worker).map(|member| member["reachable"] == true);
+    assert_eq!(is_reachable(&cluster), Some(true));
+    cluster.kill(worker);
+    let is_gone = || {
+        // Few questions: the cluster is to be idle.
+        std::thread::sleep(Duration::from_millis(500));
+        is_reachable(&cluster) == Some(false)
+    };
+    assert!(holds_within(LEASE + SLACK, is_gone), "{:?}", members(&cluster, 0));
+    // Time passes in the log for as long as something is to end by it: one that is gone does not keep the leader writing.
+    let applied = || cluster.ask(0, async |client| client.state_hash().await).expect("it answers").applied_index;
+    let before = applied();
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(applied() < before + 3, "an election may have written something, ticks would have been five");
 }
 
 #[test]

@@ -144,7 +144,9 @@ impl State {
 
     /// The log time at which something ends by itself, if anything does: a tick is wanted then.
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.sessions.next_expiry_ms()
+        // A lease that has ended stays for people to see, and asks for no tick any more.
+        let holding = self.leases.values().filter(|lease| lease.holds(self.log_time_ms));
+        holding.map(|lease| lease.until_ms).chain(self.sessions.next_expiry_ms()).min()
     }
 
     /// What a request that was executed came to, as long as it is known: its outcome, and its result where it is kept.

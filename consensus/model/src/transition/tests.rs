@@ -393,3 +393,27 @@ fn what_vanished_is_forgotten_a_day_later() {
     story.apply(lease(8));
     assert_eq!((story.state.lease(NodeId(7)), story.state.leases().count()), (None, 1));
 }
+
+#[test]
+fn a_lease_ends_by_a_tick_where_nothing_else_is_written() {
+    let mut story = Story::default();
+    let lease = |node: u64, ttl_ms| Command::LeaseNode { node: NodeId(node), info: Box::default(), ttl_ms };
+    let end_ms = |story: &Story, node: u64| story.state.lease(NodeId(node)).expect("it is shown").until_ms;
+    assert_eq!(story.state.next_deadline_ms(), None);
+    story.apply(lease(7, 30_000));
+    story.apply(lease(8, 60_000));
+    assert_eq!(story.state.next_deadline_ms(), Some(end_ms(&story, 7)), "the first that ends");
+    story.now_ms += 20_000;
+    story.apply(lease(7, 30_000));
+    assert_eq!(story.state.next_deadline_ms(), Some(end_ms(&story, 7)), "a renewal moves it on: nothing is due");
+    assert!(end_ms(&story, 7) > story.now_ms + 29_000);
+    // A story applies ten milliseconds later.
+    story.now_ms = end_ms(&story, 7) - 10;
+    story.apply(Command::Tick);
+    assert!(!story.state.lease(NodeId(7)).expect("people see what has vanished").holds(story.state.log_time_ms()));
+    assert_eq!(story.state.next_deadline_ms(), Some(end_ms(&story, 8)), "one tick for an end, and no second one");
+    story.apply(lease(8, 0));
+    assert_eq!(story.state.next_deadline_ms(), None, "it has left");
+    story.apply(lease(7, 30_000));
+    assert_eq!(story.state.next_deadline_ms(), Some(end_ms(&story, 7)), "it is back");
+}

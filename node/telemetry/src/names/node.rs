@@ -17,6 +17,10 @@ pub(super) static NODE_METRICS: &[&Description] = &[
     WORKER_START_DURATION.description(),
     LOG_PROPOSALS.description(),
     LOG_PROPOSE_DURATION.description(),
+    CHANNEL_QUEUED.description(),
+    CHANNEL_REFUSED.description(),
+    CHANNEL_DROPPED.description(),
+    CHANNEL_RECONNECTS.description(),
     BLOB_BYTES.description(),
     EXECUTIONS_RECORDED.description(),
     SPANS_EXPORTED.description(),
@@ -176,6 +180,50 @@ pub static LOG_PROPOSE_DURATION: Histograms<0> = Histograms::new(Description {
     labels: &[],
     help: "How long it took until a proposed command was applied",
     buckets: SHORT_SECONDS,
+});
+
+/// Messages to other nodes that wait to be sent.
+pub static CHANNEL_QUEUED: Gauges<1> = Gauges::new(Description {
+    name: "dspex.channel.queued",
+    exposed: "dspex_channel_queued",
+    kind: Kind::Gauge,
+    unit: "",
+    labels: &["channel"],
+    help: "Messages to other nodes that wait to be sent",
+    buckets: NONE,
+});
+
+/// Requests between nodes that this node refused for want of room, its own and those of others.
+pub static CHANNEL_REFUSED: Counters<1> = Counters::new(Description {
+    name: "dspex.channel.refused",
+    exposed: "dspex_channel_refused_total",
+    kind: Kind::Counter,
+    unit: "",
+    labels: &["channel"],
+    help: "Requests between nodes that this node refused for want of room, its own and those of others",
+    buckets: NONE,
+});
+
+/// Messages between nodes that this node dropped for want of room, its own and those of others.
+pub static CHANNEL_DROPPED: Counters<1> = Counters::new(Description {
+    name: "dspex.channel.dropped",
+    exposed: "dspex_channel_dropped_total",
+    kind: Kind::Counter,
+    unit: "",
+    labels: &["channel"],
+    help: "Messages between nodes that this node dropped for want of room, its own and those of others",
+    buckets: NONE,
+});
+
+/// Connections to other nodes that this node made again after they were lost.
+pub static CHANNEL_RECONNECTS: Counters<1> = Counters::new(Description {
+    name: "dspex.channel.reconnects",
+    exposed: "dspex_channel_reconnects_total",
+    kind: Kind::Counter,
+    unit: "",
+    labels: &["channel"],
+    help: "Connections to other nodes that this node made again after they were lost",
+    buckets: NONE,
 });
 
 /// Bytes of the blobs that this node keeps.

@@ -1,12 +1,11 @@
 //! What a peer asks and tells, for those who serve it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc};
 
-use super::Session;
+use super::{Queued, Session};
 use crate::channel::WhenFull;
 use crate::error::CallError;
 use crate::frame::{Code, Frame};
@@ -38,6 +37,7 @@ impl Inbound {
                 self.requests.send(request).map_err(|_| ())
             }
             Err(_) => {
+                session.shared.counts.refused();
                 responder.refuse_now(Code::Full, "");
                 Ok(())
             }
@@ -52,7 +52,7 @@ impl Inbound {
         match self.messages.try_send(message) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => {
-                session.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                session.shared.counts.dropped();
                 Ok(())
             }
             Err(mpsc::error::TrySendError::Closed(_)) => Err(()),
@@ -113,7 +113,7 @@ impl Request {
             let text = format!("the reply takes {length} bytes, the channel carries {limit}");
             return self.responder.refuse(id, Code::Failed, text).await;
         }
-        let _ = session.enqueue(Frame::Reply { id, body }).await;
+        session.answer(Frame::Reply { id, body }).await;
     }
 
     /// Says that it failed, and why.
@@ -133,7 +133,7 @@ struct Responder {
 
 impl Responder {
     async fn refuse(&self, id: u64, code: Code, text: String) {
-        let _ = self.session.enqueue(Frame::Refusal { id, code, text }).await;
+        self.session.answer(Frame::Refusal { id, code, text }).await;
     }
 
     /// Without waiting for room: where there is none, the peer's time limit tells it.
@@ -144,9 +144,18 @@ impl Responder {
     fn tell(&mut self, code: Code, text: &str) {
         let Some(id) = self.id.take() else { return };
         let bytes = Frame::Refusal { id, code, text: text.to_owned() }.encode();
-        let room = Arc::clone(&self.session.shared.room);
-        if let Ok(room) = room.try_acquire_many_owned(u32::try_from(bytes.len()).unwrap_or(u32::MAX)) {
-            let _ = self.session.shared.outgoing.try_send(super::Queued { bytes, _room: room });
+        let shared = &self.session.shared;
+        let size = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let is_lost = match Arc::clone(&shared.room).try_acquire_many_owned(size) {
+            Ok(room) => {
+                let queued = Queued { bytes, _room: room, _waits: shared.counts.waits() };
+                matches!(shared.outgoing.try_send(queued), Err(mpsc::error::TrySendError::Full(_)))
+            }
+            // Where the connection has ended nobody waits for an answer.
+            Err(error) => matches!(error, TryAcquireError::NoPermits),
+        };
+        if is_lost {
+            shared.counts.dropped();
         }
     }
 }

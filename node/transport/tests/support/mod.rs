@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use dspex_transport::{Identity, Limits, Requests, Security, Serve, Session, Transport, TransportSettings};
+use dspex_transport::{Identity, Limits, Requests, Security, Serve, Session, Traffic, Transport, TransportSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -59,6 +59,10 @@ pub struct Server {
 impl Server {
     pub fn here(&self) -> String {
         self.transport.address().expect("it listens").to_string()
+    }
+
+    pub fn traffic(&self) -> Traffic {
+        self.transport.traffic()
     }
 
     pub async fn end(self) {
