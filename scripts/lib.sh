@@ -93,12 +93,35 @@ skipped() {
     say "$1: skipped, $2"
 }
 
-# The list of steps; the script's exit code.
+# Passes on what pytest -rs says, and adds the tests that it has skipped to those that Rust's have told of (tests/src/skip.rs).
+noting_skips() {
+    local said
+    said=$(mktemp)
+    tee "$said"
+    awk '/^SKIPPED \[[0-9]+\] / {
+        count = $2
+        gsub(/[^0-9]/, "", count)
+        sub(/^SKIPPED \[[0-9]+\] /, "skipped: ")
+        for (; count > 0; count--) print
+    }' "$said" >> "${DSPEX_TEST_SKIPS:-/dev/null}"
+    rm -f "$said"
+}
+
+# Which tests were skipped, and why: that all steps passed says nothing of them.
+tell_skipped_tests() {
+    local file=${DSPEX_TEST_SKIPS:-}
+    [[ -s $file ]] || return 0
+    say "$(wc -l < "$file") tests were skipped:"
+    sort "$file" | uniq -c | sed 's/^\( *[0-9]*\) skipped: /\1  /' >&2
+}
+
+# The list of steps, and of the tests that were skipped; the script's exit code.
 summary() {
     printf '\n' >&2
     local line
     for line in "${STEPS[@]}"; do printf '  %s\n' "$line" >&2; done
     printf '\n' >&2
+    tell_skipped_tests
     if ((FAILED > 0)); then
         say "$FAILED of ${#STEPS[@]} steps failed."
         exit 1

@@ -27,5 +27,5 @@ deployment_tests() {
     python=$(side_environment deployment "checkov and kubernetes-validate") || return 1
     # Makes the environments in which the wheel is tried; without it pip does, in minutes.
     uv=$(installer "$FOUND_PYTHON") || uv=
-    DSPEX_TEST_UV="$uv" "$python" -m pytest -rs --verbosity=0 -p no:cacheprovider deploy/tests
+    DSPEX_TEST_UV="$uv" "$python" -m pytest -rs --verbosity=0 -p no:cacheprovider deploy/tests | noting_skips
 }

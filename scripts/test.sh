@@ -22,14 +22,22 @@ doc_tests() { cargo test --release --workspace --doc --no-fail-fast "${LOCKED[@]
 
 # CI reads the closing line, which --quiet in the settings would leave bare.
 # DSPEX_PROGRAM: the driver's tests run against the real program, not against their stand-in for it.
-python_tests() { (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" "$VENV/bin/python" -m pytest --verbosity=0); }
+python_tests() { (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" "$VENV/bin/python" -m pytest -rs --verbosity=0) | noting_skips; }
 
 # The other end of what is supported. The package is found beside its tests.
 python_tests_oldest_dspy() {
     local python
     python=$(oldest_dspy) || return 1
-    (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" DSPEX_TEST_PYTHON="$python" PYTHONPATH=. "$python" -m pytest --verbosity=0)
+    (cd python-runtime/python && DSPEX_PROGRAM="$PROGRAM" DSPEX_TEST_PYTHON="$python" PYTHONPATH=. "$python" -m pytest -rs --verbosity=0) |
+        noting_skips
 }
+
+# What a machine cannot have (Docker, another Python, a fault) is skipped: each such test adds a line here, and the summary counts them.
+if [[ -z ${DSPEX_TEST_SKIPS:-} ]]; then
+    DSPEX_TEST_SKIPS=$(mktemp)
+    trap 'rm -f "$DSPEX_TEST_SKIPS"' EXIT
+fi
+export DSPEX_TEST_SKIPS
 
 set_up
 install_fault_packages

@@ -160,3 +160,29 @@ def test_a_pod_that_ends_is_drained_and_hands_over_all_the_same_where_that_is_re
     status = ("cluster", "status", "-o", "json")
     assert asked == [status, ("member", "drain", "1", "--wait", "70"), status, *handed_over]
     assert ("MEMBER_CHANGE_REFUSED" in capsys.readouterr().err) == refused
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_pod_without_a_vote_has_a_voter_drain_it(
+    refused: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = drain()
+    asked: list[tuple[str, ...]] = []
+
+    def dspex(*arguments: str, limit: int = 0) -> str:
+        asked.append(arguments)
+        if refused:
+            raise subprocess.CalledProcessError(4, "dspex", stderr="error[UNAUTHENTICATED]: the token file\n")
+        return ""
+
+    monkeypatch.setattr(module, "dspex", dspex)
+    monkeypatch.setattr(sys, "argv", ["dspex-drain", "0"])
+    monkeypatch.setenv("DSPEX_NODE__ROLE", "worker")
+    monkeypatch.setenv("DSPEX_NODE__NAME", "dspex-workers-1")
+    monkeypatch.setenv("DSPEX_DRAIN_ADDRESS", "voters:7400")
+    monkeypatch.setenv("DSPEX_DRAIN_TOKEN_FILE", "/etc/dspex/drain/token")
+    module.main()
+    where = ("--address", "voters:7400", "--token-file", "/etc/dspex/drain/token")
+    # Its own node is asked for nothing, and never leads.
+    assert asked == [(*where, "member", "drain", "dspex-workers-1", "--wait", "70")]
+    assert ("UNAUTHENTICATED" in capsys.readouterr().err) == refused

@@ -19,7 +19,8 @@ from conftest import CHECKOUT
 K8S = CHECKOUT / "k8s"
 # The oldest that somebody may still run, and what kubernetes-validate takes for the newest.
 VERSIONS = ("1.30", None)
-OVERLAYS = ("dev", "prod", "prod with workers")
+OVERLAYS = ("dev", "prod", "dev with workers")
+WORKERS = K8S / "components/workers"
 LEAST_KUSTOMIZE = 5
 
 
@@ -41,8 +42,9 @@ def render(overlay: str, into: Path) -> Path:
     directory = K8S / "overlays" / overlay.split()[0]
     if "workers" in overlay:
         # An overlay like an operator's: kustomize takes only relative paths.
-        named = {"resources": [os.path.relpath(directory, into)], "namespace": "dspex"}
-        named["components"] = [os.path.relpath(K8S / "components/workers", into)]
+        namespace = yaml.safe_load((directory / "kustomization.yaml").read_text())["namespace"]
+        named = {"resources": [os.path.relpath(directory, into)], "namespace": namespace}
+        named["components"] = [os.path.relpath(WORKERS, into)]
         (into / "kustomization.yaml").write_text(yaml.safe_dump(named))
         directory = into
     done = subprocess.run([*renderer(), str(directory)], capture_output=True, text=True, timeout=120)
@@ -72,7 +74,7 @@ def base() -> list[dict[str, Any]]:
 
 
 def pods() -> list[dict[str, Any]]:
-    workers = documents(K8S / "components/workers/deployment.yaml")
+    workers = documents(WORKERS / "deployment.yaml")
     return [found["spec"]["template"]["spec"] for found in (*of_kind(base(), "StatefulSet"), *workers)]
 
 
@@ -196,7 +198,7 @@ def test_the_program_takes_the_settings_of_the_pods(kind: str, program: Path, tm
         [program, "config", "schema"], capture_output=True, text=True, timeout=60, check=True
     ).stdout
     if kind == "worker" and "role" not in json.loads(schema)["properties"]["node"]["properties"]:
-        pytest.skip("this program has no node.role, and no overlay has the component workers")
+        pytest.skip("this program has no node.role")
     file = tmp_path / "dspex.toml"
     image = (CHECKOUT / "deploy/image/dspex.toml").read_text()
     file.write_text(image.replace("/opt/dspex/bin/python", sys.executable).replace("/var/lib/dspex", str(tmp_path)))
@@ -245,6 +247,77 @@ def test_a_voter_has_the_time_to_hand_over_and_to_end() -> None:
         # The wait, the drain, the three other commands, and what node/src/life.rs gives everything that ends.
         drain = int(re.findall(r"^DRAIN_SECONDS = (\d+)$", (CHECKOUT / "deploy/image" / command).read_text(), re.M)[0])
         assert pod["terminationGracePeriodSeconds"] >= int(wait) + (drain + 15) + 3 * 15 + 30
+
+
+def test_prod_has_nodes_without_a_vote_and_dev_has_none(tmp_path: Path) -> None:
+    assert not of_kind(documents(render("dev", tmp_path)), "Deployment")
+    found = documents(render("prod", tmp_path))
+    (workers,) = of_kind(found, "Deployment")
+    (rendered_voters,) = of_kind(found, "StatefulSet")
+    labels = workers["spec"]["template"]["metadata"]["labels"]
+    assert workers["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    # The Services and the budget of the voters must not take them for voters.
+    selector = rendered_voters["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= labels.items()
+    assert not any(service["spec"]["selector"].items() <= labels.items() for service in of_kind(found, "Service"))
+    budgets = {budget["metadata"]["name"]: budget["spec"] for budget in of_kind(found, "PodDisruptionBudget")}
+    assert budgets["dspex-workers"]["selector"]["matchLabels"].items() <= labels.items()
+    assert not budgets["dspex"]["selector"]["matchLabels"].items() <= labels.items()
+    assert workers["spec"]["replicas"] >= 2
+    (container,) = workers["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == rendered_voters["spec"]["template"]["spec"]["containers"][0]["image"]
+    assert all({"cpu", "memory"} <= container["resources"][kind].keys() for kind in ("requests", "limits"))
+
+
+def test_a_node_without_a_vote_is_drained_by_a_voter_that_it_reaches(tmp_path: Path) -> None:
+    found = documents(render("prod", tmp_path))
+    (workers,) = of_kind(found, "Deployment")
+    pod = workers["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = settings(pod, "dspex-workers-1")
+    # What the command reads.
+    command = container["lifecycle"]["preStop"]["exec"]["command"][0]
+    read = re.findall(r'os\.environ(?:\.get\(|\[)"(\w+)"', (CHECKOUT / "deploy/image" / command).read_text())
+    assert len(set(read)) == 4
+    assert set(read) <= environment.keys()
+    assert environment["DSPEX_NODE__NAME"] == "dspex-workers-1"
+
+    # The Service for callers, which has voters that are ready, by a name in their certificates.
+    host, _, port = environment["DSPEX_DRAIN_ADDRESS"].partition(":")
+    (service,) = (
+        service for service in of_kind(found, "Service") if f"{service['metadata']['name']}.dspex.svc" == host
+    )
+    assert service["spec"].get("clusterIP") != "None"
+    assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
+    assert f",{host};" in (CHECKOUT / "docs/src/how-to/kubernetes.md").read_text()
+
+    # The token is mounted, where there is one: the first pods start before the cluster can make it.
+    file = Path(environment["DSPEX_DRAIN_TOKEN_FILE"])
+    (name,) = (mount["name"] for mount in container["volumeMounts"] if Path(mount["mountPath"]) == file.parent)
+    (volume,) = (volume["secret"] for volume in pod["volumes"] if volume["name"] == name)
+    assert volume["optional"] is True
+    assert volume["secretName"] in (CHECKOUT / "docs/src/how-to/kubernetes.md").read_text()
+
+    # Who may call whom at that port, in both directions.
+    policies = [policy["spec"] for policy in of_kind(found, "NetworkPolicy")]
+    labels = {
+        "voter": of_kind(found, "StatefulSet")[0]["spec"]["template"]["metadata"]["labels"],
+        "worker": workers["spec"]["template"]["metadata"]["labels"],
+    }
+
+    def allowed(of: str, way: str, end: str, other: str) -> bool:
+        rules = [rule for spec in policies if selects(spec["podSelector"], labels[of]) for rule in spec.get(way, [])]
+        here = [rule for rule in rules if int(port) in [entry["port"] for entry in rule["ports"]]]
+        peers = [peer for rule in here for peer in rule[end] if peer.keys() == {"podSelector"}]
+        return any(selects(peer["podSelector"], labels[other]) for peer in peers)
+
+    assert allowed("worker", "egress", "to", "voter")
+    assert allowed("voter", "ingress", "from", "worker")
+    assert not allowed("worker", "ingress", "from", "voter"), "nobody calls a node without a vote"
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    return selector.get("matchLabels", {}).items() <= labels.items()
 
 
 def test_programs_reach_language_models_and_no_metadata_service() -> None:

@@ -20,8 +20,8 @@ use crate::exit;
 use crate::interpreter;
 use crate::invocation::Invocation;
 use nodes::Nodes;
-use place::Place;
-use plan::NODES_MAX;
+use place::{Place, Wanted};
+use plan::{NODES_MAX, WORKER_NODES_MAX};
 use signals::Signals;
 
 /// For the nodes to find each other and to elect a leader, on a machine that does something else as well.
@@ -30,12 +30,15 @@ const FORMED_LIMIT: Duration = Duration::from_secs(90);
 /// The arguments of `dspex dev`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  dspex dev                      three nodes; Ctrl-C ends them and removes what they kept\n  dspex dev --nodes 1 --env OPENAI_API_KEY\n  dspex dev --data ~/cluster     kept: the same command goes on with it\n  dspex dev -o json              one object with addresses and files, as soon as there is a leader\n\nThe addresses and the lines to export go to stdout, the nodes' logs to stderr (-q: none). Workers start in the current directory.\nA node that ends is not started again: the command that does so is printed. Every node listens on loopback only."
+    after_help = "Examples:\n  dspex dev                      three nodes; Ctrl-C ends them and removes what they kept\n  dspex dev --nodes 1 --env OPENAI_API_KEY\n  dspex dev --worker-nodes 2     and two nodes that execute and have no vote\n  dspex dev --data ~/cluster     kept: the same command goes on with it\n  dspex dev -o json              one object with addresses and files, as soon as there is a leader\n\nThe addresses and the lines to export go to stdout, the nodes' logs to stderr (-q: none). Workers start in the current directory.\nA node that ends is not started again: the command that does so is printed. Every node listens on loopback only."
 )]
 pub struct Options {
-    /// How many nodes [default: 3, or those that --data has]
+    /// How many nodes with a vote [default: 3, or those that --data has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(NODES_MAX)))]
     nodes: Option<u32>,
+    /// How many nodes besides, which execute and have no vote [default: 0, or those that --data has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=i64::from(WORKER_NODES_MAX)))]
+    worker_nodes: Option<u32>,
     /// Where the nodes keep what they have, for the next time [default: a temporary directory, which is removed]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -52,7 +55,8 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
     let console = &invocation.console;
     let interpreter = interpreter::of_this_process(options.python.as_deref(), "")?;
     let mut signals = Signals::listen()?;
-    let place = Place::prepare(options.data.as_deref(), options.nodes)?;
+    let wanted = Wanted { voters: options.nodes, workers: options.worker_nodes };
+    let place = Place::prepare(options.data.as_deref(), wanted)?;
     place.write(&interpreter.path, &std::env::current_dir()?, &options.env)?;
     let mut nodes = Nodes::new(&place, console);
     let lived = tokio::select! {
@@ -83,8 +87,8 @@ async fn live(invocation: &Invocation, place: &Place, nodes: &mut Nodes<'_>) -> 
     };
     let leader = formed.map_err(|_| {
         let limit = FORMED_LIMIT.as_secs();
-        CommandError::because(reason::NO_LEADER, format!("the nodes have no leader after {limit} s"))
-            .hint("their log lines above say whom they wait for")
+        let message = format!("after {limit} s the nodes have no leader, or not all of them have found each other");
+        CommandError::because(reason::NO_LEADER, message).hint("their log lines above say whom they wait for")
     })?;
     report::print(invocation.format, &place.report(nodes.pids(), leader), &invocation.console)?;
     invocation.console.note("the cluster is ready; Ctrl-C ends it");

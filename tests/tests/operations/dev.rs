@@ -3,9 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dspex_tests::{Dspex, Home, Running, holds_within, process, wait_until};
+use dspex_tests::{Dspex, Home, Project, Running, holds_within, process, wait_until};
 use serde_json::{Value, json};
 
+/// So slow that the voter alone is not done before the others have what they need.
+const PROGRAM: &str = r"
+class Program(dspy.Module):
+    def forward(self, n):
+        time.sleep(0.1)
+        return dspy.Prediction(double=2 * int(n))
+
+program = Program()
+
+def metric(example, prediction):
+    return prediction.double % 3 == 0
+";
+const EXAMPLES: u32 = 400;
 /// For three nodes on a machine that does something else as well.
 const PATIENCE: Duration = Duration::from_secs(120);
 const END_LIMIT: Duration = Duration::from_secs(60);
@@ -54,6 +67,12 @@ impl Dev {
             .fold(self.home.dspex(arguments), |dspex, (name, value)| dspex.env(name, value.as_str().expect("text")))
     }
 
+    /// A command to one of the nodes, with that node's own token.
+    fn asked(&self, node: &Value, arguments: &[&str]) -> Dspex {
+        let of = |key: &str| node[key].as_str().expect("text").to_owned();
+        self.dspex(arguments).args(["--address", &of("api_address"), "--token-file", &of("token_file")])
+    }
+
     fn status(&self) -> Value {
         self.dspex(&["cluster", "status", "-o", "json"]).run().expect(0).object()
     }
@@ -87,9 +106,7 @@ fn three_nodes_answer_until_ctrl_c_which_leaves_nothing_behind() {
     assert_eq!(dev.answering(), 3);
     // Each node answers by its own token.
     for node in dev.nodes() {
-        let of = |key: &str| node[key].as_str().expect("text").to_owned();
-        let health = dev.dspex(&["cluster", "health", "--address", &of("api_address")]);
-        health.args(["--token-file", &of("token_file")]).run().expect(0);
+        dev.asked(node, &["cluster", "health"]).run().expect(0);
     }
     // Workers start where the command was started.
     let called = dev.dspex(&["pool", "call", "general", "os:getcwd", "-o", "json"]).run().expect(0).object();
@@ -106,6 +123,55 @@ fn three_nodes_answer_until_ctrl_c_which_leaves_nothing_behind() {
     expect_gone(&processes, &directory);
     assert!(!directory.exists(), "{} is left", directory.display());
     assert!(!dev.home.path().exists(), "the user's own home is nobody's business");
+}
+
+#[test]
+fn nodes_without_a_vote_execute_and_end_with_the_others() {
+    let project = Project::new(PROGRAM);
+    project.numbers(EXAMPLES);
+    let dev = Dev::start(Home::new(), &["--nodes", "1", "--worker-nodes", "2"]);
+    let directory = dev.directory();
+    let listed = dev.dspex(&["member", "list", "-o", "json"]).run().expect(0).object();
+    let members = listed["items"].as_array().expect("items");
+    let of_role =
+        |role: &str| members.iter().filter(|member| member["role"] == role && member["reachable"] == true).count();
+    assert_eq!((members.len(), of_role("voter"), of_role("worker")), (3, 1, 2), "{listed}");
+    let roles: Vec<&Value> = dev.nodes().iter().map(|node| &node["role"]).collect();
+    assert_eq!(roles, ["voter", "worker", "worker"], "{}", dev.said);
+    let (_, workers) = dev.nodes().split_first().expect("nodes");
+    for node in workers {
+        let name = node["name"].as_str().expect("a name");
+        // Orders reach it a moment after the cluster knows it.
+        let is_told = |line: &str| line.starts_with(name) && line.contains("a line for orders to a peer");
+        let has_line = || dev.running.stderr().lines().any(is_told);
+        assert!(holds_within(PATIENCE, has_line), "{}", dev.running.stderr());
+    }
+
+    let eval =
+        ["eval", "program.py:program", "--devset", "data.jsonl", "--metric", "program.py:metric", "--inputs", "n"];
+    let eval = dev.dspex(&eval).args(["--num-threads", "6", "--distributed", "--detach", "-o", "json"]);
+    let begun = eval.directory(project.directory()).run().expect(0).object();
+    let run = begun["run_id"].as_str().expect("an id");
+    for node in workers {
+        let has_worker = || dev.asked(node, &["worker", "list", "-o", "json"]).run().expect(0).stdout.contains(run);
+        assert!(holds_within(PATIENCE, has_worker), "{node} has no worker of the run\n{}", dev.running.stderr());
+    }
+    let shown = wait_until("the run has ended", PATIENCE, || {
+        let shown = dev.dspex(&["run", "show", run, "-o", "json"]).run().expect(0).object();
+        (shown["status"] != "running").then_some(shown)
+    });
+    assert_eq!((&shown["status"], &shown["done"]), (&json!("finished"), &json!(EXAMPLES)), "{shown}");
+
+    let processes = process::started_with(&directory);
+    assert!(processes.len() >= 3, "three nodes at least: {processes:?}");
+    dev.running.interrupt();
+    let ended = dev.running.finish().expect(0);
+    for name in ["\nnode-1 | ", "worker-node-1 | ", "worker-node-2 | "] {
+        ended.says(name);
+    }
+    ended.does_not_say("it is killed");
+    expect_gone(&processes, &directory);
+    assert!(!directory.exists(), "{} is left", directory.display());
 }
 
 #[test]
@@ -172,6 +238,9 @@ fn what_cannot_be_is_refused_before_anything_starts() {
     let home = Home::new();
     for number in ["0", "8", "many"] {
         home.dspex(&["dev", "--nodes", number]).run().expect(2).says("--nodes");
+    }
+    for number in ["17", "many"] {
+        home.dspex(&["dev", "--worker-nodes", number]).run().expect(2).says("--worker-nodes");
     }
     home.dspex(&["dev", "--env", "OPENAI_API_KEY=hunter2"]).run().expect(2).does_not_say("hunter2");
     home.dspex(&["dev", "--python", "/nonexistent/python"]).run().expect(2).says("PYTHON_MISSING");

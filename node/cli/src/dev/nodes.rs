@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dspex_api::v1::ClusterStatusResponse;
+use dspex_api::v1::{ClusterStatusResponse, Member};
 use dspex_api::{Address, Client, TimeLimits, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::lines::{self, Tail};
 use super::place::Place;
-use super::plan::{Planned, quoted};
+use super::plan::{Planned, Role, quoted};
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
@@ -92,12 +92,12 @@ impl<'a> Nodes<'a> {
         self.processes.iter().map(|process| process.pid).collect()
     }
 
-    /// Waits until a node knows a leader, and reaches every member; of a new cluster, all nodes are members. Gives the name of
+    /// Waits until a voter knows a leader, and reaches every member; of a new cluster, all nodes are members. Gives the name of
     /// the leader.
     pub async fn formed(&self, is_new: bool) -> String {
         let wanted = if is_new { self.place.nodes().len() } else { 1 };
         loop {
-            for node in self.place.nodes() {
+            for node in self.place.voters() {
                 if let Some(leader) = self.leader(node, wanted).await {
                     return leader;
                 }
@@ -133,15 +133,23 @@ impl<'a> Nodes<'a> {
         }
     }
 
-    /// Ends them one after the other, the last one first: as long as possible there is a quorum to hand over to.
+    /// Ends those without a vote at the same time, then the others one after the other, the last one first: as long as possible there
+    /// is a quorum to hand over to.
     pub async fn end(&self) {
+        let all = self.place.nodes().iter().zip(&self.processes);
+        for (_, running) in all.filter(|(node, _)| node.role == Role::Worker) {
+            running.order(Signal::TERM);
+        }
         for (position, running) in self.processes.iter().enumerate().rev() {
             let node = &self.place.nodes()[position];
             if self.ends.borrow()[position].is_some() {
                 self.end_successor(node).await;
                 continue;
             }
-            running.order(Signal::TERM);
+            // The others have been told.
+            if node.role == Role::Voter {
+                running.order(Signal::TERM);
+            }
             if !self.ends_within(position, END_LIMIT).await {
                 let limit = END_LIMIT.as_secs();
                 self.console.warning(&format!("{} has not ended within {limit} s: it is killed", node.name));
@@ -195,7 +203,12 @@ impl<'a> Nodes<'a> {
     }
 
     async fn leader(&self, node: &Planned, wanted: usize) -> Option<String> {
-        leader_of_whole(self.client(node).await?.cluster_status().await.ok()?, wanted)
+        let status = self.client(node).await?.cluster_status().await.ok()?;
+        let workers = status.members.iter().filter(|member| member.role == Role::Worker.name() && member.reachable);
+        if workers.count() < self.place.workers() {
+            return None;
+        }
+        leader_of_whole(status, wanted)
     }
 
     async fn client(&self, node: &Planned) -> Option<Client> {
@@ -258,12 +271,21 @@ pub(crate) fn command(config: &Path, home: &Path) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The name of the leader, where so many members, or more, have said who they are and answer.
+/// The name of the leader, where so many members, or more, have said who they are and answer. Of nodes without a vote that have
+/// vanished the cluster tells for a day; nobody waits for them.
 pub(crate) fn leader_of_whole(status: ClusterStatusResponse, count: usize) -> Option<String> {
-    let is_whole = status.members.len() >= count
-        && status.members.iter().all(|member| member.reachable && !member.name.is_empty());
+    let is_whole = status.members.iter().filter(|member| is_there(member)).count() >= count
+        && status.members.iter().all(|member| is_there(member) || has_vanished(member));
     let leader = status.members.into_iter().find(|member| member.leader)?;
     is_whole.then_some(leader.name)
+}
+
+fn is_there(member: &Member) -> bool {
+    member.reachable && !member.name.is_empty()
+}
+
+fn has_vanished(member: &Member) -> bool {
+    member.role == Role::Worker.name() && !member.reachable
 }
 
 /// Settings of the caller's would go before every node's own: all would want one port.
@@ -275,8 +297,6 @@ fn is_setting(name: &OsStr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use dspex_api::v1::Member;
-
     use super::*;
 
     fn member(name: &str, leader: bool, reachable: bool) -> Member {
@@ -293,6 +313,11 @@ mod tests {
         assert_eq!(leader(std::slice::from_ref(&second)), None, "one is missing");
         assert_eq!(leader(&[first, member("node-2", false, true)]), None, "nobody leads");
         assert_eq!(leader(&[member("", false, true), second.clone()]), None);
+        let worker = |reachable| Member { role: "worker".to_owned(), ..member("worker-node-1", false, reachable) };
+        assert_eq!(leader(&[worker(true), second.clone()]).as_deref(), Some("node-2"));
+        assert_eq!(leader(&[worker(false), second.clone()]), None, "one is missing");
+        let third = member("node-3", false, true);
+        assert_eq!(leader(&[worker(false), third, second.clone()]).as_deref(), Some("node-2"), "nobody waits for it");
         assert_eq!(leader(&[member("node-1", false, false), second]), None);
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-use super::plan::{self, NODES_DEFAULT, Planned, Shared};
+use super::plan::{self, NODES_DEFAULT, Planned, Role, Shared};
 use super::report::Report;
 use crate::error::CommandError;
 use crate::exit;
@@ -31,6 +31,15 @@ struct Record {
     nodes: Vec<Planned>,
 }
 
+/// How many nodes were asked for. Where nobody has said it: as many as the directory has, else the default.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// With a vote.
+    pub voters: Option<u32>,
+    /// Without.
+    pub workers: Option<u32>,
+}
+
 /// The directory, and the nodes in it.
 #[derive(Debug)]
 pub struct Place {
@@ -43,7 +52,7 @@ pub struct Place {
 
 impl Place {
     /// Finds or makes the directory, and ports for its nodes.
-    pub fn prepare(kept: Option<&Path>, wanted: Option<u32>) -> Result<Self, CommandError> {
+    pub fn prepare(kept: Option<&Path>, wanted: Wanted) -> Result<Self, CommandError> {
         let failed = |error: io::Error| CommandError::new(exit::FAILED, format!("no temporary directory: {error}"));
         let (path, temporary) = match kept {
             Some(path) => (std::path::absolute(path)?, None),
@@ -56,7 +65,7 @@ impl Place {
         let is_new = record.is_none();
         let nodes = match record {
             Some(Record { nodes }) => found(&path, nodes, wanted)?,
-            None => plan::plan(&free_ports(3 * wanted.unwrap_or(NODES_DEFAULT) as usize)?),
+            None => planned(wanted)?,
         };
         Ok(Self { path, nodes, is_new, temporary })
     }
@@ -88,9 +97,19 @@ impl Place {
         self.path.join("home")
     }
 
-    /// Its nodes.
+    /// Its nodes, voters first.
     pub fn nodes(&self) -> &[Planned] {
         &self.nodes
+    }
+
+    /// Those with a vote.
+    pub fn voters(&self) -> impl Iterator<Item = &Planned> {
+        self.nodes.iter().filter(|node| node.role == Role::Voter)
+    }
+
+    /// How many have none.
+    pub fn workers(&self) -> usize {
+        self.nodes.len() - self.voters().count()
     }
 
     /// Whether the cluster forms for the first time.
@@ -157,12 +176,27 @@ fn recorded(path: &Path) -> Result<Option<Record>, CommandError> {
     }
 }
 
-/// The nodes that are kept, if they are as many as wanted and their ports are free.
-fn found(path: &Path, nodes: Vec<Planned>, wanted: Option<u32>) -> Result<Vec<Planned>, CommandError> {
-    if wanted.is_some_and(|wanted| wanted as usize != nodes.len()) {
+/// The nodes of a new cluster.
+fn planned(wanted: Wanted) -> Result<Vec<Planned>, CommandError> {
+    let (voters, workers) = (wanted.voters.unwrap_or(NODES_DEFAULT), wanted.workers.unwrap_or_default());
+    let ports = free_ports(3 * (voters + workers) as usize)?;
+    let (of_voters, of_workers) = ports.split_at(3 * voters as usize);
+    Ok([plan::plan(of_voters), plan::workers(0, of_workers)].concat())
+}
+
+/// The nodes that are kept, if there are as many voters as wanted and their ports are free. Nobody admits those without a vote, so
+/// there may be more or fewer than before.
+fn found(path: &Path, nodes: Vec<Planned>, wanted: Wanted) -> Result<Vec<Planned>, CommandError> {
+    let (mut nodes, mut workers): (Vec<Planned>, Vec<Planned>) =
+        nodes.into_iter().partition(|node| node.role == Role::Voter);
+    if wanted.voters.is_some_and(|wanted| wanted as usize != nodes.len()) {
         let why = format!("{} keeps a cluster of {} nodes", path.display(), nodes.len());
         return Err(CommandError::usage(why).hint("leave --nodes out, or name another directory with --data"));
     }
+    let there = workers.len();
+    let wanted = wanted.workers.map_or(there, |wanted| wanted as usize);
+    workers.truncate(wanted);
+    nodes.append(&mut workers);
     for node in &nodes {
         if let Some(taken) =
             node.ports().into_iter().find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_err())
@@ -171,6 +205,15 @@ fn found(path: &Path, nodes: Vec<Planned>, wanted: Option<u32>) -> Result<Vec<Pl
             return Err(CommandError::new(exit::UNREACHABLE, why)
                 .hint("does another `dspex dev` run in this directory? Its members know each other by their ports"));
         }
+    }
+    if wanted > there {
+        // Ports of nodes that are kept are free as well, until these start.
+        let kept: Vec<u16> = nodes.iter().flat_map(Planned::ports).collect();
+        let more = 3 * (wanted - there);
+        let mut free = free_ports(more + kept.len())?;
+        free.retain(|port| !kept.contains(port));
+        free.truncate(more);
+        nodes.extend(plan::workers(there, &free));
     }
     Ok(nodes)
 }
@@ -203,9 +246,18 @@ mod tests {
 
     use super::*;
 
+    fn wanted(voters: Option<u32>, workers: Option<u32>) -> Wanted {
+        Wanted { voters, workers }
+    }
+
+    fn names(place: &Place) -> Vec<&str> {
+        place.nodes().iter().map(|node| node.name.as_str()).collect()
+    }
+
     #[test]
     fn a_temporary_cluster_has_free_ports_that_differ() {
-        let place = Place::prepare(None, Some(2)).expect("a place");
+        let place = Place::prepare(None, wanted(Some(1), Some(1))).expect("a place");
+        assert_eq!((names(&place), place.workers()), (vec!["node-1", "worker-node-1"], 1));
         let mut ports: Vec<u16> = place.nodes().iter().flat_map(Planned::ports).collect();
         ports.sort_unstable();
         ports.dedup();
@@ -217,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_node_has_sealed_is_removed_with_the_rest() {
-        let place = Place::prepare(None, Some(1)).expect("a place");
+        let place = Place::prepare(None, wanted(Some(1), None)).expect("a place");
         let path = place.path().to_owned();
         let sealed = path.join("node-1/data/bundles/1");
         fs::create_dir_all(&sealed).expect("made");
@@ -232,24 +284,45 @@ mod tests {
     fn a_kept_cluster_keeps_its_nodes() {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join("cluster");
-        let first = Place::prepare(Some(&path), Some(1)).expect("a place");
+        let first = Place::prepare(Some(&path), wanted(Some(1), None)).expect("a place");
         first.write(Path::new("/python"), Path::new("/"), &[]).expect("written");
-        let again = Place::prepare(Some(&path), None).expect("found");
+        let again = Place::prepare(Some(&path), Wanted::default()).expect("found");
         assert_eq!((again.nodes(), again.is_new()), (first.nodes(), false));
-        let other = Place::prepare(Some(&path), Some(3)).expect_err("another number");
+        let other = Place::prepare(Some(&path), wanted(Some(3), None)).expect_err("another number");
         assert!(other.message.contains("a cluster of 1 nodes"), "{other}");
         let _busy = TcpListener::bind((Ipv4Addr::LOCALHOST, first.nodes()[0].http)).expect("free");
-        let busy = Place::prepare(Some(&path), None).expect_err("taken");
+        let busy = Place::prepare(Some(&path), Wanted::default()).expect_err("taken");
         assert!(busy.message.contains("is taken"), "{busy}");
+    }
+
+    #[test]
+    fn a_kept_cluster_has_as_many_nodes_without_a_vote_as_are_wanted_this_time() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("cluster");
+        let prepared = |workers| {
+            let place = Place::prepare(Some(&path), wanted(Some(1), workers)).expect("a place");
+            place.write(Path::new("/python"), Path::new("/"), &[]).expect("written");
+            place
+        };
+        let one = prepared(Some(1));
+        let three = prepared(Some(3));
+        assert_eq!(names(&three), ["node-1", "worker-node-1", "worker-node-2", "worker-node-3"]);
+        assert_eq!(three.nodes()[..2], *one.nodes(), "those that were there stay");
+        let mut ports: Vec<u16> = three.nodes().iter().flat_map(Planned::ports).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        assert_eq!(ports.len(), 12);
+        assert_eq!(prepared(None).workers(), 3);
+        assert_eq!(names(&prepared(Some(0))), ["node-1"]);
     }
 
     #[test]
     fn another_directory_is_left_alone() {
         let root = tempfile::tempdir().expect("a directory");
         fs::write(root.path().join("thesis.tex"), "").expect("written");
-        let refused = Place::prepare(Some(root.path()), None).expect_err("refused");
+        let refused = Place::prepare(Some(root.path()), Wanted::default()).expect_err("refused");
         assert!(refused.message.contains("not empty") && refused.exit == exit::USAGE, "{refused}");
         fs::write(root.path().join(RECORD), "{}").expect("written");
-        assert!(Place::prepare(Some(root.path()), None).is_err());
+        assert!(Place::prepare(Some(root.path()), Wanted::default()).is_err());
     }
 }

@@ -12,17 +12,43 @@ use crate::setting::is_secret;
 pub const NODES_MAX: u32 = 7;
 /// Where nobody says how many.
 pub const NODES_DEFAULT: u32 = 3;
+/// Each has Python processes of its own, and all of them share this machine.
+pub const WORKER_NODES_MAX: u32 = 16;
+
+/// What a node is in its cluster.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It keeps the log with the others.
+    #[default]
+    Voter,
+    /// It executes, and has no vote.
+    Worker,
+}
+
+impl Role {
+    /// As nodes call it: `node.role`, and the role of a member.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Voter => "voter",
+            Self::Worker => "worker",
+        }
+    }
+}
 
 /// A node: its name and its ports on loopback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
-    /// `node-1`.
+    /// `node-1`, or `worker-node-1`.
     pub name: String,
+    /// Clusters that were kept before there were nodes without a vote do not say it.
+    #[serde(default)]
+    pub role: Role,
     /// gRPC.
     pub api: u16,
     /// Probes and metrics.
     pub http: u16,
-    /// For the others.
+    /// For the others. Nobody dials a node without a vote.
     pub peers: u16,
 }
 
@@ -53,17 +79,22 @@ impl Planned {
     }
 }
 
-/// Nodes for these ports, three for each.
+/// Voters for these ports, three for each.
 pub fn plan(ports: &[u16]) -> Vec<Planned> {
     let nodes = ports.chunks_exact(3).enumerate();
+    nodes.map(|(position, ports)| planned(format!("node-{}", position + 1), Role::Voter, ports)).collect()
+}
+
+/// Nodes without a vote for these ports, three for each, when there are so many already.
+pub fn workers(there: usize, ports: &[u16]) -> Vec<Planned> {
+    let nodes = ports.chunks_exact(3).enumerate();
     nodes
-        .map(|(position, ports)| Planned {
-            name: format!("node-{}", position + 1),
-            api: ports[0],
-            http: ports[1],
-            peers: ports[2],
-        })
+        .map(|(position, ports)| planned(format!("worker-node-{}", there + position + 1), Role::Worker, ports))
         .collect()
+}
+
+fn planned(name: String, role: Role, ports: &[u16]) -> Planned {
+    Planned { name, role, api: ports[0], http: ports[1], peers: ports[2] }
 }
 
 /// What all nodes have in common.
@@ -81,14 +112,20 @@ pub struct Shared<'a> {
 
 /// The file of a node.
 pub fn file(node: &Planned, shared: Shared<'_>) -> Result<String, CommandError> {
-    let join: Vec<String> = shared.nodes.iter().map(|node| format!("127.0.0.1:{}", node.peers)).collect();
+    let voters = shared.nodes.iter().filter(|node| node.role == Role::Voter);
+    let join: Vec<String> = voters.map(|node| format!("127.0.0.1:{}", node.peers)).collect();
+    // One without a vote forms no cluster.
+    let expect = match node.role {
+        Role::Voter => format!("bootstrap_expect = {}\n", join.len()),
+        Role::Worker => String::new(),
+    };
     Ok(format!(
-        "# Written by `dspex dev`, anew at every start.\ndata_dir = \"data\"\n\n[node]\nname = {}\n\n[cluster]\njoin = {}\n\
-         bootstrap_expect = {}\n\n[peers]\nlisten = \"127.0.0.1:{}\"\nplaintext = true\n\n[api]\nlisten = \"127.0.0.1:{}\"\n\n[http]\n\
+        "# Written by `dspex dev`, anew at every start.\ndata_dir = \"data\"\n\n[node]\nname = {}\nrole = \"{}\"\n\n[cluster]\n\
+         join = {}\n{expect}\n[peers]\nlisten = \"127.0.0.1:{}\"\nplaintext = true\n\n[api]\nlisten = \"127.0.0.1:{}\"\n\n[http]\n\
          listen = \"127.0.0.1:{}\"\n\n[python]\ninterpreter = {}\ndirectory = {}\nenvironment = {}\n",
         Value::from(node.name.as_str()),
+        node.role.name(),
         Value::from(join),
-        shared.nodes.len(),
         node.peers,
         node.api,
         node.http,
@@ -129,19 +166,21 @@ pub fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
 
+    fn shared<'a>(nodes: &'a [Planned], variables: &'a [String]) -> Shared<'a> {
+        let (interpreter, directory) = (Path::new("/venv/bin/python"), Path::new("/home/me/a \"b\""));
+        Shared { nodes, interpreter, directory, variables }
+    }
+
     #[test]
     fn every_node_has_three_ports_of_its_own_and_knows_all_peers() {
         let nodes = plan(&[1, 2, 3, 4, 5, 6]);
-        assert_eq!(nodes[1], Planned { name: "node-2".to_owned(), api: 4, http: 5, peers: 6 });
-        let shared = Shared {
-            nodes: &nodes,
-            interpreter: Path::new("/venv/bin/python"),
-            directory: Path::new("/home/me/a \"b\""),
-            variables: &["OPENAI_API_KEY".to_owned()],
-        };
+        assert_eq!(nodes[1], Planned { name: "node-2".to_owned(), role: Role::Voter, api: 4, http: 5, peers: 6 });
+        let variables = ["OPENAI_API_KEY".to_owned()];
+        let shared = shared(&nodes, &variables);
         let written = file(&nodes[0], shared).expect("UTF-8");
         for line in [
             "name = \"node-1\"",
+            "role = \"voter\"",
             "join = [\"127.0.0.1:3\",\"127.0.0.1:6\"]",
             "bootstrap_expect = 2",
             "directory = \"/home/me/a \\\"b\\\"\"",
@@ -149,6 +188,28 @@ mod tests {
         ] {
             assert!(written.lines().any(|written| written == line), "{line} is not in\n{written}");
         }
+    }
+
+    #[test]
+    fn a_node_without_a_vote_joins_the_voters_and_forms_nothing() {
+        let nodes = [plan(&[1, 2, 3]), workers(0, &[4, 5, 6, 7, 8, 9])].concat();
+        let names: Vec<&str> = nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["node-1", "worker-node-1", "worker-node-2"]);
+        assert_eq!(workers(2, &[1, 2, 3])[0].name, "worker-node-3");
+        let written = file(&nodes[2], shared(&nodes, &[])).expect("UTF-8");
+        for line in ["name = \"worker-node-2\"", "role = \"worker\"", "join = [\"127.0.0.1:3\"]"] {
+            assert!(written.lines().any(|written| written == line), "{line} is not in\n{written}");
+        }
+        assert!(!written.contains("bootstrap_expect"), "{written}");
+        let of_voter = file(&nodes[0], shared(&nodes, &[])).expect("UTF-8");
+        assert!(of_voter.contains("\nbootstrap_expect = 1\n"), "{of_voter}");
+    }
+
+    #[test]
+    fn a_node_of_a_cluster_that_was_kept_before_is_a_voter() {
+        let kept = r#"{"name":"node-1","api":1,"http":2,"peers":3}"#;
+        let read: Planned = serde_json::from_str(kept).expect("a node");
+        assert_eq!(read, plan(&[1, 2, 3])[0]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::plan::{Planned, quoted};
+use super::plan::{Planned, Role, quoted};
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::listing::Listing;
@@ -17,7 +17,7 @@ pub struct Report<'a> {
     pub directory: &'a Path,
     /// The directory stays.
     pub is_kept: bool,
-    /// Its nodes.
+    /// Its nodes, voters first.
     pub nodes: &'a [Planned],
     /// Their processes.
     pub pids: Vec<u32>,
@@ -40,7 +40,7 @@ pub fn print(format: Format, report: &Report<'_>, console: &Console) -> Result<(
 }
 
 impl Report<'_> {
-    /// What commands need to know. Any node will do: this is the first.
+    /// What commands need to know. Any voter will do: this is the first.
     fn environment(&self) -> Vec<(&'static str, String)> {
         let first = self.nodes.iter().take(1);
         let pairs = first.flat_map(|node| {
@@ -55,11 +55,13 @@ impl Report<'_> {
         let items = nodes.map(|(node, pid)| {
             json!({
                 "name": node.name,
+                "role": node.role.name(),
                 "leader": node.name == self.leader,
                 "pid": pid,
                 "api_address": node.address(),
                 "http_address": format!("127.0.0.1:{}", node.http),
-                "peer_address": format!("127.0.0.1:{}", node.peers),
+                // Nobody dials a node without a vote.
+                "peer_address": (node.role == Role::Voter).then(|| format!("127.0.0.1:{}", node.peers)),
                 "config": node.config(self.directory).display().to_string(),
                 "token_file": node.token(self.directory).display().to_string(),
             })
@@ -83,6 +85,7 @@ impl Report<'_> {
         let row = |node: &Planned, pid: &u32| {
             vec![
                 node.name.clone(),
+                node.role.name().to_owned(),
                 node.address(),
                 format!("http://127.0.0.1:{}", node.http),
                 pid.to_string(),
@@ -91,7 +94,7 @@ impl Report<'_> {
         };
         Listing {
             items: self.items().into_iter().collect(),
-            header: vec!["NODE", "ADDRESS", "HTTP", "PID", "TOKEN FILE"],
+            header: vec!["NODE", "ROLE", "ADDRESS", "HTTP", "PID", "TOKEN FILE"],
             rows: self.nodes.iter().zip(&self.pids).map(|(node, pid)| row(node, pid)).collect(),
             ..Listing::default()
         }
@@ -105,12 +108,12 @@ mod tests {
 
     #[test]
     fn the_environment_names_the_first_node_and_its_token() {
-        let nodes = plan::plan(&[1, 2, 3, 4, 5, 6]);
+        let nodes = [plan::plan(&[1, 2, 3, 4, 5, 6]), plan::workers(0, &[7, 8, 9])].concat();
         let report = Report {
             directory: Path::new("/tmp/a b"),
             is_kept: false,
             nodes: &nodes,
-            pids: vec![7, 8],
+            pids: vec![7, 8, 9],
             leader: "node-2".to_owned(),
         };
         let object = report.object();
@@ -118,7 +121,10 @@ mod tests {
         assert_eq!(object["environment"]["DSPEX_TOKEN_FILE"], "/tmp/a b/node-1/data/token");
         let leads: Vec<&Value> =
             object["nodes"].as_array().expect("nodes").iter().map(|node| &node["leader"]).collect();
-        assert_eq!(leads, [false, true]);
+        assert_eq!(leads, [false, true, false]);
         assert_eq!(object["nodes"][1]["pid"], 8);
+        let (voter, worker) = (&object["nodes"][1], &object["nodes"][2]);
+        assert_eq!((&voter["role"], &voter["peer_address"]), (&json!("voter"), &json!("127.0.0.1:6")));
+        assert_eq!((&worker["role"], &worker["peer_address"]), (&json!("worker"), &Value::Null));
     }
 }
