@@ -25,7 +25,7 @@ use tracing::{error, info};
 use crate::board::Board;
 use crate::capacity::Place;
 use crate::context::NodeContext;
-use crate::error::SubmitError;
+use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::hosting::HostedMessage;
 use crate::metering;
@@ -57,6 +57,8 @@ pub(crate) enum WorkerReport {
     Answers,
     /// User code asks the driver.
     Ask(Ask),
+    /// Its class of pools has room for its process, which is made now.
+    Placed,
     /// It serves calls.
     Serving,
     /// Calls are done.
@@ -407,7 +409,10 @@ impl WorkerActorState {
     }
 
     fn end(&mut self, myself: &ActorRef<WorkerMessage>, end: WorkerEnd) {
-        metering::worker_ended(end.by, self.finishing);
+        // One that found no room has never begun.
+        if end.refused.as_ref().is_none_or(|refused| refused.kind != SubmitErrorKind::PoolFull) {
+            metering::worker_ended(end.by, self.finishing);
+        }
         self.report(WorkerReport::Ended(end));
         myself.stop(None);
     }

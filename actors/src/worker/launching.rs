@@ -10,10 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     AbortOnDrop, EndedBy, LOAD_LIMIT, LoadedProcess, Origin, RunningProcess, WorkerActorState, WorkerEnd,
-    WorkerMessage, WorkerOwner, WorkerService, WorkerState,
+    WorkerMessage, WorkerOwner, WorkerReport, WorkerService, WorkerState,
 };
+use crate::bulkheads::PLACE_WAIT;
 use crate::capacity::{Claimant, Place};
 use crate::error::{SubmitError, SubmitErrorKind};
+use crate::pool::CallError;
 use crate::submission::Caller;
 
 /// The node has room for the process. Dropping it gives the room back.
@@ -79,11 +81,13 @@ impl WorkerActorState {
         match self.place.service {
             WorkerService::Run(run) => Ok(Permit::Run { _place: context.capacity.place(Claimant::Run(run)).await }),
             WorkerService::Pool(class) => {
-                let bulkhead = context.bulkheads.get(&class).map(Arc::clone);
-                let stopping = |why: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::Stopping, why);
-                let bulkhead = bulkhead.ok_or_else(|| stopping(&"there is no such pool"))?;
-                let permit = bulkhead.acquire_owned().await.map_err(|closed| stopping(&closed))?;
-                Ok(Permit::Pool { _place: permit })
+                let bulkhead = context.bulkheads.of(class);
+                let Some(place) = bulkhead.place(PLACE_WAIT).await else {
+                    let full = CallError::ClassFull { pool: class, places: bulkhead.places(), waited: PLACE_WAIT };
+                    return Err(SubmitError::new(SubmitErrorKind::PoolFull, full));
+                };
+                self.report(WorkerReport::Placed);
+                Ok(Permit::Pool { _place: place })
             }
         }
     }
