@@ -1,8 +1,8 @@
 //! The Python processes that a node has for pools: each class has places of its own, so that one that is flooded takes nothing from
 //! another class, nor from the runs. Those of sessions are of the general class.
 //!
-//! Nobody waits for a place without end: the pools of a class that is full answer `POOL_FULL`, and those of them that have nothing to do
-//! give their places back.
+//! Only a pool that has no process at all waits for a place, so that one that has many and wants more is not before it in the line; and
+//! not without end: where the class stays full its calls are refused. Meanwhile those pools that have nothing to do give places back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -59,10 +59,14 @@ impl Bulkhead {
         Self { places, free: Arc::new(Semaphore::new(places as usize)), waiting: AtomicUsize::new(0) }
     }
 
-    /// A place, which is given back by dropping it. One that gets free goes to whoever waits longest. `None`: none did in this time.
+    /// A place, which is given back by dropping it. One that gets free goes to whoever waits longest. `None`: none did in this time, or
+    /// all are taken and there is no time.
     pub(crate) async fn place(&self, limit: Duration) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
             return Some(place);
+        }
+        if limit.is_zero() {
+            return None;
         }
         let _waiting = UnderWay::new(&self.waiting);
         let waited = timeout(limit, Arc::clone(&self.free).acquire_owned()).await;
@@ -130,7 +134,9 @@ mod tests {
         let mut second = Box::pin(bulkhead.place(LONG));
         assert!(soon(&mut second).await.is_none());
         drop(held);
-        assert!(bulkhead.place(SHORT).await.is_none(), "nobody who comes later is served before");
+        for limit in [Duration::ZERO, SHORT] {
+            assert!(bulkhead.place(limit).await.is_none(), "nobody who comes later is served before");
+        }
         assert!(soon(&mut second).await.is_none(), "it is not its turn");
         let held = soon(&mut first).await.expect("its turn");
         drop(held);

@@ -93,6 +93,8 @@ pub(crate) enum PoolMessage {
     SpawnWorker,
     /// Nobody may have called for a while.
     IdleCheck,
+    /// Its class may have places again for workers that found none.
+    SeekPlaces,
     /// Another pool waits for places that this one may not need.
     GiveWay,
     /// How it is.
@@ -329,6 +331,7 @@ impl Actor for PoolActor {
             PoolMessage::SpawnWorker => service.pause_ended().await,
             PoolMessage::Tick => service.tick(),
             PoolMessage::IdleCheck => service.end_idle_workers(),
+            PoolMessage::SeekPlaces => service.seek_places().await,
             PoolMessage::GiveWay => service.give_way(),
             PoolMessage::Stats(reply) => {
                 // Whoever asked may be gone.

@@ -92,12 +92,12 @@ pub(crate) struct LoadedProcess {
     pub threads: u32,
 }
 
-/// What a worker starts from.
+/// What a worker starts from. One of a pool waits for a place in its class for as long as it has `patience`.
 #[derive(Debug)]
 pub(crate) enum Origin {
     Loaded(LoadedProcess),
     Launch { caller: Arc<Caller>, load: Box<Load> },
-    Serve { caller: Arc<Caller>, serve: Serve, limit: Duration },
+    Serve { caller: Arc<Caller>, serve: Serve, limit: Duration, patience: Duration },
 }
 
 /// Who gives a worker its orders.

@@ -12,6 +12,7 @@ use super::PoolMessage;
 use super::call::{CallError, EXECUTE_PROGRAM};
 use super::plan::{CallId, Cause, WorkerKey};
 use super::service::Service;
+use crate::bulkheads::PLACE_WAIT;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};
 
@@ -19,6 +20,8 @@ use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerOwner, 
 const FAILED_STARTS_MAX: u32 = 3;
 /// Without a call for so long, a pool can do without its workers where others wait for their places: they are back within a moment.
 const GIVES_WAY_AFTER: Duration = Duration::from_secs(1);
+/// How often a pool that has fewer workers than it is to have looks for places.
+const SEEKS_EVERY: Duration = Duration::from_secs(1);
 
 /// A worker of the pool.
 pub(super) struct Member {
@@ -96,8 +99,10 @@ impl Service {
             may_repeat: false,
             memory_limit: settings.memory_limit,
         };
-        let origin =
-            Origin::Serve { caller: Arc::clone(&self.arguments.caller), serve, limit: settings.startup_timeout };
+        // One that has some takes what is free, and leaves the line to those that have none.
+        let patience = if self.has_staying_workers() { Duration::ZERO } else { PLACE_WAIT };
+        let caller = Arc::clone(&self.arguments.caller);
+        let origin = Origin::Serve { caller, serve, limit: settings.startup_timeout, patience };
         match Actor::spawn_linked(None, WorkerActor, (place, origin), self.myself.get_cell()).await {
             Ok((actor, _)) => {
                 let member = Member { actor, id, placed: false, ready: false, killed_for: None, leaving: None };
@@ -204,15 +209,29 @@ impl Service {
         self.myself.send_after(Duration::from_millis(wait_ms), || PoolMessage::SpawnWorker);
     }
 
-    /// There was no place for a worker for as long as it may wait for one. That is nobody's failure, so there is no pause: as long as
-    /// calls wait, another worker waits, and the calls that have waited too long are told (`refuse_without_place`).
+    /// There was no place for a worker. That is nobody's failure and no death: as long as calls wait, another one of a pool without any
+    /// waits, and the calls that have waited too long are told (`refuse_without_place`). A pool that has some looks again in a moment.
     async fn found_no_place(&mut self) {
         debug!(pool = %self.arguments.class, "a worker found no place in its class");
-        if self.has_calls() || self.arguments.settings.eager {
+        if !self.has_staying_workers() && self.wants_workers() {
+            self.start_workers().await;
+        } else if !self.is_seeking {
+            self.is_seeking = true;
+            self.myself.send_after(SEEKS_EVERY, || PoolMessage::SeekPlaces);
+        }
+    }
+
+    pub(super) async fn seek_places(&mut self) {
+        self.is_seeking = false;
+        if self.wants_workers() {
             self.start_workers().await;
         } else {
             self.is_short = true;
         }
+    }
+
+    fn wants_workers(&self) -> bool {
+        self.has_calls() || self.arguments.settings.eager
     }
 
     /// The pause of a place is over.

@@ -47,8 +47,10 @@ pub(crate) struct Service {
     ticking: bool,
     /// Places whose workers are started after a pause.
     pub(super) paused: usize,
-    /// Some of its workers found no place: they are started again with the next call.
+    /// Some of its workers found no place: they are started again with the next call,
     pub(super) is_short: bool,
+    /// or in a moment.
+    pub(super) is_seeking: bool,
     /// Since when calls wait and none of its workers has a place.
     without_place: Option<Instant>,
 }
@@ -108,6 +110,7 @@ impl Service {
             ticking: false,
             paused: 0,
             is_short: false,
+            is_seeking: false,
             without_place: None,
             arguments,
         }
