@@ -1,5 +1,5 @@
 //! The worker processes that a node has for runs, divided fairly among them: a run that hangs, or floods the node, keeps no other
-//! from its share. Pools and sessions have places of their own, a bulkhead for each class.
+//! from its share. Pools and sessions have places of their own, a bulkhead for each class (`bulkheads.rs`).
 
 mod shares;
 

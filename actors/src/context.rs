@@ -9,9 +9,9 @@ use dspex_model::{NodeId, Presence};
 use dspex_python::Zygotes;
 use dspex_storage::BlobStore;
 use ractor::ActorRef;
-use tokio::sync::Semaphore;
 
 use crate::board::Boards;
+use crate::bulkheads::Bulkheads;
 use crate::bundles::Bundles;
 use crate::capacity::{Capacity, RunLimits};
 use crate::draining::Draining;
@@ -20,13 +20,10 @@ use crate::executions::{Executions, Recorder};
 use crate::following::Followed;
 use crate::freeing::Freeing;
 use crate::links::Links;
-use crate::pool::PoolClass;
+use crate::pool::PoolSettings;
 use crate::pools::PoolsSettings;
 use crate::sessions::Remote;
 use crate::worker::{WorkerMessage, WorkerView};
-
-/// Python processes of one class of pools at the most.
-const POOL_WORKERS_MAX: usize = 64;
 
 /// What a tree is built on.
 #[derive(Clone, Debug)]
@@ -78,14 +75,18 @@ pub struct NodeContext {
     pub(crate) views: Mutex<Views>,
     /// Worker processes for runs.
     pub(crate) capacity: Arc<Capacity>,
-    /// And for each class of pools: one cannot keep another, or the runs, from theirs. Those of sessions are of the general class.
-    pub(crate) bulkheads: BTreeMap<PoolClass, Arc<Semaphore>>,
+    /// And for each class of pools: one cannot keep another, or the runs, from theirs.
+    pub(crate) bulkheads: Bulkheads,
 }
 
 impl NodeContext {
     /// With what takes the records of its executions.
     pub(crate) fn new(parts: NodeParts) -> (Arc<Self>, Recorder) {
         let (executions, recorder) = Executions::new();
+        let bulkheads = Bulkheads::new(|class| {
+            let set = parts.pools.classes.get(&class).map(|settings| settings.processes_max);
+            set.unwrap_or_else(|| PoolSettings::default_of(class, parts.cpus).processes_max)
+        });
         let context = Self {
             environments: Environments::new(parts.environments.clone()),
             bundles: Arc::clone(&parts.bundles),
@@ -100,7 +101,7 @@ impl NodeContext {
             unrecorded: AtomicUsize::new(0),
             starting: Arc::default(),
             views: Mutex::default(),
-            bulkheads: PoolClass::ALL.map(|class| (class, Arc::new(Semaphore::new(POOL_WORKERS_MAX)))).into(),
+            bulkheads,
         };
         (Arc::new(context), recorder)
     }

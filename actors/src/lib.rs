@@ -6,6 +6,7 @@
 
 mod attendance;
 mod board;
+mod bulkheads;
 mod bundles;
 mod capacity;
 mod container;

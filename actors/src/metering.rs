@@ -78,7 +78,7 @@ impl PoolMeter {
         self.queue.record(queued);
         match error {
             None => self.done.increment(1),
-            Some(CallError::QueueTimeout { .. }) => {
+            Some(CallError::QueueTimeout { .. } | CallError::ClassFull { .. }) => {
                 self.queue_timeouts.increment(1);
                 names::POOL_REQUESTS.with([self.pool, "queue_timeout"]).increment(1);
             }
@@ -114,6 +114,7 @@ fn error_type(error: &CallError) -> &str {
         CallError::NotDefined(_) | CallError::TooManyDefinitions(_) | CallError::UnknownCommand(_) => "NotDefined",
         CallError::NotStarted(_) => "NotStarted",
         CallError::Full { .. }
+        | CallError::ClassFull { .. }
         | CallError::Drained { .. }
         | CallError::Draining
         | CallError::TooManyPools(_)

@@ -93,6 +93,10 @@ pub(crate) enum PoolMessage {
     SpawnWorker,
     /// Nobody may have called for a while.
     IdleCheck,
+    /// Its class may have places again for workers that found none.
+    SeekPlaces,
+    /// Another pool waits for places that this one may not need.
+    GiveWay,
     /// How it is.
     Stats(oneshot::Sender<PoolStats>),
     /// Fill the place of a drained worker; whether there is one of this id.
@@ -261,6 +265,12 @@ impl Pool {
         self.places.available_permits() == places(&self.settings)
     }
 
+    /// Another pool of its class waits for a place: it gives back those of its workers that have nothing to do.
+    pub(crate) fn give_way(&self) {
+        // A pool that is gone has given its places back.
+        let _ = self.actor.cast(PoolMessage::GiveWay);
+    }
+
     pub(crate) fn stop(&self) {
         self.actor.stop(None);
     }
@@ -321,6 +331,8 @@ impl Actor for PoolActor {
             PoolMessage::SpawnWorker => service.pause_ended().await,
             PoolMessage::Tick => service.tick(),
             PoolMessage::IdleCheck => service.end_idle_workers(),
+            PoolMessage::SeekPlaces => service.seek_places().await,
+            PoolMessage::GiveWay => service.give_way(),
             PoolMessage::Stats(reply) => {
                 // Whoever asked may be gone.
                 let _ = reply.send(service.stats());

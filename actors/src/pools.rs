@@ -20,6 +20,8 @@ use crate::submission::Caller;
 /// longest ago and has no calls makes room for another.
 const POOLS_MAX: usize = 16;
 const SETTLE_LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is looked whether a class of pools is full while some of them do nothing.
+const GIVE_WAY_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What differs from shell to shell, and from call to call, and makes no difference to a program.
 const VOLATILE: &[&str] = &["PWD", "OLDPWD", "SHLVL", "_", "TRACEPARENT", "TRACESTATE", "COLUMNS", "LINES"];
 
@@ -51,6 +53,8 @@ pub(crate) enum PoolsMessage {
     Find(Uuid, oneshot::Sender<Option<Pool>>),
     /// All of them.
     List(oneshot::Sender<Vec<Pool>>),
+    /// Some may wait for places of others.
+    GiveWay,
 }
 
 /// A handle to the pools of a node.
@@ -163,6 +167,7 @@ impl Actor for PoolsActor {
         (context, settings): (Arc<NodeContext>, PoolsSettings),
     ) -> Result<PoolsState, ActorProcessingErr> {
         let mut state = PoolsState { context, settings, pools: HashMap::new() };
+        myself.send_interval(GIVE_WAY_LOOK_EVERY, || PoolsMessage::GiveWay);
         for class in PoolClass::ALL {
             if state.settings.classes.get(&class).is_some_and(|settings| settings.eager) && state.settings.own.is_some()
             {
@@ -188,6 +193,7 @@ impl Actor for PoolsActor {
                 let found = state.pools.values().flatten().find(|entry| entry.id == id);
                 let _ = reply.send(found.map(|entry| entry.pool.clone()));
             }
+            PoolsMessage::GiveWay => state.give_way(),
             PoolsMessage::List(reply) => {
                 let _ = reply.send(state.pools.values().flatten().map(|entry| entry.pool.clone()).collect());
             }
@@ -254,6 +260,16 @@ impl PoolsState {
             _hidden: hidden,
         });
         Ok((id, pool))
+    }
+
+    /// Where a class has no place for a worker that waits, those of its pools that have nothing to do give theirs back. They keep
+    /// what was defined in them.
+    fn give_way(&self) {
+        for (&class, entries) in &self.pools {
+            if self.context.bulkheads.of(class).has_waiting() {
+                entries.iter().filter(|entry| entry.pool.is_unused()).for_each(|entry| entry.pool.give_way());
+            }
+        }
     }
 
     /// Ends the pool that was opened longest ago and has no calls.

@@ -25,7 +25,7 @@ use tracing::{error, info};
 use crate::board::Board;
 use crate::capacity::Place;
 use crate::context::NodeContext;
-use crate::error::SubmitError;
+use crate::error::{SubmitError, SubmitErrorKind};
 use crate::evaluation::{EvaluationMessage, WorkerKey};
 use crate::hosting::HostedMessage;
 use crate::metering;
@@ -57,6 +57,8 @@ pub(crate) enum WorkerReport {
     Answers,
     /// User code asks the driver.
     Ask(Ask),
+    /// Its class of pools has room for its process, which is made now.
+    Placed,
     /// It serves calls.
     Serving,
     /// Calls are done.
@@ -90,12 +92,12 @@ pub(crate) struct LoadedProcess {
     pub threads: u32,
 }
 
-/// What a worker starts from.
+/// What a worker starts from. One of a pool waits for a place in its class for as long as it has `patience`.
 #[derive(Debug)]
 pub(crate) enum Origin {
     Loaded(LoadedProcess),
     Launch { caller: Arc<Caller>, load: Box<Load> },
-    Serve { caller: Arc<Caller>, serve: Serve, limit: Duration },
+    Serve { caller: Arc<Caller>, serve: Serve, limit: Duration, patience: Duration },
 }
 
 /// Who gives a worker its orders.
@@ -407,7 +409,10 @@ impl WorkerActorState {
     }
 
     fn end(&mut self, myself: &ActorRef<WorkerMessage>, end: WorkerEnd) {
-        metering::worker_ended(end.by, self.finishing);
+        // One that found no room has never begun.
+        if end.refused.as_ref().is_none_or(|refused| refused.kind != SubmitErrorKind::PoolFull) {
+            metering::worker_ended(end.by, self.finishing);
+        }
         self.report(WorkerReport::Ended(end));
         myself.stop(None);
     }

@@ -245,7 +245,9 @@ impl Work {
             }
             WorkerReport::Ended(end) => self.worker_ended(key, &end),
             // Said by workers of pools only.
-            WorkerReport::Serving | WorkerReport::Replies(_) | WorkerReport::Returned(_) => Ok(Next::Go),
+            WorkerReport::Placed | WorkerReport::Serving | WorkerReport::Replies(_) | WorkerReport::Returned(_) => {
+                Ok(Next::Go)
+            }
             WorkerReport::Ask(ask) => {
                 self.ask(key, ask);
                 Ok(Next::Go)

@@ -264,7 +264,7 @@ impl Hosted {
             WorkerReport::Leave { replace } => self.report(WorkReport::Leaves { worker, replace }),
             WorkerReport::Ended(end) => self.worker_ended(worker, end),
             // Said by workers of pools only.
-            WorkerReport::Serving | WorkerReport::Replies(_) | WorkerReport::Returned(_) => {}
+            WorkerReport::Placed | WorkerReport::Serving | WorkerReport::Replies(_) | WorkerReport::Returned(_) => {}
         }
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use dspex_model::ProgramId;
 use dspex_python::protocol::{CallSession, ExampleFailure, SessionChanges};
 
+use super::settings::PoolClass;
 use crate::error::SubmitError;
 
 /// The command that executes a program.
@@ -87,6 +88,19 @@ pub enum CallError {
         pool: String,
         /// How many.
         queued: u32,
+    },
+    /// Other pools of its class have all the processes that the node has for them.
+    #[error(
+        "all {places} Python processes that the node has for pools of the class {pool} are taken, and none was given back within \
+         {} s: try again in a moment, call from fewer directories and environments, or raise processes_max in [pools.{pool}]", .waited.as_secs_f64()
+    )]
+    ClassFull {
+        /// The class.
+        pool: PoolClass,
+        /// How many there are.
+        places: u32,
+        /// How long it waited.
+        waited: Duration,
     },
     /// No worker was free in time.
     #[error(

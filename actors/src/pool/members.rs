@@ -5,23 +5,30 @@ use std::time::Duration;
 
 use dspex_python::protocol::{PROTOCOL_VERSION, Serve};
 use ractor::{Actor, ActorId, ActorRef};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::PoolMessage;
 use super::call::{CallError, EXECUTE_PROGRAM};
 use super::plan::{CallId, Cause, WorkerKey};
 use super::service::Service;
+use crate::bulkheads::PLACE_WAIT;
 use crate::error::{SubmitError, SubmitErrorKind};
 use crate::worker::{Origin, WorkerActor, WorkerEnd, WorkerMessage, WorkerOwner, WorkerPlace, WorkerService};
 
 /// Workers in a row that did not come up: who waits is told, instead of waiting for ever.
 const FAILED_STARTS_MAX: u32 = 3;
+/// Without a call for so long, a pool can do without its workers where others wait for their places: they are back within a moment.
+const GIVES_WAY_AFTER: Duration = Duration::from_secs(1);
+/// How often a pool that has fewer workers than it is to have looks for places.
+const SEEKS_EVERY: Duration = Duration::from_secs(1);
 
 /// A worker of the pool.
 pub(super) struct Member {
     pub actor: ActorRef<WorkerMessage>,
     pub id: String,
+    /// Its class has room for its process.
+    pub placed: bool,
     pub ready: bool,
     /// The call that passed its limit, when it was killed for one.
     pub killed_for: Option<CallId>,
@@ -60,7 +67,7 @@ impl Service {
         if self.drained.len() >= self.arguments.settings.workers as usize {
             // Whoever drained them must say when they come back.
             let error = CallError::Drained { pool: self.arguments.class.name(), worker: self.drained[0].clone() };
-            self.plan.withdraw(call);
+            self.plan.withdraw(&[call]);
             self.fail(call, error);
         } else if self.paused == 0 {
             // Until now none was wanted, so none was missing.
@@ -92,11 +99,13 @@ impl Service {
             may_repeat: false,
             memory_limit: settings.memory_limit,
         };
-        let origin =
-            Origin::Serve { caller: Arc::clone(&self.arguments.caller), serve, limit: settings.startup_timeout };
+        // One that has some takes what is free, and leaves the line to those that have none.
+        let patience = if self.has_staying_workers() { Duration::ZERO } else { PLACE_WAIT };
+        let caller = Arc::clone(&self.arguments.caller);
+        let origin = Origin::Serve { caller, serve, limit: settings.startup_timeout, patience };
         match Actor::spawn_linked(None, WorkerActor, (place, origin), self.myself.get_cell()).await {
             Ok((actor, _)) => {
-                let member = Member { actor, id, ready: false, killed_for: None, leaving: None };
+                let member = Member { actor, id, placed: false, ready: false, killed_for: None, leaving: None };
                 self.members.insert(key, member);
             }
             Err(error) => warn!(%error, "a worker's actor did not start"),
@@ -105,6 +114,12 @@ impl Service {
 
     pub(super) fn key_of(&self, actor: ActorId) -> Option<WorkerKey> {
         self.members.iter().find(|(_, member)| member.actor.get_id() == actor).map(|(&key, _)| key)
+    }
+
+    pub(super) fn placed(&mut self, key: WorkerKey) {
+        if let Some(member) = self.members.get_mut(&key) {
+            member.placed = true;
+        }
     }
 
     pub(super) fn joined(&mut self, key: WorkerKey) {
@@ -168,6 +183,9 @@ impl Service {
             info!(worker = %member.id, pool = %self.arguments.class, "a worker has left");
             return;
         }
+        if !member.placed && end.refused.as_ref().is_some_and(|refused| refused.kind == SubmitErrorKind::PoolFull) {
+            return self.found_no_place().await;
+        }
         warn!(worker = %member.id, pool = %self.arguments.class, reason = %end.message, "a worker ended and is replaced");
         self.restarts += 1;
         if !member.ready {
@@ -191,6 +209,31 @@ impl Service {
         self.myself.send_after(Duration::from_millis(wait_ms), || PoolMessage::SpawnWorker);
     }
 
+    /// There was no place for a worker. That is nobody's failure and no death: as long as calls wait, another one of a pool without any
+    /// waits, and the calls that have waited too long are told (`refuse_without_place`). A pool that has some looks again in a moment.
+    async fn found_no_place(&mut self) {
+        debug!(pool = %self.arguments.class, "a worker found no place in its class");
+        if !self.has_staying_workers() && self.wants_workers() {
+            self.start_workers().await;
+        } else if !self.is_seeking {
+            self.is_seeking = true;
+            self.myself.send_after(SEEKS_EVERY, || PoolMessage::SeekPlaces);
+        }
+    }
+
+    pub(super) async fn seek_places(&mut self) {
+        self.is_seeking = false;
+        if self.wants_workers() {
+            self.start_workers().await;
+        } else {
+            self.is_short = true;
+        }
+    }
+
+    fn wants_workers(&self) -> bool {
+        self.has_calls() || self.arguments.settings.eager
+    }
+
     /// The pause of a place is over.
     pub(super) async fn pause_ended(&mut self) {
         self.paused = self.paused.saturating_sub(1);
@@ -199,7 +242,19 @@ impl Service {
 
     /// Without calls the workers end; the next call starts them again.
     pub(super) fn end_idle_workers(&mut self) {
-        let Some(idle) = self.arguments.settings.idle_timeout else { return };
+        if let Some(idle) = self.arguments.settings.idle_timeout {
+            self.end_workers_idle_for(idle);
+        }
+    }
+
+    /// Others of its class wait for places. Those of a pool that is to be warm without a call stay.
+    pub(super) fn give_way(&mut self) {
+        if !self.arguments.settings.eager {
+            self.end_workers_idle_for(GIVES_WAY_AFTER);
+        }
+    }
+
+    fn end_workers_idle_for(&mut self, idle: Duration) {
         if self.has_calls() || self.last_call.elapsed() < idle {
             return;
         }

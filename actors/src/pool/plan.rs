@@ -309,10 +309,12 @@ impl Plan {
         expired
     }
 
-    /// Takes back a call that waits.
-    pub(crate) fn withdraw(&mut self, call: CallId) {
-        self.forget(call);
-        self.queue.retain(|waiting| *waiting != call);
+    /// Takes back calls that wait.
+    pub(crate) fn withdraw(&mut self, calls: &[CallId]) {
+        calls.iter().for_each(|&call| self.forget(call));
+        for waiting in [&mut self.queue, &mut self.computing, &mut self.solo] {
+            waiting.retain(|call| self.calls.contains_key(call));
+        }
     }
 
     /// Every call that waits; they are gone.

@@ -13,6 +13,7 @@ use super::members::Member;
 use super::plan::{Assignment, CallId, Cause, Plan, Terms, Took, Verdict, WorkerKey};
 use super::window::{Counts, Window};
 use super::{Pending, PoolArguments, PoolMessage, PoolStats, TICK_EVERY};
+use crate::bulkheads::PLACE_WAIT;
 use crate::evaluation::Backoff;
 use crate::metering::PoolMeter;
 use crate::worker::{EndedBy, WorkerEnd, WorkerMessage, WorkerReport};
@@ -46,6 +47,12 @@ pub(crate) struct Service {
     ticking: bool,
     /// Places whose workers are started after a pause.
     pub(super) paused: usize,
+    /// Some of its workers found no place: they are started again with the next call,
+    pub(super) is_short: bool,
+    /// or in a moment.
+    pub(super) is_seeking: bool,
+    /// Since when calls wait and none of its workers has a place.
+    without_place: Option<Instant>,
 }
 
 /// The result, and what the call has changed in its session.
@@ -102,6 +109,9 @@ impl Service {
             dispatching: false,
             ticking: false,
             paused: 0,
+            is_short: false,
+            is_seeking: false,
+            without_place: None,
             arguments,
         }
     }
@@ -141,6 +151,8 @@ impl Service {
         self.calls.insert(id, Held { pending, worker, command, queue_limit, assigned: None, attempt: 0, needs: 0 });
         if !self.has_staying_workers() {
             self.start_for_a_call(id).await;
+        } else if std::mem::take(&mut self.is_short) {
+            self.start_workers().await;
         }
         if !self.dispatching {
             self.dispatching = true;
@@ -200,6 +212,7 @@ impl Service {
                 self.let_go(key);
             }
             WorkerReport::Returned(calls) => self.plan.returned(key, &calls, self.now_us()),
+            WorkerReport::Placed => self.placed(key),
             WorkerReport::Serving => {
                 self.joined(key);
                 self.measure();
@@ -308,7 +321,7 @@ impl Service {
     }
 
     fn conclude(&mut self, held: Held, reply: Result<CallReply, CallError>, executed: Option<Duration>) {
-        let late = matches!(reply, Err(CallError::QueueTimeout { .. }));
+        let late = matches!(reply, Err(CallError::QueueTimeout { .. } | CallError::ClassFull { .. }));
         // A typing error says nothing about the pool.
         let mistyped = matches!(reply, Err(CallError::UnknownCommand(_)));
         let counts = Counts {
@@ -371,6 +384,7 @@ impl Service {
             let pool = self.arguments.class.name().to_owned();
             self.fail(id, CallError::QueueTimeout { pool, limit, busy: occupancy.busy, workers: occupancy.ready });
         }
+        self.refuse_without_place();
         for (key, call) in self.plan.overdue(now_us) {
             if let Some(member) = self.members.get_mut(&key)
                 && member.killed_for.is_none()
@@ -387,6 +401,37 @@ impl Service {
         self.dispatch();
         self.measure();
         self.keep_ticking();
+    }
+
+    /// Calls that wait for workers none of which has a place, because their class is full, are told so as soon as they have waited
+    /// long enough, or as long as they may.
+    fn refuse_without_place(&mut self) {
+        if self.members.values().any(|member| member.placed) {
+            self.without_place = None;
+            return;
+        }
+        let now = Instant::now();
+        let began = *self.without_place.get_or_insert(now);
+        let PoolArguments { context, class, settings, .. } = &self.arguments;
+        let (pool, bulkhead) = (*class, context.bulkheads.of(*class));
+        if !bulkhead.has_waiting() {
+            return;
+        }
+        let places = bulkhead.places();
+        let late = |(&id, held): (&CallId, &Held)| {
+            let waited = held.pending.request.queue_timeout.unwrap_or(settings.queue_timeout).min(PLACE_WAIT);
+            let since = held.pending.since.max(began);
+            (now.saturating_duration_since(since) >= waited).then_some((id, waited))
+        };
+        let late: Vec<(CallId, Duration)> = self.calls.iter().filter_map(late).collect();
+        if late.is_empty() {
+            return;
+        }
+        let ids: Vec<CallId> = late.iter().map(|(id, _)| *id).collect();
+        self.plan.withdraw(&ids);
+        for (id, waited) in late {
+            self.fail(id, CallError::ClassFull { pool, places, waited });
+        }
     }
 
     pub(super) fn measure(&self) {

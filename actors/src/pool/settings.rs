@@ -86,6 +86,8 @@ impl RecordedCalls {
 pub struct PoolSettings {
     /// Python processes.
     pub workers: u32,
+    /// Python processes of all pools of the class on a node, of whatever environment; those of sessions are of the general class.
+    pub processes_max: u32,
     /// Calls in execution at once in each.
     pub threads: u32,
     /// From a worker's fork until it serves: its command modules are imported meanwhile.
@@ -122,6 +124,7 @@ impl PoolSettings {
         let cpus = u32::try_from(cpus).unwrap_or(1).max(1);
         let general = Self {
             workers: (2 * cpus).min(8),
+            processes_max: 64,
             threads: 1,
             startup_timeout: Duration::from_secs(30),
             queue_max: 1000,

@@ -10,10 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{
     AbortOnDrop, EndedBy, LOAD_LIMIT, LoadedProcess, Origin, RunningProcess, WorkerActorState, WorkerEnd,
-    WorkerMessage, WorkerOwner, WorkerService, WorkerState,
+    WorkerMessage, WorkerOwner, WorkerReport, WorkerService, WorkerState,
 };
 use crate::capacity::{Claimant, Place};
 use crate::error::{SubmitError, SubmitErrorKind};
+use crate::pool::CallError;
 use crate::submission::Caller;
 
 /// The node has room for the process. Dropping it gives the room back.
@@ -33,11 +34,12 @@ impl WorkerActorState {
                 self.ready(None);
             }
             Origin::Launch { caller, load } => {
-                let launched = self.launch(&caller, ToWorker::Load(load)).await;
+                // A run waits for its share as long as it takes.
+                let launched = self.launch(&caller, ToWorker::Load(load), Duration::MAX).await;
                 self.launched(myself, launched, LOAD_LIMIT);
             }
-            Origin::Serve { caller, serve, limit } => {
-                let launched = self.launch(&caller, ToWorker::Serve(serve)).await;
+            Origin::Serve { caller, serve, limit, patience } => {
+                let launched = self.launch(&caller, ToWorker::Serve(serve), patience).await;
                 self.launched(myself, launched, limit);
             }
         }
@@ -64,9 +66,14 @@ impl WorkerActorState {
     }
 
     /// Waits for room, in which runs have their shares and each class of pools its own, then forks and says what to serve.
-    async fn launch(&self, caller: &Caller, first: ToWorker) -> Result<(WorkerProcess, Permit), SubmitError> {
+    async fn launch(
+        &self,
+        caller: &Caller,
+        first: ToWorker,
+        patience: Duration,
+    ) -> Result<(WorkerProcess, Permit), SubmitError> {
         let context = &self.place.context;
-        let permit = self.permit().await?;
+        let permit = self.permit(patience).await?;
         let zygote = context.parts.zygotes.zygote(&caller.interpreter, &caller.environment).await?;
         let process = zygote.fork(&self.place.id, &caller.environment, &caller.directory, "worker").await?;
         let sent = process.handle.send(&first).await;
@@ -74,16 +81,18 @@ impl WorkerActorState {
         Ok((process, permit))
     }
 
-    async fn permit(&self) -> Result<Permit, SubmitError> {
+    async fn permit(&self, patience: Duration) -> Result<Permit, SubmitError> {
         let context = &self.place.context;
         match self.place.service {
             WorkerService::Run(run) => Ok(Permit::Run { _place: context.capacity.place(Claimant::Run(run)).await }),
             WorkerService::Pool(class) => {
-                let bulkhead = context.bulkheads.get(&class).map(Arc::clone);
-                let stopping = |why: &dyn std::fmt::Display| SubmitError::new(SubmitErrorKind::Stopping, why);
-                let bulkhead = bulkhead.ok_or_else(|| stopping(&"there is no such pool"))?;
-                let permit = bulkhead.acquire_owned().await.map_err(|closed| stopping(&closed))?;
-                Ok(Permit::Pool { _place: permit })
+                let bulkhead = context.bulkheads.of(class);
+                let Some(place) = bulkhead.place(patience).await else {
+                    let full = CallError::ClassFull { pool: class, places: bulkhead.places(), waited: patience };
+                    return Err(SubmitError::new(SubmitErrorKind::PoolFull, full));
+                };
+                self.report(WorkerReport::Placed);
+                Ok(Permit::Pool { _place: place })
             }
         }
     }

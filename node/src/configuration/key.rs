@@ -266,6 +266,11 @@ pub(crate) const KEYS: &[Key] = &[
     key("sessions", "queue_timeout_s", POSITIVE, AS_GENERAL, "how long a call in a session may wait for a worker"),
     key("sessions", "execution_timeout_s", POSITIVE, AS_GENERAL, "how long a call in a session may take in the worker"),
     of_pool("workers", count(1, WORKERS_MAX), "Python processes"),
+    of_pool(
+        "processes_max",
+        count(1, 1024),
+        "of all pools of the class, each with an environment of its own, and for `general` of sessions",
+    ),
     of_pool("threads", count(1, 4096), "calls in execution at once in each"),
     of_pool("startup_timeout_s", POSITIVE, "for a worker, from its fork until it serves"),
     of_pool("queue_max", count(1, 1_000_000), "calls that may wait; more are refused"),

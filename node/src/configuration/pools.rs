@@ -16,6 +16,7 @@ pub(super) const WORKERS_MAX: u32 = 64;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct PoolSection {
     workers: Option<u32>,
+    processes_max: Option<u32>,
     threads: Option<u32>,
     startup_timeout_s: Option<Seconds>,
     queue_max: Option<u32>,
@@ -35,7 +36,9 @@ pub(super) struct PoolSection {
 impl PoolSection {
     pub(super) fn apply(&self, settings: &mut PoolSettings) {
         let time = |set: Option<Seconds>, default| set.map_or(default, |Seconds(time)| time);
-        settings.workers = self.workers.unwrap_or(settings.workers);
+        settings.processes_max = self.processes_max.unwrap_or(settings.processes_max);
+        // One that wanted more than its class has would wait for itself.
+        settings.workers = self.workers.unwrap_or(settings.workers).min(settings.processes_max);
         settings.threads = self.threads.unwrap_or(settings.threads);
         settings.queue_max = self.queue_max.unwrap_or(settings.queue_max);
         settings.retries = self.retries.unwrap_or(settings.retries);
@@ -119,6 +122,7 @@ pub(super) fn preset(class: PoolClass, name: &str, cpus: usize, is_embedded: boo
     };
     match name {
         "workers" => Some(Value::Integer(settings.workers.into())),
+        "processes_max" => Some(Value::Integer(settings.processes_max.into())),
         "threads" => Some(Value::Integer(settings.threads.into())),
         "queue_max" => Some(Value::Integer(settings.queue_max.into())),
         "retries" => Some(Value::Integer(settings.retries.into())),

@@ -40,6 +40,10 @@ fn what_is_set_stands_and_the_rest_has_its_default() {
     assert_eq!((general.memory_limit, general.queue_max), (Some(512 << 20), 1000));
     assert_eq!(pools.classes[&PoolClass::Optimizer].execution_timeout, Duration::from_secs(14_400));
     assert!(valid(text).limits_memory() && !valid("").limits_memory());
+    let few = valid("[pools.general]\nworkers = 3\nprocesses_max = 2").pools(2, None);
+    let general = &few.classes[&PoolClass::General];
+    assert_eq!((general.workers, general.processes_max), (2, 2), "a pool does not wait for itself");
+    assert_eq!(few.classes[&PoolClass::Optimizer].processes_max, 64);
 }
 
 #[test]

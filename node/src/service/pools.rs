@@ -203,9 +203,10 @@ pub(super) fn call_error(error: ApiError) -> v1::CallError {
 pub(super) fn refusal(error: CallError) -> ApiError {
     let message = error.to_string();
     let (code, reason) = match error {
-        CallError::Full { .. } | CallError::TooManyDefinitions(_) | CallError::TooManyPools(_) => {
-            (Code::ResourceExhausted, reason::POOL_FULL)
-        }
+        CallError::Full { .. }
+        | CallError::ClassFull { .. }
+        | CallError::TooManyDefinitions(_)
+        | CallError::TooManyPools(_) => (Code::ResourceExhausted, reason::POOL_FULL),
         CallError::Drained { .. } => (Code::FailedPrecondition, reason::POOL_DRAINED),
         CallError::QueueTimeout { .. } => (Code::DeadlineExceeded, reason::QUEUE_TIMEOUT),
         CallError::TimedOut { .. } => (Code::DeadlineExceeded, reason::CALL_TIMED_OUT),

@@ -26,9 +26,35 @@ def metric(example, prediction):
     return prediction.double % 3 == 0
 ";
 
+/// Says of each example how many are executed in this moment, wherever that is: those have a file in the directory `now`.
+const COUNTING: &str = r#"
+import contextlib
+import time
+
+class Program(dspy.Module):
+    def forward(self, n, seconds):
+        mark = "PLACE/now/" + str(n)
+        open(mark, "w").close()
+        with open("PLACE/seen", "a") as seen:
+            seen.write(str(len(os.listdir("PLACE/now"))) + "\n")
+        time.sleep(float(seconds))
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(mark)
+        return dspy.Prediction(double=2 * int(n))
+
+program = Program()
+
+def metric(example, prediction):
+    return True
+"#;
+
 /// So many examples that take so long.
 fn project(examples: usize, seconds: f64) -> Project {
-    let project = Project::new(PROGRAM);
+    project_of(PROGRAM, examples, seconds)
+}
+
+fn project_of(program: &str, examples: usize, seconds: f64) -> Project {
+    let project = Project::new(program);
     let line = |n| format!("{{\"n\": {n}, \"seconds\": {seconds}}}\n");
     project.file("data.jsonl", (0..examples).map(line).collect::<String>());
     project
@@ -71,12 +97,32 @@ fn busy(cluster: &Cluster, position: usize, run: &str) -> Vec<u32> {
 
 /// One node whose runs may have so many workers.
 fn small_node(workers_max: u32) -> Cluster {
-    let mut cluster = Cluster::formed_of(1);
-    let mut file = OpenOptions::new().append(true).open(cluster.node(0).config()).expect("its file");
-    writeln!(file, "[runs]\nworkers_max = {workers_max}").expect("written");
-    cluster.start(0);
+    limited(1, &format!("workers_max = {workers_max}"))
+}
+
+/// So many nodes with these limits of runs, which know each other.
+fn limited(nodes: usize, limits: &str) -> Cluster {
+    let mut cluster = Cluster::formed_of(nodes);
+    for position in 0..nodes {
+        let mut file = OpenOptions::new().append(true).open(cluster.node(position).config()).expect("its file");
+        writeln!(file, "[runs]\n{limits}").expect("written");
+    }
+    (0..nodes).for_each(|position| cluster.start(position));
     cluster.leader();
+    assert!(holds_within(PATIENCE, || lines_are_up(&cluster)), "{}", cluster.node(0).log());
     cluster
+}
+
+/// Examples of the run that have a result.
+fn done(cluster: &Cluster, run: &str) -> u64 {
+    show(cluster, run)["done"].as_u64().expect("a number")
+}
+
+/// The Python processes that a node has for the run.
+fn processes(cluster: &Cluster, position: usize, run: &str) -> usize {
+    let list = cluster.dspex(position, &["worker", "list", "-o", "json"]).run().expect(0).object();
+    let items = list["items"].as_array().expect("items");
+    items.iter().filter(|worker| worker.to_string().contains(run) && worker["pid"].as_u64() > Some(0)).count()
 }
 
 #[test]
@@ -128,6 +174,61 @@ fn a_run_has_no_more_workers_of_a_node_than_its_file_says_and_is_told_so() {
     let shown = show(&cluster, &run);
     assert_eq!(shown["workers"], 2, "{shown}");
     assert!(holds_within(PATIENCE, || show(&cluster, &run)["status"] == "finished"), "{}", show(&cluster, &run));
+}
+
+#[test]
+fn a_run_over_three_nodes_has_no_more_processes_and_examples_at_once_than_its_limits() {
+    let cluster = limited(3, "workers_per_run_max = 1\nthreads_per_run_max = 4");
+    let place = Project::empty();
+    std::fs::create_dir(place.path("now")).expect("a directory");
+    let program = COUNTING.replace("PLACE", &place.directory().display().to_string());
+    let project = project_of(&program, 240, 0.2);
+    let run = begin(&cluster, &project, &["--num-threads", "64", "--workers", "64"]);
+    let shown = show(&cluster, &run);
+    assert_eq!((&shown["num_threads"], &shown["workers"]), (&Value::from(4), &Value::from(3)), "{shown}");
+    let mut most = [0; 3];
+    let ended = || {
+        for (position, most) in most.iter_mut().enumerate() {
+            *most = processes(&cluster, position, &run).max(*most);
+        }
+        show(&cluster, &run)["status"] == "finished"
+    };
+    assert!(holds_within(PATIENCE, ended), "{}", show(&cluster, &run));
+    assert_eq!(most, [1; 3], "processes of the run at each node");
+    let shown = show(&cluster, &run);
+    assert_eq!((&shown["done"], &shown["failed"]), (&Value::from(240), &Value::from(0)), "{shown}");
+    let seen: Vec<usize> = place.read("seen").lines().filter_map(|line| line.parse().ok()).collect();
+    let most = seen.iter().max().copied();
+    assert!(seen.len() >= 240, "the control: each example has counted, {} have", seen.len());
+    assert!(most > Some(1) && most <= Some(4), "{most:?} examples at once");
+}
+
+/// Nobody's progress is held against a clock: the flood's is what the short run's is compared to.
+#[test]
+fn a_short_run_beside_a_flood_of_three_nodes_has_its_share_and_ends_long_before_it() {
+    const FLOOD: u64 = 20_000;
+    const SHORT: u64 = 600;
+    let cluster = limited(3, "workers_max = 2");
+    let (flood, short) = (project(FLOOD as usize, 0.05), project(SHORT as usize, 0.05));
+    let all = ["--num-threads", "16", "--workers", "6"];
+    let flood = begin(&cluster, &flood, &all);
+    for position in 0..3 {
+        let is_flooded = || !busy(&cluster, position, &flood).is_empty();
+        assert!(holds_within(PATIENCE, is_flooded), "node {position}: {}", cluster.node(0).log());
+    }
+    let short = begin(&cluster, &short, &all);
+    assert!(holds_within(PATIENCE, || done(&cluster, &short) > 0), "{}", show(&cluster, &short));
+    let before = done(&cluster, &flood);
+    let has_ended = || show(&cluster, &short)["status"] == "finished";
+    assert!(holds_within(PATIENCE, has_ended), "{}", show(&cluster, &short));
+    let shown = show(&cluster, &flood);
+    let after = shown["done"].as_u64().expect("a number");
+    assert_eq!((&shown["status"], &shown["failed"]), (&"running".into(), &Value::from(0)), "{shown}");
+    assert!(after < FLOOD / 2, "it waited for most of the flood: {shown}");
+    // Both weigh the same and take equally long for an example; what is left is for workers that have to start.
+    assert!(after - before < 5 * SHORT, "{} of the flood, and {SHORT} of the short one meanwhile", after - before);
+    assert!(done(&cluster, &flood) > before, "the control: the flood went on, too");
+    cancel(&cluster, &flood);
 }
 
 #[test]

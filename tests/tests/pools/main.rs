@@ -1,5 +1,6 @@
 //! The pools of a node through the public surface: `dspex pool`, `dspex worker`, the gRPC service, and `dspex node`.
 
+mod bulkheads;
 mod calls;
 mod crash_loops;
 mod faults;

@@ -149,7 +149,7 @@ fn a_call_that_runs_again_waits_no_longer_than_it_might_have_at_first() {
 #[test]
 fn a_call_that_is_taken_back_is_gone() {
     let mut plan = plan(0, 2, 1);
-    plan.withdraw(0);
+    plan.withdraw(&[0]);
     assert_eq!(plan.occupancy().queued, 1);
     assert_eq!(plan.expired(5_000_000), [1]);
 }
