@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    const HEADER: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode";
+    const HEADER: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid inode";
 
     fn parsed(local: &str, remote: &str, state: &str) -> Option<(u64, Socket)> {
         parse(&format!("   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000  1000   0 4711 1 0 20"))
