@@ -80,7 +80,7 @@ mod tests {
 
     /// Those calls, and then these.
     fn judged(what: Lost, later: &[(u32, usize)]) -> usize {
-        let first = (0..20).map(|example| (example, usize::try_from(example % 2).expect("small")));
+        let first = (0..20_u32).map(|example| (example, usize::try_from(example % 2).expect("small")));
         let calls = first.chain(later.iter().copied());
         let text: String = calls.map(|(example, node)| format!("{example} {node} 7\n")).collect();
         loss(what).unexplained(&Ledger::parse(&text)).len()
