@@ -40,6 +40,8 @@ pub struct ClusterNode {
     /// Peers.
     pub peers: u16,
     directory: PathBuf,
+    /// It has no vote, so nobody needs to know where it is.
+    is_worker: bool,
     /// By which its callers know it.
     ca: Option<PathBuf>,
     running: Option<Running>,
@@ -123,8 +125,7 @@ impl Cluster {
 
     /// The files of one more node, which is to be admitted; its position.
     pub fn add(&mut self) -> usize {
-        let join: Vec<String> = self.nodes.iter().map(|node| format!("\"127.0.0.1:{}\"", node.peers)).collect();
-        self.write(free_port(), &format!("[cluster]\njoin = [{}]\n", join.join(", ")));
+        self.write(free_port(), &format!("[cluster]\njoin = [{}]\n", self.join()));
         self.nodes.len() - 1
     }
 
@@ -133,9 +134,17 @@ impl Cluster {
     /// # Panics
     /// When they cannot be written.
     pub fn add_worker(&mut self) -> usize {
-        let join: Vec<String> = self.nodes.iter().map(|node| format!("\"127.0.0.1:{}\"", node.peers)).collect();
-        self.write(free_port(), &format!("role = \"worker\"\n[cluster]\njoin = [{}]\n", join.join(", ")));
-        self.nodes.len() - 1
+        self.write(free_port(), &format!("role = \"worker\"\n[cluster]\njoin = [{}]\n", self.join()));
+        let position = self.nodes.len() - 1;
+        self.nodes[position].is_worker = true;
+        position
+    }
+
+    /// Where a new node asks: at those that may vote, as an operator would write it.
+    fn join(&self) -> String {
+        let known = self.nodes.iter().filter(|node| !node.is_worker);
+        let known: Vec<String> = known.map(|node| format!("\"127.0.0.1:{}\"", node.peers)).collect();
+        known.join(", ")
     }
 
     fn write(&mut self, peers: u16, section: &str) {
@@ -151,7 +160,8 @@ impl Cluster {
             places::projects().display()
         );
         std::fs::write(directory.join("dspex.toml"), file).expect("written");
-        self.nodes.push(ClusterNode { position, api, http, peers, directory, ca: None, running: None });
+        let (is_worker, ca, running) = (false, None, None);
+        self.nodes.push(ClusterNode { position, api, http, peers, directory, is_worker, ca, running });
     }
 
     /// A node, whether or not it runs.

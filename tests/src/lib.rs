@@ -21,6 +21,7 @@ mod python;
 mod reference;
 mod seed;
 mod skip;
+pub mod sockets;
 mod waiting;
 
 pub use cluster::{Cluster, ClusterNode};

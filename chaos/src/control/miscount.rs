@@ -2,6 +2,7 @@
 
 use super::Chance;
 use crate::evaluation::{Account, Execution};
+use crate::promise::only_what_was_under_way_runs_again as repeats;
 
 /// A kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,12 +20,21 @@ pub enum Miscount {
     ExecutedAgain,
     /// A fault has everything executed again.
     StartedAnew,
+    /// Faults have executed again what they may have found under way, but far more of it than can have been under way at once.
+    MoreThanUnderWay,
 }
 
 impl Miscount {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::NeverEnds, Self::OldGeneration, Self::Lost, Self::CountedTwice, Self::ExecutedAgain, Self::StartedAnew];
+    pub const ALL: [Self; 7] = [
+        Self::NeverEnds,
+        Self::OldGeneration,
+        Self::Lost,
+        Self::CountedTwice,
+        Self::ExecutedAgain,
+        Self::StartedAnew,
+        Self::MoreThanUnderWay,
+    ];
 
     /// The promise that it breaks.
     pub fn breaks(self) -> &'static str {
@@ -32,7 +42,7 @@ impl Miscount {
             Self::NeverEnds => "runs finish",
             Self::OldGeneration => "results are those of one node",
             Self::Lost | Self::CountedTwice => "results count once",
-            Self::ExecutedAgain | Self::StartedAnew => "only what was under way runs again",
+            Self::ExecutedAgain | Self::StartedAnew | Self::MoreThanUnderWay => "only what was under way runs again",
         }
     }
 
@@ -65,6 +75,13 @@ impl Miscount {
                 let anew = |&index: &u32| Execution { at_ns: last.ended_ns, index, process: 1 };
                 wrong.executions.extend(last.recorded.iter().map(anew));
             }
+            Self::MoreThanUnderWay => {
+                let at_ns = account.executions.last()?.at_ns + 1;
+                let anew = |(index, times)| std::iter::repeat_n(Execution { at_ns, index, process: 1 }, times);
+                wrong.executions.extend(repeats::room(account).into_iter().flat_map(anew));
+                // Many faults may have found much of it.
+                (repeats::again(&wrong) > repeats::most_again(&wrong)).then_some(())?;
+            }
         }
         wrong.executions.sort();
         Some(wrong)
@@ -92,26 +109,27 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// 40 examples, one a second, a fault after 20 of them that finds two under way, and both of those again.
+    /// 400 examples, ten a second, a fault after 200 of them that finds two under way, and both of those again.
     fn right() -> Account {
         let gist = Gist { score: Some(12.5), digest: "abcdef".to_owned(), failed: 1 };
-        let execution = |index: u32, at_s: u64| Execution { at_ns: at_s * SECOND, index, process: 7 };
-        let mut executions: Vec<Execution> = (0..40).map(|index| execution(index, 100 + u64::from(index))).collect();
-        executions.extend([execution(18, 123), execution(19, 123)]);
+        let execution = |index: u32, tenths: u64| Execution { at_ns: tenths * SECOND / 10, index, process: 7 };
+        let mut executions: Vec<Execution> = (0..400).map(|index| execution(index, 1000 + u64::from(index))).collect();
+        executions.extend([execution(198, 1230), execution(199, 1230)]);
         executions.sort();
-        let recorded: BTreeSet<u32> = (0..18).collect();
+        let recorded: BTreeSet<u32> = (0..198).collect();
         let fault = "kill node-1".to_owned();
         let disturbance = Disturbance { fault, began_ns: 120 * SECOND, ended_ns: 121 * SECOND, recorded };
         Account {
             run: "r".to_owned(),
-            examples: 40,
+            examples: 400,
+            threads: 2,
             status: "finished".to_owned(),
             reason: String::new(),
-            counted: (40, 1),
+            counted: (400, 1),
             duplicates: 1,
             gist: Some(gist.clone()),
             undisturbed: gist,
-            results: (0..40).collect(),
+            results: (0..400).collect(),
             executions,
             disturbances: vec![disturbance],
         }
@@ -137,6 +155,18 @@ mod tests {
                 assert!(broken.contains(&miscount.breaks()), "{miscount:?} (seed {seed}) broke {broken:?}");
             }
         }
+    }
+
+    #[test]
+    fn more_than_can_have_been_under_way_is_seen_though_each_example_by_itself_has_a_reason() {
+        let planted = Miscount::MoreThanUnderWay.plant(&right(), &mut Chance::new(1)).expect("there is a place");
+        let finding = repeats::check(&planted);
+        assert_eq!(finding.broken.len(), 1, "only their number is wrong: {finding}");
+        // As many as there were threads, once each, are no reason for complaint.
+        let mut few = right();
+        let at_ns = few.executions.last().expect("some").at_ns + 1;
+        few.executions.extend((200..202).map(|index| Execution { at_ns, index, process: 8 }));
+        assert!(repeats::check(&few).is_kept());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Account {
     pub run: String,
     /// How many examples it has.
     pub examples: u32,
+    /// How many of them are executed at once, over all nodes.
+    pub threads: u32,
     /// Where it stood when it had ended, or when nobody waited any longer.
     pub status: String,
     /// Why.
@@ -122,6 +124,7 @@ mod tests {
         let account = |run: &str| Account {
             run: run.to_owned(),
             examples: 2,
+            threads: 1,
             status: "finished".to_owned(),
             reason: "of\nmany lines".to_owned(),
             counted: (2, 0),

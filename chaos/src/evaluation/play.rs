@@ -105,6 +105,7 @@ fn played(
     let account = Account {
         run,
         examples: project.examples,
+        threads: u32::try_from(subject.threads).unwrap_or(u32::MAX),
         status: asking::status(&ended),
         reason: ended.reason.clone(),
         counted: (ended.done, ended.failed),

@@ -2,6 +2,7 @@
 
 mod controls;
 mod every_kind;
+mod following;
 mod places;
 mod runs;
 mod sessions;

@@ -1,5 +1,6 @@
 //! Runs under faults: on clusters of several sizes a run comes to what it comes to alone on one node.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use dspex_chaos::cluster::Need;
@@ -34,13 +35,47 @@ const WITHOUT_PARTITIONS: Scenario = Scenario {
 fn played(seed: u64, nodes: usize) -> Played {
     let with_partitions = is_available("partitions for runs", Need::Networks.probe());
     let scenario = if with_partitions { scenario::find("runs").expect("known") } else { &WITHOUT_PARTITIONS };
-    let options = Options { seed, length: LENGTH, nodes: Some(nodes) };
+    played_as(scenario, Options { seed, length: LENGTH, nodes: Some(nodes) })
+}
+
+fn played_as(scenario: &Scenario, options: Options) -> Played {
+    let seed = options.seed;
     let played = play(scenario, &program(), &options).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
     eprintln!("{:?}: {}", played.shape, played.report);
     if !played.report.is_green() {
         panic!("{}what it left is kept in {:?}", played.report, played.kept);
     }
     played
+}
+
+/// A fault or two: eight nodes on two CPUs take their time to start.
+const SHORT: Duration = Duration::from_secs(4);
+
+/// Quick ones, among them the loss of the owner: a pause or a cut may last so long that everybody waits for it.
+const AMONG_EIGHT: Scenario = Scenario {
+    name: "runs-on-eight",
+    says: "kills of nodes and workers, while a run executes on eight nodes",
+    needs: &[],
+    least: 1,
+    calls: false,
+    evaluates: true,
+    draw: |chance, nodes| match chance.below(3) {
+        0 => Fault::Kill(vec![0]),
+        1 => Fault::Kill(vec![usize::try_from(chance.below(nodes as u64)).unwrap_or(0)]),
+        _ => Fault::KillWorkers(usize::try_from(chance.below(nodes as u64)).unwrap_or(0)),
+    },
+};
+
+/// Three or five of them vote, the others only work.
+#[test]
+fn a_run_on_eight_nodes_one_of_which_dies_has_the_result_of_one() {
+    let seed = seed().wrapping_add(2);
+    let Played { report, account, shape, .. } =
+        played_as(&AMONG_EIGHT, Options { seed, length: SHORT, nodes: Some(8) });
+    assert_eq!((shape.nodes(), shape.workers > 0), (8, true));
+    let processes: BTreeSet<u32> = account.executions.iter().map(|execution| execution.process).collect();
+    eprintln!("{} processes executed, faults: {}", processes.len(), report.landed);
+    assert!(processes.len() > 1, "one process executed all of it");
 }
 
 /// On three nodes that vote, among them the owner; and the promises can be broken.

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod http2;
+mod listeners;
 mod memory;
 mod pages;
 mod peers;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::listeners::ractor_words;
 use super::wire::{Hello, Line, Tls, end, frame, is_welcome, next_frame, plain, say, short};
 use super::{Attacked, LIMIT, PROTECTED, block_on};
 
@@ -103,8 +104,9 @@ async fn is_answered(line: &mut Line, id: u64, body: &[u8]) {
     timeout(LIMIT, answer).await.expect("an answer");
 }
 
-fn without_tls(hello: &[u8]) -> [(&'static str, Vec<u8>); 5] {
+fn without_tls(hello: &[u8]) -> [(&'static str, Vec<u8>); 6] {
     [
+        ("the words of ractor_cluster", ractor_words()),
         ("garbage", vec![0xa5; 300]),
         ("HTTP", b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
         ("a hello without TLS", hello.to_vec()),
@@ -114,13 +116,14 @@ fn without_tls(hello: &[u8]) -> [(&'static str, Vec<u8>); 5] {
 }
 
 /// By TLS, with the certificate of a member.
-fn no_hello(hello: &[u8]) -> [(&'static str, Vec<u8>); 6] {
+fn no_hello(hello: &[u8]) -> [(&'static str, Vec<u8>); 7] {
     let mut strange = hello.to_vec();
     strange[2..10].copy_from_slice(b"DSPXPEAR");
     let mut long = vec![0xff, 0xff];
     long.resize(70_000, 0);
     [
         ("nothing", Vec::new()),
+        ("the words of ractor_cluster by TLS", ractor_words()),
         ("garbage instead of a hello", vec![0xa5; 300]),
         ("half a hello", hello[..hello.len() / 2].to_vec()),
         ("an empty hello", vec![0, 0]),
