@@ -4,6 +4,7 @@ mod access;
 mod backup;
 mod callers;
 mod certificates;
+mod distributing;
 mod distribution;
 mod draining;
 mod following;
