@@ -39,10 +39,11 @@ impl Subject {
         format!("127.0.0.1:{}", self.cluster.node(position).api)
     }
 
-    /// The driver's own argument is all that tells it of a node.
+    /// The driver's own arguments are all that tells it of nodes; their tokens are where they leave them for their user.
     fn start(&self, subject: &str, place: &str, addresses: &[&str]) -> Running {
         let driver = self.cluster.python(0, &["driver.py", subject, place]).args(addresses);
-        driver.without("DSPEX_ADDRESS").directory(self.project.directory()).limit(PATIENCE).start()
+        let driver = driver.without("DSPEX_ADDRESS").without("DSPEX_TOKEN_FILE");
+        driver.directory(self.project.directory()).limit(PATIENCE).start()
     }
 
     /// Its programs wait until they are released.
