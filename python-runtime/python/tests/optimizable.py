@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from typing import Any
 
 import answering_lms
 import dspy
+import numpy
 
 _FIELD = re.compile(r"\[\[ ## (\w+) ## \]\]")
 
@@ -21,6 +23,8 @@ def reply(messages: list[tuple[str, str]], temperature: Any) -> str:
     """In the form that the last message asks for."""
     digest = hashlib.sha256(json.dumps([messages, temperature]).encode()).hexdigest()
     last = messages[-1][1]
+    if "garble" in last:
+        return "nothing that an adapter could read"
     asked = last.rpartition("Respond with the corresponding output fields")[2]
     fields = [name for name in dict.fromkeys(_FIELD.findall(asked)) if name != "completed"]
     # What makes an instruction a good one.
@@ -67,6 +71,20 @@ class Counting(dspy.Module):  # type: ignore[misc]
         return self.second(question=question, hint=self.first(question=question).hint)
 
 
+class Revising(dspy.Module):  # type: ignore[misc]
+    """One predictor that is called twice: its second call sees what the first one gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = dspy.Predict("question, draft -> answer")
+
+    def forward(self, question: str) -> Any:
+        if question.startswith("raise"):
+            raise KeyError(question)
+        draft = self.step(question=question, draft="none yet").answer
+        return self.step(question=question, draft=draft)
+
+
 def metric(example: Any, prediction: Any, trace: Any = None) -> float:
     return float(prediction.answer == example.answer)
 
@@ -86,6 +104,20 @@ class Proposer:
         self.count += 1
         how = "carefully" if self.count > 2 else "somehow"
         return {name: f"Instruction {self.count}: find the {name} {how}." for name in components_to_update}
+
+
+class Listener(Proposer):
+    """What it proposes is a function of all that it is told, so it depends on every trace."""
+
+    def __call__(self, candidate: Any, reflective_dataset: Any, components_to_update: Any) -> dict[str, str]:
+        told = hashlib.sha256(repr([candidate, reflective_dataset, components_to_update]).encode()).hexdigest()
+        proposed = super().__call__(candidate, reflective_dataset, components_to_update)
+        return {name: f"{text} It was told {told[:12]}." for name, text in proposed.items()}
+
+
+def vectors(texts: list[str]) -> Any:
+    """An embedding in which texts of similar length are near to each other."""
+    return numpy.array([[math.cos(len(text) / 16), math.sin(len(text) / 16)] for text in texts])
 
 
 def trainset(count: int) -> list[Any]:

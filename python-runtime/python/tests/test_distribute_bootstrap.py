@@ -141,3 +141,26 @@ def test_without_speculation_it_is_dspys_own() -> None:
     with dspex.distribute(local=False, speculation=1) as distribution:
         _compiled(_optimizer(), optimizable.trainset(6))
     assert distribution.batches == []
+
+
+def test_knn_few_shot_finds_the_demos_of_dspy_for_each_question() -> None:
+    """It bootstraps with the nearest examples whenever it is called: here ahead, and on workers inside of a batch."""
+    vectorizer = dspy.Embedder(optimizable.vectors, caching=False)
+    settings = {"metric": optimizable.metric, "max_bootstrapped_demos": 2, "max_labeled_demos": 3}
+    seen = []
+    for block in (nullcontext(), dspex.distribute(workers=2, local=False, speculation=3)):
+        knn = dspy.KNNFewShot(k=3, trainset=optimizable.trainset(14), vectorizer=vectorizer, **settings)
+        compiled = knn.compile(optimizable.Counting())
+        with block as distribution, dspy.context(trace=[]):
+            called = repr(compiled(question="q" * 5))
+            traced = len(dspy.settings.trace)
+            evaluate = dspy.Evaluate(devset=optimizable.trainset(8), metric=optimizable.metric, num_threads=4)
+            evaluated = evaluate(compiled)
+        told = [(repr(prediction), score) for _, prediction, score in evaluated.results]
+        seen.append((called, traced, evaluated.score, told))
+    assert seen[0] == seen[1]
+    assert len({prediction for prediction, _ in seen[1][3]}) > 4, "the answers depend on the demos"
+    assert distribution is not None
+    assert [batch.items for batch in distribution.batches][-1] == 8
+    assert len(distribution.batches) > 1, "its demos were attempted ahead"
+    assert all(batch.run_id for batch in distribution.batches)

@@ -6,6 +6,7 @@ mod callers;
 mod certificates;
 mod channels;
 mod connections;
+mod distributing;
 mod distribution;
 mod draining;
 mod following;
