@@ -47,6 +47,9 @@ impl FromStr for Address {
             Some(("http", rest)) => (Self::Plain, rest.trim_end_matches('/')),
             _ => (Self::Tcp, text.trim_end_matches('/')),
         };
+        if authority.contains([',', ';', ' ']) {
+            return refused("names more than one node; one is enough, it knows the others");
+        }
         match authority.rsplit_once(':') {
             Some((host, port))
                 if !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0) =>
@@ -141,6 +144,8 @@ mod tests {
         ] {
             assert!(written.parse::<Address>().is_err(), "{written}");
         }
+        let several = "a:7400,b:7400".parse::<Address>().expect_err("one is enough");
+        assert!(several.contains("names more than one node; one is enough"), "{several}");
     }
 
     #[test]

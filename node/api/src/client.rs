@@ -97,6 +97,13 @@ impl Client {
         &self.address
     }
 
+    /// The same connection, for calls that take no longer than this.
+    #[must_use]
+    pub fn within(&self, call: Duration) -> Self {
+        let limits = TimeLimits { call: self.limits.call.min(call), ..self.limits };
+        Self { limits, ..self.clone() }
+    }
+
     /// A connection to another node of the same cluster, by the same authority; with the same token, unless that node has one of its
     /// own.
     pub fn connect_to(&self, address: Address, token: Option<Token>) -> BoxFuture<'static, Result<Self, ApiError>> {

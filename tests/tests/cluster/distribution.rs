@@ -263,6 +263,9 @@ with dspex.distribute(local=False) as distribution:
     while not pathlib.Path('killed').exists():
         time.sleep(0.05)
     print('second', evaluate(Double()).score)
+# This one asks first where it is to be executed.
+third = dspex.Evaluate(devset=examples, metric=metric, num_threads=4, display_progress=False)(Double())
+print('third', third.score, third.strategy)
 assert all(batch.run_id for batch in distribution.batches), distribution.batches
 ";
 
@@ -277,5 +280,7 @@ fn a_program_whose_node_is_lost_between_two_batches_goes_on_at_another() {
     cluster.kill(1);
     project.file("killed", "");
     let output = script.finish().expect(0);
-    assert!(output.stdout.contains("first 100.0") && output.stdout.contains("second 100.0"), "{}", output.describe());
+    for said in ["first 100.0", "second 100.0", "third 100.0 distributed"] {
+        assert!(output.stdout.contains(said), "{}", output.describe());
+    }
 }

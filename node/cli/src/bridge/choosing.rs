@@ -1,11 +1,13 @@
-//! Where an evaluation of the program is executed, by the rule of `dspex eval`. Nothing is connected for it that stays.
+//! Where an evaluation of the program is executed, by the rule of `dspex eval`. Nothing is connected for it that stays. A program that is
+//! connected asks the node in use, and another one of the cluster where that is lost: the cluster is not away as long as one answers.
 
+use dspex_api::Address;
 use serde_json::json;
 
 use super::answers::Body;
 use super::messages::{Choose, Failure};
 use super::requests::Bridge;
-use crate::strategy::{Choice, Dataset, Question, Subject, Wish, decide};
+use crate::strategy::{Choice, Dataset, Question, Reason, Subject, Wish, decide};
 
 impl Bridge {
     pub(super) async fn choose(&self, choose: Choose) -> Result<Body, Failure> {
@@ -18,14 +20,23 @@ impl Bridge {
             // A payload is the same wherever it was made.
             directory: None,
         };
+        let current = self.current().ok().filter(|(client, _)| !matches!(client.address(), Address::Unix(_)));
+        let (in_use, turn) = current.unzip();
         let question = Question {
             wish: Wish::Auto,
             bound: choose.bound,
             subject: Some(subject),
             at_once: Some(choose.num_threads),
+            in_use,
         };
-        let examples = choose.examples;
-        let choice = decide(&invocation, question, async || Some(examples)).await?;
+        let examples = async || Some(choose.examples);
+        let mut choice = decide(&invocation, question.clone(), examples).await?;
+        if let (Reason::ClusterUnavailable(_), Some(turn)) = (&choice.reason, turn)
+            && self.move_anywhere(turn).await
+        {
+            let question = Question { in_use: Some(self.client()?), ..question };
+            choice = decide(&invocation, question, examples).await?;
+        }
         let embedded = invocation.placed(&choice).address().is_none();
         Ok(Body::Plain(told(&choice, embedded)))
     }
@@ -45,7 +56,7 @@ fn told(choice: &Choice, embedded: bool) -> serde_json::Value {
 mod tests {
     use super::*;
     use crate::bridge::messages::{Connect, Method, Request};
-    use crate::strategy::{Reason, Strategy};
+    use crate::strategy::Strategy;
 
     #[test]
     fn a_program_is_told_where_why_and_whether_that_is_the_embedded_node() {

@@ -55,7 +55,7 @@ pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, Co
 
 fn question(options: &Options, subject: Option<Subject>) -> Question {
     let bound = options.bound().map(str::to_owned);
-    Question { wish: options.wish(), bound, subject, at_once: options.num_threads }
+    Question { wish: options.wish(), bound, subject, at_once: options.num_threads, in_use: None }
 }
 
 /// By what earlier runs of the same are found.

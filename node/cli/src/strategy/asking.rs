@@ -17,7 +17,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(12);
 const ANSWER_LIMIT_HERE: Duration = Duration::from_secs(2);
 
 /// What is to be decided.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Question {
     /// What the caller wants.
     pub wish: Wish,
@@ -27,6 +27,8 @@ pub struct Question {
     pub subject: Option<Subject>,
     /// How many examples at once.
     pub at_once: Option<u32>,
+    /// A node of the cluster that the caller is connected with already, where it is.
+    pub in_use: Option<Client>,
 }
 
 /// Decides where an evaluation is executed. `count` gives the number of examples, and is asked only where that could change the choice.
@@ -35,14 +37,14 @@ pub async fn decide(
     question: Question,
     count: impl AsyncFnOnce() -> Option<u32>,
 ) -> Result<Choice, CommandError> {
-    let Question { wish, bound, subject, at_once } = question;
+    let Question { wish, bound, subject, at_once, in_use } = question;
     let named = invocation.named();
     if wish == Wish::Distributed {
         refuse_without_cluster(named)?;
     }
     let mut facts = Facts { wish, named, bound, cluster: Reach::Unasked, here: None, examples: None, at_once };
     if is_open(wish, named, facts.bound.as_deref()) {
-        facts.cluster = reach(invocation, subject.as_ref()).await?;
+        facts.cluster = reach(invocation, in_use, subject.as_ref()).await?;
         if let (Reach::There(Elsewhere { startup: Some(_), .. }), Some(subject)) = (&facts.cluster, &subject) {
             facts.here = here(subject).await;
             facts.examples = if facts.here.is_some() { count().await } else { None };
@@ -62,10 +64,17 @@ fn refuse_without_cluster(named: Named) -> Result<(), CommandError> {
 }
 
 /// The list of runs needs a quorum: who gives it can take a run.
-async fn reach(invocation: &Invocation, subject: Option<&Subject>) -> Result<Reach, CommandError> {
-    let client = match invocation.node_within(ANSWER_LIMIT).await {
-        Err(error) if is_away(&error.reason) => return Ok(Reach::Away(error.message)),
-        connected => connected?,
+async fn reach(
+    invocation: &Invocation,
+    in_use: Option<Client>,
+    subject: Option<&Subject>,
+) -> Result<Reach, CommandError> {
+    let client = match in_use {
+        Some(client) => client.within(ANSWER_LIMIT),
+        None => match invocation.node_within(ANSWER_LIMIT).await {
+            Err(error) if is_away(&error.reason) => return Ok(Reach::Away(error.message)),
+            connected => connected?,
+        },
     };
     match finished(&client).await {
         Ok(runs) => Ok(Reach::There(Elsewhere {
