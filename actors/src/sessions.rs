@@ -24,7 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tracing::warn;
 
 use crate::context::NodeContext;
-use crate::pool::{CallError, CallRequest};
+use crate::pool::{CallError, CallRequest, PoolClass};
 use crate::proposing::{By, propose};
 use crate::submission::Caller;
 use route::{Next, Step};
@@ -334,7 +334,8 @@ impl Actor for SessionsActor {
         _: ActorRef<SessionsMessage>,
         context: Arc<NodeContext>,
     ) -> Result<SessionsState, ActorProcessingErr> {
-        Ok(SessionsState { context, warm: Warm::default(), sessions: HashMap::new() })
+        let warm = Warm::among(context.bulkheads.of(PoolClass::General).places());
+        Ok(SessionsState { context, warm, sessions: HashMap::new() })
     }
 
     async fn handle(

@@ -268,6 +268,19 @@ impl Service {
                 self.let_go(key);
             }
         }
+        self.end_unplaced_workers();
+    }
+
+    /// Nobody calls any more, so none of them is to take the place that it waits for.
+    pub(super) fn end_unplaced_workers(&mut self) {
+        if self.wants_workers() {
+            return;
+        }
+        for member in self.members.values_mut().filter(|member| !member.placed) {
+            member.leaving = Some(Leaving::Idle);
+            // Not a message: it does not read while it waits.
+            member.actor.kill();
+        }
     }
 
     pub(super) fn stop_workers(&mut self) {

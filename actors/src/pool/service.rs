@@ -432,6 +432,7 @@ impl Service {
         for (id, waited) in late {
             self.fail(id, CallError::ClassFull { pool, places, waited });
         }
+        self.end_unplaced_workers();
     }
 
     pub(super) fn measure(&self) {

@@ -14,8 +14,7 @@ use tokio::time::sleep;
 use super::UnderWay;
 use super::session::SessionMessage;
 
-/// Half of what a node may have.
-const WARM_MAX: usize = 32;
+const WARM_MAX: u32 = 32;
 
 const ASK_NEXT_AFTER: Duration = Duration::from_millis(50);
 
@@ -40,14 +39,13 @@ struct Idle {
     order: BTreeMap<u64, ActorRef<SessionMessage>>,
 }
 
-impl Default for Warm {
-    fn default() -> Self {
-        let places = Arc::new(Semaphore::new(WARM_MAX));
+impl Warm {
+    /// Of so many processes that all pools of the class may have, which are as many for others.
+    pub(super) fn among(processes: u32) -> Self {
+        let places = Arc::new(Semaphore::new((processes / 2).clamp(1, WARM_MAX) as usize));
         Self { shared: Arc::new(Shared { places, idle: Mutex::default(), wanted: AtomicUsize::new(0) }) }
     }
-}
 
-impl Warm {
     /// A place for a worker.
     pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
         let places = Arc::clone(&self.shared.places);

@@ -70,7 +70,8 @@ pub(crate) fn most_again(account: &Account) -> usize {
     account.disturbances.iter().map(at_one).sum()
 }
 
-/// One process or some workers are gone at once: nobody goes on who cannot reach the log, and the others have their majority.
+/// One process or some workers are gone at once, and where the others have their majority nobody goes on who cannot reach the log. Of an
+/// only voter they have none for as long as it takes to come back: what its worker nodes go on with is within the slack.
 fn is_sudden(fault: &Disturbance) -> bool {
     let mut words = fault.fault.split(' ');
     match (words.next(), words.count()) {

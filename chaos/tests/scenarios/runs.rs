@@ -54,15 +54,14 @@ const SHORT: Duration = Duration::from_secs(4);
 /// Quick ones, among them the loss of the owner: a pause or a cut may last so long that everybody waits for it.
 const AMONG_EIGHT: Scenario = Scenario {
     name: "runs-on-eight",
-    says: "kills of nodes and workers, while a run executes on eight nodes",
+    says: "kills of nodes, among them the owner, while a run executes on eight nodes",
     needs: &[],
     least: 1,
     calls: false,
     evaluates: true,
-    draw: |chance, nodes| match chance.below(3) {
+    draw: |chance, nodes| match chance.below(2) {
         0 => Fault::Kill(vec![0]),
-        1 => Fault::Kill(vec![usize::try_from(chance.below(nodes as u64)).unwrap_or(0)]),
-        _ => Fault::KillWorkers(usize::try_from(chance.below(nodes as u64)).unwrap_or(0)),
+        _ => Fault::Kill(vec![usize::try_from(chance.below(nodes as u64)).unwrap_or(0)]),
     },
 };
 

@@ -227,6 +227,11 @@ async fn known(client: &Client, wanted: &Wanted) -> Result<Option<Run>, ApiError
     }
 }
 
+/// Whether a node answers, soon enough, and hears of a leader.
+pub async fn answers(client: &Client) -> bool {
+    timeout(ANSWER_LIMIT, known(client, &Wanted::Leader)).await.is_ok_and(|answer| answer.is_ok())
+}
+
 /// Where the members are that know of runs, but for the one that says so.
 fn others(told: &ClusterStatusResponse) -> Vec<Address> {
     let knows = |role: &str| matches!(role, "voter" | "learner");

@@ -268,8 +268,8 @@ pub(crate) const KEYS: &[Key] = &[
     of_pool("workers", count(1, WORKERS_MAX), "Python processes"),
     of_pool(
         "processes_max",
-        count(1, 1024),
-        "of all pools of the class, each with an environment of its own, and for `general` of sessions",
+        count(2, 1024),
+        "of all pools of the class, each with an environment of its own, and for `general` of sessions, which have half of them at the most",
     ),
     of_pool("threads", count(1, 4096), "calls in execution at once in each"),
     of_pool("startup_timeout_s", POSITIVE, "for a worker, from its fork until it serves"),

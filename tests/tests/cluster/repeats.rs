@@ -19,7 +19,7 @@ use crate::subject::EVAL;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Of an example, in seconds: so long that a node which executes has something in hand at any time.
-const SECONDS: f64 = 0.2;
+const SECONDS: f64 = 0.5;
 /// The node that is asked for the run owns it.
 const OWNER: usize = 0;
 
@@ -143,7 +143,7 @@ fn the_loss_of_the_owner_repeats_only_what_was_in_hand_anywhere() {
 }
 
 /// So long that each thread begins at most one more example while the others hear of it.
-const LONG_SECONDS: f64 = 2.0;
+const LONG_SECONDS: f64 = 10.0;
 
 #[test]
 fn a_cancelled_run_ends_on_all_its_nodes_and_calls_nothing_more_than_was_on_its_way() {

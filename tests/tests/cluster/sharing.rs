@@ -194,7 +194,7 @@ fn a_run_over_three_nodes_has_no_more_processes_and_examples_at_once_than_its_li
         show(&cluster, &run)["status"] == "finished"
     };
     assert!(holds_within(PATIENCE, ended), "{}", show(&cluster, &run));
-    assert_eq!(most, [1; 3], "processes of the run at each node");
+    assert_eq!(most.iter().max(), Some(&1), "processes of the run at each node: {most:?}");
     let shown = show(&cluster, &run);
     assert_eq!((&shown["done"], &shown["failed"]), (&Value::from(240), &Value::from(0)), "{shown}");
     let seen: Vec<usize> = place.read("seen").lines().filter_map(|line| line.parse().ok()).collect();

@@ -21,8 +21,21 @@ type InUse = (Client, u32, u32);
 
 impl Bridge {
     /// Begins something new where the address leads. `begin` is called again where nothing was executed, and where that is not known: what
-    /// it sends has a request id, or does no harm twice. What is under way stays on the connection that it has.
+    /// it sends has a request id that every node knows, or does no harm twice. What is under way stays on the connection that it has.
     pub(super) async fn begin<T>(&self, begin: impl AsyncFn(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
+        self.begin_at(begin, async |turn| self.move_anywhere(turn).await).await
+    }
+
+    /// The same for what is not sent again where nobody knows whether it was executed.
+    pub(super) async fn begin_once<T>(&self, begin: impl AsyncFn(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
+        self.begin_at(begin, async |_| false).await
+    }
+
+    async fn begin_at<T>(
+        &self,
+        begin: impl AsyncFn(Client) -> Result<T, ApiError>,
+        after_loss: impl AsyncFn(u32) -> bool,
+    ) -> Result<T, Failure> {
         let (client, _) = self.connection()?;
         if matches!(client.address(), Address::Unix(_)) {
             return Ok(begin(client).await?);
@@ -32,8 +45,13 @@ impl Bridge {
             Ok((client, connection, turn))
         };
         let begin = async |(client, ..): InUse| begin(client).await;
-        let anew = async |(client, connection, _): InUse| self.connect_anew(&client, connection).await;
-        let elsewhere = async |(_, _, turn): InUse| self.move_anywhere(turn).await;
+        let anew = async |(_, connection, turn): InUse| {
+            // The address may lead to nobody any more.
+            if !self.connect_anew(connection).await {
+                self.move_anywhere(turn).await;
+            }
+        };
+        let elsewhere = async |(.., turn): InUse| after_loss(turn).await;
         begun(current, begin, anew, elsewhere).await
     }
 }
@@ -46,7 +64,7 @@ async fn begun<C: Clone, T>(
     elsewhere: impl AsyncFn(C) -> bool,
 ) -> Result<T, Failure> {
     let mut pauses = PAUSES_MS.into_iter().map(Duration::from_millis);
-    let mut losses = 0;
+    let (mut losses, mut unknown) = (0, None);
     loop {
         let connection = current()?;
         let error = match begin(connection.clone()).await {
@@ -54,11 +72,15 @@ async fn begun<C: Clone, T>(
             Err(error) => error,
         };
         if error.reason == reason::NODE_DRAINING {
-            let Some(pause) = pauses.next() else { return Err(Failure::Api(everywhere(error))) };
+            let Some(pause) = pauses.next() else {
+                // This node executed nothing, and of a lost one nobody knows.
+                return Err(Failure::Api(unknown.unwrap_or_else(|| everywhere(error))));
+            };
             sleep(pause).await;
             anew(connection).await;
         } else if loss_in_write(&error).is_some() && losses < LOSSES_MAX && elsewhere(connection).await {
             losses += 1;
+            unknown = Some(error);
         } else {
             return Err(Failure::Api(error));
         }
@@ -80,7 +102,8 @@ mod tests {
         Err(ApiError::unavailable(reason::NODE_DRAINING, "this node drains"))
     }
 
-    /// Each connection leads to the next node, the last ones to the last. Gives how many were made.
+    /// Each connection leads to the next node, whether to another one or where the address leads now; the last ones to the last. Gives
+    /// how many were made.
     async fn ends(nodes: &[Result<u32, ApiError>]) -> (Result<u32, ApiError>, usize) {
         let made = Cell::new(0);
         let begin = async |connection: usize| nodes[connection.min(nodes.len() - 1)].clone();
@@ -111,6 +134,8 @@ mod tests {
         assert_eq!(ends(&[lost(), drains(), Ok(3)]).await, (Ok(3), 2));
         let (ended, made) = ends(&[lost(), lost()]).await;
         assert_eq!((ended, made), (lost(), 2), "there is no further one");
+        let (ended, _) = ends(&[lost(), drains()]).await;
+        assert_eq!(ended, lost(), "it may have been executed, whatever others say");
         let refused = ApiError::precondition(reason::REQUEST_INVALID, "no");
         assert_eq!(ends(&[Err(refused.clone()), Ok(2)]).await, (Err(refused), 0), "an answer is one");
         let dying: Vec<_> = std::iter::repeat_with(lost).take(9).collect();

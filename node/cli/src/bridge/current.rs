@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dspex_api::{Address, Client};
+use dspex_api::Client;
 use tokio::sync::{Mutex, watch};
 
-use crate::other_nodes::{Loss, OtherNodes};
+use crate::other_nodes::{self, Loss, OtherNodes};
 
 /// Nothing before `connect`.
 #[derive(Default)]
@@ -17,8 +17,8 @@ pub(super) struct CurrentNode {
 }
 
 struct Held {
-    /// What the program named: an address that may stand for several nodes.
-    named: Address,
+    /// As the program named it: the address may stand for several nodes, and the token is the one for it.
+    named: Client,
     client: Client,
     /// Which one of all that it was.
     connection: u32,
@@ -41,7 +41,7 @@ impl CurrentNode {
         let mut held = self.held.borrow_mut();
         if held.is_none() {
             let others = Rc::new(Mutex::new(OtherNodes::learn(&client)));
-            *held = Some(Held { named: client.address().clone(), client, connection: 0, others });
+            *held = Some(Held { named: client.clone(), client, connection: 0, others });
         }
     }
 
@@ -54,17 +54,17 @@ impl CurrentNode {
         self.held.borrow().as_ref().map(|held| (held.client.clone(), held.connection))
     }
 
-    /// Another connection to the address that the program named in place of that one, unless there is another one already. Streams stay on
-    /// theirs: it is no loss.
-    pub(super) async fn connect_anew(&self, client: &Client, connection: u32) {
-        let Some(named) = self.held.borrow().as_ref().map(|held| held.named.clone()) else { return };
-        // Where nobody answers, the one in use is as good.
-        let Ok(further) = client.connect_to(named, None).await else { return };
+    /// Another connection to the address that the program named in place of that one, unless there is another one already; false: nobody
+    /// answers there. Streams stay on theirs: it is no loss.
+    pub(super) async fn connect_anew(&self, connection: u32) -> bool {
+        let Some(named) = self.held.borrow().as_ref().map(|held| held.named.clone()) else { return false };
+        let Ok(further) = named.connect_to(named.address().clone(), None).await else { return false };
         if let Some(held) = self.held.borrow_mut().as_mut()
             && held.connection == connection
         {
             (held.client, held.connection) = (further, connection + 1);
         }
+        true
     }
 
     /// Completes when another node is in use than at that turn.
@@ -97,6 +97,12 @@ impl CurrentNode {
     pub(super) async fn move_anywhere(&self, turn: u32) -> bool {
         let find = async |others: &mut OtherNodes, lost: &Client| others.find_any(lost).await.ok();
         self.go(turn, find).await.is_some()
+    }
+
+    /// Whether the node in use answers and hears of a leader.
+    pub(super) async fn answers(&self) -> bool {
+        let Some((client, _)) = self.client() else { return false };
+        other_nodes::answers(&client).await
     }
 
     /// To the node that is found, unless another request has gone on meanwhile.

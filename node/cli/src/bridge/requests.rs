@@ -90,8 +90,8 @@ impl Bridge {
         self.node_in_use.connection().ok_or_else(not_connected)
     }
 
-    pub(super) async fn connect_anew(&self, client: &Client, connection: u32) {
-        self.node_in_use.connect_anew(client, connection).await;
+    pub(super) async fn connect_anew(&self, connection: u32) -> bool {
+        self.node_in_use.connect_anew(connection).await
     }
 
     pub(super) async fn move_on(&self, turn: u32, run_id: &str, loss: Loss) -> Next {
@@ -116,7 +116,8 @@ impl Bridge {
             Method::Connect(connect) => self.connect(connect).await,
             Method::Elsewhere(_) => {
                 let (_, turn) = self.current()?;
-                Ok(Body::Elsewhere { moved: self.move_anywhere(turn).await })
+                // Another request may have gone on already.
+                Ok(Body::Elsewhere { moved: self.node_in_use.answers().await || self.move_anywhere(turn).await })
             }
             Method::Choose(choose) => self.choose(*choose).await,
             Method::PutBlob(_) => self.put_blob(parts).await,

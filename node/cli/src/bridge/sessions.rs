@@ -200,7 +200,7 @@ async fn executed(bridge: &Bridge, execute: Execute) -> Result<Answer, Failure> 
     let execute = async |client: Client| {
         until_known(limit_ms, async || client.execute_session(request.clone(), ANSWER_LIMIT).await).await
     };
-    let done = bridge.begin(execute).await?;
+    let done = bridge.begin_once(execute).await?;
     Ok(Answer::Executed(Box::new(Executed {
         result: (!done.result_lost).then_some(done.result),
         worker: done.worker,

@@ -255,8 +255,9 @@ class Worker:
         """Whether what has come of an item may wait for the next ones; `gathered`: microseconds of all that waits.
 
         Quick items come many at once, and a system call for each would cost as much as the item. But only while the
-        guard looks after what is kept: asked once it is kept, because the guard looks a last time when it stops. And where nothing is executed twice, no more items are here than execute at
-        once: what has ended is never kept there, and is not lost with the worker.
+        guard looks after what is kept: asked once it is kept, because the guard looks a last time when it stops. And
+        where nothing is executed twice, no more items are here than execute at once: what has ended is never kept
+        there, and is not lost with the worker.
         """
         inbox = self._inbox
         return inbox.is_guarded and gathered <= _GATHER_MICROSECONDS and inbox.waiting() >= self._at_once
