@@ -2,8 +2,8 @@
 
 CPU time of all processes of all nodes, from /proc, without what the program itself takes (a plain loop over it in one
 process, measured in the same run); beside it the embedded node with the same work. Then the memory of each node at its
-peak. And, in a second run, whether a tenth of the examples near the end costs more than the first: a run is looked at for
-that, and each look is a command that takes CPU time from what is measured.
+peak. And, in a second run, whether a tenth of the examples near the end costs more than the first: a run is looked at
+for that, and each look is a command that takes CPU time from what is measured.
 """
 
 from __future__ import annotations
