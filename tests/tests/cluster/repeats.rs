@@ -19,7 +19,7 @@ use crate::subject::EVAL;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Of an example, in seconds: so long that a node which executes has something in hand at any time.
-const SECONDS: f64 = 0.5;
+const SECONDS: f64 = 0.2;
 /// The node that is asked for the run owns it.
 const OWNER: usize = 0;
 
@@ -54,9 +54,15 @@ fn results(cluster: &Cluster, asked: usize, run: &str) -> BTreeMap<u32, Option<S
     read.expect("the node answers")
 }
 
-/// Waits until all three nodes execute and some results are recorded.
-fn until_all_execute(cluster: &Cluster, subject: &Subject, run: &str) {
+/// Waits until some results are recorded and all three nodes execute. What they execute from then on is held, so that the run is not over
+/// before that, however long a node takes.
+fn hold_at_all(cluster: &Cluster, subject: &Subject, run: &str) {
     wait_for(cluster, OWNER, run, 20);
+    subject.hold();
+    until_all_execute(subject);
+}
+
+fn until_all_execute(subject: &Subject) {
     let all_execute = || subject.ledger().nodes() == BTreeSet::from([0, 1, 2]);
     assert!(holds_within(PATIENCE, all_execute), "{:?} execute", subject.ledger().nodes());
 }
@@ -98,6 +104,7 @@ fn expect_explained(cluster: &Cluster, subject: &Subject, run: &str, asked: usiz
     assert!(unexplained.is_empty(), "{loss:?}\n{}", unexplained.join("\n"));
     // The control: the node had something in hand, so something was lost.
     assert!(!repeats.is_empty(), "nothing was lost");
+    subject.hurry();
     let alone = undisturbed(&subject.project);
     assert_eq!((&shown["digest"], &shown["score"]), (&alone["digest"], &alone["score"]));
     assert!(shown["digest"].is_string(), "{shown}");
@@ -113,8 +120,9 @@ fn has_moved(cluster: &Cluster) -> bool {
 fn expect_only_its_own_again(lost: usize, leader: usize) {
     let (subject, mut cluster) = (Subject::new(EXAMPLES, SECONDS), cluster());
     let run = distribution::begin(&cluster, OWNER, &subject.project);
-    until_all_execute(&cluster, &subject, &run);
+    hold_at_all(&cluster, &subject, &run);
     lead(&cluster, leader);
+    subject.release();
     let (recorded, calls) = kill_in_flight(&mut cluster, &subject, &run, lost);
     let loss = Loss { what: Lost::Workers(lost), recorded, calls, examples: EXAMPLES };
     expect_explained(&cluster, &subject, &run, OWNER, &loss);
@@ -135,7 +143,8 @@ fn the_loss_of_a_node_that_neither_leads_nor_owns_the_run_repeats_only_what_it_h
 fn the_loss_of_the_owner_repeats_only_what_was_in_hand_anywhere() {
     let (subject, mut cluster) = (Subject::new(EXAMPLES, SECONDS), cluster());
     let run = distribution::begin(&cluster, OWNER, &subject.project);
-    until_all_execute(&cluster, &subject, &run);
+    hold_at_all(&cluster, &subject, &run);
+    subject.release();
     let (recorded, calls) = kill_in_flight(&mut cluster, &subject, &run, OWNER);
     let loss = Loss { what: Lost::Owner, recorded, calls, examples: EXAMPLES };
     expect_explained(&cluster, &subject, &run, 1, &loss);
@@ -143,13 +152,15 @@ fn the_loss_of_the_owner_repeats_only_what_was_in_hand_anywhere() {
 }
 
 /// So long that each thread begins at most one more example while the others hear of it.
-const LONG_SECONDS: f64 = 10.0;
+const LONG_SECONDS: f64 = 5.0;
 
 #[test]
 fn a_cancelled_run_ends_on_all_its_nodes_and_calls_nothing_more_than_was_on_its_way() {
     let (subject, cluster) = (Subject::new(EXAMPLES, LONG_SECONDS), cluster());
+    subject.hold();
     let run = distribution::begin(&cluster, OWNER, &subject.project);
-    until_all_execute(&cluster, &subject, &run);
+    until_all_execute(&subject);
+    subject.release();
     // Through a node that does not own it.
     cluster.dspex(1, &["run", "cancel", &run]).run().expect(0);
     let answered = subject.ledger();
@@ -177,8 +188,9 @@ fn without_retries_what_a_lost_node_had_in_hand_fails_and_nothing_is_called_for_
     const LOST: usize = 2;
     let (subject, mut cluster) = (Subject::new(EXAMPLES, SECONDS), cluster());
     let run = begin_without_retries(&cluster, &subject);
-    until_all_execute(&cluster, &subject, &run);
+    hold_at_all(&cluster, &subject, &run);
     lead(&cluster, 1);
+    subject.release();
     let (recorded, _) = kill_in_flight(&mut cluster, &subject, &run, LOST);
     let shown = finished(&cluster, OWNER, &run);
     let (ledger, results) = (subject.ledger(), results(&cluster, OWNER, &run));
@@ -202,7 +214,8 @@ fn without_retries_what_a_lost_node_had_in_hand_fails_and_nothing_is_called_for_
 fn without_retries_another_owner_executes_what_has_no_result_and_nothing_fails() {
     let (subject, mut cluster) = (Subject::new(EXAMPLES, SECONDS), cluster());
     let run = begin_without_retries(&cluster, &subject);
-    until_all_execute(&cluster, &subject, &run);
+    hold_at_all(&cluster, &subject, &run);
+    subject.release();
     let (recorded, calls) = kill_in_flight(&mut cluster, &subject, &run, OWNER);
     let loss = Loss { what: Lost::Owner, recorded, calls, examples: EXAMPLES };
     expect_explained(&cluster, &subject, &run, 1, &loss);

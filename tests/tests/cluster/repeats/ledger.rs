@@ -7,6 +7,10 @@ use dspex_tests::Project;
 use crate::subject;
 
 const FILE: &str = "ledger";
+/// While there is this file, calls that have begun do not go on.
+const HELD: &str = "held";
+/// And where there is this one, they take no time.
+const QUICK: &str = "quick";
 
 /// The project is unpacked below the data of each node, whose directory bears its name.
 const PROGRAM: &str = r#"
@@ -25,7 +29,10 @@ def began(n):
 class Program(dspy.Module):
     def forward(self, n):
         began(n)
-        time.sleep(@SECONDS@)
+        while os.path.exists("@HELD@"):
+            time.sleep(0.02)
+        if not os.path.exists("@QUICK@"):
+            time.sleep(@SECONDS@)
         return dspy.Prediction(double=2 * int(n))
 
 program = Program()
@@ -43,9 +50,25 @@ pub struct Subject {
 impl Subject {
     pub fn new(examples: usize, seconds: f64) -> Self {
         let beside = Project::empty();
-        let ledger = beside.path(FILE).display().to_string();
-        let program = PROGRAM.replace("@LEDGER@", &ledger).replace("@SECONDS@", &seconds.to_string());
+        let path = |name: &str| beside.path(name).display().to_string();
+        let program = PROGRAM.replace("@LEDGER@", &path(FILE)).replace("@SECONDS@", &seconds.to_string());
+        let program = program.replace("@HELD@", &path(HELD)).replace("@QUICK@", &path(QUICK));
         Self { project: subject::project(&program, examples), beside }
+    }
+
+    /// Calls that have begun wait until they are released.
+    pub fn hold(&self) {
+        self.beside.file(HELD, "");
+    }
+
+    /// They go on.
+    pub fn release(&self) {
+        std::fs::remove_file(self.beside.path(HELD)).expect("held");
+    }
+
+    /// From now on calls take no time.
+    pub fn hurry(&self) {
+        self.beside.file(QUICK, "");
     }
 
     /// All calls so far.
