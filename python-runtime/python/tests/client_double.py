@@ -233,9 +233,10 @@ def _place(strategy: str, reason: str, detail: str, *, embedded: bool = False) -
 
 
 class Double:
-    """The connection to one driver."""
+    """The connection to one driver. `places`: a directory for what it sends."""
 
-    def __init__(self) -> None:
+    def __init__(self, places: str) -> None:
+        self._places = places
         self._connection = Connection(socket.socket(fileno=os.dup(0)))
         self._connection.socket.settimeout(None)
         self._sending = threading.Lock()
@@ -303,6 +304,9 @@ class Double:
         address = "unix:double" if is_embedded else body["address"]
         return {"address": address, "version": "double", "embedded": is_embedded}
 
+    def _elsewhere(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
+        return {"moved": False}
+
     def _strategy_choose(self, number: int, body: dict[str, Any]) -> dict[str, Any]:
         """By the address alone: what a rule makes of runs is tested where the rule stands."""
         if body["bound"] is not None:
@@ -319,7 +323,7 @@ class Double:
         for secret in body["secrets"].values():
             for file in Path(body["root"]).rglob("*.py"):
                 assert secret not in file.read_text(), f"{file} holds a secret"
-        place = tempfile.mkdtemp(prefix="dspex-bundle-")
+        place = tempfile.mkdtemp(dir=self._places)
         root = os.path.join(place, "root")
         shutil.copytree(body["root"], root, ignore=shutil.ignore_patterns("__pycache__", ".git"))
         assert all(os.path.isfile(os.path.join(root, file)) for file in body["files"])
@@ -372,5 +376,6 @@ class Double:
 
 if __name__ == "__main__":
     assert sys.argv[1:] == ["client"], sys.argv
-    Double().serve()
+    with tempfile.TemporaryDirectory(prefix="dspex-double-", ignore_cleanup_errors=True) as places:
+        Double(places).serve()
     os._exit(0)
