@@ -76,7 +76,7 @@ pub(crate) fn missing_variable(
     Some(if of_node {
         format!(
             "--env {missing}: the node does not give {missing} to its workers: set it where the node starts, and name it in \
-             python.environment of its file"
+             python.environment of its file (dspex dev --env {missing} does both); or give it a value here, --env {missing}=VALUE"
         )
     } else {
         format!("--env {missing}: {missing} is not set in your environment")

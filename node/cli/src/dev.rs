@@ -90,6 +90,7 @@ async fn live(invocation: &Invocation, place: &Place, nodes: &mut Nodes<'_>) -> 
         let message = format!("after {limit} s the nodes have no leader, or not all of them have found each other");
         CommandError::because(reason::NO_LEADER, message).hint("their log lines above say whom they wait for")
     })?;
+    nodes.share_token().await?;
     report::print(invocation.format, &place.report(nodes.pids(), leader), &invocation.console)?;
     invocation.console.note("the cluster is ready; Ctrl-C ends it");
     loop {

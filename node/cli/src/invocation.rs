@@ -135,7 +135,7 @@ fn with_ways_out(error: ApiError, address: &Address, local: Option<&str>) -> Com
         Address::Unix(_) => "without an address (--address, DSPEX_ADDRESS) the embedded node is started on demand".to_owned(),
         _ => format!(
             "check the address (--address, DSPEX_ADDRESS: api.listen of a node, port 7400) and that its node runs; any other node \
-             of its cluster does as well{local}"
+             of its cluster does as well, by a token of the cluster (dspex token create){local}"
         ),
     })
 }

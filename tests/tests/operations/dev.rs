@@ -107,7 +107,13 @@ fn three_nodes_answer_until_ctrl_c_which_leaves_nothing_behind() {
     // Each node answers by its own token.
     for node in dev.nodes() {
         dev.asked(node, &["cluster", "health"]).run().expect(0);
+        // And by the one that was printed, so that a program goes on there when the first is lost.
+        let address = node["api_address"].as_str().expect("text");
+        dev.dspex(&["cluster", "health", "--address", address]).run().expect(0);
     }
+    // What is about this machine's own node leaves them alone.
+    dev.dspex(&["local", "stop"]).run().expect(0).says("no node runs");
+    assert_eq!(dev.answering(), 3);
     // Workers start where the command was started.
     let called = dev.dspex(&["pool", "call", "general", "os:getcwd", "-o", "json"]).run().expect(0).object();
     let started_in = std::fs::read_link(format!("/proc/{}/cwd", dev.running.pid())).expect("a directory");

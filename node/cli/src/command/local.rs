@@ -4,6 +4,7 @@ mod status;
 mod stop;
 
 use clap::{Args, Subcommand};
+use dspex_api::Address;
 
 use crate::error::CommandError;
 use crate::invocation::Invocation;
@@ -26,10 +27,17 @@ enum Verb {
     Stop(stop::Options),
 }
 
-/// Does what the verb says; the bare noun shows the status.
+/// Does what the verb says; the bare noun shows the status. An address of a cluster is set aside: its nodes are not this home's.
 pub async fn execute(invocation: &Invocation, options: Options) -> Result<u8, CommandError> {
+    let invocation = match invocation.address() {
+        None | Some(Address::Unix(_)) => invocation.clone(),
+        Some(address) => {
+            invocation.console.note(&format!("this is about the embedded node, and not about the one at {address}"));
+            invocation.without_address()
+        }
+    };
     match options.verb {
-        None | Some(Verb::Status) => status::execute(invocation).await,
-        Some(Verb::Stop(options)) => stop::execute(invocation, options).await,
+        None | Some(Verb::Status) => status::execute(&invocation).await,
+        Some(Verb::Stop(options)) => stop::execute(&invocation, options).await,
     }
 }

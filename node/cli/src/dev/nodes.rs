@@ -6,18 +6,19 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dspex_api::v1::{ClusterStatusResponse, Member};
+use dspex_api::v1::{ClusterStatusResponse, CreateTokenRequest, Member};
 use dspex_api::{Address, Client, TimeLimits, Token};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, watch};
 
 use super::lines::{self, Tail};
-use super::place::Place;
+use super::place::{self, Place};
 use super::plan::{Planned, Role, quoted};
 use crate::console::Console;
 use crate::error::CommandError;
 use crate::exit;
+use crate::follow::new_request_id;
 use crate::process;
 
 /// For a node to end in order; one that leads hands over, one with calls under way waits for them.
@@ -26,6 +27,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(5);
 /// Between the end of a process and the end of its output.
 const DRAIN_LIMIT: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The name of the token that every node knows.
+const TOKEN: &str = "dev";
 /// A node on loopback answers at once, or is not there yet.
 const LIMITS: TimeLimits =
     TimeLimits { connect: Duration::from_secs(1), call: Duration::from_secs(5), load: Duration::from_secs(5) };
@@ -104,6 +107,26 @@ impl<'a> Nodes<'a> {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Makes a token that every node knows, unless the directory has one: an admin's, as that of each node is for itself.
+    pub async fn share_token(&self) -> Result<(), CommandError> {
+        if place::token(self.place.path()).exists() {
+            return Ok(());
+        }
+        let mut refused = None;
+        for node in self.place.voters() {
+            let Some(client) = self.client(node).await else { continue };
+            let request_id = Some(new_request_id());
+            let request =
+                CreateTokenRequest { request_id, name: TOKEN.to_owned(), role: "admin".to_owned(), ttl_ms: None };
+            match client.create_token(request).await {
+                Ok(created) => return self.place.keep_token(&created.secret),
+                Err(error) => refused = Some(error),
+            }
+        }
+        let error = refused.map_or_else(|| CommandError::new(exit::FAILED, "no node answers any more"), Into::into);
+        Err(error)
     }
 
     /// Completes when a node ends before there is a cluster.

@@ -1,9 +1,9 @@
 //! The directory of the cluster: a temporary one, or one that is kept with its ports, so that the members find each other again.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     nodes: Vec<Planned>,
+}
+
+/// The file with the token that every node knows.
+pub fn token(directory: &Path) -> PathBuf {
+    directory.join("token")
 }
 
 /// How many nodes were asked for. Where nobody has said it: as many as the directory has, else the default.
@@ -85,6 +90,14 @@ impl Place {
         let record = serde_json::to_vec(&Record { nodes: self.nodes.clone() });
         let written = record.map_err(io::Error::other).and_then(|record| fs::write(&file, record));
         written.map_err(|error| failed(&file, error))
+    }
+
+    /// Keeps the token that every node knows.
+    pub fn keep_token(&self, secret: &str) -> Result<(), CommandError> {
+        let file = token(&self.path);
+        let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
+        let written = opened.and_then(|mut opened| opened.write_all(secret.as_bytes()));
+        written.map_err(|error| CommandError::new(exit::FAILED, format!("{}: {error}", file.display())))
     }
 
     /// Where it is.

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::place;
 use super::plan::{Planned, Role, quoted};
 use crate::console::Console;
 use crate::error::CommandError;
@@ -40,11 +41,12 @@ pub fn print(format: Format, report: &Report<'_>, console: &Console) -> Result<(
 }
 
 impl Report<'_> {
-    /// What commands need to know. Any voter will do: this is the first.
+    /// What commands need to know. Any voter will do: this is the first. The token is known to all of them, so that one goes on at
+    /// another node when the first is lost.
     fn environment(&self) -> Vec<(&'static str, String)> {
         let first = self.nodes.iter().take(1);
         let pairs = first.flat_map(|node| {
-            let token = node.token(self.directory).display().to_string();
+            let token = place::token(self.directory).display().to_string();
             [("DSPEX_ADDRESS", node.address()), ("DSPEX_TOKEN_FILE", token)]
         });
         pairs.collect()
@@ -107,7 +109,7 @@ mod tests {
     use crate::dev::plan;
 
     #[test]
-    fn the_environment_names_the_first_node_and_its_token() {
+    fn the_environment_names_the_first_node_and_the_token_of_all() {
         let nodes = [plan::plan(&[1, 2, 3, 4, 5, 6]), plan::workers(0, &[7, 8, 9])].concat();
         let report = Report {
             directory: Path::new("/tmp/a b"),
@@ -118,7 +120,7 @@ mod tests {
         };
         let object = report.object();
         assert_eq!(object["environment"]["DSPEX_ADDRESS"], "127.0.0.1:1");
-        assert_eq!(object["environment"]["DSPEX_TOKEN_FILE"], "/tmp/a b/node-1/data/token");
+        assert_eq!(object["environment"]["DSPEX_TOKEN_FILE"], "/tmp/a b/token");
         let leads: Vec<&Value> =
             object["nodes"].as_array().expect("nodes").iter().map(|node| &node["leader"]).collect();
         assert_eq!(leads, [false, true, false]);

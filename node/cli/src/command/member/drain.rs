@@ -109,6 +109,11 @@ fn told(member: &Member, course: Course) -> Told {
         Course::Begun => {
             Told::Note(format!("{name} drains; to wait until it can be stopped: dspex member drain {name}"))
         }
+        // As soon as it has been counted as gone, its name may begin anew.
+        Course::Drained if member.role == "worker" => Told::Note(format!(
+            "{name} has drained: it has nothing of runs left and can be stopped now. It takes work again after {undo}, or when it starts \
+             after it has been shown as gone"
+        )),
         Course::Drained => Told::Note(format!(
             "{name} has drained: it has nothing of runs left and can be stopped now. It takes work again when it starts, or after \
              {undo}"
