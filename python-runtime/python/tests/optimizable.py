@@ -125,3 +125,16 @@ def trainset(count: int) -> list[Any]:
         dspy.Example(question="q" * number, answer=str(number)).with_inputs("question")
         for number in range(1, count + 1)
     ]
+
+
+def compiled_by_gepa(program: dspy.Module, proposer: Any) -> Any:
+    optimizer = dspy.GEPA(
+        metric=feedback,
+        max_metric_calls=50,
+        reflection_minibatch_size=3,
+        reflection_lm=dspy.settings.lm,
+        instruction_proposer=proposer,
+        num_threads=4,
+    )
+    examples = trainset(12)
+    return optimizer.compile(program, trainset=examples[:6], valset=examples[6:])

@@ -39,7 +39,7 @@ def _random_search() -> Any:
     return optimizer.compile(optimizable.Counting(), trainset=optimizable.trainset(12))
 
 
-def _miprov2() -> Any:
+def _compile_miprov2(count: int, **how: Any) -> Any:
     optimizer = dspy.MIPROv2(
         metric=optimizable.metric,
         auto=None,
@@ -48,27 +48,17 @@ def _miprov2() -> Any:
         max_labeled_demos=2,
         num_threads=4,
     )
-    examples = optimizable.trainset(14)
-    return optimizer.compile(
-        optimizable.Counting(), trainset=examples[:8], valset=examples[8:], num_trials=4, minibatch=False
-    )
+    examples = optimizable.trainset(count)
+    return optimizer.compile(optimizable.Counting(), trainset=examples[:8], valset=examples[8:], **how)
+
+
+def _miprov2() -> Any:
+    return _compile_miprov2(14, num_trials=4, minibatch=False)
 
 
 def _miprov2_minibatch() -> Any:
     """Each trial scores a part of the valset that it draws; some are scored on all of it in between and at the end."""
-    optimizer = dspy.MIPROv2(
-        metric=optimizable.metric,
-        auto=None,
-        num_candidates=3,
-        max_bootstrapped_demos=2,
-        max_labeled_demos=2,
-        num_threads=4,
-    )
-    examples = optimizable.trainset(16)
-    minibatches = {"minibatch": True, "minibatch_size": 3, "minibatch_full_eval_steps": 2}
-    return optimizer.compile(
-        optimizable.Counting(), trainset=examples[:8], valset=examples[8:], num_trials=5, **minibatches
-    )
+    return _compile_miprov2(16, num_trials=5, minibatch=True, minibatch_size=3, minibatch_full_eval_steps=2)
 
 
 def _simba() -> Any:
@@ -79,16 +69,7 @@ def _simba() -> Any:
 
 
 def _gepa() -> Any:
-    optimizer = dspy.GEPA(
-        metric=optimizable.feedback,
-        max_metric_calls=50,
-        reflection_minibatch_size=3,
-        reflection_lm=dspy.settings.lm,
-        instruction_proposer=optimizable.Proposer(),
-        num_threads=4,
-    )
-    examples = optimizable.trainset(12)
-    return optimizer.compile(optimizable.Counting(), trainset=examples[:6], valset=examples[6:])
+    return optimizable.compiled_by_gepa(optimizable.Counting(), optimizable.Proposer())
 
 
 def _copro() -> Any:

@@ -70,16 +70,7 @@ def _simba() -> Any:
 
 
 def _gepa() -> Any:
-    optimizer = dspy.GEPA(
-        metric=optimizable.feedback,
-        max_metric_calls=50,
-        reflection_minibatch_size=3,
-        reflection_lm=dspy.settings.lm,
-        instruction_proposer=optimizable.Listener(),
-        num_threads=4,
-    )
-    examples = optimizable.trainset(12)
-    return optimizer.compile(optimizable.Revising(), trainset=examples[:6], valset=examples[6:])
+    return optimizable.compiled_by_gepa(optimizable.Revising(), optimizable.Listener())
 
 
 @pytest.mark.parametrize("compile_program", [_bootstrapped, _simba, _gepa], ids=["bootstrap", "simba", "gepa"])
