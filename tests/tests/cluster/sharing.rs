@@ -37,6 +37,8 @@ class Program(dspy.Module):
         open(mark, "w").close()
         with open("PLACE/seen", "a") as seen:
             seen.write(str(len(os.listdir("PLACE/now"))) + "\n")
+        while not os.path.exists("PLACE/go"):
+            time.sleep(0.02)
         time.sleep(float(seconds))
         with contextlib.suppress(FileNotFoundError):
             os.remove(mark)
@@ -187,6 +189,10 @@ fn a_run_over_three_nodes_has_no_more_processes_and_examples_at_once_than_its_li
     let shown = show(&cluster, &run);
     assert_eq!((&shown["num_threads"], &shown["workers"]), (&Value::from(4), &Value::from(3)), "{shown}");
     let mut most = [0; 3];
+    // Nothing is done before all three nodes take part, however long one takes.
+    let takes_part = |position| holds_within(PATIENCE, || processes(&cluster, position, &run) > 0);
+    assert!((0..3).all(takes_part), "{}", cluster.node(0).log());
+    place.file("go", "");
     let ended = || {
         for (position, most) in most.iter_mut().enumerate() {
             *most = processes(&cluster, position, &run).max(*most);
@@ -194,7 +200,7 @@ fn a_run_over_three_nodes_has_no_more_processes_and_examples_at_once_than_its_li
         show(&cluster, &run)["status"] == "finished"
     };
     assert!(holds_within(PATIENCE, ended), "{}", show(&cluster, &run));
-    assert_eq!(most.iter().max(), Some(&1), "processes of the run at each node: {most:?}");
+    assert_eq!(most, [1; 3], "processes of the run at each node");
     let shown = show(&cluster, &run);
     assert_eq!((&shown["done"], &shown["failed"]), (&Value::from(240), &Value::from(0)), "{shown}");
     let seen: Vec<usize> = place.read("seen").lines().filter_map(|line| line.parse().ok()).collect();
@@ -202,6 +208,8 @@ fn a_run_over_three_nodes_has_no_more_processes_and_examples_at_once_than_its_li
     assert!(seen.len() >= 240, "the control: each example has counted, {} have", seen.len());
     // A worker that joins takes over 2 of the 4, and the next one 1, while those that stood in end what they have.
     assert!(most > Some(1) && most <= Some(4 + 2 + 1), "{most:?} examples at once");
+    let settled = seen[20..].iter().max();
+    assert!(settled <= Some(&4), "{settled:?} at once when all have joined");
 }
 
 /// Nobody's progress is held against a clock: the flood's is what the short run's is compared to.
